@@ -66,7 +66,7 @@ class CameraModel:
                 'camera is not calibrated (CameraInfo.k[0] = 0). Calibrate it with '
                 'camera_calibration or give the driver its calibration file.',
             )
-        P = np.hstack((K, np.zeros((3, 1)))) if self.P is None else self.P
+        P = _pad(K) if self.P is None else self.P
         object.__setattr__(self, 'K', K)
         object.__setattr__(self, 'R', _read_only(self.R, (3, 3), 'R'))
         object.__setattr__(self, 'P', _read_only(P, (3, 4), 'P'))
@@ -79,11 +79,8 @@ class CameraModel:
         return cls(width, height, np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]))
 
     def _key(self) -> tuple[object, ...]:
-        P = self.P
-        assert P is not None
-        return (self.width, self.height, self.distortion) + tuple(
-            m.tobytes() for m in (self.K, self.R, P)
-        )
+        matrices = (self.K, self.R, self._projection())
+        return (self.width, self.height, self.distortion, *(m.tobytes() for m in matrices))
 
     def __eq__(self, other: object) -> bool:
         """Compare by value, so that a changed calibration is noticed and caches can be keyed."""
@@ -161,8 +158,7 @@ class CameraModel:
 
     def rectified(self) -> CameraModel:
         """Return the camera of the rectified image: P's left 3x3, no distortion (REP-104)."""
-        P = self.P
-        assert P is not None
+        P = self._projection()
         if not P[0, 0] > 0.0:
             raise InputError(
                 'camera_uncalibrated',
@@ -174,7 +170,9 @@ class CameraModel:
     def cropped(self, x_offset: int, y_offset: int, width: int, height: int) -> CameraModel:
         """Return the camera of the window that starts at pixel (x_offset, y_offset)."""
         shift = np.array([[0.0, 0.0, x_offset], [0.0, 0.0, y_offset], [0.0, 0.0, 0.0]])
-        return self._with_intrinsics(width, height, lambda M: M - _shifted(M, shift))
+        return replace(
+            self, width=width, height=height, K=self.K - shift, P=self._projection() - _pad(shift)
+        )
 
     def resized(self, width: int, height: int) -> CameraModel:
         """Return the camera of the image resampled to a new size.
@@ -185,22 +183,25 @@ class CameraModel:
         scale = np.array(
             [[sx, 0.0, 0.5 * (sx - 1.0)], [0.0, sy, 0.5 * (sy - 1.0)], [0.0, 0.0, 1.0]]
         )
-        return self._with_intrinsics(width, height, lambda M: scale @ M)
+        return self._scaled(width, height, scale)
 
     def binned(self, binning_x: int, binning_y: int) -> CameraModel:
         """Return the camera after sensor binning, as REP-104 scales it: cx' = cx / binning."""
         scale = np.diag((1.0 / binning_x, 1.0 / binning_y, 1.0))
-        width, height = self.width // binning_x, self.height // binning_y
-        return self._with_intrinsics(width, height, lambda M: scale @ M)
+        return self._scaled(self.width // binning_x, self.height // binning_y, scale)
 
-    def _with_intrinsics(self, width, height, change) -> CameraModel:  # type: ignore[no-untyped-def]
-        return replace(self, width=width, height=height, K=change(self.K), P=change(self.P))
+    def _scaled(self, width: int, height: int, scale: NDArray[np.float64]) -> CameraModel:
+        return replace(
+            self, width=width, height=height, K=scale @ self.K, P=scale @ self._projection()
+        )
+
+    def _projection(self) -> NDArray[np.float64]:
+        assert self.P is not None  # set by __post_init__; None only in the constructor's call
+        return self.P
 
 
-def _shifted(M: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
-    out = np.zeros_like(M)
-    out[:, :3] = shift
-    return out
+def _pad(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.hstack((matrix, np.zeros((3, 1))))
 
 
 def _read_only(values: ArrayLike, shape: tuple[int, int], name: str) -> NDArray[np.float64]:

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Point clouds into an image: rigid motion, distortion, z-buffer, occlusion clean-up.
+
+A LiDAR mounted beside a camera sees past the edges of near objects. Such points project *onto*
+the object (parallax ghosts) and would tell an estimator that the object is far away.
+`hidden_points` finds them from the cloud alone. NumPy and OpenCV only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from metric_depth_ros.geometry.camera import CameraModel
+from metric_depth_ros.geometry.distortion import FloatArray
+from metric_depth_ros.geometry.rigid import Transform
+
+# A point counts as nearer than another only beyond these margins, so that slanted surfaces and
+# range noise hide nothing.
+_NEARER_M = 0.5
+_NEARER_RELATIVE = 0.05
+# The hidden-point test looks this many typical gaps to each side: far enough to bridge the space
+# between two scan lines, through which a ghost shines.
+_REACH_GAPS = 2.0
+_MAX_REACH_PX = 64
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectedPoints:
+    """Points of a cloud that fall into an image.
+
+    Parameters
+    ----------
+    uv
+        (M, 2) float32 pixels, not rounded.
+    depth
+        (M,) float32 meters along the optical Z axis.
+    index
+        (M,) row of each point in the cloud.
+    """
+
+    uv: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    index: NDArray[np.intp]
+
+
+def project_cloud(
+    camera: CameraModel,
+    xyz: FloatArray,
+    T_camera_sensor: Transform,
+    *,
+    min_depth_m: float = 0.0,
+    max_depth_m: float = np.inf,
+    remove_occluded: bool = True,
+) -> ProjectedPoints:
+    """Project a cloud into a camera; one point a pixel, the nearest.
+
+    Parameters
+    ----------
+    camera
+        Camera of the image.
+    xyz
+        (N, 3) meters in the sensor frame; rows that are not finite are dropped.
+    T_camera_sensor
+        (4, 4) transform from the sensor frame to the camera optical frame.
+    min_depth_m, max_depth_m
+        Depth range along Z, bounds excluded and included.
+    remove_occluded
+        Drop the points that a nearer surface hides from the camera.
+
+    Returns
+    -------
+    ProjectedPoints
+        At most one point a pixel, in the order of the cloud.
+    """
+    points, index = _visible_cone(camera, xyz, T_camera_sensor, min_depth_m, max_depth_m)
+    uv = camera.project(points)
+    column, row = np.rint(uv).T
+    with np.errstate(invalid='ignore'):
+        inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    pixel = (row[inside] * camera.width + column[inside]).astype(np.intp)
+    depth = points[inside, 2]
+    zbuffer, nearest = _zbuffer(pixel, depth, camera.width * camera.height)
+    keep = np.flatnonzero(inside)[nearest]
+    pixel, depth = pixel[nearest], depth[nearest]
+    if remove_occluded and len(depth):
+        visible = ~_hidden(zbuffer.reshape(camera.height, camera.width), pixel, depth)
+        keep, depth = keep[visible], depth[visible]
+    return ProjectedPoints(
+        uv[keep].astype(np.float32, copy=False),
+        depth.astype(np.float32, copy=False),
+        index[keep],
+    )
+
+
+def _visible_cone(
+    camera: CameraModel,
+    xyz: FloatArray,
+    T_camera_sensor: Transform,
+    min_depth_m: float,
+    max_depth_m: float,
+) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """Move the cloud to the camera and drop early what cannot be seen.
+
+    Returns the points (M, 3) in the optical frame and their rows in the cloud. A ring of LiDAR
+    points sees four times what a camera does; the cull before the division saves that work.
+    """
+    rotation = T_camera_sensor[:3, :3].astype(np.float32)
+    translation = T_camera_sensor[:3, 3].astype(np.float32)
+    points = xyz.astype(np.float32, copy=False) @ rotation.T
+    points += translation
+    z = points[:, 2]
+    with np.errstate(invalid='ignore'):
+        seen = (z > min_depth_m) & (z <= max_depth_m)
+        left, right = _column_slopes(camera)
+        if np.isfinite(left):
+            seen &= (points[:, 0] >= left * z) & (points[:, 0] <= right * z)
+    index = np.flatnonzero(seen)
+    return points[index], index
+
+
+def _column_slopes(camera: CameraModel) -> tuple[float, float]:
+    """Return bounds on X/Z over the image, or infinities where the lens gives none."""
+    if not camera.distortion.is_identity or camera.K[0, 1]:
+        return -np.inf, np.inf
+    fx, cx = camera.K[0, 0], camera.K[0, 2]
+    return float((-1.0 - cx) / fx), float((camera.width - cx) / fx)
+
+
+def _zbuffer(
+    pixel: NDArray[np.intp], depth: NDArray[np.float32], size: int
+) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """Return the depth of the nearest point of every pixel (+Inf none) and those points' rows."""
+    zbuffer = np.full(size, np.inf, np.float32)
+    np.minimum.at(zbuffer, pixel, depth)
+    nearest = np.flatnonzero(depth <= zbuffer[pixel])
+    owner = np.full(size, -1, np.intp)
+    owner[pixel[nearest]] = nearest
+    # Two points at one pixel and exactly one depth: keep the last, so that pixels stay unique.
+    return zbuffer, nearest[owner[pixel[nearest]] == nearest]
+
+
+def _hidden(
+    zbuffer: NDArray[np.float32], pixel: NDArray[np.intp], depth: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Tell which points shine through a nearer surface.
+
+    A point is hidden when nearer points lie on both sides of it, above and below or left and
+    right: the surface that they sample passes in front. One-sided neighbors prove nothing, since
+    every point beside a silhouette has them.
+    """
+    height, width = zbuffer.shape
+    row, column = np.divmod(pixel, width)
+    spacing = max(np.sqrt(width * (np.ptp(row) + 1) / len(pixel)), 1.0)
+    strip_px = 2 * int(spacing / 2) + 3  # wide enough to hold a point of every scan line
+    threshold = depth - (_NEARER_M + _NEARER_RELATIVE * depth)
+    reach_px = _reach_px(column, row, strip_px)
+    kernel = np.ones((reach_px, strip_px), np.uint8)
+    middle = strip_px // 2
+    above = cv2.erode(zbuffer, kernel, anchor=(middle, reach_px - 1))[row, column]
+    below = cv2.erode(zbuffer, kernel, anchor=(middle, 0))[row, column]
+    return (above < threshold) & (below < threshold)
+
+
+def _reach_px(across: NDArray[np.intp], along: NDArray[np.intp], strip_px: int) -> int:
+    """Return how far to look along an axis, from the typical gap between points on strips."""
+    order = np.sort(across // strip_px * (2 * _MAX_REACH_PX + along.max() + 1) + along)
+    gaps = np.diff(order)
+    gaps = gaps[(gaps > 1) & (gaps <= _MAX_REACH_PX)]
+    typical = np.median(gaps) if len(gaps) else 1.0
+    return int(np.clip(np.ceil(_REACH_GAPS * typical), 2, _MAX_REACH_PX))
