@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,28 @@ from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.prompting.depth_image import prompt_from_registered_depth
 from metric_depth_ros.prompting.lidar import prompt_from_cloud
 from metric_depth_ros.prompting.low_resolution import prompt_from_low_resolution
-from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
+from metric_depth_ros.types import CameraModel, Frame, Source, SparsePrompt
 
 INDEX_NAME = 'frames.json'
 PROMPT_FORMATS = ('depth_map', 'points')
 PROMPT_KINDS = ('lidar', 'radar', 'rgbd', 'lowres', 'random')
 GROUND_TRUTH_KINDS = ('dense', 'semi-dense', 'points', 'sensor')
 
+_SOURCE = {
+    'lidar': Source.LIDAR,
+    'radar': Source.RADAR,
+    'rgbd': Source.RGBD,
+    'lowres': Source.LOW_RESOLUTION,
+    'random': Source.UNKNOWN,
+}
+# One standard deviation of depth: hypot(meters, share of depth).
+_SIGMA = {
+    'lidar': (0.02, 0.005),
+    'radar': (0.5, 0.02),
+    'rgbd': (0.005, 0.01),
+    'lowres': (0.0, 0.02),
+    'random': (0.01, 0.002),
+}
 _REQUIRED = object()
 
 
@@ -189,6 +204,7 @@ class RecordedFrame:
     def load_prompt(self, name: str) -> SparsePrompt:
         """Return a prompt as estimators take it, made by the same code as a live sensor's."""
         entry = self._prompt(name)
+        sigma_m, sigma_rel = _SIGMA[entry.kind]
         if entry.format == 'points':
             if self.camera is None:
                 raise InputError(
@@ -196,13 +212,25 @@ class RecordedFrame:
                     f'frame {self.id} has no K, so its points prompt {name!r} cannot be '
                     'projected: add K, or take a prompt that is a depth map.',
                 )
-            return prompt_from_cloud(
-                self.camera, self.load_points(name)['xyz'], entry.T_camera_sensor
+            prompt = prompt_from_cloud(
+                self.camera,
+                self.load_points(name)['xyz'],
+                entry.T_camera_sensor,
+                sigma_m=sigma_m,
+                sigma_rel=sigma_rel,
             )
+            return replace(prompt, source=np.full(len(prompt), _SOURCE[entry.kind], np.uint8))
         small = self.load_low_resolution_map(name)
         if small is not None:
             return prompt_from_low_resolution(self.width, self.height, small)
-        return prompt_from_registered_depth(self.load_depth_map(name))
+        prompt = prompt_from_registered_depth(
+            self.load_depth_map(name), source=_SOURCE[entry.kind]
+        )
+        if entry.kind == 'rgbd':
+            return prompt
+        # A sparse map stores what another sensor measured: its noise is not a depth camera's.
+        sigma = np.hypot(np.float32(sigma_m), np.float32(sigma_rel) * prompt.depth)
+        return replace(prompt, sigma=sigma)
 
     def load_frame(self, prompt_name: str | None = None) -> Frame:
         """Return the image with one of its prompts as a `Frame`."""
