@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A frame set as a rosbag2, as if its sensors had been recorded. May import framesets, codecs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metric_depth_ros.bags import layout
+from metric_depth_ros.bags.messages import (
+    camera_info_message,
+    cloud_message,
+    color_message,
+    depth_message,
+    transforms_message,
+)
+from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.codecs.layout import Message
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.framesets import FrameSet, RecordedFrame
+
+DEFAULT_RATE_HZ = 10.0
+# Invented stamps start here (2020-01-01 UTC): a stamp of 0 means "not set" to ROS.
+_INVENTED_START_NS = 1_577_836_800_000_000_000
+_MILLIMETER = 0.001
+# base_link sits in the camera where a set knows no vehicle: x forward, y left, z up (REP-103).
+T_BASE_OPTICAL = np.array(
+    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+)
+
+
+@dataclass(frozen=True)
+class BagSummary:
+    """What was written: number of frames, prompt, camera (None: the only one), rate in Hz."""
+
+    frames: int
+    prompt: str
+    camera: str | None
+    rate_hz: float
+
+
+def write_frame_set(
+    frame_set: FrameSet,
+    path: Path,
+    *,
+    prompt: str | None = None,
+    camera: str | None = None,
+    rate_hz: float | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> BagSummary:
+    """Write images, CameraInfo, one prompt, ground truth and static transforms as a bag.
+
+    A set that states its rate keeps its stamps; frames of any other set are unrelated in time, so
+    they get stamps at `rate_hz` one after another, and their sensors share them.
+
+    Parameters
+    ----------
+    frame_set
+        Set to convert.
+    path
+        Bag folder to create.
+    prompt
+        Name of the prompt to write as a sensor; default: the first that can be scored.
+    camera
+        Camera of a multi-camera set; default: that of the first frame.
+    rate_hz
+        Frames per second; default: the set's, or 10. Given, it replaces the set's stamps.
+    progress
+        Called with (frames done, frames in all).
+
+    Raises
+    ------
+    InputError
+        Unknown prompt or camera, a frame without camera matrix, or a sensor that moves against
+        the camera within the set.
+    """
+    name = _camera_name(frame_set, camera)
+    frames = [f for f in frame_set.frames if name is None or f.details.get('camera') == name]
+    prompt = _prompt_name(frame_set, frames, prompt)
+    frames = [f for f in frames if prompt in f.prompts]
+    for frame in frames:
+        if frame.camera is None:
+            raise InputError(
+                'frame_set_camera',
+                f'frame {frame.id} of {frame_set.name} has no camera matrix K, so no CameraInfo '
+                'can be written: add K to its frames.json.',
+            )
+    stamps = _stamps(frame_set, frames, rate_hz)
+    with BagWriter(path) as bag:
+        bag.write(
+            layout.TF_STATIC_TOPIC,
+            transforms_message(_transforms(frames, prompt), stamps[0]),
+            stamps[0],
+        )
+        for i, (frame, stamp_ns) in enumerate(zip(frames, stamps, strict=True)):
+            _write_frame(bag, frame, prompt, stamp_ns)
+            progress(i + 1, len(frames))
+    rate = rate_hz or frame_set.rate_hz or DEFAULT_RATE_HZ
+    return BagSummary(len(frames), prompt, name, rate)
+
+
+def _write_frame(bag: BagWriter, frame: RecordedFrame, prompt: str, stamp_ns: int) -> None:
+    """Write one frame; the image goes last, since a node starts to work when it arrives."""
+
+    def write(topic: str, message: Message) -> None:
+        bag.write(topic, message, stamp_ns)
+
+    assert frame.camera is not None
+    here = (stamp_ns, layout.CAMERA_FRAME)
+    if frame.ground_truth is not None:
+        write(layout.GROUND_TRUTH_TOPIC, depth_message(frame.load_ground_truth(), *here))
+    entry = frame.prompts[prompt]
+    if entry.format == 'points':
+        columns = _cloud_columns(frame.load_points(prompt))
+        write(layout.POINTS_TOPIC, cloud_message(columns, stamp_ns, layout.LIDAR_FRAME))
+    else:
+        # 16UC1 counts millimeters; a map in any other unit would be rounded by it.
+        encoding = '16UC1' if entry.scale == _MILLIMETER else '32FC1'
+        depth = frame.load_depth_map(prompt)
+        write(layout.SENSOR_DEPTH_INFO_TOPIC, camera_info_message(frame.camera, *here))
+        write(layout.SENSOR_DEPTH_TOPIC, depth_message(depth, *here, encoding=encoding))
+    write(layout.CAMERA_INFO_TOPIC, camera_info_message(frame.camera, *here))
+    write(layout.IMAGE_TOPIC, color_message(frame.load_image(), *here))
+
+
+def _cloud_columns(points: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return one array a PointCloud2 field, of types that every reader of clouds knows."""
+    columns: dict[str, NDArray[Any]] = {
+        axis: np.ascontiguousarray(points['xyz'][:, i], np.float32) for i, axis in enumerate('xyz')
+    }
+    if 'intensity' in points:
+        columns['intensity'] = points['intensity'].astype(np.float32, copy=False)
+    if 'ring' in points:
+        columns['ring'] = points['ring'].astype(np.uint16, copy=False)
+    return columns
+
+
+def _camera_name(frame_set: FrameSet, wanted: str | None) -> str | None:
+    names = list(
+        dict.fromkeys(f.details['camera'] for f in frame_set.frames if f.details.get('camera'))
+    )
+    if wanted is None:
+        return names[0] if frame_set.multi_camera and names else None
+    if wanted not in names:
+        raise InputError(
+            'frame_set_camera',
+            f'{frame_set.name} has no camera {wanted!r}; it has '
+            f'{", ".join(names) or "one without a name, so leave --camera out"}.',
+        )
+    return wanted
+
+
+def _prompt_name(frame_set: FrameSet, frames: Sequence[RecordedFrame], wanted: str | None) -> str:
+    names = list(dict.fromkeys(name for frame in frames for name in frame.prompts))
+    scored = [n for frame in frames for n in frame.prompt_names(scored_only=True)]
+    if not names:
+        raise InputError(
+            'frame_set_prompt', f'{frame_set.name} has no prompt to write as a sensor.'
+        )
+    if wanted is None:
+        return (scored or names)[0]
+    if wanted not in names:
+        raise InputError(
+            'frame_set_prompt',
+            f'{frame_set.name} has no prompt {wanted!r}; it has {", ".join(names)}.',
+        )
+    return wanted
+
+
+def _stamps(
+    frame_set: FrameSet, frames: Sequence[RecordedFrame], rate_hz: float | None
+) -> list[int]:
+    if rate_hz is None and frame_set.rate_hz is not None:
+        recorded = [f.stamp_ns for f in frames if f.stamp_ns is not None]
+        if len(recorded) == len(frames):
+            return recorded
+    period_ns = 1e9 / (rate_hz or frame_set.rate_hz or DEFAULT_RATE_HZ)
+    return [_INVENTED_START_NS + round(i * period_ns) for i in range(len(frames))]
+
+
+def _transforms(
+    frames: Sequence[RecordedFrame], prompt: str
+) -> dict[tuple[str, str], NDArray[np.float64]]:
+    first = frames[0]
+    ego = first.details.get('T_ego_camera')
+    T_base_camera = T_BASE_OPTICAL if ego is None else np.asarray(ego, np.float64)
+    transforms = {(layout.BASE_FRAME, layout.CAMERA_FRAME): T_base_camera}
+    if first.prompts[prompt].format == 'points':
+        T_camera_sensor = first.T_camera_sensor(prompt)
+        for frame in frames:
+            if not np.allclose(frame.T_camera_sensor(prompt), T_camera_sensor, atol=1e-4):
+                raise InputError(
+                    'frame_set_transform',
+                    f'prompt {prompt!r} of frame {frame.id} has another T_camera_sensor than '
+                    f'frame {first.id}: a bag holds one static transform, so convert them apart.',
+                )
+        transforms[(layout.BASE_FRAME, layout.LIDAR_FRAME)] = T_base_camera @ T_camera_sensor
+    return transforms

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`BagReader`: rosbag2 (mcap, sqlite3) message by message, raw or decoded. Imports rosbags.
+
+Whatever is wrong with a bag is an `InputError` that names the bag: rosbags itself reports damage
+with a dozen kinds of exception, depending on which byte is damaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rosbags.rosbag2 import Reader
+
+from metric_depth_ros.bags.typestore import typestore
+from metric_depth_ros.codecs.layout import Message
+from metric_depth_ros.errors import InputError
+
+if TYPE_CHECKING:
+    from rosbags.interfaces import Connection
+
+
+@dataclass(frozen=True)
+class RawMessage:
+    """One message as it lies in the bag.
+
+    Parameters
+    ----------
+    topic, message_type
+        Topic and type, e.g. ``'sensor_msgs/msg/Image'``.
+    log_ns
+        Time at which it was recorded, in nanoseconds.
+    data
+        CDR bytes with their encapsulation header.
+    """
+
+    topic: str
+    message_type: str
+    log_ns: int
+    data: bytes
+
+
+class BagReader:
+    """Read a rosbag2 lazily, in the order of time. A context manager.
+
+    Parameters
+    ----------
+    path
+        Bag folder (with metadata.yaml), or a bare ``.mcap`` or ``.db3`` file.
+
+    Raises
+    ------
+    InputError
+        ``bag_missing``, ``bag_format`` (not a rosbag2), or ``bag_corrupt``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        _refuse_what_is_no_bag(path)
+        try:
+            self._reader = Reader(path)
+            self._reader.open()
+        except Exception as error:
+            raise _corrupt(path, error) from error
+
+    def __enter__(self) -> BagReader:
+        """Return self."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Message type by topic, of the topics that hold messages."""
+        return {c.topic: c.msgtype for c in self._reader.connections if c.msgcount}
+
+    def count(self, topic: str) -> int:
+        """Return how many messages a topic holds."""
+        return sum(c.msgcount for c in self._reader.connections if c.topic == topic)
+
+    def raw(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
+        """Yield messages undecoded; only one is in memory at a time.
+
+        Parameters
+        ----------
+        topics
+            Topics wanted; None means all.
+
+        Raises
+        ------
+        InputError
+            ``bag_topic`` for a topic that the bag lacks, ``bag_corrupt`` for damage.
+        """
+        messages = self._reader.messages(self._select(topics))
+        while True:
+            try:
+                connection, log_ns, data = next(messages)
+            except StopIteration:
+                return
+            except Exception as error:
+                raise _corrupt(self.path, error) from error
+            yield RawMessage(connection.topic, connection.msgtype, log_ns, data)
+
+    def messages(
+        self, topics: Collection[str] | None = None
+    ) -> Iterator[tuple[RawMessage, Message]]:
+        """Yield (raw, decoded message) pairs; the decoded one has the ROS field names.
+
+        Raises
+        ------
+        InputError
+            As `raw`; also ``bag_type`` for a message type that is not a common ROS one.
+        """
+        for raw in self.raw(topics):
+            yield raw, self.decode(raw)
+
+    def decode(self, raw: RawMessage) -> Message:
+        """Return the decoded message.
+
+        Raises
+        ------
+        InputError
+            ``bag_type`` for an unknown type, ``bag_corrupt`` for bytes that do not fit it.
+        """
+        store = typestore()
+        if raw.message_type not in store.types:
+            raise InputError(
+                'bag_type',
+                f'{self.path}: topic {raw.topic} has messages of type {raw.message_type}, which '
+                'is none of the common ROS 2 messages: leave the topic out.',
+            )
+        try:
+            return store.deserialize_cdr(raw.data, raw.message_type)
+        except Exception as error:
+            raise _corrupt(self.path, error) from error
+
+    def _select(self, topics: Collection[str] | None) -> list[Connection]:
+        if topics is None:
+            return list(self._reader.connections)
+        missing = sorted(set(topics) - {c.topic for c in self._reader.connections})
+        if missing:
+            raise InputError(
+                'bag_topic',
+                f'{self.path} has no topic {", ".join(missing)}; it has '
+                f'{", ".join(sorted(self.topics)) or "none at all"}.',
+            )
+        return [c for c in self._reader.connections if c.topic in topics]
+
+
+def _refuse_what_is_no_bag(path: Path) -> None:
+    if not path.exists():
+        raise InputError('bag_missing', f'there is no bag at {path}: check the path.')
+    if path.suffix == '.bag':
+        raise InputError(
+            'bag_format',
+            f'{path} is a ROS 1 bag, expected a rosbag2: convert it with '
+            '`rosbags-convert --src IN.bag --dst OUT`.',
+        )
+    if path.is_dir() and not (path / 'metadata.yaml').exists():
+        raise InputError(
+            'bag_format',
+            f'{path} holds no metadata.yaml, so it is not a rosbag2 folder: name the bag folder '
+            'itself or its .mcap or .db3 file. `ros2 bag reindex` rewrites a lost metadata.yaml.',
+        )
+    if path.is_file() and path.suffix not in ('.mcap', '.db3'):
+        raise InputError(
+            'bag_format',
+            f'{path} is no rosbag2: expected a bag folder, or a file ending in .mcap or .db3.',
+        )
+
+
+def _corrupt(path: Path, error: Exception) -> InputError:
+    reason = str(error) or type(error).__name__
+    return InputError(
+        'bag_corrupt',
+        f'{path} cannot be read, it is damaged or was cut short ({reason}): record or copy it '
+        'again; `mcap recover` or `ros2 bag reindex` may save a part.',
+    )

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frame sets turned into bags."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from metric_depth_ros.bags.extrinsics import read_static_transforms
+from metric_depth_ros.bags.from_frameset import write_frame_set
+from metric_depth_ros.bags.messages import stamp_of
+from metric_depth_ros.bags.reader import BagReader
+from metric_depth_ros.cli.main import main
+from metric_depth_ros.codecs.camera_info import camera_from_info
+from metric_depth_ros.codecs.image import decode_color, decode_depth
+from metric_depth_ros.codecs.pointcloud import decode_xyz, field_names
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.framesets import load_frame_set
+from metric_depth_ros.geometry.rigid import inverse
+
+
+def messages(bag, topic):
+    with BagReader(bag) as reader:
+        return [message for _, message in reader.messages([topic])]
+
+
+def edited(folder, tmp_path, change):
+    """Return a copy of the frame set whose index went through `change`."""
+    copy = tmp_path / 'edited'
+    shutil.copytree(folder, copy)
+    index = json.loads((copy / 'frames.json').read_text())
+    change(index)
+    (copy / 'frames.json').write_text(json.dumps(index))
+    return load_frame_set(copy)
+
+
+@pytest.fixture
+def frame_set(frame_set_folder):
+    return load_frame_set(frame_set_folder)
+
+
+def test_images_and_cameras_come_back_as_the_set_has_them(frame_set, tmp_path):
+    write_frame_set(frame_set, tmp_path / 'bag')
+    images = messages(tmp_path / 'bag', '/camera/image_raw')
+    cameras = messages(tmp_path / 'bag', '/camera/camera_info')
+    for frame, image, camera in zip(frame_set.frames, images, cameras, strict=True):
+        np.testing.assert_array_equal(decode_color(image), frame.load_image())
+        np.testing.assert_array_equal(camera_from_info(camera).K, frame.camera.K)
+        assert stamp_of(image) == stamp_of(camera) == frame.stamp_ns
+
+
+def test_ground_truth_keeps_only_the_depths_that_count(frame_set, tmp_path):
+    write_frame_set(frame_set, tmp_path / 'bag')
+    for frame, message in zip(
+        frame_set.frames, messages(tmp_path / 'bag', '/ground_truth/depth'), strict=True
+    ):
+        np.testing.assert_array_equal(decode_depth(message), frame.load_ground_truth())
+
+
+def test_a_depth_map_prompt_becomes_a_depth_camera(frame_set, tmp_path):
+    summary = write_frame_set(frame_set, tmp_path / 'bag')
+    message = messages(tmp_path / 'bag', '/camera/depth/image_raw')[1]
+    assert summary.prompt == 'rgbd'
+    assert message.encoding == '16UC1'
+    np.testing.assert_allclose(decode_depth(message), frame_set.frames[1].load_depth_map('rgbd'))
+
+
+def test_a_depth_map_of_another_unit_is_not_rounded_to_millimeters(frame_set_folder, tmp_path):
+    def quarter_millimeters(index):
+        for frame in index['frames']:
+            frame['prompts']['rgbd']['scale'] = 0.00025
+
+    frame_set = edited(frame_set_folder, tmp_path, quarter_millimeters)
+    write_frame_set(frame_set, tmp_path / 'bag')
+    message = messages(tmp_path / 'bag', '/camera/depth/image_raw')[1]
+    np.testing.assert_array_equal(
+        decode_depth(message), frame_set.frames[1].load_depth_map('rgbd')
+    )
+
+
+def test_a_points_prompt_becomes_a_lidar_with_its_place_on_the_robot(frame_set, tmp_path):
+    write_frame_set(frame_set, tmp_path / 'bag', prompt='lidar')
+    cloud = messages(tmp_path / 'bag', '/lidar/points')[2]
+    tree = read_static_transforms(tmp_path / 'bag')
+    T_camera_lidar = (
+        inverse(tree['base_link', 'camera_optical_frame']) @ tree['base_link', 'lidar']
+    )
+    frame = frame_set.frames[2]
+    assert field_names(cloud) == ['x', 'y', 'z', 'intensity', 'ring']
+    np.testing.assert_array_equal(decode_xyz(cloud), frame.load_points('lidar')['xyz'])
+    np.testing.assert_allclose(T_camera_lidar, frame.T_camera_sensor('lidar'), atol=1e-9)
+
+
+def test_a_given_rate_replaces_the_stamps(frame_set, tmp_path):
+    summary = write_frame_set(frame_set, tmp_path / 'bag', rate_hz=20.0)
+    stamps = [stamp_of(m) for m in messages(tmp_path / 'bag', '/camera/image_raw')]
+    assert summary.rate_hz == 20.0
+    assert np.diff(stamps).tolist() == [50_000_000, 50_000_000]
+
+
+def test_frames_unrelated_in_time_follow_each_other_at_the_default_rate(
+    frame_set_folder, tmp_path
+):
+    frame_set = edited(frame_set_folder, tmp_path, lambda index: index.pop('rate_hz'))
+    write_frame_set(frame_set, tmp_path / 'bag')
+    stamps = [stamp_of(m) for m in messages(tmp_path / 'bag', '/camera/image_raw')]
+    assert np.diff(stamps).tolist() == [100_000_000, 100_000_000]
+    assert stamps[0] > 0
+
+
+def test_one_camera_of_several_is_chosen_by_name(frame_set_folder, tmp_path):
+    def two_cameras(index):
+        index['multi_camera'] = True
+        for frame, name in zip(index['frames'], ('left', 'right', 'left'), strict=True):
+            frame['camera'] = name
+
+    frame_set = edited(frame_set_folder, tmp_path, two_cameras)
+    assert write_frame_set(frame_set, tmp_path / 'first').camera == 'left'
+    assert write_frame_set(frame_set, tmp_path / 'second', camera='right').frames == 1
+    with pytest.raises(InputError, match=r'rear.*left, right'):
+        write_frame_set(frame_set, tmp_path / 'third', camera='rear')
+
+
+def test_an_unknown_prompt_is_named_with_those_there_are(frame_set, tmp_path):
+    with pytest.raises(InputError, match=r'radar.*lidar, rgbd'):
+        write_frame_set(frame_set, tmp_path / 'bag', prompt='radar')
+
+
+def test_a_frame_without_camera_matrix_is_refused(frame_set_folder, tmp_path):
+    def forget(index):
+        index['frames'][1]['K'] = None
+
+    with pytest.raises(InputError, match='frame 1 of tiny has no camera matrix'):
+        write_frame_set(edited(frame_set_folder, tmp_path, forget), tmp_path / 'bag')
+
+
+def test_a_sensor_that_moves_against_the_camera_is_refused(frame_set_folder, tmp_path):
+    def move(index):
+        index['frames'][2]['prompts']['lidar']['T_camera_sensor'][0][3] += 0.5
+
+    with pytest.raises(InputError, match='frame 2 has another T_camera_sensor'):
+        write_frame_set(edited(frame_set_folder, tmp_path, move), tmp_path / 'bag', prompt='lidar')
+
+
+def test_the_command_says_what_it_wrote(frame_set_folder, tmp_path, capsys):
+    assert main(['make-bag', str(frame_set_folder), str(tmp_path / 'bag')]) == 0
+    assert '3 frames of tiny, prompt rgbd, 5 Hz' in capsys.readouterr().out
+
+
+def test_the_command_answers_a_wrong_folder_with_exit_code_2(tmp_path, capsys):
+    assert main(['make-bag', str(tmp_path), str(tmp_path / 'bag')]) == 2
+    assert 'frames.json' in capsys.readouterr().err
