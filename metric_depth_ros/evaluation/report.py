@@ -17,7 +17,7 @@ grids::
         ],
     )
 
-All text is escaped. Numbers are shown with four significant digits and aligned to the right.
+All text is escaped. Numbers are aligned to the right.
 """
 
 from __future__ import annotations
@@ -113,15 +113,14 @@ def write_report(path: str | Path, title: str, sections: Sequence[Section]) -> N
 
 
 def format_number(value: Cell) -> str:
-    """Return a cell as text: four significant digits, a dash for what does not exist."""
+    """Return a cell as text; about four significant digits, a dash for what does not exist."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return '–'
-    if isinstance(value, float):
-        if value != 0.0 and not 1e-4 <= abs(value) < 1e6:
-            return f'{value:.3g}'
-        whole = len(str(int(abs(value)))) if abs(value) >= 1.0 else 1
-        return f'{value:.{max(0, 5 - whole) if abs(value) < 1.0 else max(0, 4 - whole)}f}'
-    return str(value)
+    if not isinstance(value, float):
+        return str(value)
+    size = abs(value)
+    decimals = 4 if size < 1.0 else 3 if size < 10.0 else 2 if size < 100.0 else 1
+    return f'{value:.{decimals}f}'
 
 
 def _section(section: Section) -> str:

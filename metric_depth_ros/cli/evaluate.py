@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``metric-depth evaluate``: score an estimator on frame sets."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from metric_depth_ros.estimators.base import Estimator
+    from metric_depth_ros.evaluation.metrics import Aggregation
+    from metric_depth_ros.evaluation.report import Section
+    from metric_depth_ros.evaluation.scoring import Group, ScoredFrame
+
+HELP = 'score an estimator on frame sets; figures as JSON and HTML'
+
+_TABLE = (  # column, key of the metrics
+    ('AbsRel', 'abs_rel'),
+    ('MAE m', 'mae_m'),
+    ('RMSE m', 'rmse_m'),
+    ('δ1', 'delta1'),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument(
+        'folders', nargs='+', metavar='DIR', help='a frame set, or a folder of frame sets'
+    )
+    parser.add_argument(
+        '--prompt',
+        action='append',
+        dest='prompts',
+        metavar='NAME',
+        help='score this prompt only; may be given several times (default: all scored prompts)',
+    )
+    parser.add_argument(
+        '--estimator', default='classical', metavar='NAME[:VARIANT]', help='default: classical'
+    )
+    parser.add_argument('--device', default='cpu', help='for estimators on torch; default: cpu')
+    parser.add_argument(
+        '--aggregation',
+        choices=('per_image', 'pooled', 'per_sample'),
+        default='per_image',
+        help='mean over images (default), over all pixels, or over samples of several cameras',
+    )
+    parser.add_argument(
+        '--json', required=True, type=Path, metavar='FILE', help='where the figures go'
+    )
+    parser.add_argument('--html', type=Path, metavar='FILE', help='where a report goes')
+    parser.add_argument(
+        '--fail-if',
+        action='append',
+        default=[],
+        metavar='CONDITION',
+        help="exit with 1 when it holds for a group, e.g. 'abs_rel>0.1'; may be repeated",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate; 0 when all groups were scored, 1 when a --fail-if condition holds."""
+    from rich.console import Console
+
+    from metric_depth_ros.estimators.registry import create_estimator
+    from metric_depth_ros.evaluation.fail_if import parse_condition
+    from metric_depth_ros.evaluation.machine import describe_machine, describe_versions
+    from metric_depth_ros.evaluation.metrics import Aggregation
+    from metric_depth_ros.evaluation.scoring import find_groups
+    from metric_depth_ros.framesets import find_frame_sets
+
+    console = Console(stderr=True)
+    conditions = [parse_condition(text) for text in args.fail_if]
+    groups = find_groups(find_frame_sets(args.folders), args.prompts)
+    estimator = create_estimator(args.estimator, args.device)
+    summaries, sections = _run_groups(
+        groups, estimator, Aggregation(args.aggregation), args.html is not None, console
+    )
+    result = {
+        'estimator': estimator.name,
+        'device': args.device,
+        'machine': describe_machine(),
+        'versions': describe_versions(),
+        'aggregation': args.aggregation,
+        'groups': summaries,
+    }
+    _write_json(args.json, result)
+    if args.html is not None:
+        _write_html(args.html, result, sections)
+    _print_table(summaries, console)
+    violations = [
+        f'{s["set"]}/{s["prompt"]}: {condition} holds ({condition.value(s):.4g})'
+        for s in summaries
+        for condition in conditions
+        if condition.violated(s)
+    ]
+    for violation in violations:
+        console.print(violation, style='red', markup=False, highlight=False)
+    return 1 if violations else 0
+
+
+def _run_groups(
+    groups: list[Group],
+    estimator: Estimator,
+    aggregation: Aggregation,
+    with_pictures: bool,
+    console: Console,
+) -> tuple[list[dict[str, Any]], list[Section]]:
+    """Score every group; of each, the first frame is pictured."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeElapsedColumn as Elapsed
+
+    from metric_depth_ros.evaluation.scoring import GroupResult, run_group
+
+    summaries: list[dict[str, Any]] = []
+    sections: list[Section] = []
+    # The first call pays for imports and caches; it is not timed.
+    estimator.estimate(groups[0].frames[0].load_frame(groups[0].prompt))
+    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), Elapsed())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task('', total=sum(len(group.frames) for group in groups))
+        for group in groups:
+            progress.update(task, description=f'{group.frame_set.name} / {group.prompt}')
+            result = GroupResult(group)
+            for scored in run_group(group, estimator):
+                if with_pictures and not result.scores:
+                    sections.append(_section(group, scored))
+                result.add(scored)
+                progress.advance(task)
+            summaries.append(result.summary(aggregation))
+    return summaries, sections
+
+
+def _write_json(path: Path, result: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(result, indent=2, allow_nan=False, ensure_ascii=False)
+    path.write_text(text + '\n', encoding='utf-8')
+
+
+def _section(group: Group, scored: ScoredFrame) -> Section:
+    from metric_depth_ros.evaluation.report import Figure, Section
+    from metric_depth_ros.evaluation.result_pictures import result_pictures
+
+    metrics = scored.score.overall.metrics()
+    text = (
+        f'Frame {scored.recorded.id}, {scored.recorded.width}x{scored.recorded.height}, '
+        f'{len(scored.frame.prompt or ())} prompt points, '
+        f'{scored.score.overall.pixels} pixels with ground truth: AbsRel '
+        f'{metrics["abs_rel"]:.4f}, {scored.elapsed_ms:.0f} ms.'
+    )
+    figures = result_pictures(scored.frame, scored.estimate, scored.ground_truth)
+    return Section(
+        f'{group.frame_set.name} / {group.prompt}',
+        [text],
+        pictures=[Figure(picture, caption) for caption, picture in figures.items()],
+    )
+
+
+def _write_html(path: Path, result: dict[str, Any], sections: list[Section]) -> None:
+    from metric_depth_ros.evaluation.report import Section, Table, write_report
+
+    groups = sorted(result['groups'], key=lambda g: (g['set'], g['prompt']))
+    names = [name for name, _ in _TABLE]
+    header = ['set', 'prompt', 'frames', *names, *(f'{n}, no prompt' for n in names[:2])]
+    header += ['boundary F1', 'coverage', 'ms p50', 'ms p95']
+    rows = [
+        [
+            g['set'],
+            g['prompt'],
+            g['frames'],
+            *(g['metrics'][key] for _, key in _TABLE),
+            *(g['metrics_unprompted'][key] for _, key in _TABLE[:2]),
+            g['metrics'].get('boundary_f1'),
+            g['coverage'],
+            g['ms']['p50'],
+            g['ms']['p95'],
+        ]
+        for g in groups
+    ]
+    machine = result['machine']
+    overview = Section(
+        'Accuracy and time',
+        [
+            f'Estimator {result["estimator"]} on {result["device"]}; {machine["processor"]}, '
+            f'{machine["cores"]} cores. Aggregation: {result["aggregation"]}. Predictions are '
+            'compared as they are; a pixel without a usable prediction counts as a failure. '
+            '“No prompt” is over the pixels where the rasterized prompt has no value.',
+        ],
+        [Table(header, rows)],
+    )
+    masked = [
+        [g['set'], g['prompt'], name, *(values[key] for _, key in _TABLE)]
+        for g in groups
+        for name, values in g['masks'].items()
+    ]
+    if masked:
+        regions = Section('Regions', tables=[Table(['set', 'prompt', 'region', *names], masked)])
+        sections = [regions, *sections]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_report(path, f'Evaluation of {result["estimator"]}', [overview, *sections])
+
+
+def _print_table(summaries: list[dict[str, Any]], console: Console) -> None:
+    from rich.table import Table
+
+    from metric_depth_ros.evaluation.report import format_number
+
+    table = Table()
+    for name in ('set', 'prompt'):
+        table.add_column(name, overflow='fold')
+    headings = [name for name, _ in _TABLE]
+    for name in ('frames', *headings, 'AbsRel, no prompt', 'coverage', 'ms p50'):
+        table.add_column(name, justify='right')
+    for s in summaries:
+        values = [s['metrics'][key] for _, key in _TABLE]
+        values += [s['metrics_unprompted']['abs_rel'], s['coverage'], s['ms']['p50']]
+        table.add_row(s['set'], s['prompt'], str(s['frames']), *map(format_number, values))
+    console.print(table)
