@@ -1,0 +1,43 @@
+# Two commands: `make demo` and `make test`. Everything they install goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test lint types imports pytest format bench clean
+
+help:
+	@echo 'make demo    simulate a drive and a room, replay them through the live node, write out/demo/report.html'
+	@echo 'make test    lint, types, import rules, unit, property and ROS tests, package build'
+	@echo 'make bench   measure speed; figures go to out/bench/'
+	@echo 'make format  format the code'
+	@echo 'make clean   remove .venv and everything that was made'
+
+demo:
+	@$(PYTHON) scripts/setup_venv.py --extras embedded
+	@$(BIN)/metric-depth demo --out out/demo
+
+test:
+	@$(PYTHON) scripts/setup_venv.py --extras embedded,test
+	@$(MAKE) --no-print-directory lint types imports pytest
+
+lint:
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || (echo 'Run: make format'; exit 1)
+
+types:
+	@$(BIN)/mypy
+
+imports:
+	@$(BIN)/lint-imports
+
+pytest:
+	@$(BIN)/python -m pytest
+
+format:
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+bench:
+	@$(PYTHON) scripts/setup_venv.py --extras embedded
+	@$(BIN)/metric-depth bench all --out out/bench
+
+clean:
+	rm -rf .venv out build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

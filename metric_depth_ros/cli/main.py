@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entry point of `metric-depth`: picks the command and turns bad input into one sentence.
+
+Imports nothing but the standard library and `errors` before a command is chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from metric_depth_ros import __version__
+from metric_depth_ros.errors import InputError
+
+# command -> (module under metric_depth_ros.cli, one line of help)
+COMMANDS: dict[str, tuple[str, str]] = {
+    'run': ('run', 'start the depth node, with a params file and remaps'),
+    'replay': ('replay', 'play a bag through the live node and score what it publishes'),
+    'evaluate': ('evaluate', 'score an estimator on recorded frame sets'),
+    'complete': ('complete', 'complete one image with one prompt, no ROS needed'),
+    'make-bag': ('make_bag', 'turn a frame set into a rosbag2 bag'),
+    'simulate': ('simulate', 'simulate a drive or a room into a rosbag2 bag'),
+    'demo': ('demo', 'simulate, replay, score and write a report'),
+    'bench': ('bench', 'measure speed, as ratios to a baseline of the same run'),
+    'doctor': ('doctor', 'tell what is installed, what is missing, and what to do'),
+}
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+def _parser(chosen: str | None) -> argparse.ArgumentParser:
+    """Build the parser; only the chosen command's module is imported."""
+    parser = argparse.ArgumentParser(
+        prog='metric-depth',
+        description='Metric depth for ROS 2: sparse sensor prompts in, dense metric depth out.',
+    )
+    parser.add_argument('--version', action='version', version=__version__)
+    commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    for name, (module, line) in COMMANDS.items():
+        command = commands.add_parser(name, help=line, description=line)
+        if name == chosen:
+            implementation = import_module(f'metric_depth_ros.cli.{module}')
+            implementation.add_arguments(command)
+            command.set_defaults(run=implementation.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns
+    -------
+    int
+        The command's exit code; 2 for bad input or usage, 130 when interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((a for a in arguments if not a.startswith('-')), None)
+    args = _parser(chosen).parse_args(arguments)
+    try:
+        return int(args.run(args))
+    except InputError as error:
+        print(f'metric-depth {args.command}: {error}', file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone: nothing left to say
+        return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

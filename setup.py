@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+from glob import glob
+
+from setuptools import find_packages, setup
+
+PACKAGE = 'metric_depth_ros'
+
+# On a ROS 2 distribution rosdep installs what package.xml names, under Debian's names, so nothing
+# is required here. Without ROS, `pip install '.[embedded]'` brings everything from PyPI.
+EMBEDDED = [
+    'ros-jazzy-ament-index-python',
+    'ros-jazzy-diagnostic-msgs',
+    'ros-jazzy-lifecycle-msgs',
+    'ros-jazzy-rclpy[fastrtps]',
+    'ros-jazzy-sensor-msgs',
+    'ros-jazzy-std-msgs',
+    'ros-jazzy-std-srvs',
+    'matplotlib',
+    'numpy>=1.26',
+    'open3d',
+    'opencv-python-headless',
+    'psutil',
+    'PyYAML',
+    'rich',
+    'rosbags',
+    'scipy',
+    'torch',
+]
+TEST = [
+    'catkin-pkg',
+    'colcon-common-extensions',
+    'hypothesis',
+    'import-linter',
+    'mypy',
+    'pytest<9',
+    'ruff',
+    'types-psutil',
+    'types-PyYAML',
+]
+
+setup(
+    name=PACKAGE,
+    version='0.1.0',
+    packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
+        (f'share/{PACKAGE}', ['package.xml']),
+        (f'share/{PACKAGE}/launch', glob('launch/*.launch.py')),
+        (f'share/{PACKAGE}/config', glob('config/*')),
+        (f'share/{PACKAGE}/rviz', glob('rviz/*.rviz')),
+    ],
+    python_requires='>=3.10',
+    install_requires=['setuptools'],
+    extras_require={'embedded': EMBEDDED, 'test': TEST},
+    zip_safe=True,
+    maintainer='metric_depth_ros developers',
+    maintainer_email='metric-depth-ros@example.com',
+    description='Metric depth perception for ROS 2: sparse sensor prompts in, dense depth out.',
+    license='Apache-2.0',
+    entry_points={
+        'console_scripts': [
+            'depth = metric_depth_ros.nodes.depth:main',
+            'metric-depth = metric_depth_ros.cli.main:main',
+        ],
+    },
+)
