@@ -244,9 +244,7 @@ def _monotonic_radius(distortion: Distortion) -> float:
     radius = np.linspace(0.0, _SEARCH_LIMIT, 8192)
     r2 = radius * radius
     with np.errstate(divide='ignore', invalid='ignore'):
-        radial = (1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (
-            1.0 + r2 * (k4 + r2 * (k5 + r2 * k6))
-        )
+        radial = (1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1.0 + r2 * (k4 + r2 * (k5 + r2 * k6)))
         growing = np.diff(radius * radial) > 0.0
     stalled = np.flatnonzero(~growing)
     return float(radius[stalled[0]]) if stalled.size else _SEARCH_LIMIT

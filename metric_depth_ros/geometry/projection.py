@@ -110,10 +110,10 @@ def _visible_cone(
     """
     rotation = T_camera_sensor[:3, :3].astype(np.float32)
     translation = T_camera_sensor[:3, 3].astype(np.float32)
-    points = xyz.astype(np.float32, copy=False) @ rotation.T
-    points += translation
-    z = points[:, 2]
     with np.errstate(invalid='ignore'):
+        points = xyz.astype(np.float32, copy=False) @ rotation.T
+        points += translation
+        z = points[:, 2]
         seen = (z > min_depth_m) & (z <= max_depth_m)
         left, right = _column_slopes(camera)
         if np.isfinite(left):
@@ -148,27 +148,26 @@ def _hidden(
 ) -> NDArray[np.bool_]:
     """Tell which points shine through a nearer surface.
 
-    A point is hidden when nearer points lie on both sides of it, above and below or left and
-    right: the surface that they sample passes in front. One-sided neighbors prove nothing, since
-    every point beside a silhouette has them.
+    A point is hidden when nearer points lie both above and below it: the surface that they
+    sample passes in front. Points on one side prove nothing, since every point beside a
+    silhouette has such neighbors.
     """
-    height, width = zbuffer.shape
+    width = zbuffer.shape[1]
     row, column = np.divmod(pixel, width)
-    spacing = max(np.sqrt(width * (np.ptp(row) + 1) / len(pixel)), 1.0)
+    spacing = np.sqrt(width * (np.ptp(row) + 1) / len(pixel))
     strip_px = 2 * int(spacing / 2) + 3  # wide enough to hold a point of every scan line
-    threshold = depth - (_NEARER_M + _NEARER_RELATIVE * depth)
-    reach_px = _reach_px(column, row, strip_px)
+    reach_px = _reach_px(row, column // strip_px)
     kernel = np.ones((reach_px, strip_px), np.uint8)
-    middle = strip_px // 2
-    above = cv2.erode(zbuffer, kernel, anchor=(middle, reach_px - 1))[row, column]
-    below = cv2.erode(zbuffer, kernel, anchor=(middle, 0))[row, column]
+    above = cv2.erode(zbuffer, kernel, anchor=(strip_px // 2, reach_px - 1))[row, column]
+    below = cv2.erode(zbuffer, kernel, anchor=(strip_px // 2, 0))[row, column]
+    threshold = depth - (_NEARER_M + _NEARER_RELATIVE * depth)
     return (above < threshold) & (below < threshold)
 
 
-def _reach_px(across: NDArray[np.intp], along: NDArray[np.intp], strip_px: int) -> int:
-    """Return how far to look along an axis, from the typical gap between points on strips."""
-    order = np.sort(across // strip_px * (2 * _MAX_REACH_PX + along.max() + 1) + along)
-    gaps = np.diff(order)
+def _reach_px(row: NDArray[np.intp], strip: NDArray[np.intp]) -> int:
+    """Return how far to look up and down, from the typical gap between points of a strip."""
+    rows_apart = row.max() + _MAX_REACH_PX + 1  # so that no gap spans two strips
+    gaps = np.diff(np.sort(strip * rows_apart + row))
     gaps = gaps[(gaps > 1) & (gaps <= _MAX_REACH_PX)]
     typical = np.median(gaps) if len(gaps) else 1.0
     return int(np.clip(np.ceil(_REACH_GAPS * typical), 2, _MAX_REACH_PX))
