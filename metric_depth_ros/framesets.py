@@ -152,7 +152,7 @@ class RecordedFrame:
                 'frame_set_ground_truth', f'frame {self.id} has no ground truth to score against.'
             )
         if entry.path.suffix == '.npz':
-            depth = _load_arrays(entry.path, 'depth')['depth'].astype(np.float32)
+            depth = load_arrays(entry.path, 'depth')['depth'].astype(np.float32)
             depth *= np.float32(entry.scale)
         else:
             depth = load_depth_map(entry.path, entry.scale)
@@ -352,10 +352,13 @@ def find_frame_sets(paths: Iterable[str | Path]) -> list[FrameSet]:
     for path in map(Path, paths):
         if not path.is_dir():
             raise InputError(
-                'frame_set_missing', f'{path} is not a folder: give a frame set or a folder of them.'
+                'frame_set_missing',
+                f'{path} is not a folder: give a frame set or a folder of them.',
             )
-        found = [path] if (path / INDEX_NAME).is_file() else sorted(
-            index.parent for index in path.glob(f'*/{INDEX_NAME}')
+        found = (
+            [path]
+            if (path / INDEX_NAME).is_file()
+            else sorted(index.parent for index in path.glob(f'*/{INDEX_NAME}'))
         )
         if not found:
             raise InputError(
@@ -393,7 +396,7 @@ def load_depth_map(path: Path, scale: float) -> NDArray[np.float32]:
 
 def load_points(path: Path) -> dict[str, NDArray[Any]]:
     """Read an ``.npz`` of points: ``xyz`` (N, 3) and per-point arrays of the same length."""
-    arrays = _load_arrays(path, 'xyz')
+    arrays = load_arrays(path, 'xyz')
     xyz = arrays['xyz']
     if xyz.ndim != 2 or xyz.shape[1] != 3 or not np.issubdtype(xyz.dtype, np.floating):
         raise InputError(
@@ -409,7 +412,8 @@ def load_points(path: Path) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _load_arrays(path: Path, required: str) -> dict[str, NDArray[Any]]:
+def load_arrays(path: Path, required: str | None = None) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an ``.npz``; nothing that needs unpickling is accepted."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
@@ -417,7 +421,7 @@ def _load_arrays(path: Path, required: str) -> dict[str, NDArray[Any]]:
         raise InputError(
             'array_file', f'{path} cannot be read as a NumPy archive (.npz): {error}.'
         ) from error
-    if required not in arrays:
+    if required is not None and required not in arrays:
         raise InputError(
             'array_file',
             f'{path} has no array {required!r}: it has {", ".join(arrays) or "none"}.',

@@ -164,7 +164,7 @@ def _write_html(path: Path, result: dict[str, Any], sections: list[Section]) -> 
 
     groups = sorted(result['groups'], key=lambda g: (g['set'], g['prompt']))
     names = [name for name, _ in _TABLE]
-    header = ['set', 'prompt', 'frames', *names, *(f'{n}, no prompt' for n in names[:2])]
+    header = ['set', 'prompt', 'frames', *names, 'AbsRel (no prompt)']
     header += ['boundary F1', 'coverage', 'ms p50', 'ms p95']
     rows = [
         [
@@ -172,7 +172,7 @@ def _write_html(path: Path, result: dict[str, Any], sections: list[Section]) -> 
             g['prompt'],
             g['frames'],
             *(g['metrics'][key] for _, key in _TABLE),
-            *(g['metrics_unprompted'][key] for _, key in _TABLE[:2]),
+            g['metrics_unprompted']['abs_rel'],
             g['metrics'].get('boundary_f1'),
             g['coverage'],
             g['ms']['p50'],
@@ -204,18 +204,22 @@ def _write_html(path: Path, result: dict[str, Any], sections: list[Section]) -> 
 
 
 def _print_table(summaries: list[dict[str, Any]], console: Console) -> None:
+    from rich.box import SIMPLE
     from rich.table import Table
 
     from metric_depth_ros.evaluation.report import format_number
 
-    table = Table()
-    for name in ('set', 'prompt'):
-        table.add_column(name, overflow='fold')
+    table = Table(
+        box=SIMPLE,
+        caption='“no prompt”: AbsRel over the pixels where the prompt has no value',
+    )
+    table.add_column('set / prompt', no_wrap=True)
     headings = [name for name, _ in _TABLE]
-    for name in ('frames', *headings, 'AbsRel, no prompt', 'coverage', 'ms p50'):
-        table.add_column(name, justify='right')
+    for name in ('frames', *headings, 'no prompt', 'ms'):
+        table.add_column(name, justify='right', no_wrap=True)
     for s in summaries:
         values = [s['metrics'][key] for _, key in _TABLE]
-        values += [s['metrics_unprompted']['abs_rel'], s['coverage'], s['ms']['p50']]
-        table.add_row(s['set'], s['prompt'], str(s['frames']), *map(format_number, values))
+        values += [s['metrics_unprompted']['abs_rel'], s['ms']['p50']]
+        name = f'{s["set"]} / {s["prompt"]}'
+        table.add_row(name, str(s['frames']), *map(format_number, values))
     console.print(table)

@@ -22,8 +22,8 @@ from metric_depth_ros.evaluation.metrics import Aggregation, ErrorSums, aggregat
 from metric_depth_ros.framesets import FrameSet, RecordedFrame
 from metric_depth_ros.types import DepthEstimate, Frame
 
-# Only a map without gaps shows where contours run; between sparse points there are none to find.
-KINDS_WITH_BOUNDARIES = ('dense', 'sensor')
+# Sparse points show no contours, and a depth camera has holes exactly where contours run.
+KINDS_WITH_BOUNDARIES = ('dense',)
 
 
 @dataclass(frozen=True)

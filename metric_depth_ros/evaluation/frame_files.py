@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One frame from separate files: image, camera, prompt; and its result into files.
+
+For `metric-depth complete`: no frame set and no ROS needed. Cameras are read as
+camera_calibration_parsers writes them, clouds through open3d.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.evaluation.pictures import fit, side_by_side
+from metric_depth_ros.evaluation.result_pictures import result_pictures
+from metric_depth_ros.framesets import (
+    load_arrays,
+    load_depth_map,
+    load_points,
+    rigid_transform,
+)
+from metric_depth_ros.geometry.distortion import Distortion
+from metric_depth_ros.geometry.rigid import transform_from_quaternion
+from metric_depth_ros.geometry.unprojection import depth_to_points
+from metric_depth_ros.prompting.depth_image import prompt_from_registered_depth
+from metric_depth_ros.prompting.lidar import prompt_from_cloud
+from metric_depth_ros.prompting.low_resolution import prompt_from_low_resolution
+from metric_depth_ros.types import CameraModel, DepthEstimate, Frame, SparsePrompt
+
+MAX_MILLIMETERS = 65_535  # of a 16-bit PNG
+PROMPT_SUFFIXES = ('.png', '.npz', '.npy', '.ply', '.pcd')
+
+
+def read_camera(path: Path) -> CameraModel:
+    """Read a camera from a calibration file.
+
+    Parameters
+    ----------
+    path
+        YAML as camera_calibration_parsers writes it (``image_width``, ``image_height``,
+        ``camera_matrix``, ``distortion_model``, ``distortion_coefficients``), or YAML or JSON
+        with ``width``, ``height`` and ``K`` (3 rows of 3, pixels).
+
+    Raises
+    ------
+    InputError
+        Neither of these, or a camera that cannot be used.
+    """
+    content = _read_mapping(path)
+    try:
+        if 'camera_matrix' in content:
+            return _camera_from_calibration(content)
+        return CameraModel(
+            int(content['width']), int(content['height']), np.array(content['K'], np.float64)
+        )
+    except KeyError as error:
+        raise InputError(
+            'camera_file',
+            f'{path} has no {error.args[0]}: expected a ROS calibration (image_width, '
+            'image_height, camera_matrix, distortion_coefficients) or width, height and K.',
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise InputError('camera_file', f'{path}: {error}') from error
+
+
+def read_transform(path: Path) -> NDArray[np.float64]:
+    """Read T_camera_sensor (4, 4): sensor coordinates to the camera optical frame.
+
+    Parameters
+    ----------
+    path
+        YAML or JSON: 4 rows of 4, alone or under ``T_camera_sensor``; or ``translation``
+        [x, y, z] in meters and ``rotation`` [x, y, z, w].
+    """
+    content = _parse(path)
+    if isinstance(content, Mapping):
+        if 'translation' in content and 'rotation' in content:
+            try:
+                return transform_from_quaternion(
+                    [float(v) for v in _ordered(content['translation'], 'xyz')],
+                    [float(v) for v in _ordered(content['rotation'], 'xyzw')],
+                )
+            except (KeyError, TypeError, ValueError) as error:
+                raise InputError('transform', f'{path}: {error}') from error
+        content = content.get('T_camera_sensor')
+    return rigid_transform(content, str(path))
+
+
+def read_prompt(
+    path: Path,
+    camera: CameraModel,
+    T_camera_sensor: NDArray[np.float64] | None = None,
+    scale: float = 0.001,
+) -> SparsePrompt:
+    """Read what is known of the depth.
+
+    Parameters
+    ----------
+    path
+        ``.png`` 16-bit depth map; ``.npz`` with ``xyz`` (N, 3), or ``depth`` (H, W) meters;
+        ``.npy`` (N, 3) points or (H, W) depth in meters; ``.ply`` or ``.pcd`` cloud. A depth
+        map smaller than the image is a low-resolution map of the same view. 0 and NaN = unknown.
+    camera
+        Camera of the image.
+    T_camera_sensor
+        (4, 4) for points; None when they are in the camera optical frame.
+    scale
+        Meters per unit of a PNG.
+    """
+    values = _read_prompt_values(path, scale, camera)
+    if values.ndim == 2 and values.shape[1] == 3 and values.shape != (camera.height, camera.width):
+        T = np.eye(4) if T_camera_sensor is None else T_camera_sensor
+        prompt = prompt_from_cloud(camera, values, T)
+        if not len(prompt):
+            raise InputError(
+                'prompt_empty',
+                f'{path}: none of the {len(values)} points falls into the image: check '
+                '--extrinsics (T_camera_sensor, camera optical frame: x right, y down, z forward).',
+            )
+        return prompt
+    if T_camera_sensor is not None:
+        raise InputError(
+            'prompt_file', f'{path} is a depth map in the camera already: --extrinsics is for points.'
+        )
+    depth = np.where(values > 0.0, values, np.float32(np.nan))
+    if values.shape == (camera.height, camera.width):
+        prompt = prompt_from_registered_depth(depth)
+    else:
+        prompt = prompt_from_low_resolution(camera.width, camera.height, depth)
+    if not len(prompt):
+        raise InputError('prompt_empty', f'{path} has no pixel with a depth.')
+    return prompt
+
+
+def write_results(folder: Path, frame: Frame, estimate: DepthEstimate) -> dict[str, Path]:
+    """Write depth.png (16-bit millimeters), depth.npz, cloud.ply and picture.png.
+
+    Returns
+    -------
+    dict
+        The files written, by name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {
+        name: folder / name for name in ('depth.png', 'depth.npz', 'cloud.ply', 'picture.png')
+    }
+    _write_png(paths['depth.png'], to_millimeters(estimate.depth))
+    arrays: dict[str, Any] = {'depth': estimate.depth}
+    if estimate.confidence is not None:
+        arrays['confidence'] = estimate.confidence
+    camera = estimate.camera or frame.camera
+    if camera is not None:
+        arrays['K'] = camera.K
+        _write_cloud(paths['cloud.ply'], camera, estimate.depth, frame.image)
+    else:
+        del paths['cloud.ply']
+    np.savez_compressed(paths['depth.npz'], **arrays)
+    _write_png(paths['picture.png'], picture_sheet(frame, estimate)[..., ::-1])
+    return paths
+
+
+def to_millimeters(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Return depth as 16-bit millimeters; 0 for what is unknown or does not fit (REP-118)."""
+    with np.errstate(invalid='ignore'):
+        fits = (depth > 0.0) & (depth * 1e3 < MAX_MILLIMETERS + 0.5)
+    return np.where(fits, np.rint(np.where(fits, depth, 0.0) * 1e3), 0).astype(np.uint16)
+
+
+def picture_sheet(frame: Frame, estimate: DepthEstimate) -> NDArray[np.uint8]:
+    """Return image, prompt, depth and confidence in one picture, (h, w, 3) uint8 RGB."""
+    pictures = result_pictures(frame, estimate, with_confidence=True)
+    shown = [picture for name, picture in pictures.items() if name != 'cloud']
+    return side_by_side([fit(picture, 640, 480) for picture in shown], columns=2)
+
+
+def import_open3d() -> Any:
+    """Import open3d, or say what it takes."""
+    try:
+        import open3d
+    except (ImportError, OSError) as error:
+        raise InputError(
+            'open3d',
+            f'clouds need open3d, which cannot be loaded ({error}): pip install open3d; on '
+            'Debian and Ubuntu it needs apt install libusb-1.0-0 libgl1 libgomp1.',
+        ) from error
+    return open3d
+
+
+def _read_prompt_values(path: Path, scale: float, camera: CameraModel) -> NDArray[np.float32]:
+    """Return points (N, 3) or a depth map (h, w), meters."""
+    if path.suffix not in PROMPT_SUFFIXES:
+        raise InputError(
+            'prompt_file',
+            f'the prompt {path} has the ending {path.suffix!r}, expected one of '
+            f'{", ".join(PROMPT_SUFFIXES)}.',
+        )
+    if not path.is_file():
+        raise InputError('prompt_file', f'the prompt {path} does not exist.')
+    if path.suffix == '.png':
+        return load_depth_map(path, scale)
+    if path.suffix in ('.ply', '.pcd'):
+        open3d = import_open3d()
+        cloud = open3d.io.read_point_cloud(str(path))
+        points = np.asarray(cloud.points, np.float32)
+        if not len(points):
+            raise InputError('prompt_file', f'{path} cannot be read as a cloud, or is empty.')
+        return points
+    if path.suffix == '.npy':
+        values = _load_array(path)
+        # KITTI and nuScenes clouds carry intensity, and more, behind x, y, z.
+        if values.shape != (camera.height, camera.width) and values.shape[1] in (4, 5):
+            values = np.ascontiguousarray(values[:, :3])
+        return values
+    arrays = load_arrays(path)
+    if 'depth' in arrays and 'xyz' not in arrays:
+        return _numbers(arrays['depth'], path)
+    return np.asarray(load_points(path)['xyz'], np.float32)
+
+
+def _load_array(path: Path) -> NDArray[np.float32]:
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError('array_file', f'{path} cannot be read as a NumPy array: {error}.') from error
+    return _numbers(values, path)
+
+
+def _numbers(values: Any, path: Path) -> NDArray[np.float32]:
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in 'fiu':
+        raise InputError('array_file', f'{path}: expected numbers, (N, 3) points or (H, W) depth.')
+    return values.astype(np.float32)
+
+
+def _camera_from_calibration(content: Mapping[str, Any]) -> CameraModel:
+    coefficients = tuple(
+        float(v) for v in content.get('distortion_coefficients', {}).get('data', ())
+    )
+    model = str(content.get('distortion_model') or 'plumb_bob')
+    projection = content.get('projection_matrix', {}).get('data')
+    rotation = content.get('rectification_matrix', {}).get('data')
+    return CameraModel(
+        int(content['image_width']),
+        int(content['image_height']),
+        np.array(content['camera_matrix']['data'], np.float64),
+        Distortion(model, coefficients),
+        np.eye(3) if rotation is None else np.array(rotation, np.float64),
+        None if projection is None else np.array(projection, np.float64),
+    )
+
+
+def _parse(path: Path) -> Any:
+    """Return the content of a YAML or JSON file."""
+    try:
+        text = path.read_text(encoding='utf-8')
+        return json.loads(text) if path.suffix == '.json' else yaml.safe_load(text)
+    except FileNotFoundError:
+        raise InputError('file_missing', f'{path} does not exist.') from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
+        raise InputError('file_format', f'{path} cannot be read as YAML or JSON: {error}') from error
+
+
+def _read_mapping(path: Path) -> Mapping[str, Any]:
+    content = _parse(path)
+    if not isinstance(content, Mapping):
+        raise InputError('file_format', f'{path} holds no keys and values.')
+    return content
+
+
+def _ordered(values: Any, keys: str) -> list[Any]:
+    """Return a list, or the values of a mapping {x: .., y: .., z: ..} in the order of keys."""
+    return [values[key] for key in keys] if isinstance(values, Mapping) else list(values)
+
+
+def _write_png(path: Path, image: NDArray[Any]) -> None:
+    if not cv2.imwrite(str(path), np.ascontiguousarray(image)):
+        raise OSError(f'{path} cannot be written')
+
+
+def _write_cloud(
+    path: Path, camera: CameraModel, depth: NDArray[np.float32], image: NDArray[np.uint8]
+) -> None:
+    open3d = import_open3d()
+    points = depth_to_points(camera, depth).reshape(-1, 3)
+    known = np.isfinite(points).all(axis=1)
+    cloud = open3d.t.geometry.PointCloud(open3d.core.Tensor(points[known]))
+    cloud.point.colors = open3d.core.Tensor(np.ascontiguousarray(image.reshape(-1, 3)[known]))
+    if not open3d.t.io.write_point_cloud(str(path), cloud):
+        raise OSError(f'{path} cannot be written')
