@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `metric-depth` command itself: help, bad usage, bad input."""
+
+import subprocess
+import sys
+
+import pytest
+
+from metric_depth_ros.cli.main import COMMANDS, main
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-m', 'metric_depth_ros.cli.main', *arguments],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_help_names_every_command():
+    result = run('--help')
+    assert result.returncode == 0
+    assert all(name in result.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, '--help'])
+    assert ended.value.code == 0
+    assert 'usage: metric-depth' in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_bad_usage():
+    result = run('paint')
+    assert result.returncode == 2
+    assert 'paint' in result.stderr
+
+
+def test_bad_input_is_one_sentence_without_a_traceback(tmp_path):
+    result = run('evaluate', str(tmp_path / 'nowhere'), '--json', str(tmp_path / 'out.json'))
+    assert result.returncode == 2
+    assert 'nowhere' in result.stderr
+    assert 'Traceback' not in result.stderr
+
+
+@pytest.mark.parametrize(
+    'statement', ['import metric_depth_ros', 'import metric_depth_ros.cli.main']
+)
+def test_importing_the_package_loads_nothing_heavy(statement):
+    heavy = ('torch', 'open3d', 'transformers', 'rclpy', 'cv2', 'scipy', 'numpy', 'matplotlib')
+    code = f'{statement}; import sys; print([m for m in {heavy!r} if m in sys.modules])'
+    result = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == '[]'
+
+
+def test_the_node_module_loads_no_torch_and_no_open3d():
+    code = (
+        'import metric_depth_ros.nodes.depth, sys; '
+        "print([m for m in ('torch', 'open3d', 'transformers') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == '[]'

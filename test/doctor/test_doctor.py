@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The doctor names gaps and their remedies, and never breaks on a broken library."""
+
+import pytest
+
+from metric_depth_ros import doctor
+
+
+def test_a_library_that_does_not_import_is_missing_with_its_reason(tmp_path, monkeypatch):
+    (tmp_path / 'broken_library.py').write_text("raise OSError('libfoo.so.1 not found')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    finding = doctor._needed('broken_library', 'broken-library', 'tests', 'apt install libfoo1')
+    assert finding.state == 'missing'
+    assert 'libfoo.so.1 not found' in finding.detail
+    assert finding.remedy == 'apt install libfoo1'
+
+
+def test_a_library_that_is_not_installed_is_missing():
+    finding = doctor._needed('no_such_library', 'no-such', 'tests', 'pip install no-such')
+    assert (finding.state, finding.remedy) == ('missing', 'pip install no-such')
+
+
+def test_no_ros_at_all_is_missing(monkeypatch):
+    monkeypatch.delenv('ROS_DISTRO', raising=False)
+    monkeypatch.setattr(doctor, 'find_spec', lambda name: None)
+    assert doctor._distribution().state == 'missing'
+
+
+def test_a_sourced_distribution_is_named(monkeypatch):
+    monkeypatch.setenv('ROS_DISTRO', 'jazzy')
+    assert doctor._distribution().detail == 'jazzy (sourced)'
+
+
+@pytest.mark.parametrize(
+    'variable', ['FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE']
+)
+def test_a_dds_profile_of_the_user_is_respected_and_named(variable, monkeypatch):
+    monkeypatch.delenv('FASTRTPS_DEFAULT_PROFILES_FILE', raising=False)
+    monkeypatch.delenv('FASTDDS_DEFAULT_PROFILES_FILE', raising=False)
+    monkeypatch.setenv(variable, 'mine.xml')
+    assert 'mine.xml (chosen by you)' in doctor._dds_profile().detail
