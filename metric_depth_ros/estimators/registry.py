@@ -13,7 +13,7 @@ from metric_depth_ros.estimators.base import Estimator
 
 
 def _classical(variant: str, device: str) -> Estimator:
-    from metric_depth_ros.estimators.classical import ClassicalCompletion
+    from metric_depth_ros.estimators.classical.estimator import ClassicalCompletion
 
     return ClassicalCompletion(variant or 'quality')
 

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Estimators by name, and the least of them."""
+
+import numpy as np
+import pytest
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.types import Frame, SparsePrompt
+
+
+def frame_with(depths: dict[tuple[int, int], float]) -> Frame:
+    """Return a 6x4 frame with depth at some (column, row)."""
+    n = len(depths)
+    prompt = SparsePrompt(
+        np.array(list(depths), np.float32).reshape(n, 2),
+        np.array(list(depths.values()), np.float32),
+        np.full(n, 0.01, np.float32),
+        np.zeros(n, np.uint8),
+    )
+    return Frame(5, 'camera', np.zeros((4, 6, 3), np.uint8), None, prompt)
+
+
+@pytest.mark.parametrize('spec', ['nearest', 'classical:fast', 'classical:quality'])
+def test_an_estimator_is_named_by_its_specification(spec):
+    assert create_estimator(spec).name == spec
+
+
+def test_quality_is_the_default_of_classical():
+    assert create_estimator('classical').name == 'classical:quality'
+
+
+@pytest.mark.parametrize(
+    ('spec', 'words'),
+    [
+        ('telepathy', 'classical, nearest'),
+        ('classical:best', 'quality, fast'),
+        ('nearest:2', 'no variant'),
+        ('', 'unknown estimator'),
+    ],
+)
+def test_an_unknown_estimator_is_refused_with_those_that_exist(spec, words):
+    with pytest.raises(InputError, match=words):
+        create_estimator(spec)
+
+
+def test_nearest_takes_the_depth_of_the_nearest_prompt_pixel():
+    estimate = create_estimator('nearest').estimate(frame_with({(0, 0): 2.0, (5, 3): 7.0}))
+    assert estimate.depth[0, 1] == 2.0
+    assert estimate.depth[3, 4] == 7.0
+    assert estimate.confidence is not None
+    assert estimate.confidence.sum() == 2.0
+
+
+@pytest.mark.parametrize('spec', ['nearest', 'classical:fast', 'classical:quality'])
+def test_without_a_prompt_nothing_is_known(spec):
+    estimate = create_estimator(spec).estimate(frame_with({}))
+    assert np.isnan(estimate.depth).all()
+    assert estimate.confidence is not None
+    assert not estimate.confidence.any()
+    bare = Frame(5, 'camera', np.zeros((4, 6, 3), np.uint8))
+    assert np.isnan(create_estimator(spec).estimate(bare).depth).all()
