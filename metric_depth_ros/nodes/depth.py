@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `depth` node: camera and depth sensors in, dense metric depth out.
+
+``python -m metric_depth_ros.nodes.depth --ros-args --params-file config/kitti.yaml``. ROS is
+loaded inside `main`, after signals are handled and the DDS profile is chosen, so that ``--help``
+answers at once and an early Ctrl-C ends cleanly.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+_HELP = """\
+usage: depth [--help] [--ros-args [--params-file FILE] [-p NAME:=VALUE] [-r FROM:=TO] ...]
+
+Dense metric depth from a camera and the sparse depth of other sensors (managed node).
+
+subscribes to  image (or image/compressed), camera_info, points, sensor_depth/image,
+               sensor_depth/camera_info
+publishes      depth/image, depth/camera_info, depth/points, depth/confidence,
+               depth/image_color, depth/prompt, ~/status, /diagnostics
+
+Parameters are described in docs/PARAMETERS.md and by `ros2 param describe /depth NAME`.
+"""
+_SPIN_S = 0.1  # a signal is noticed at the latest after this
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the node until it is interrupted.
+
+    Parameters
+    ----------
+    arguments
+        Command line without the program; the process's own by default.
+
+    Returns
+    -------
+    int
+        Exit code, 0 after SIGINT or SIGTERM.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {'-h', '--help'} & set(arguments):
+        sys.stdout.write(_HELP)
+        return 0
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+
+    from metric_depth_ros.resources import dds_environment
+
+    os.environ.update(dds_environment())  # before the middleware is loaded
+    return _spin(arguments, stop)
+
+
+def _spin(arguments: Sequence[str], stop: threading.Event) -> int:
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    from metric_depth_ros.ros.depth_node import DepthNode
+
+    rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+    executor = SingleThreadedExecutor()
+    node = DepthNode()
+    executor.add_node(node)
+    try:
+        node.autostart()
+        while not stop.is_set():
+            executor.spin_once(_SPIN_S)
+    finally:
+        node.release()
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pairing of an image with the measurements around it: camera-driven, bounded, never stalling.
+
+Callbacks offer messages from one thread, a worker takes bundles from another. The image leads:
+there is room for one, and a newer one replaces it. A bundle holds, per source, the message whose
+stamp is nearest to that of the image. An image waits for a measurement only where the rhythm of
+the source says that a nearer one is about to arrive. Standard library only; knows no ROS.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+# Enough for the worker to lag a few messages behind without losing the one that fits.
+_HISTORY = 4
+# A source that has never sent is waited for longer, so that the first frame has a prompt, but
+# only by the first frames: a sensor that is not there must not slow the camera.
+_FIRST_WAIT_S = 0.25
+_FIRST_WAITS = 3
+_S = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Arrival:
+    """A message with its stamp, and the monotonic time at which it arrived."""
+
+    message: Any
+    stamp_ns: int
+    arrived_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """An image with the measurement of each source that fits it.
+
+    Parameters
+    ----------
+    image
+        The image that leads.
+    measurements
+        By source; a source without a message near enough is absent.
+    waited_s
+        Time that the image spent waiting for measurements.
+    """
+
+    image: Arrival
+    measurements: dict[str, Arrival]
+    waited_s: float
+
+
+@dataclass(eq=False)
+class _Source:
+    """Recent messages of one topic, and its rhythm.
+
+    A latched source (CameraInfo) holds for every image and is waited for only until it has come.
+    """
+
+    max_age_s: float
+    latched: bool
+    recent: deque[Arrival] = field(default_factory=lambda: deque(maxlen=_HISTORY))
+    last_arrived_s: float | None = None
+    first_waits: int = 0
+
+    def add(self, arrival: Arrival) -> None:
+        if self.recent and (self.recent[-1].stamp_ns - arrival.stamp_ns) * _S > self.max_age_s:
+            self.recent.clear()  # its clock went back: a bag began anew
+        self.recent.append(arrival)
+        self.last_arrived_s = arrival.arrived_s
+
+    def forget_other_than(self, stamp_ns: int) -> None:
+        """Keep only what fits an image of this stamp, and be ready to wait again."""
+        kept = [a for a in self.recent if abs(a.stamp_ns - stamp_ns) * _S <= self.max_age_s]
+        self.recent = deque(kept, maxlen=_HISTORY)
+        self.first_waits = 0
+
+    def nearest(self, stamp_ns: int) -> Arrival | None:
+        """Return the message with the nearest stamp, the newer of two equally near ones."""
+        best = min(reversed(self.recent), key=lambda a: abs(a.stamp_ns - stamp_ns), default=None)
+        if best is None or abs(best.stamp_ns - stamp_ns) * _S > self.max_age_s:
+            return None
+        return best
+
+    def wait_until(self, image: Arrival, max_wait_s: float) -> float:
+        """Return the monotonic time until which a nearer message is worth waiting for."""
+        if not self.recent:
+            if self.first_waits >= _FIRST_WAITS or max_wait_s == 0.0:
+                return 0.0
+            return image.arrived_s + max(max_wait_s, _FIRST_WAIT_S)
+        last = self.recent[-1]
+        behind_ns = image.stamp_ns - last.stamp_ns
+        if behind_ns <= 0 or self.latched:
+            return 0.0
+        if len(self.recent) == 1:
+            return image.arrived_s + max_wait_s
+        before = self.recent[-2]
+        period_ns = last.stamp_ns - before.stamp_ns
+        if period_ns >= 2 * behind_ns:  # the next one will be farther from the image than this
+            return 0.0
+        period_s = last.arrived_s - before.arrived_s
+        due_s = last.arrived_s + period_s
+        limit_s = image.arrived_s + max_wait_s
+        if due_s > limit_s:
+            return 0.0
+        return min(limit_s, due_s + max(0.5 * period_s, max_wait_s))
+
+
+class Assembly:
+    """Bounded meeting point of the streams of one camera.
+
+    Parameters
+    ----------
+    sources
+        Names of the streams that give measurements.
+    latched
+        Names of the streams whose last message holds until the next (CameraInfo).
+    max_age_s
+        Largest difference between the stamps of an image and of a measurement.
+    max_wait_s
+        Longest time that an image waits for a measurement, counted from its arrival.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[str],
+        latched: Iterable[str],
+        max_age_s: float,
+        max_wait_s: float,
+    ) -> None:
+        self.replaced = 0
+        self._max_wait_s = max_wait_s
+        self._sources = {name: _Source(max_age_s, latched=False) for name in sources}
+        self._sources |= {name: _Source(math.inf, latched=True) for name in latched}
+        self._image: Arrival | None = None
+        self._image_arrived_s: float | None = None
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def set_limits(self, max_age_s: float, max_wait_s: float) -> None:
+        """Change the limits from the next image on."""
+        with self._changed:
+            self._max_wait_s = max_wait_s
+            for source in self._sources.values():
+                if not source.latched:
+                    source.max_age_s = max_age_s
+
+    def offer_image(self, message: object, stamp_ns: int, *, jumped_back: bool = False) -> None:
+        """Store the newest image; one that nobody has taken is replaced and counted.
+
+        Parameters
+        ----------
+        message
+            The image.
+        stamp_ns
+            Its stamp.
+        jumped_back
+            The clock went back (a bag began anew): what was measured elsewhere in time is
+            forgotten.
+        """
+        with self._changed:
+            if self._image is not None:
+                self.replaced += 1
+            self._image = Arrival(message, stamp_ns, time.monotonic())
+            self._image_arrived_s = self._image.arrived_s
+            if jumped_back:
+                for source in self._sources.values():
+                    source.forget_other_than(stamp_ns)
+            self._changed.notify()
+
+    def offer(self, source: str, message: object, stamp_ns: int) -> None:
+        """Store a measurement."""
+        with self._changed:
+            self._sources[source].add(Arrival(message, stamp_ns, time.monotonic()))
+            self._changed.notify()
+
+    def take(self) -> Bundle | None:
+        """Wait for an image and what belongs to it; None once closed."""
+        with self._changed:
+            while self._image is None and not self._closed:
+                self._changed.wait()
+            if self._closed or self._image is None:
+                return None
+            image, self._image = self._image, None
+            waited_s = self._wait_for_due(image)
+            if self._closed:
+                return None
+            measurements = {
+                name: found
+                for name, source in self._sources.items()
+                if (found := source.nearest(image.stamp_ns)) is not None
+            }
+            return Bundle(image, measurements, waited_s)
+
+    def close(self) -> None:
+        """Wake the worker for good."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def silent_s(self, stream: str) -> float | None:
+        """Return the seconds since the last message of a stream, None if it never sent one.
+
+        The stream is ``'image'`` or a source.
+        """
+        with self._changed:
+            arrived_s = (
+                self._image_arrived_s
+                if stream == 'image'
+                else self._sources[stream].last_arrived_s
+            )
+        return None if arrived_s is None else time.monotonic() - arrived_s
+
+    def _wait_for_due(self, image: Arrival) -> float:
+        began_s = time.monotonic()
+        while not self._closed:
+            deadline_s = max(
+                (s.wait_until(image, self._max_wait_s) for s in self._sources.values()),
+                default=0.0,
+            )
+            remaining_s = deadline_s - time.monotonic()
+            if remaining_s <= 0.0:
+                break
+            self._changed.wait(remaining_s)
+        for source in self._sources.values():
+            source.first_waits += not source.recent
+        return time.monotonic() - began_s

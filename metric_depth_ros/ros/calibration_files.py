@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Extrinsics from calibration files: our YAML, and KITTI's text files. Knows no ROS.
+
+The YAML holds transforms between named frames, each the pose of the child in the parent, as
+tf2's static_transform_publisher has it::
+
+    transforms:
+      - parent: camera_optical_frame
+        child: lidar
+        translation: [0.27, -0.08, -0.06]      # meters
+        rotation: [0.0, 0.0, 0.0, 1.0]         # quaternion x, y, z, w
+      - parent: base_link
+        child: camera_optical_frame
+        matrix: [[...], [...], [...], [...]]   # or 3x4 / 4x4 instead of the two
+
+KITTI's files name no frames: they hold one transform, from the LiDAR to the camera.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.geometry.rigid import Transform, checked_rigid, transform_from_quaternion
+
+
+def read_transforms_yaml(path: Path) -> dict[tuple[str, str], Transform]:
+    """Return the transforms of a YAML calibration, (4, 4) by (parent, child).
+
+    Raises
+    ------
+    InputError
+        Not readable, or not of the form above.
+    """
+    try:
+        content = yaml.safe_load(_text(path))
+    except yaml.YAMLError as error:
+        raise _refused(path, f'is no YAML: {error}') from error
+    entries = content.get('transforms') if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise _refused(path, "has no list 'transforms'")
+    transforms = {}
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict) or not entry.get('parent') or not entry.get('child'):
+            raise _refused(path, f"transform {number} needs 'parent' and 'child'")
+        transforms[str(entry['parent']), str(entry['child'])] = _transform(path, number, entry)
+    return transforms
+
+
+def read_kitti_calibration(path: Path, camera: int) -> Transform:
+    """Return the transform from the LiDAR to the rectified camera of a KITTI calibration.
+
+    Parameters
+    ----------
+    path
+        ``calib.txt`` of the odometry set (``P0`` to ``P3``, ``Tr``), an object file (``P0`` to
+        ``P3``, ``R0_rect``, ``Tr_velo_to_cam``), or ``calib_velo_to_cam.txt`` of the raw data,
+        which lies beside ``calib_cam_to_cam.txt``.
+    camera
+        0 to 3.
+
+    Returns
+    -------
+    Transform
+        (4, 4); includes the rectifying rotation and the baseline of the camera.
+
+    Raises
+    ------
+    InputError
+        Not readable, or entries missing.
+    """
+    entries = _kitti_entries(path)
+    if 'R' in entries and 'T' in entries:
+        sibling = path.with_name('calib_cam_to_cam.txt')
+        entries |= {f'raw_{name}': value for name, value in _kitti_entries(sibling).items()}
+        names = ('R', 'T', 'raw_R_rect_00', f'raw_P_rect_{camera:02d}')
+        R, T, rectify, P = (_kitti_entry(path, entries, name) for name in names)
+        velodyne = np.hstack((R.reshape(3, 3), T.reshape(3, 1)))
+    else:
+        name = 'Tr' if 'Tr' in entries else 'Tr_velo_to_cam'
+        velodyne = _kitti_entry(path, entries, name).reshape(3, 4)
+        rectify = entries.get('R0_rect', np.eye(3))
+        P = _kitti_entry(path, entries, f'P{camera}')
+    P = P.reshape(3, 4)
+    turned = np.eye(4)
+    turned[:3, :3] = rectify.reshape(3, 3)
+    moved = np.eye(4)
+    moved[:3, 3] = np.linalg.solve(P[:, :3], P[:, 3])
+    return moved @ turned @ checked_rigid(velodyne, f'of {path}')
+
+
+def is_kitti_calibration(path: Path) -> bool:
+    """Tell KITTI's text files from YAML by their name."""
+    return path.suffix == '.txt'
+
+
+def _transform(path: Path, number: int, entry: Mapping[str, Any]) -> Transform:
+    name = f'{number} of {path}'
+    if 'matrix' in entry:
+        try:
+            return checked_rigid(np.array(entry['matrix'], np.float64), name)
+        except ValueError as error:
+            raise _refused(path, f'transform {number}: {error}') from error
+    if 'translation' not in entry or 'rotation' not in entry:
+        raise _refused(path, f"transform {number} needs 'translation' and 'rotation', or 'matrix'")
+    try:
+        values = [float(v) for v in (*entry['translation'], *entry['rotation'])]
+    except (TypeError, ValueError) as error:
+        raise _refused(path, f'transform {number} has values that are no numbers') from error
+    return transform_from_quaternion(values[:3], values[3:])
+
+
+def _kitti_entries(path: Path) -> dict[str, np.ndarray]:
+    entries = {}
+    for line in _text(path).splitlines():
+        name, _, values = line.partition(':')
+        try:
+            entries[name.strip()] = np.array([float(v) for v in values.split()])
+        except ValueError:
+            continue  # calib_time and the like
+    return entries
+
+
+def _kitti_entry(path: Path, entries: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    sizes = {'R': 9, 'T': 3, 'raw_R_rect_00': 9}
+    values = entries.get(name)
+    if values is None or values.size != sizes.get(name, 12):
+        raise _refused(path, f'has no entry {name.removeprefix("raw_")}')
+    return values
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding='utf-8')
+    except (OSError, UnicodeDecodeError) as error:
+        raise _refused(path, f'cannot be read: {error}') from error
+
+
+def _refused(path: Path, reason: str) -> InputError:
+    return InputError(
+        'extrinsics', f'calibration file {path} {reason} (parameter extrinsics.path).'
+    )

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameter table declared on a node, and values refused in words before they are used.
+
+Parameters are declared with dynamic typing: rclpy's own check would throw out of the constructor
+of the node, and would refuse ``1`` where ``1.0`` is meant. What the user gave wrongly at start is
+kept as a sentence that the configure transition fails with, until a good value is set.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.ros.parameters import (
+    CONFIGURE,
+    READ_ONLY,
+    DepthNodeSettings,
+    Parameter,
+    parameter_table,
+    settings_from,
+)
+
+
+class DeclaredParameters:
+    """The table on a node.
+
+    Parameters
+    ----------
+    node
+        Node to declare on.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self.configured = False
+        self._node = node
+        self._refused: dict[str, InputError] = {}
+        for row in parameter_table().values():
+            self._declare(row)
+        node.add_on_set_parameters_callback(self._check)
+
+    def settings(self) -> DepthNodeSettings:
+        """Return the values of all parameters, checked.
+
+        Raises
+        ------
+        InputError
+            The first value that cannot be used.
+        """
+        for error in self._refused.values():
+            raise error
+        return settings_from(self._values())
+
+    def unknown_names(self) -> list[str]:
+        """Return a sentence for each parameter that was given at start and does not exist."""
+        table = parameter_table()
+        given = getattr(self._node, '_parameter_overrides', {})
+        sentences = []
+        for name in given:
+            if name in table or name == 'use_sim_time' or name.startswith('qos_overrides.'):
+                continue
+            near = difflib.get_close_matches(name, table, 1)
+            hint = f'; did you mean {near[0]}?' if near else '.'
+            sentences.append(f'there is no parameter {name!r}: it is ignored{hint}')
+        return sentences
+
+    def _declare(self, row: Parameter) -> None:
+        default = list(row.default) if isinstance(row.default, tuple) else row.default
+        given = getattr(self._node, '_parameter_overrides', {}).get(row.name)
+        try:
+            if given is not None:
+                row.checked(given.value)
+            self._node.declare_parameter(row.name, default, _descriptor(row))
+            return
+        except InputError as error:
+            self._refused[row.name] = error
+        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+            self._refused[row.name] = InputError('parameter', str(error))
+        self._node.declare_parameter(row.name, default, _descriptor(row), ignore_override=True)
+
+    def _values(self) -> dict[str, object]:
+        return {name: self._node.get_parameter(name).value for name in parameter_table()}
+
+    def _check(self, parameters: Iterable[RosParameter]) -> SetParametersResult:
+        table = parameter_table()
+        values = self._values()
+        mine = [p for p in parameters if p.name in table]
+        try:
+            for parameter in mine:
+                values[parameter.name] = table[parameter.name].checked(parameter.value)
+                if self.configured and table[parameter.name].change == CONFIGURE:
+                    raise InputError(
+                        'parameter',
+                        f'parameter {parameter.name} takes effect at the next configure: '
+                        'deactivate and clean up the node first.',
+                    )
+            if self.configured:
+                settings_from(values)
+        except InputError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        for parameter in mine:
+            self._refused.pop(parameter.name, None)
+        return SetParametersResult(successful=True)
+
+
+def _descriptor(row: Parameter) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(
+        name=row.name,
+        description=row.description,
+        additional_constraints=row.range_words,
+        read_only=row.change == READ_ONLY,
+        dynamic_typing=True,
+    )
+    if row.minimum is not None and row.maximum is not None:
+        if row.kind is int:
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(row.minimum), to_value=int(row.maximum))
+            ]
+        else:
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=row.minimum, to_value=row.maximum)
+            ]
+    return descriptor

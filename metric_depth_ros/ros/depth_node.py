@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The managed node: transitions create and release what the other modules of this room are.
+
+configure: parameters, extrinsics, estimator, publishers. activate: subscriptions and the worker.
+Deactivate and clean up release the same in reverse. A configuration that cannot be used fails the
+transition with one sentence, and the node stays to be configured again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.base import Estimator
+from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.ros.assembly import Assembly
+from metric_depth_ros.ros.declaration import DeclaredParameters
+from metric_depth_ros.ros.diagnostics import Counters, health_status
+from metric_depth_ros.ros.extrinsics import Extrinsics, create_extrinsics
+from metric_depth_ros.ros.faults import FaultLog
+from metric_depth_ros.ros.framing import FrameBuilder
+from metric_depth_ros.ros.inputs import Inputs, check_synchronizer, create_assembly
+from metric_depth_ros.ros.outputs import Outputs
+from metric_depth_ros.ros.parameters import DepthNodeSettings
+from metric_depth_ros.ros.processing import FrameProcessor, Worker
+
+_WORKER_STOP_S = 1.5
+_SILENT_PERIODS = 2.0  # a topic is silent after this many periods of the diagnostics
+_SUCCESS = TransitionCallbackReturn.SUCCESS
+_FAILURE = TransitionCallbackReturn.FAILURE
+
+
+class DepthNode(LifecycleNode):
+    """Dense metric depth of one camera."""
+
+    def __init__(self) -> None:
+        super().__init__('depth')
+        self._declared = DeclaredParameters(self)
+        self.add_post_set_parameters_callback(self._on_parameters_set)
+        for sentence in self._declared.unknown_names():
+            self.get_logger().warning(sentence)
+        self._settings = DepthNodeSettings()
+        self._counters = Counters()
+        self._faults = FaultLog(self.get_logger().warning, self._settings.log_throttle_s)
+        self._releases: list[Callable[[], object]] = []
+        self._deactivations: list[Callable[[], object]] = []
+        self._assembly: Assembly | None = None
+        self._inputs: Inputs | None = None
+
+    def autostart(self) -> None:
+        """Configure and activate, if the parameter says so."""
+        if not self.get_parameter('autostart').value:
+            return
+        if self.trigger_configure() == _SUCCESS:
+            self.trigger_activate()
+
+    def release(self) -> None:
+        """Release everything, whatever the state; safe to call twice."""
+        self._run_all(self._deactivations)
+        self._run_all(self._releases)
+        self._inputs = self._assembly = None
+        self._declared.configured = False
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Check the parameters and create all that needs no message."""
+        try:
+            self._configure()
+        except InputError as error:
+            self.get_logger().error(f'cannot configure: {error}')
+            self.release()
+            return _FAILURE
+        return _SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and answer frames."""
+        self._activate()
+        return _SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop answering; what was configured stays."""
+        self._run_all(self._deactivations)
+        self._inputs = self._assembly = None
+        return _SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release what was configured."""
+        self.release()
+        return _SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything."""
+        self.release()
+        return _SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything, so that the node can be configured again."""
+        self.release()
+        return _SUCCESS
+
+    def _configure(self) -> None:
+        settings = self._declared.settings()
+        check_synchronizer(settings.sync.policy)
+        self._settings = settings
+        self._counters = Counters()
+        self._faults = FaultLog(self.get_logger().warning, settings.log_throttle_s)
+        self._extrinsics: Extrinsics = create_extrinsics(settings.extrinsics, self)
+        self._releases.append(self._extrinsics.close)
+        device = 'cpu' if settings.device == 'auto' else settings.device
+        self._estimator: Estimator = create_estimator(settings.estimator, device)
+        self._outputs = Outputs(self, self._faults.report)
+        self._releases.append(self._outputs.close)
+        self._status = self._publisher(DiagnosticStatus, '~/status')
+        self._health = self._publisher(DiagnosticArray, '/diagnostics')
+        timer = self.create_timer(settings.diagnostics.period_s, self._publish_health)
+        self._releases.append(lambda: self.destroy_timer(timer))
+        self._declared.configured = True
+        self.get_logger().info(
+            f'configured: estimator {self._estimator.name}, prompts from '
+            f'{", ".join(settings.prompt.sources) or "nothing"}, extrinsics from '
+            f'{settings.extrinsics.source} {settings.extrinsics.path}'.rstrip()
+        )
+
+    def _publisher(self, kind: type, topic: str) -> Publisher:
+        publisher = self.create_publisher(kind, topic, 10)
+        self._releases.append(lambda: self.destroy_publisher(publisher))
+        return publisher
+
+    def _activate(self) -> None:
+        assembly = create_assembly(self._settings)
+        inputs = Inputs(self, self._settings, assembly, self._counters, self._faults)
+        topics = inputs.topics
+        builder = FrameBuilder(
+            self._extrinsics,
+            lambda stream, error: self._faults.report(topics[stream], error.fault, str(error)),
+        )
+        processor = FrameProcessor(
+            builder, self._estimator, self._outputs, self._status, self._counters,
+            self.get_fully_qualified_name(),
+        )  # fmt: skip
+        worker = Worker(
+            assembly, processor, lambda: self._settings, self._counters, self._faults,
+            topics['image'],
+        )  # fmt: skip
+        self._assembly, self._inputs = assembly, inputs
+        self._deactivations += [inputs.close, lambda: self._stop(worker)]
+        self.get_logger().info(f'active: waiting for {", ".join(topics.values())}')
+
+    def _stop(self, worker: Worker) -> None:
+        if not worker.stop(_WORKER_STOP_S):
+            self.get_logger().warning('a frame is still being computed; it is abandoned')
+
+    def _on_parameters_set(self, parameters: list[Parameter]) -> None:
+        """Take changed values into force; they have been checked."""
+        if not self._declared.configured:
+            return
+        settings = self._declared.settings()
+        self._settings = settings
+        self._faults.throttle_s = settings.log_throttle_s
+        if self._assembly is not None and self._inputs is not None:
+            self._assembly.set_limits(settings.prompt.max_age_s, settings.prompt.max_wait_s)
+            self._inputs.max_frame_age_s = settings.max_frame_age_s
+
+    def _publish_health(self) -> None:
+        assembly = self._assembly
+        status = health_status(
+            f'{self.get_name()}: frames',
+            self.get_fully_qualified_name(),
+            self._problems(),
+            self._counters,
+            assembly.replaced if assembly else 0,
+            {f'{topic} {fault}': n for (topic, fault), n in self._faults.counts().items()},
+        )
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._health.publish(message)
+
+    def _problems(self) -> list[tuple[bytes, str]]:
+        assembly, inputs = self._assembly, self._inputs
+        if assembly is None or inputs is None:
+            return [(DiagnosticStatus.WARN, 'The node is not active.')]
+        problems = []
+        limit_s = _SILENT_PERIODS * max(self._settings.diagnostics.period_s, 0.5)
+        for stream in inputs.topics:
+            silent_s = assembly.silent_s(stream)
+            if silent_s is not None and (silent_s < limit_s or stream.endswith('camera_info')):
+                continue
+            publishers = inputs.publisher_count(stream)
+            since = 'never sent' if silent_s is None else f'silent for {silent_s:.1f} s'
+            level = DiagnosticStatus.ERROR if stream == 'image' else DiagnosticStatus.WARN
+            problems.append((level, f'{inputs.topics[stream]} {since} ({publishers} publishers).'))
+        return problems
+
+    @staticmethod
+    def _run_all(actions: list[Callable[[], object]]) -> None:
+        while actions:
+            actions.pop()()

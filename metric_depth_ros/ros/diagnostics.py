@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the node says about itself: a status a frame, and its health once a second."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+_WINDOW = 100  # frames that the percentiles of /diagnostics are over
+
+
+@dataclass(frozen=True)
+class FrameReport:
+    """How one frame was answered.
+
+    Parameters
+    ----------
+    stamp_ns
+        Stamp of the image.
+    method
+        Estimator that really answered.
+    latency_ms
+        From the arrival of the image in the node to the last output published.
+    wait_ms, decode_ms, estimator_ms, publish_ms
+        Stages: waiting for measurements, messages to a frame, the estimator, outputs.
+    prompt_points
+        Number of points of the prompt.
+    """
+
+    stamp_ns: int
+    method: str
+    latency_ms: float
+    wait_ms: float
+    decode_ms: float
+    estimator_ms: float
+    publish_ms: float
+    prompt_points: int
+
+
+class Counters:
+    """Counts of frames, and the latencies of the last ones. Safe between threads."""
+
+    def __init__(self) -> None:
+        self.frames_in = 0
+        self.frames_out = 0
+        self.stale = 0
+        self.bad_input = 0
+        self.failed = 0
+        self._recent: deque[FrameReport] = deque(maxlen=_WINDOW)
+        self._lock = threading.Lock()
+
+    def count(self, name: str) -> None:
+        """Add one to a counter."""
+        with self._lock:
+            setattr(self, name, getattr(self, name) + 1)
+
+    def answered(self, report: FrameReport) -> None:
+        """Count a frame that was published."""
+        with self._lock:
+            self.frames_out += 1
+            self._recent.append(report)
+
+    def recent(self) -> list[FrameReport]:
+        """Return the reports of the last frames, oldest first."""
+        with self._lock:
+            return list(self._recent)
+
+    def totals(self, replaced: int) -> dict[str, int]:
+        """Return all counts by name."""
+        return {
+            'frames_in': self.frames_in,
+            'frames_out': self.frames_out,
+            'replaced': replaced,
+            'stale': self.stale,
+            'bad_input': self.bad_input,
+            'failed': self.failed,
+        }
+
+
+def frame_status(
+    name: str, hardware_id: str, report: FrameReport, totals: Mapping[str, int]
+) -> DiagnosticStatus:
+    """Return the message of ``~/status`` about a frame."""
+    known = report.prompt_points > 0
+    values = {**asdict(report), **totals}
+    return _status(
+        name,
+        hardware_id,
+        DiagnosticStatus.OK if known else DiagnosticStatus.WARN,
+        f'{report.method}, {report.prompt_points} prompt points' if known else 'no prompt',
+        values,
+    )
+
+
+def health_status(
+    name: str,
+    hardware_id: str,
+    problems: list[tuple[bytes, str]],
+    counters: Counters,
+    replaced: int,
+    extra: Mapping[str, object],
+) -> DiagnosticStatus:
+    """Return the node's status for ``/diagnostics``.
+
+    Parameters
+    ----------
+    name, hardware_id
+        Of the status: the node, and the camera frame.
+    problems
+        (level, sentence) each, none when all is well; the worst decides the level.
+    counters, replaced
+        What has happened so far.
+    extra
+        More values to show, by name.
+    """
+    recent = counters.recent()
+    values: dict[str, object] = dict(counters.totals(replaced))
+    for stage in ('latency_ms', 'estimator_ms', 'wait_ms'):
+        times = [getattr(report, stage) for report in recent]
+        for percent in (50, 95, 99) if times else ():
+            values[f'{stage}_p{percent}'] = float(np.percentile(times, percent))
+    if recent:
+        values['method'] = recent[-1].method
+        values['prompt_points'] = recent[-1].prompt_points
+    level = max((level for level, _ in problems), default=DiagnosticStatus.OK)
+    message = ' '.join(sentence for _, sentence in problems) or 'frames are answered'
+    return _status(name, hardware_id, level, message, {**values, **extra})
+
+
+def _status(
+    name: str, hardware_id: str, level: bytes, message: str, values: Mapping[str, object]
+) -> DiagnosticStatus:
+    return DiagnosticStatus(
+        level=level,
+        name=name,
+        hardware_id=hardware_id,
+        message=message,
+        values=[KeyValue(key=key, value=_word(value)) for key, value in values.items()],
+    )
+
+
+def _word(value: object) -> str:
+    return f'{value:.3f}' if isinstance(value, float) else str(value)

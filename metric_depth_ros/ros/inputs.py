@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Subscriptions of the node: callbacks check the stamp, store the message, and return.
+
+Nothing is decoded here, so that a burst of messages costs the executor nothing but their receipt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.ros.assembly import Assembly
+from metric_depth_ros.ros.diagnostics import Counters
+from metric_depth_ros.ros.faults import FaultLog
+from metric_depth_ros.ros.messages import stamp_ns
+from metric_depth_ros.ros.parameters import DepthNodeSettings
+from metric_depth_ros.ros.qos import overridable, sensor_qos, subscription_events
+from metric_depth_ros.ros.stamps import StampGate, StampVerdict
+
+# Images wait in the assembly, not in the middleware; one in flight beside the one being taken.
+_IMAGE_DEPTH = 2
+_MEASUREMENT_DEPTH = 5
+_COMPRESSED = 'image/compressed'
+
+
+def input_topics(settings: DepthNodeSettings) -> dict[str, tuple[str, type]]:
+    """Return topic and message type of each stream that the settings ask for."""
+    compressed = settings.image_transport == 'compressed'
+    streams: dict[str, tuple[str, type]] = {
+        'image': (_COMPRESSED, CompressedImage) if compressed else ('image', Image),
+        'camera_info': ('camera_info', CameraInfo),
+    }
+    if 'points' in settings.prompt.sources:
+        streams['points'] = ('points', PointCloud2)
+    if 'sensor_depth' in settings.prompt.sources:
+        streams['sensor_depth'] = ('sensor_depth/image', Image)
+        if settings.prompt.depth_alignment in ('auto', 'unregistered'):
+            streams['sensor_depth/camera_info'] = ('sensor_depth/camera_info', CameraInfo)
+    return streams
+
+
+def create_assembly(settings: DepthNodeSettings) -> Assembly:
+    """Return the assembly for the streams that the settings ask for."""
+    streams = input_topics(settings)
+    infos = [stream for stream in streams if stream.endswith('camera_info')]
+    return Assembly(
+        settings.prompt.sources, infos, settings.prompt.max_age_s, settings.prompt.max_wait_s
+    )
+
+
+class Inputs:
+    """Subscriptions that feed an assembly.
+
+    Parameters
+    ----------
+    node
+        Node to subscribe with.
+    settings
+        Which topics, and the limits of stamps.
+    assembly
+        Where messages are stored.
+    counters, faults
+        Where what arrives, and what is wrong with it, is counted.
+
+    Raises
+    ------
+    InputError
+        ``sync.policy`` asks for message_filters, which is not installed.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        settings: DepthNodeSettings,
+        assembly: Assembly,
+        counters: Counters,
+        faults: FaultLog,
+    ) -> None:
+        self.max_frame_age_s = settings.max_frame_age_s
+        self._node = node
+        self._assembly = assembly
+        self._counters = counters
+        self._faults = faults
+        self._gate = StampGate()
+        self._subscriptions: list[Subscription] = []
+        self.topics = {
+            stream: node.resolve_topic_name(topic)
+            for stream, (topic, _) in input_topics(settings).items()
+        }
+        callbacks: dict[str, Callable[[Any], None]] = {
+            stream: self._measurement_callback(stream) for stream in self.topics
+        }
+        callbacks['image'] = self.on_image
+        if settings.sync.policy == 'nearest':
+            for stream, (topic, kind) in input_topics(settings).items():
+                self._subscribe(stream, topic, kind, callbacks[stream])
+        else:
+            self._synchronize(settings, callbacks)
+
+    def close(self) -> None:
+        """Destroy the subscriptions."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+
+    def publisher_count(self, stream: str) -> int:
+        """Return how many publishers a stream has."""
+        return int(self._node.count_publishers(self.topics[stream]))
+
+    def on_image(self, message: Any) -> None:
+        """Check the stamp of an image and store it."""
+        self._counters.count('frames_in')
+        stamp = stamp_ns(message.header)
+        now_ns = self._node.get_clock().now().nanoseconds
+        try:
+            verdict = self._gate.admit(stamp, now_ns, self.max_frame_age_s)
+        except InputError as error:
+            self._counters.count('stale' if error.fault == 'stamp_old' else 'bad_input')
+            self._faults.report(self.topics['image'], error.fault, str(error))
+            return
+        if verdict is StampVerdict.JUMPED_BACK:
+            self._faults.report(
+                self.topics['image'],
+                'stamp_backward',
+                'the stamps jumped back (a bag began anew, or frames arrive out of order): '
+                'pairing begins anew.',
+            )
+        elif verdict is StampVerdict.OTHER_CLOCK:
+            self._faults.report(
+                self.topics['image'],
+                'stamp_other_clock',
+                f'the stamps are {abs(now_ns - stamp) * 1e-9:.0f} s away from the clock of this '
+                'node, so the age of frames is not known: play recordings with /clock (ros2 bag '
+                'play --clock) and set use_sim_time true, or set max_frame_age_s to 0.',
+            )
+        self._assembly.offer_image(message, stamp, jumped_back=verdict is StampVerdict.JUMPED_BACK)
+
+    def _measurement_callback(self, stream: str) -> Callable[[Any], None]:
+        def store(message: Any) -> None:
+            self._assembly.offer(stream, message, stamp_ns(message.header))
+
+        return store
+
+    def _subscribe(
+        self, stream: str, topic: str, kind: type, callback: Callable[[Any], None]
+    ) -> None:
+        self._subscriptions.append(
+            self._node.create_subscription(
+                kind,
+                topic,
+                callback,
+                sensor_qos(_IMAGE_DEPTH if stream == 'image' else _MEASUREMENT_DEPTH),
+                event_callbacks=subscription_events(self.topics[stream], self._faults.report),
+                qos_overriding_options=overridable(),
+            )
+        )
+
+    def _synchronize(
+        self, settings: DepthNodeSettings, callbacks: dict[str, Callable[[Any], None]]
+    ) -> None:
+        """Let message_filters pair image, CameraInfo and sensor depth; the rest as ever."""
+        filters = _message_filters(settings.sync.policy)
+        paired = [s for s in self.topics if s in ('image', 'camera_info', 'sensor_depth')]
+        sources = []
+        for stream, (topic, kind) in input_topics(settings).items():
+            if stream not in paired:
+                self._subscribe(stream, topic, kind, callbacks[stream])
+                continue
+            source = filters.SimpleFilter()
+            self._subscribe(stream, topic, kind, source.signalMessage)
+            sources.append(source)
+        if settings.sync.policy == 'exact':
+            self._synchronizer = filters.TimeSynchronizer(sources, _MEASUREMENT_DEPTH)
+        else:
+            self._synchronizer = filters.ApproximateTimeSynchronizer(
+                sources, _MEASUREMENT_DEPTH, settings.sync.slop_s
+            )
+
+        def offer_set(*messages: Any) -> None:
+            together = dict(zip(paired, messages, strict=True))
+            image = together.pop('image')
+            for stream, message in together.items():
+                callbacks[stream](message)
+            self.on_image(image)
+
+        self._synchronizer.registerCallback(offer_set)
+
+
+def check_synchronizer(policy: str) -> None:
+    """Refuse a policy whose package is not installed.
+
+    Raises
+    ------
+    InputError
+        ``exact`` or ``approximate`` without message_filters.
+    """
+    if policy != 'nearest':
+        _message_filters(policy)
+
+
+def _message_filters(policy: str) -> Any:
+    try:
+        import message_filters
+    except ImportError as error:
+        raise InputError(
+            'sync',
+            f'sync.policy is {policy}, but message_filters is not installed (sudo apt install '
+            'ros-$ROS_DISTRO-message-filters). Without it, set sync.policy to nearest.',
+        ) from error
+    return message_filters

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the node publishes about a frame; each output is computed only when it is subscribed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from metric_depth_ros.codecs.camera_info import camera_to_fields
+from metric_depth_ros.codecs.image import encode_color, encode_depth, encode_mono
+from metric_depth_ros.codecs.pointcloud import (
+    ORGANIZED_POINT_STEP,
+    encode_organized,
+    organized_xyz,
+)
+from metric_depth_ros.geometry.unprojection import depth_to_points
+from metric_depth_ros.ros.depth_picture import depth_picture
+from metric_depth_ros.ros.framing import LimitedDepth
+from metric_depth_ros.ros.messages import (
+    MessageBuffer,
+    camera_info_message,
+    cloud_message,
+    image_message,
+)
+from metric_depth_ros.ros.qos import Warn, output_qos, overridable, publisher_events
+from metric_depth_ros.types import DepthEstimate, Frame
+
+OUTPUTS: dict[str, type] = {
+    'depth/image': Image,
+    'depth/camera_info': CameraInfo,
+    'depth/points': PointCloud2,
+    'depth/confidence': Image,
+    'depth/image_color': Image,
+    'depth/prompt': Image,
+}
+
+
+class Outputs:
+    """Publishers of the depth topics.
+
+    Parameters
+    ----------
+    node
+        Node to publish from.
+    warn
+        Where incompatible subscribers are reported.
+    """
+
+    def __init__(self, node: Node, warn: Warn) -> None:
+        self._node = node
+        self._publishers: dict[str, Publisher] = {}
+        self._buffers: dict[str, MessageBuffer] = {}
+        for topic, kind in OUTPUTS.items():
+            resolved = node.resolve_topic_name(topic)
+            self._publishers[topic] = node.create_publisher(
+                kind,
+                topic,
+                output_qos(),
+                event_callbacks=publisher_events(resolved, warn),
+                qos_overriding_options=overridable(),
+            )
+            self._buffers[topic] = MessageBuffer()
+
+    def close(self) -> None:
+        """Destroy the publishers."""
+        for publisher in self._publishers.values():
+            self._node.destroy_publisher(publisher)
+        self._publishers.clear()
+
+    def publish(
+        self,
+        header: object,
+        frame: Frame,
+        estimate: DepthEstimate,
+        limited: LimitedDepth,
+        encoding: str,
+    ) -> None:
+        """Publish what is subscribed, all with the header of the image.
+
+        Parameters
+        ----------
+        header
+            Header of the image: its stamp and frame are those of every output.
+        frame, estimate, limited
+            Input, result, and the result's depth as it is to be published.
+        encoding
+            Of depth/image.
+        """
+        steps: dict[str, Callable[[object], object | None]] = {
+            'depth/image': lambda h: self._depth_image(h, limited, encoding),
+            'depth/camera_info': lambda h: _camera_info(h, limited),
+            'depth/points': lambda h: self._points(h, frame, limited),
+            'depth/confidence': lambda h: self._confidence(h, estimate),
+            'depth/image_color': lambda h: self._color(h, limited),
+            'depth/prompt': lambda h: self._prompt(h, frame),
+        }
+        for topic, step in steps.items():
+            publisher = self._publishers[topic]
+            if publisher.get_subscription_count():
+                message = step(header)
+                if message is not None:
+                    publisher.publish(message)
+
+    def _depth_image(self, header: object, limited: LimitedDepth, encoding: str) -> Image:
+        buffer = self._buffers['depth/image']
+        out = buffer.sized(limited.depth.size * (4 if encoding == '32FC1' else 2))
+        return image_message(header, encode_depth(limited.depth, encoding, out=out), buffer)
+
+    def _points(self, header: object, frame: Frame, limited: LimitedDepth) -> PointCloud2 | None:
+        height, width = limited.depth.shape
+        if limited.camera is None or frame.image.shape[:2] != (height, width):
+            return None
+        buffer = self._buffers['depth/points']
+        out = buffer.sized(height * width * ORGANIZED_POINT_STEP)
+        xyz = organized_xyz(out, height, width)
+        depth_to_points(limited.camera, limited.depth, out=xyz)
+        return cloud_message(header, encode_organized(xyz, frame.image, out=out), buffer)
+
+    def _confidence(self, header: object, estimate: DepthEstimate) -> Image | None:
+        if estimate.confidence is None:
+            return None
+        buffer = self._buffers['depth/confidence']
+        out = buffer.sized(estimate.confidence.size * 4)
+        return image_message(header, encode_mono(estimate.confidence, out=out), buffer)
+
+    def _color(self, header: object, limited: LimitedDepth) -> Image:
+        buffer = self._buffers['depth/image_color']
+        picture = depth_picture(limited.depth)
+        fields = encode_color(picture, 'bgr8', out=buffer.sized(picture.size))
+        return image_message(header, fields, buffer)
+
+    def _prompt(self, header: object, frame: Frame) -> Image | None:
+        if frame.prompt is None:
+            return None
+        height, width = frame.image.shape[:2]
+        buffer = self._buffers['depth/prompt']
+        prompt_map = frame.prompt.to_map(width, height)
+        return image_message(
+            header, encode_mono(prompt_map, out=buffer.sized(prompt_map.size * 4)), buffer
+        )
+
+
+def _camera_info(header: object, limited: LimitedDepth) -> CameraInfo | None:
+    if limited.camera is None:
+        return None
+    return camera_info_message(header, camera_to_fields(limited.camera))

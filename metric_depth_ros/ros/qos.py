@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quality of service of the node's topics, and the report of what does not match."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.qos import (
+    HistoryPolicy,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_policy_name_from_kind,
+)
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+Warn = Callable[[str, str, str], object]  # topic, fault, message
+
+
+def sensor_qos(depth: int) -> QoSProfile:
+    """Return the profile of an input: best effort matches every publisher."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT
+    )
+
+
+def output_qos() -> QoSProfile:
+    """Return the profile of an output: reliable matches every subscriber (rviz included)."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE
+    )
+
+
+def overridable() -> QoSOverridingOptions:
+    """Let users override what matters by parameters (qos_overrides./topic...)."""
+    return QoSOverridingOptions(
+        policy_kinds=(
+            QoSPolicyKind.HISTORY,
+            QoSPolicyKind.DEPTH,
+            QoSPolicyKind.RELIABILITY,
+            QoSPolicyKind.DURABILITY,
+        )
+    )
+
+
+def subscription_events(topic: str, warn: Warn) -> SubscriptionEventCallbacks:
+    """Report publishers whose quality of service does not match, and messages lost."""
+
+    def incompatible(event: object) -> None:
+        policy = qos_policy_name_from_kind(event.last_policy_kind)  # type: ignore[attr-defined]
+        warn(
+            topic,
+            'qos',
+            f'a publisher offers another quality of service ({policy}), so nothing is received '
+            f'from it: change the publisher, or the parameter '
+            f'qos_overrides.{topic}.subscription.{_parameter_word(policy)}.',
+        )
+
+    def lost(event: object) -> None:
+        count = event.total_count_change  # type: ignore[attr-defined]
+        warn(
+            topic,
+            'lost',
+            f'the middleware lost {count} message(s): large messages need the shipped Fast DDS '
+            'profile (FASTRTPS_DEFAULT_PROFILES_FILE, see metric-depth doctor).',
+        )
+
+    return SubscriptionEventCallbacks(
+        incompatible_qos=incompatible, message_lost=lost, use_default_callbacks=False
+    )
+
+
+def publisher_events(topic: str, warn: Warn) -> PublisherEventCallbacks:
+    """Report subscribers whose quality of service does not match."""
+
+    def incompatible(event: object) -> None:
+        policy = qos_policy_name_from_kind(event.last_policy_kind)  # type: ignore[attr-defined]
+        warn(
+            topic,
+            'qos',
+            f'a subscriber asks for another quality of service ({policy}), so it receives '
+            f'nothing: change the subscriber, or the parameter '
+            f'qos_overrides.{topic}.publisher.{_parameter_word(policy)}.',
+        )
+
+    return PublisherEventCallbacks(incompatible_qos=incompatible, use_default_callbacks=False)
+
+
+def _parameter_word(policy: str) -> str:
+    return policy.removesuffix('_QOS_POLICY').lower()
