@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Depth and point-map figures as MoGe computes them, for comparison with published numbers.
+
+Source: Wang et al., "MoGe" (CVPR 2025) and "MoGe-2", reference code ``moge/test/metrics.py``.
+Alignments minimize a weighted sum of absolute errors on a 64x64 subsample of the valid pixels;
+they are found exactly. Even ``points_metric`` is not free of alignment: a shift is fitted.
+None of this belongs to our own figures (`metrics`), which never align. NumPy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatMap = NDArray[np.floating]
+BoolMap = NDArray[np.bool_]
+
+_EPSILON = 1e-6
+_SUBSAMPLE = 64
+_DELTA_RATIO = 1.25
+_BOUNDARY_STEPS = np.linspace(0.05, 0.25, 10)
+_ANCHORS_AT_ONCE = 128  # bounds the memory of an affine fit to a few hundred MB
+
+
+@dataclass(frozen=True, eq=False)
+class PointMap:
+    """What MoGe compares: one per prediction and one for the ground truth.
+
+    Parameters
+    ----------
+    depth
+        (H, W) meters.
+    points
+        (H, W, 3) meters in the camera optical frame, or None.
+    K
+        (3, 3) intrinsics divided by width and height, or None.
+    """
+
+    depth: FloatMap
+    points: FloatMap | None = None
+    K: FloatMap | None = None
+
+
+def moge_metrics(
+    prediction: PointMap, ground_truth: PointMap, mask: BoolMap, *, with_boundaries: bool = True
+) -> dict[str, dict[str, float]]:
+    """Return all figures of one image for a metric prediction.
+
+    Parameters
+    ----------
+    prediction, ground_truth
+        Maps of the same size.
+    mask
+        (H, W) pixels whose ground truth is valid.
+    with_boundaries
+        Whether the ground truth has sharp edges.
+
+    Returns
+    -------
+    dict
+        ``depth_metric``, ``depth_scale_invariant``, ``depth_affine_invariant``,
+        ``disparity_affine_invariant`` and, with points, ``points_metric``,
+        ``points_scale_invariant``, ``points_affine_invariant``, each with ``rel`` and ``delta1``;
+        ``fov_x`` with ``mae`` and ``deviation`` in degrees; ``boundary`` with ``radius1_f1`` to
+        ``radius3_f1``.
+    """
+    sample = _subsample(mask)
+    result = _depth_figures(prediction.depth, ground_truth.depth, mask, sample)
+    if prediction.points is not None and ground_truth.points is not None:
+        result.update(_points_figures(prediction.points, ground_truth.points, mask, sample))
+    if prediction.K is not None and ground_truth.K is not None:
+        deviation = fov_x_deg(prediction.K) - fov_x_deg(ground_truth.K)
+        result['fov_x'] = {'mae': abs(deviation), 'deviation': deviation}
+    if with_boundaries:
+        result['boundary'] = {
+            f'radius{r}_f1': moge_boundary_f1(prediction.depth, ground_truth.depth, mask, r)
+            for r in (1, 2, 3)
+        }
+    return result
+
+
+def fov_x_deg(K: FloatMap) -> float:
+    """Return the horizontal field of view of intrinsics divided by the image size, in degrees."""
+    return float(np.degrees(2.0 * np.arctan(0.5 / float(K[0, 0]))))
+
+
+def moge_boundary_f1(
+    prediction: FloatMap, ground_truth: FloatMap, mask: BoolMap, radius: int
+) -> float:
+    """Return MoGe's boundary F1: depth ratios to all neighbors within a disc.
+
+    Not comparable with `boundary.boundary_f1`: counts are pooled over directions and larger steps
+    weigh more.
+    """
+    height, width = mask.shape
+    inner = (slice(radius, height - radius), slice(radius, width - radius))
+    offsets = [
+        (dy, dx)
+        for dy in range(-radius, radius + 1)
+        for dx in range(-radius, radius + 1)
+        if 0 < dy * dy + dx * dx <= radius * radius
+    ]
+    counts = np.zeros((len(_BOUNDARY_STEPS), 3), np.int64)
+    for dy, dx in offsets:
+        near = (
+            slice(radius + dy, height - radius + dy),
+            slice(radius + dx, width - radius + dx),
+        )
+        valid = mask[inner] & mask[near]
+        with np.errstate(divide='ignore', invalid='ignore'):
+            predicted_ratio = (prediction[near] / prediction[inner])[valid]
+            true_ratio = (ground_truth[near] / ground_truth[inner])[valid]
+        for i, step in enumerate(_BOUNDARY_STEPS.astype(np.float32)):
+            predicted, true = predicted_ratio > 1 + step, true_ratio > 1 + step
+            counts[i] += (predicted & true).sum(), predicted.sum(), true.sum()
+    hits, predicted_count, true_count = counts.T
+    precision = hits / np.maximum(predicted_count, 1e-12)
+    recall = hits / np.maximum(true_count, 1e-12)
+    f1 = 2.0 * precision * recall / np.maximum(precision + recall, 1e-12)
+    return float((_BOUNDARY_STEPS * f1).sum() / _BOUNDARY_STEPS.sum())
+
+
+def _depth_figures(
+    p: FloatMap, d: FloatMap, mask: BoolMap, sample: tuple[NDArray[np.intp], NDArray[np.intp]]
+) -> dict[str, dict[str, float]]:
+    p_few, d_few = p[sample].astype(np.float64), d[sample].astype(np.float64)
+    weight = 1.0 / d_few
+    scale = _fit_scale(p_few, d_few, weight)
+    affine_scale, shift = _fit_affine(p_few[:, None], d_few[:, None], weight)
+    p, d = p[mask].astype(np.float64), d[mask].astype(np.float64)
+    design = np.stack((1.0 / p, np.ones_like(p)), axis=1)
+    (a, b), *_ = np.linalg.lstsq(design, 1.0 / d, rcond=None)
+    # Disparities near 0 would make extreme outliers: they end at the farthest ground truth.
+    disparity = np.maximum(a / p + b, 1.0 / d.max())
+    return {
+        'depth_metric': _depth_errors(p, d),
+        'depth_scale_invariant': _depth_errors(p * scale, d),
+        'depth_affine_invariant': _depth_errors(p * affine_scale + shift[0], d),
+        'disparity_affine_invariant': _depth_errors(1.0 / disparity, d),
+    }
+
+
+def _points_figures(
+    p: FloatMap, d: FloatMap, mask: BoolMap, sample: tuple[NDArray[np.intp], NDArray[np.intp]]
+) -> dict[str, dict[str, float]]:
+    p_few, d_few = p[sample].astype(np.float64), d[sample].astype(np.float64)
+    weight = 1.0 / np.linalg.norm(d_few, axis=1)
+    ones = np.ones(len(weight))
+    shift = np.array([_fit_scale(ones, (d_few - p_few)[:, k], weight) for k in range(3)])
+    scale = _fit_scale(p_few.ravel(), d_few.ravel(), np.repeat(weight, 3))
+    affine_scale, affine_shift = _fit_affine(p_few, d_few, weight)
+    p, d = p[mask].astype(np.float64), d[mask].astype(np.float64)
+    return {
+        'points_metric': _point_errors(p + shift, d),
+        'points_scale_invariant': _point_errors(p * scale, d),
+        'points_affine_invariant': _point_errors(p * affine_scale + affine_shift, d),
+    }
+
+
+def _depth_errors(p: FloatMap, d: FloatMap) -> Mapping[str, float]:
+    with np.errstate(divide='ignore', invalid='ignore'):
+        ratio = np.maximum(d / p, p / d)
+    return {
+        'rel': float((np.abs(p - d) / (d + _EPSILON)).mean()),
+        'delta1': float((ratio < _DELTA_RATIO).mean()),
+    }
+
+
+def _point_errors(p: FloatMap, d: FloatMap) -> Mapping[str, float]:
+    error = np.linalg.norm(p - d, axis=1)
+    p_range, d_range = np.linalg.norm(p, axis=1), np.linalg.norm(d, axis=1)
+    inlier = error < (_DELTA_RATIO - 1.0) * np.minimum(p_range, d_range)
+    return {
+        'rel': float((error / (d_range + _EPSILON)).mean()),
+        'delta1': float(inlier.mean()),
+    }
+
+
+def _subsample(mask: BoolMap) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return (rows, columns): for each of 64x64 cells the valid pixel nearest to its center."""
+    rows, row_offset = _cell_windows(mask.shape[0])
+    columns, column_offset = _cell_windows(mask.shape[1])
+    distance = row_offset[:, None, :, None] ** 2 + column_offset[None, :, None, :] ** 2
+    inside = (rows >= 0) & (rows < mask.shape[0])
+    inside_columns = (columns >= 0) & (columns < mask.shape[1])
+    row = np.clip(rows, 0, mask.shape[0] - 1)
+    column = np.clip(columns, 0, mask.shape[1] - 1)
+    valid = (
+        mask[row[:, None, :, None], column[None, :, None, :]]
+        & inside[:, None, :, None]
+        & inside_columns[None, :, None, :]
+    )
+    shape = (_SUBSAMPLE, _SUBSAMPLE, -1)
+    distance = np.where(valid, distance, np.inf).reshape(shape)
+    nearest = distance.argmin(axis=2)
+    i, j = np.nonzero(np.isfinite(distance.min(axis=2)))
+    k, m = np.divmod(nearest[i, j], columns.shape[1])
+    return row[i, k], column[j, m]
+
+
+def _cell_windows(side: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the pixels of every cell's window along one axis, and their distances to its center.
+
+    Windows start at rounded positions and may overlap, as in the release that MoGe pins.
+    """
+    size = side / _SUBSAMPLE
+    extent = max(1.0, size)
+    center = (np.arange(_SUBSAMPLE) + 0.5) * size
+    start = np.rint(center - 0.5 * extent).astype(np.intp)
+    pixels = start[:, None] + np.arange(int(np.ceil(extent)))
+    return pixels, pixels + 0.5 - center[:, None]
+
+
+def _fit_scale(x: FloatMap, y: FloatMap, weight: FloatMap) -> float:
+    """Return the a that minimizes sum w \\|a x - y\\|: the weighted median of y / x."""
+    scale, _ = _fit_scales(x[None], y[None], weight[None])
+    return float(scale[0])
+
+
+def _fit_scales(
+    x: FloatMap, y: FloatMap, weight: FloatMap
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit a scale to every row; returns scales (R,) and losses (R,)."""
+    size = np.abs(x)
+    ratio = np.where(x < 0.0, -y, y) / np.maximum(size, 1e-7)
+    order = np.argsort(ratio, axis=1)
+    mass = np.cumsum(np.take_along_axis(size * weight, order, axis=1), axis=1)
+    middle = (2.0 * mass >= mass[:, -1:]).argmax(axis=1)
+    rows = np.arange(len(x))
+    scale = ratio[rows, order[rows, middle]]
+    loss = (weight * np.abs(scale[:, None] * x - y)).sum(axis=1)
+    return scale, loss
+
+
+def _fit_affine(
+    x: FloatMap, y: FloatMap, weight: FloatMap
+) -> tuple[float, NDArray[np.float64]]:
+    """Return scale and shift (C,) that minimize sum w \\|s x + t - y\\| over (N, C) values.
+
+    Some optimal solution passes through one of the pairs exactly, so every pair is tried as the
+    anchor that fixes the shift; the scale then is a weighted median.
+    """
+    count, channels = x.shape
+    spread = np.repeat(weight, channels)[None]
+    best = (np.inf, 1.0, np.zeros(channels))
+    for start in range(0, count, _ANCHORS_AT_ONCE):
+        anchors = slice(start, start + _ANCHORS_AT_ONCE)
+        dx = (x[None] - x[anchors, None]).reshape(-1, count * channels)
+        dy = (y[None] - y[anchors, None]).reshape(-1, count * channels)
+        scale, loss = _fit_scales(dx, dy, np.broadcast_to(spread, dx.shape))
+        k = int(loss.argmin())
+        if loss[k] < best[0]:
+            best = (float(loss[k]), float(scale[k]), y[start + k] - scale[k] * x[start + k])
+    return best[1], best[2]
