@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start the `depth` node with any sensors, and RViz if wanted.
+
+The other launch files include this one and give it their topics. Whatever an argument leaves
+empty is as the parameter file says. The node configures and activates itself; with
+``autostart:=false`` it waits for a lifecycle manager.
+"""
+
+from __future__ import annotations
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from metric_depth_ros.resources import dds_environment, share_file
+
+# Launch argument: (topic of the node, description).
+INPUT_TOPICS = {
+    'image': ('image', 'Camera image; for image_transport:=compressed without /compressed.'),
+    'camera_info': ('camera_info', 'CameraInfo of the image.'),
+    'points': ('points', 'PointCloud2 of the LiDAR or radar.'),
+    'sensor_depth_image': ('sensor_depth/image', 'Depth image of a depth camera.'),
+    'sensor_depth_camera_info': ('sensor_depth/camera_info', 'CameraInfo of the depth image.'),
+}
+OUTPUT_TOPICS = (
+    'depth/image', 'depth/camera_info', 'depth/points', 'depth/confidence', 'depth/image_color',
+    'depth/prompt',
+)  # fmt: skip
+# Launch argument: (parameter of the node, type, description).
+PARAMETERS = {
+    'estimator': ('estimator', str, 'Depth method, e.g. classical, classical:fast.'),
+    'device': ('device', str, 'Where the estimator runs: auto, cpu, cuda.'),
+    'image_transport': ('image_transport', str, 'raw or compressed.'),
+    'extrinsics_source': ('extrinsics.source', str, 'Pose of the sensors: tf2, file or bag.'),
+    'extrinsics_path': ('extrinsics.path', str, 'The calibration file or the bag.'),
+    'autostart': ('autostart', bool, 'Configure and activate at start: true or false.'),
+    'use_sim_time': ('use_sim_time', bool, 'Take the time from /clock: true or false.'),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the arguments, the node and RViz."""
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument(
+                'params_file',
+                default_value=str(share_file('config/generic.yaml')),
+                description='Parameters of the node; docs/PARAMETERS.md lists them.',
+            ),
+            DeclareLaunchArgument(
+                'namespace', default_value='', description='Namespace of the node and its topics.'
+            ),
+            DeclareLaunchArgument(
+                'log_level', default_value='info', description='debug, info, warn, error or fatal.'
+            ),
+            DeclareLaunchArgument(
+                'rviz', default_value='false', description='Show cloud and images in RViz.'
+            ),
+            DeclareLaunchArgument(
+                'rviz_frame',
+                default_value='base_link',
+                description='Frame that RViz draws in; without transforms, that of the camera.',
+            ),
+            *(
+                DeclareLaunchArgument(name, default_value=topic, description=description)
+                for name, (topic, description) in INPUT_TOPICS.items()
+            ),
+            *(
+                DeclareLaunchArgument(
+                    name, default_value='', description=f'{description} Empty: see params_file.'
+                )
+                for name, (_, _, description) in PARAMETERS.items()
+            ),
+            OpaqueFunction(function=_depth),
+            Node(
+                package='rviz2',
+                executable='rviz2',
+                namespace=LaunchConfiguration('namespace'),
+                arguments=[
+                    '--display-config', str(share_file('rviz/depth.rviz')),
+                    '--fixed-frame', LaunchConfiguration('rviz_frame'),
+                ],
+                remappings=[
+                    ('/image', LaunchConfiguration('image')),
+                    *((f'/{topic}', topic) for topic in OUTPUT_TOPICS),
+                ],
+                additional_env=dds_environment(),
+                condition=IfCondition(LaunchConfiguration('rviz')),
+            ),
+        ]
+    )  # fmt: skip
+
+
+def _depth(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    given = {
+        name: ParameterValue(text, value_type=kind)
+        for argument, (name, kind, _) in PARAMETERS.items()
+        if (text := LaunchConfiguration(argument).perform(context))
+    }
+    image = LaunchConfiguration('image')
+    return [
+        Node(
+            package='metric_depth_ros',
+            executable='depth',
+            namespace=LaunchConfiguration('namespace'),
+            parameters=[LaunchConfiguration('params_file'), given],
+            remappings=[
+                ('image/compressed', [image, '/compressed']),
+                *(
+                    (topic, LaunchConfiguration(name))
+                    for name, (topic, _) in INPUT_TOPICS.items()
+                ),
+            ],
+            ros_arguments=['--log-level', LaunchConfiguration('log_level')],
+            additional_env=dds_environment(),
+            output='screen',
+        )
+    ]
