@@ -3,8 +3,8 @@
 
 Source: Wang et al., "MoGe" (CVPR 2025) and "MoGe-2", reference code ``moge/test/metrics.py``.
 Alignments minimize a weighted sum of absolute errors on a 64x64 subsample of the valid pixels;
-they are found exactly. Even ``points_metric`` is not free of alignment: a shift is fitted.
-None of this belongs to our own figures (`metrics`), which never align. NumPy only.
+they are found to convergence. Even ``points_metric`` is not free of alignment: a shift is fitted.
+None of this belongs to our own figures (`metrics`), which never align. NumPy and SciPy's scalar minimizer only.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
 FloatMap = NDArray[np.floating]
 BoolMap = NDArray[np.bool_]
@@ -22,7 +23,6 @@ _EPSILON = 1e-6
 _SUBSAMPLE = 64
 _DELTA_RATIO = 1.25
 _BOUNDARY_STEPS = np.linspace(0.05, 0.25, 10)
-_ANCHORS_AT_ONCE = 128  # bounds the memory of an affine fit to a few hundred MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,43 +215,32 @@ def _cell_windows(side: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
 
 
 def _fit_scale(x: FloatMap, y: FloatMap, weight: FloatMap) -> float:
-    """Return the a that minimizes sum w \\|a x - y\\|: the weighted median of y / x."""
-    scale, _ = _fit_scales(x[None], y[None], weight[None])
-    return float(scale[0])
-
-
-def _fit_scales(
-    x: FloatMap, y: FloatMap, weight: FloatMap
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fit a scale to every row; returns scales (R,) and losses (R,)."""
+    """Return the a that minimizes sum w \|a x - y\|: the weighted median of y / x."""
     size = np.abs(x)
     ratio = np.where(x < 0.0, -y, y) / np.maximum(size, 1e-7)
-    order = np.argsort(ratio, axis=1)
-    mass = np.cumsum(np.take_along_axis(size * weight, order, axis=1), axis=1)
-    middle = (2.0 * mass >= mass[:, -1:]).argmax(axis=1)
-    rows = np.arange(len(x))
-    scale = ratio[rows, order[rows, middle]]
-    loss = (weight * np.abs(scale[:, None] * x - y)).sum(axis=1)
-    return scale, loss
+    return _weighted_median(ratio, size * weight)
 
 
 def _fit_affine(
     x: FloatMap, y: FloatMap, weight: FloatMap
 ) -> tuple[float, NDArray[np.float64]]:
-    """Return scale and shift (C,) that minimize sum w \\|s x + t - y\\| over (N, C) values.
+    """Return scale and shift (C,) that minimize sum w \|s x + t - y\| over (N, C) values.
 
-    Some optimal solution passes through one of the pairs exactly, so every pair is tried as the
-    anchor that fixes the shift; the scale then is a weighted median.
+    For a given scale the best shift is a weighted median, and what then is left of the error is
+    convex in the scale.
     """
-    count, channels = x.shape
-    spread = np.repeat(weight, channels)[None]
-    best = (np.inf, 1.0, np.zeros(channels))
-    for start in range(0, count, _ANCHORS_AT_ONCE):
-        anchors = slice(start, start + _ANCHORS_AT_ONCE)
-        dx = (x[None] - x[anchors, None]).reshape(-1, count * channels)
-        dy = (y[None] - y[anchors, None]).reshape(-1, count * channels)
-        scale, loss = _fit_scales(dx, dy, np.broadcast_to(spread, dx.shape))
-        k = int(loss.argmin())
-        if loss[k] < best[0]:
-            best = (float(loss[k]), float(scale[k]), y[start + k] - scale[k] * x[start + k])
-    return best[1], best[2]
+
+    def shift_of(scale: float) -> NDArray[np.float64]:
+        return np.array([_weighted_median(r, weight) for r in (y - scale * x).T])
+
+    def error_of(scale: float) -> float:
+        return float((weight @ np.abs(scale * x + shift_of(scale) - y)).sum())
+
+    scale = float(minimize_scalar(error_of, bracket=(0.5, 1.5), method='golden', tol=1e-9).x)
+    return scale, shift_of(scale)
+
+
+def _weighted_median(values: FloatMap, weight: FloatMap) -> float:
+    order = np.argsort(values)
+    mass = np.cumsum(weight[order])
+    return float(values[order[np.searchsorted(mass, 0.5 * mass[-1])]])
