@@ -86,8 +86,8 @@ class ErrorSums:
         Returns
         -------
         dict
-            ``abs_rel`` mean \\|p - d\\| / d; ``mae_m``, ``rmse_m`` meters; ``delta1..3`` share
-            with max(p/d, d/p) < 1.25^i, strictly; ``log10`` mean \\|log10 p - log10 d\\|;
+            ``abs_rel`` mean |p - d| / d; ``mae_m``, ``rmse_m`` meters; ``delta1..3`` share
+            with max(p/d, d/p) < 1.25^i, strictly; ``log10`` mean |log10 p - log10 d|;
             ``rmse_log`` (natural); ``sq_rel`` mean (p - d)^2 / d, meters; ``silog``
             sqrt(mean g^2 - mean(g)^2 / 2) with g = ln p - ln d.
         """

@@ -215,7 +215,7 @@ def _cell_windows(side: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
 
 
 def _fit_scale(x: FloatMap, y: FloatMap, weight: FloatMap) -> float:
-    """Return the a that minimizes sum w \|a x - y\|: the weighted median of y / x."""
+    """Return the a that minimizes sum w |a x - y|: the weighted median of y / x."""
     size = np.abs(x)
     ratio = np.where(x < 0.0, -y, y) / np.maximum(size, 1e-7)
     return _weighted_median(ratio, size * weight)
@@ -224,10 +224,11 @@ def _fit_scale(x: FloatMap, y: FloatMap, weight: FloatMap) -> float:
 def _fit_affine(
     x: FloatMap, y: FloatMap, weight: FloatMap
 ) -> tuple[float, NDArray[np.float64]]:
-    """Return scale and shift (C,) that minimize sum w \|s x + t - y\| over (N, C) values.
+    """Return scale and shift (C,) that minimize sum w |s x + t - y| over (N, C) values.
 
     For a given scale the best shift is a weighted median, and what then is left of the error is
-    convex in the scale.
+    convex in the scale. The reference code only tries shifts that pass through one of the points
+    in all channels, which leaves its point-map figures up to 0.2 % from those of the minimum.
     """
 
     def shift_of(scale: float) -> NDArray[np.float64]:

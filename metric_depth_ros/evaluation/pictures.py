@@ -65,7 +65,7 @@ def overlay_prompt(
 
 
 def error_map(depth: DepthMap, ground_truth: DepthMap, radius_px: int = 0) -> Picture:
-    """Color the relative error \\|p - d\\| / d from blue (0) to red (25 % and more).
+    """Color the relative error |p - d| / d from blue (0) to red (25 % and more).
 
     Pixels without ground truth are dark; a failed prediction is white. `radius_px` grows sparse
     ground truth so that it can be seen.
