@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`metric-depth simulate`: a simulated recording becomes a rosbag2."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+HELP = 'simulate a drive or a room into a rosbag2 bag'
+DEFAULT_RATE_HZ = 10.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument('out', type=Path, metavar='OUT', help='bag folder to create')
+    parser.add_argument(
+        '--scene',
+        choices=('street', 'indoor', 'tabletop'),
+        required=True,
+        help='street: camera and LiDAR; indoor and tabletop: camera and depth camera',
+    )
+    parser.add_argument('--seconds', type=_positive, required=True, help='length of the recording')
+    parser.add_argument(
+        '--rate', type=_positive, metavar='HZ', default=DEFAULT_RATE_HZ, help='frames a second'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='same seed, same bag (default 0)')
+    parser.add_argument(
+        '--size', type=_size, metavar='WxH', help='image size (default: 832x256 or 640x480)'
+    )
+    parser.add_argument('--device', default='cpu', help='where to cast rays: cpu or cuda')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the bag and say what is in it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from metric_depth_ros.simulation.recording import make_scene, record
+
+    scene = make_scene(args.scene, args.size, args.seed)
+    count = max(1, round(args.seconds * args.rate))
+    with Progress(console=Console(file=sys.stderr)) as bar:
+        task = bar.add_task(f'{args.scene} to {args.out}', total=count)
+        record(
+            scene,
+            args.out,
+            count=count,
+            rate_hz=args.rate,
+            seed=args.seed,
+            device=args.device,
+            progress=lambda done, total: bar.update(task, completed=done),
+        )
+    print(
+        f'{args.out}: {count} frames of {args.scene}, {scene.camera.width}x{scene.camera.height}, '
+        f'{args.rate:g} Hz, seed {args.seed}'
+    )
+    return 0
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0.0 < value < 1e5:
+        raise argparse.ArgumentTypeError(f'{text} is no positive number')
+    return value
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r'(\d+)x(\d+)', text)
+    if match is None or not all(16 <= int(side) <= 8192 for side in match.groups()):
+        raise argparse.ArgumentTypeError(f'{text} is no size such as 640x480')
+    return int(match[1]), int(match[2])

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Record a scene into a rosbag2 with the layout of `bags.layout`. May import bags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metric_depth_ros.bags import layout
+from metric_depth_ros.bags.messages import (
+    camera_info_message,
+    cloud_message,
+    color_message,
+    depth_message,
+    transforms_message,
+)
+from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.simulation.camera import expose, render
+from metric_depth_ros.simulation.lidar import scan
+from metric_depth_ros.simulation.rgbd import measure
+from metric_depth_ros.simulation.scene import Scene
+
+SCENE_NAMES = ('street', 'indoor', 'tabletop')
+_START_NS = 1_767_225_600_000_000_000  # 2026-01-01 UTC: a stamp of 0 means "not set" to ROS
+# Frames are made side by side, each with one torch thread: torch's own threads wait for each
+# other after every small operation, which takes ten times as long on a machine that is busy.
+_WORKERS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedFrame:
+    """What the sensors deliver at one instant.
+
+    Parameters
+    ----------
+    stamp_ns
+        Time of the frame.
+    image
+        (H, W, 3) uint8 RGB.
+    truth
+        (H, W) float32 meters along the optical axis, NaN where nothing is in range.
+    cloud
+        Fields of the LiDAR cloud, or None.
+    sensor_depth
+        (H, W) float32 meters of the depth camera, NaN in its holes, or None.
+    """
+
+    stamp_ns: int
+    image: NDArray[np.uint8]
+    truth: NDArray[np.float32]
+    cloud: dict[str, NDArray] | None
+    sensor_depth: NDArray[np.float32] | None
+
+
+def make_scene(name: str, size: tuple[int, int] | None = None, seed: int = 0) -> Scene:
+    """Return one of `SCENE_NAMES`.
+
+    Parameters
+    ----------
+    name
+        Name of the scene.
+    size
+        (width, height) of the image in pixels; default: the scene's own.
+    seed
+        Seed of all that is random in its world.
+    """
+    if name not in SCENE_NAMES:
+        raise InputError(
+            'scene', f'there is no scene {name!r}: choose one of {", ".join(SCENE_NAMES)}.'
+        )
+    module = import_module(f'metric_depth_ros.simulation.{name}')
+    scene: Scene = getattr(module, f'make_{name}')(size or module.DEFAULT_SIZE, seed)
+    return scene
+
+
+def simulate_frame(
+    scene: Scene, index: int, rate_hz: float, seed: int, device: str = 'cpu'
+) -> SimulatedFrame:
+    """Return one frame; it depends on nothing but the arguments."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
+    T_world_base = scene.base_at(index / rate_hz)
+    world = scene.world.to(device)
+    T_world_camera = _place(T_world_base @ scene.T_base_camera, device)
+    view = render(world, scene.camera, T_world_camera)
+    image = expose(view.radiance, scene.noise, generator)[0]
+    truth = view.depth[0].cpu().numpy()
+    cloud = sensor_depth = None
+    if scene.lidar is not None:
+        assert scene.T_base_lidar is not None
+        T_world_lidar = _place(T_world_base @ scene.T_base_lidar, device)
+        cloud = scan(world, scene.lidar, T_world_lidar, generator)[0]
+    if scene.depth_camera is not None:
+        measured = measure(
+            world, scene.depth_camera, scene.camera, T_world_camera, view, generator
+        )
+        sensor_depth = measured[0].cpu().numpy()
+    return SimulatedFrame(
+        stamp_ns=_START_NS + round(index * 1e9 / rate_hz),
+        image=image,
+        truth=np.where(truth <= scene.max_truth_m, truth, np.float32(np.nan)),
+        cloud=cloud,
+        sensor_depth=sensor_depth,
+    )
+
+
+def simulate_frames(
+    scene: Scene, count: int, rate_hz: float, seed: int, device: str = 'cpu'
+) -> Iterator[SimulatedFrame]:
+    """Yield `count` frames in order; only a few are in memory at a time."""
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(_WORKERS, initializer=lambda: torch.set_num_threads(1)) as pool:
+        try:
+            pending = [
+                pool.submit(simulate_frame, scene, i, rate_hz, seed, device)
+                for i in range(min(count, _WORKERS))
+            ]
+            for i in range(count):
+                frame = pending.pop(0).result()
+                if i + _WORKERS < count:
+                    pending.append(
+                        pool.submit(simulate_frame, scene, i + _WORKERS, rate_hz, seed, device)
+                    )
+                yield frame
+        finally:
+            torch.set_num_threads(threads)
+
+
+def record(
+    scene: Scene,
+    path: Path,
+    *,
+    count: int,
+    rate_hz: float,
+    seed: int = 0,
+    device: str = 'cpu',
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Simulate `count` frames into a new bag.
+
+    Parameters
+    ----------
+    scene
+        What to record.
+    path
+        Bag folder to create.
+    count, rate_hz
+        Number of frames, and how many a second.
+    seed
+        Seed of the sensors' noise.
+    device
+        Where to cast rays.
+    progress
+        Called with (frames done, frames in all).
+
+    Raises
+    ------
+    InputError
+        `path` exists already.
+    """
+    transforms = {(layout.BASE_FRAME, layout.CAMERA_FRAME): scene.T_base_camera}
+    if scene.T_base_lidar is not None:
+        transforms[layout.BASE_FRAME, layout.LIDAR_FRAME] = scene.T_base_lidar
+    with BagWriter(path) as bag:
+        bag.write(layout.TF_STATIC_TOPIC, transforms_message(transforms, _START_NS), _START_NS)
+        for i, frame in enumerate(simulate_frames(scene, count, rate_hz, seed, device)):
+            _write_frame(bag, scene, frame)
+            progress(i + 1, count)
+
+
+def _write_frame(bag: BagWriter, scene: Scene, frame: SimulatedFrame) -> None:
+    """Write one frame; the image goes last, since a node starts to work when it arrives."""
+    stamp_ns = frame.stamp_ns
+    here = (stamp_ns, layout.CAMERA_FRAME)
+    camera_info = camera_info_message(scene.camera, *here)
+    bag.write(layout.GROUND_TRUTH_TOPIC, depth_message(frame.truth, *here), stamp_ns)
+    if frame.cloud is not None:
+        cloud = cloud_message(frame.cloud, stamp_ns, layout.LIDAR_FRAME)
+        bag.write(layout.POINTS_TOPIC, cloud, stamp_ns)
+    if frame.sensor_depth is not None:
+        depth = depth_message(frame.sensor_depth, *here, encoding='16UC1')
+        bag.write(layout.SENSOR_DEPTH_INFO_TOPIC, camera_info, stamp_ns)
+        bag.write(layout.SENSOR_DEPTH_TOPIC, depth, stamp_ns)
+    bag.write(layout.CAMERA_INFO_TOPIC, camera_info, stamp_ns)
+    bag.write(layout.IMAGE_TOPIC, color_message(frame.image, *here), stamp_ns)
+
+
+def _place(transform: NDArray[np.float64], device: str) -> Tensor:
+    return torch.from_numpy(transform.astype(np.float32))[None].to(device)

@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`World`: what the ray caster sees, as tensors; `WorldBuilder` puts one together. torch only.
+
+Coordinates are meters, x forward, y left, z up (REP-103). A solid is a unit shape (box from -1 to
+1, sphere of radius 1, cylinder of radius 1 and z from -1 to 1) moved by an affine map, so that
+boxes, bricks, ellipsoids and poles need three intersection tests in all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+RGB = tuple[float, float, float]
+Vector = tuple[float, float, float]
+_NOWHERE = float('nan')  # every comparison with it is false, so no ray ever meets it
+_Tensors = TypeVar('_Tensors', bound='_TensorRecord')
+
+
+class Pattern(IntEnum):
+    """How the two colors of a material are laid over a surface."""
+
+    PLAIN = 0
+    NOISE = 1
+    CHECKER = 2
+    STRIPES = 3
+    WOOD = 4
+    BRICKS = 5
+    WINDOWS = 6
+    ROAD = 7
+
+
+class _TensorRecord:
+    """Moving between devices, for dataclasses that hold tensors and records of tensors."""
+
+    def to(self: _Tensors, device: torch.device | str) -> _Tensors:
+        """Return a copy on another device."""
+        return type(self)(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class Solids(_TensorRecord):
+    """Solids of one unit shape.
+
+    Parameters
+    ----------
+    local_from_world
+        (B, N, 3, 4) affine maps into the coordinates of the unit shape.
+    size
+        (B, N, 3) half extents in meters; textures are laid out in meters.
+    material
+        (B, N) rows of `Materials`.
+    """
+
+    local_from_world: Tensor
+    size: Tensor
+    material: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Relief(_TensorRecord):
+    """The ground: a sum of waves around z = 0 that leaves a strip along x flat.
+
+    Parameters
+    ----------
+    amplitude, phase
+        (B, W) meters and radians.
+    wave
+        (B, W, 2) wave vectors in radians per meter.
+    flat_half_width
+        (B,) half width in meters of the strip around y = 0 that stays flat.
+    material
+        (B,) rows of `Materials`.
+    """
+
+    amplitude: Tensor
+    phase: Tensor
+    wave: Tensor
+    flat_half_width: Tensor
+    material: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Materials(_TensorRecord):
+    """Surface looks, and how they answer to active sensors.
+
+    Parameters
+    ----------
+    pattern
+        (B, M) a `Pattern` each.
+    color, second_color
+        (B, M, 3) linear RGB in [0, 1].
+    period
+        (B, M) size of the pattern in meters.
+    gloss
+        (B, M) strength of the mirror-like part in [0, 1].
+    """
+
+    pattern: Tensor
+    color: Tensor
+    second_color: Tensor
+    period: Tensor
+    gloss: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Light(_TensorRecord):
+    """One lamp or the sun, and the light from everywhere.
+
+    Parameters
+    ----------
+    position
+        (B, 4) homogeneous: w = 1 a lamp at a point, w = 0 the direction toward the sun.
+    color
+        (B, 3) linear RGB of the lamp; for a lamp at a point, as received at 2 m.
+    ambient
+        (B, 3) linear RGB from above; surfaces that face down receive less.
+    sky
+        (B, 3) linear RGB of the sky at the horizon; haze takes its color.
+    haze
+        (B,) distance in meters over which the view fades to 37 %.
+    """
+
+    position: Tensor
+    color: Tensor
+    ambient: Tensor
+    sky: Tensor
+    haze: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class World(_TensorRecord):
+    """All that can be seen. Every tensor has a leading batch dimension B, one world each."""
+
+    boxes: Solids
+    spheres: Solids
+    cylinders: Solids
+    ground: Relief
+    materials: Materials
+    light: Light
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors lie."""
+        return self.light.position.device
+
+
+def linear(red: int, green: int, blue: int) -> RGB:
+    """Return the linear color of an 8-bit sRGB color."""
+    r, g, b = ((c / 255.0) ** 2.2 for c in (red, green, blue))
+    return r, g, b
+
+
+def rotation(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Tensor:
+    """Return the (3, 3) rotation Rz(yaw) Ry(pitch) Rx(roll), angles in radians."""
+    cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
+    cr, sr = math.cos(roll), math.sin(roll)
+    return torch.tensor(
+        [
+            [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
+            [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
+            [-sp, cp * sr, cp * cr],
+        ]
+    )
+
+
+class WorldBuilder:
+    """Collect solids and materials one by one, then `build` the tensors of one world."""
+
+    def __init__(self) -> None:
+        self._solids: dict[str, list[tuple[Tensor, Tensor, int]]] = {
+            'boxes': [],
+            'spheres': [],
+            'cylinders': [],
+        }
+        self._materials: list[tuple[Pattern, RGB, RGB, float, float]] = []
+        self._waves: list[tuple[float, float, float, float]] = []
+        self._flat_half_width = 0.0
+        self._ground_material = 0
+
+    def material(
+        self,
+        color: RGB,
+        second_color: RGB | None = None,
+        pattern: Pattern = Pattern.NOISE,
+        period: float = 0.3,
+        gloss: float = 0.0,
+    ) -> int:
+        """Add a material and return its number; one color alone is given a darker second."""
+        if second_color is None:
+            r, g, b = (0.6 * c for c in color)
+            second_color = (r, g, b)
+        self._materials.append((pattern, color, second_color, period, gloss))
+        return len(self._materials) - 1
+
+    def box(self, center: Vector, size: Vector, material: int, turn: Tensor | None = None) -> None:
+        """Add a box; `size` is its full extent along its own axes in meters."""
+        self._add('boxes', center, (size[0] / 2, size[1] / 2, size[2] / 2), material, turn)
+
+    def ellipsoid(
+        self, center: Vector, radii: Vector, material: int, turn: Tensor | None = None
+    ) -> None:
+        """Add an ellipsoid with three radii in meters."""
+        self._add('spheres', center, radii, material, turn)
+
+    def cylinder(
+        self,
+        center: Vector,
+        radius: float,
+        length: float,
+        material: int,
+        turn: Tensor | None = None,
+    ) -> None:
+        """Add a cylinder along its own z axis; `length` from end to end in meters."""
+        self._add('cylinders', center, (radius, radius, length / 2), material, turn)
+
+    def ground(
+        self,
+        material: int,
+        waves: Sequence[tuple[float, float, float, float]] = (),
+        flat_half_width: float = 0.0,
+    ) -> None:
+        """Set the ground at z = 0.
+
+        Parameters
+        ----------
+        material
+            Number of its material.
+        waves
+            (amplitude in m, length along x in m, length along y in m, phase) each.
+        flat_half_width
+            Half width in meters of the strip along x that stays flat.
+        """
+        self._ground_material = material
+        self._waves = list(waves)
+        self._flat_half_width = flat_half_width
+
+    def build(self, light: Light) -> World:
+        """Return the world, a batch of one."""
+        pattern, color, second, period, gloss = zip(*self._materials, strict=True)
+        waves = torch.tensor(self._waves, dtype=torch.float32).reshape(1, -1, 4)
+        return World(
+            boxes=self._group('boxes'),
+            spheres=self._group('spheres'),
+            cylinders=self._group('cylinders'),
+            ground=Relief(
+                amplitude=waves[..., 0],
+                phase=waves[..., 3],
+                wave=2.0 * math.pi / waves[..., 1:3],
+                flat_half_width=torch.tensor([self._flat_half_width]),
+                material=torch.tensor([self._ground_material]),
+            ),
+            materials=Materials(
+                torch.tensor([pattern]),
+                torch.tensor([color], dtype=torch.float32),
+                torch.tensor([second], dtype=torch.float32),
+                torch.tensor([period], dtype=torch.float32),
+                torch.tensor([gloss], dtype=torch.float32),
+            ),
+            light=light,
+        )
+
+    def _add(
+        self, group: str, center: Vector, size: Vector, material: int, turn: Tensor | None
+    ) -> None:
+        half = torch.tensor(size, dtype=torch.float32)
+        turn = torch.eye(3) if turn is None else turn
+        to_local = turn.T / half[:, None]
+        shift = -to_local @ torch.tensor(center, dtype=torch.float32)
+        self._solids[group].append((torch.cat((to_local, shift[:, None]), dim=1), half, material))
+
+    def _group(self, name: str) -> Solids:
+        solids = self._solids[name]
+        if not solids:
+            return Solids(
+                torch.zeros(1, 0, 3, 4),
+                torch.zeros(1, 0, 3),
+                torch.zeros(1, 0, dtype=torch.long),
+            )
+        maps, sizes, materials = zip(*solids, strict=True)
+        return Solids(torch.stack(maps)[None], torch.stack(sizes)[None], torch.tensor([materials]))
+
+
+def stack_worlds(worlds: Sequence[World]) -> World:
+    """Return one batch of several worlds on one device, padded to the largest counts.
+
+    What fills a world up is seen by no ray: a solid that is nowhere, a wave of no height.
+    """
+
+    def stack(records: Sequence[_TensorRecord]) -> _TensorRecord:
+        columns: dict[str, Tensor | _TensorRecord] = {}
+        for field in fields(records[0]):  # type: ignore[arg-type]
+            values = [getattr(record, field.name) for record in records]
+            if isinstance(values[0], Tensor):
+                padding = _NOWHERE if field.name == 'local_from_world' else 0.0
+                columns[field.name] = _concatenate_padded(values, padding)
+            else:
+                columns[field.name] = stack(values)
+        return type(records[0])(**columns)
+
+    stacked = stack(worlds)
+    assert isinstance(stacked, World)
+    return stacked
+
+
+def _concatenate_padded(tensors: Sequence[Tensor], padding: float) -> Tensor:
+    """Concatenate along the batch; the second dimension is padded to the largest."""
+    if tensors[0].dim() == 1:
+        return torch.cat(list(tensors))
+    count = max(t.shape[1] for t in tensors)
+    return torch.cat(
+        [
+            torch.cat((t, t.new_full((t.shape[0], count - t.shape[1], *t.shape[2:]), padding)), 1)
+            for t in tensors
+        ]
+    )
