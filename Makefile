@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types imports pytest format bench clean
+.PHONY: help demo test lint types imports pytest format bench figures clean
 
 help:
 	@echo 'make demo    simulate a drive and a room, replay them through the live node, write out/demo/report.html'
 	@echo 'make test    lint, types, import rules, unit, property and ROS tests, package build'
 	@echo 'make bench   measure speed; figures go to out/bench/'
+	@echo 'make figures measure every figure of README.md and docs/, and write them in'
 	@echo 'make format  format the code'
 	@echo 'make clean   remove .venv and everything that was made'
 
@@ -38,6 +39,10 @@ format:
 bench:
 	@$(PYTHON) scripts/setup_venv.py --extras embedded
 	@$(BIN)/metric-depth bench all --out out/bench
+
+figures:
+	@$(PYTHON) scripts/setup_venv.py --extras embedded
+	@$(BIN)/python scripts/figures.py
 
 clean:
 	rm -rf .venv out build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
