@@ -51,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
 
     from metric_depth_ros.resources import dds_environment
+    from metric_depth_ros.ros.memory import keep_freed_memory
 
+    keep_freed_memory()  # before the first thread allocates
     os.environ.update(dds_environment())  # before the middleware is loaded
     return _spin(arguments, stop)
 

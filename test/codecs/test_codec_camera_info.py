@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CameraInfo codec: REP-104's region of interest and binning, rectified images, bad values."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from metric_depth_ros.codecs.camera_info import camera_from_info, camera_to_fields
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.types import CameraModel
+
+FULL = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0, do_rectify=False)
+
+
+def info(**values):
+    base = {
+        'width': 640,
+        'height': 480,
+        'distortion_model': 'plumb_bob',
+        'd': [0.1, -0.05, 0.001, -0.002, 0.01],
+        'k': [500.0, 0.0, 320.0, 0.0, 510.0, 240.0, 0.0, 0.0, 1.0],
+        'r': np.eye(3).ravel(),
+        'p': [450.0, 0.0, 310.0, 0.0, 0.0, 450.0, 235.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+        'binning_x': 0,
+        'binning_y': 0,
+        'roi': FULL,
+    }
+    return SimpleNamespace(**{**base, **values})
+
+
+def test_calibration_survives_a_round_trip():
+    camera = camera_from_info(info())
+    fields = camera_to_fields(camera)
+    again = SimpleNamespace(**vars(info()) | {n: getattr(fields, n) for n in ('k', 'd', 'r', 'p')})
+    assert camera_from_info(again) == camera
+
+
+def test_raw_image_takes_k_and_distortion():
+    camera = camera_from_info(info())
+    assert camera.K[0, 0] == 500.0
+    assert camera.distortion.coefficients[0] == 0.1
+
+
+def test_rectified_image_takes_p_and_no_distortion():
+    camera = camera_from_info(info(k=[0.0] * 9), rectified=True)
+    assert camera.K[0, 0] == 450.0
+    assert camera.distortion.is_identity
+
+
+def test_region_of_interest_is_cut_before_binning():
+    roi = SimpleNamespace(x_offset=100, y_offset=40, width=400, height=200, do_rectify=False)
+    camera = camera_from_info(info(roi=roi, binning_x=2, binning_y=4))
+    assert camera.size == (200, 50)
+    np.testing.assert_allclose(camera.K[0], [250.0, 0.0, 110.0])
+    np.testing.assert_allclose(camera.K[1], [0.0, 127.5, 50.0])
+
+
+def test_region_of_interest_applies_to_p_too():
+    roi = SimpleNamespace(x_offset=10, y_offset=20, width=100, height=100, do_rectify=False)
+    camera = camera_from_info(info(roi=roi), rectified=True)
+    np.testing.assert_allclose(camera.K[:2, 2], [300.0, 215.0])
+
+
+@pytest.mark.parametrize('binning', [0, 1])
+def test_binning_of_zero_and_one_mean_none(binning):
+    assert camera_from_info(info(binning_x=binning, binning_y=binning)).size == (640, 480)
+
+
+def test_zero_r_and_p_of_monocular_drivers_are_taken_as_absent():
+    camera = camera_from_info(info(r=[0.0] * 9, p=[0.0] * 12))
+    np.testing.assert_array_equal(camera.R, np.eye(3))
+    assert camera.P[0, 0] == 500.0
+
+
+def test_missing_model_name_means_no_distortion():
+    assert camera_from_info(info(distortion_model='', d=[])).distortion.is_identity
+
+
+@pytest.mark.parametrize(
+    ('model', 'count'), [('plumb_bob', 5), ('rational_polynomial', 8), ('equidistant', 4)]
+)
+def test_fields_have_the_coefficients_of_their_model(model, count):
+    camera = camera_from_info(info(distortion_model=model, d=[0.01] * count))
+    fields = camera_to_fields(camera)
+    assert fields.distortion_model == model
+    assert fields.d == (0.01,) * count
+
+
+def test_ideal_pinhole_is_written_as_five_zeros():
+    fields = camera_to_fields(CameraModel.pinhole(64, 48, 50.0, 50.0, 32.0, 24.0))
+    assert fields.d == (0.0,) * 5
+    assert fields.p[0] == 50.0
+
+
+@pytest.mark.parametrize(
+    ('fault', 'bad'),
+    [
+        ('camera_uncalibrated', info(k=[0.0] * 9)),
+        ('camera_size', info(width=0)),
+        ('camera_size', info(height=2**31)),
+        ('camera_matrix', info(k=[np.nan] + [1.0] * 8)),
+        ('distortion_model', info(distortion_model='thin_prism')),
+        ('distortion_coefficients', info(d=[0.1, 0.2])),
+        ('distortion_coefficients', info(d=[np.inf] * 5)),
+        (
+            'camera_roi',
+            info(roi=SimpleNamespace(x_offset=600, y_offset=0, width=100, height=10)),
+        ),
+    ],
+)
+def test_bad_calibration_is_refused_by_name(fault, bad):
+    with pytest.raises(InputError) as refusal:
+        camera_from_info(bad)
+    assert refusal.value.fault == fault
