@@ -5,6 +5,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 HELP = 'dense depth of one image from a sparse prompt; no ROS needed'
 
@@ -54,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     """Estimate the depth of one image and write it."""
     import numpy as np
 
+    from metric_depth_ros.cli.outputs import prepare_folder
     from metric_depth_ros.errors import InputError
     from metric_depth_ros.estimators.registry import create_estimator
     from metric_depth_ros.evaluation import frame_files
@@ -64,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(
             'prompt_scale', f'--prompt-scale is {args.prompt_scale}, expected a positive number.'
         )
+    prepare_folder(args.out, '--out')
     camera = frame_files.read_camera(args.camera)
     T = None if args.extrinsics is None else frame_files.read_transform(args.extrinsics)
     frame_files.import_open3d()  # refuse before the work, not after it
@@ -77,8 +84,8 @@ def run(args: argparse.Namespace) -> int:
     estimate = create_estimator(args.estimator, args.device).estimate(frame)
     paths = frame_files.write_results(args.out, frame, estimate)
     print(f'{estimate.method}: {_summary(estimate.depth)}')
-    cut = int((estimate.depth * 1e3 >= frame_files.MAX_MILLIMETERS + 0.5).sum())
-    if np.any(cut):
+    cut = int(np.count_nonzero(estimate.depth * 1e3 >= frame_files.MAX_MILLIMETERS + 0.5))
+    if cut:
         print(
             f'{cut} pixels are farther than 65.535 m, which 16-bit millimeters cannot hold: they '
             'are 0 in depth.png; depth.npz has them.'
@@ -88,12 +95,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _summary(depth: object) -> str:
+def _summary(depth: NDArray[np.float32]) -> str:
     import numpy as np
 
-    values = np.asarray(depth)
-    known = values[np.isfinite(values)]
-    share = known.size / values.size
+    known = depth[np.isfinite(depth)]
     if not known.size:
         return 'no pixel has a depth'
+    share = known.size / depth.size
     return f'{share:.1%} of the pixels have a depth, {known.min():.2f} to {known.max():.2f} m'

@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate; 0 when all groups were scored, 1 when a --fail-if condition holds."""
     from rich.console import Console
 
+    from metric_depth_ros.cli.outputs import prepare_file
     from metric_depth_ros.estimators.registry import create_estimator
     from metric_depth_ros.evaluation.fail_if import parse_condition
     from metric_depth_ros.evaluation.machine import describe_machine, describe_versions
@@ -74,6 +75,9 @@ def run(args: argparse.Namespace) -> int:
 
     console = Console(stderr=True)
     conditions = [parse_condition(text) for text in args.fail_if]
+    prepare_file(args.json, '--json')
+    if args.html is not None:
+        prepare_file(args.html, '--html')
     groups = find_groups(find_frame_sets(args.folders), args.prompts)
     estimator = create_estimator(args.estimator, args.device)
     summaries, sections = _run_groups(
@@ -135,7 +139,6 @@ def _run_groups(
 
 
 def _write_json(path: Path, result: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result, indent=2, allow_nan=False, ensure_ascii=False)
     path.write_text(text + '\n', encoding='utf-8')
 
@@ -199,7 +202,6 @@ def _write_html(path: Path, result: dict[str, Any], sections: list[Section]) -> 
     if masked:
         regions = Section('Regions', tables=[Table(['set', 'prompt', 'region', *names], masked)])
         sections = [regions, *sections]
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_report(path, f'Evaluation of {result["estimator"]}', [overview, *sections])
 
 
@@ -211,12 +213,13 @@ def _print_table(summaries: list[dict[str, Any]], console: Console) -> None:
 
     table = Table(
         box=SIMPLE,
+        padding=(0, 1, 0, 0),
         caption='“no prompt”: AbsRel over the pixels where the prompt has no value',
     )
-    table.add_column('set / prompt', no_wrap=True)
+    table.add_column('set / prompt', overflow='fold', min_width=20)
     headings = [name for name, _ in _TABLE]
     for name in ('frames', *headings, 'no prompt', 'ms'):
-        table.add_column(name, justify='right', no_wrap=True)
+        table.add_column(name, justify='right', no_wrap=True, min_width=max(6, len(name)))
     for s in summaries:
         values = [s['metrics'][key] for _, key in _TABLE]
         values += [s['metrics_unprompted']['abs_rel'], s['ms']['p50']]

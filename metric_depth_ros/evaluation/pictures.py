@@ -111,23 +111,21 @@ def cloud_picture(
     if not known.any():
         return canvas
     points, colors = points[known], image.reshape(-1, 3)[known]
-    near, far = np.percentile(points[:, 2], (5.0, 90.0))
-    middle = np.median(points[points[:, 2] <= far], axis=0).astype(np.float64)
-    # Raised by a third of the scene's depth and looking down at its middle.
+    near, far = np.percentile(points[:, 2], (5.0, 80.0))
+    shown = points[:, 2] <= 1.2 * far
+    points, colors = points[shown], colors[shown]
+    middle = np.median(points, axis=0).astype(np.float64)
     reach = float(far - 0.5 * near)
-    eye = np.array([middle[0] + 0.15 * reach, middle[1] - 0.45 * reach, -0.35 * reach])
-    view = CameraModel.pinhole(
-        width, height, 0.95 * width, 0.95 * width, 0.5 * width - 0.5, 0.5 * height - 0.5
-    )
-    near_enough = points[:, 2] <= 1.5 * far
-    points, colors = points[near_enough], colors[near_enough]
-    seen = project_cloud(view, points, _looking_at(eye, middle), remove_occluded=False)
+    eye = np.array([middle[0] + 0.15 * reach, middle[1] - 0.4 * reach, -0.3 * reach])
+    T_view = _looking_at(eye, middle)
+    view = _fitted_view(points @ T_view[:3, :3].T + T_view[:3, 3], width, height)
+    seen = project_cloud(view, points, T_view, remove_occluded=False)
     column = np.clip(np.rint(seen.uv[:, 0]).astype(np.intp), 0, width - 1)
     row = np.clip(np.rint(seen.uv[:, 1]).astype(np.intp), 0, height - 1)
     order = np.argsort(-seen.depth, kind='stable')  # near points are painted last
-    row, column, shown = row[order], column[order], colors[seen.index[order]]
+    row, column, painted = row[order], column[order], colors[seen.index[order]]
     for dy, dx in ((0, 1), (1, 0), (1, 1), (0, 0)):  # 2x2 px a point closes the gaps
-        canvas[np.minimum(row + dy, height - 1), np.minimum(column + dx, width - 1)] = shown
+        canvas[np.minimum(row + dy, height - 1), np.minimum(column + dx, width - 1)] = painted
     return canvas
 
 
@@ -179,6 +177,17 @@ def _grown_nearest(points: DepthMap, radius_px: int) -> DepthMap:
     filled = np.where(np.isfinite(points), points, np.float32(np.inf))
     grown = cv2.erode(filled, _disc(radius_px), borderValue=np.inf)
     return np.where(np.isfinite(grown), grown, np.float32(np.nan)).astype(np.float32)
+
+
+def _fitted_view(points: NDArray[np.floating], width: int, height: int) -> CameraModel:
+    """Return a pinhole that fills its picture with points given in its own frame."""
+    ahead = points[points[:, 2] > 0.0]
+    slopes = ahead[:, :2] / ahead[:, 2:]
+    low, high = np.percentile(slopes, (1.0, 99.0), axis=0)
+    span = np.maximum(high - low, 1e-3)
+    focal = float(min(0.92 * width / span[0], 0.92 * height / span[1]))
+    center = np.array([width - 1.0, height - 1.0]) / 2.0 - focal * (low + high) / 2.0
+    return CameraModel.pinhole(width, height, focal, focal, float(center[0]), float(center[1]))
 
 
 def _looking_at(eye: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:

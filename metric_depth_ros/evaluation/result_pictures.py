@@ -53,6 +53,7 @@ def result_pictures(
     if with_confidence and estimate.confidence is not None:
         pictures['confidence'] = confidence_picture(estimate.confidence)
     if ground_truth is not None:
+        pictures['ground truth'] = colorize_depth(ground_truth, limits)
         radius = _dot_radius(int(np.isfinite(ground_truth).sum()), ground_truth.shape)
         pictures['relative error, red from 25 %'] = error_map(
             estimate.depth, ground_truth, radius
