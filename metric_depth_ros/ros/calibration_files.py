@@ -110,9 +110,9 @@ def _transform(path: Path, number: int, entry: Mapping[str, Any]) -> Transform:
         raise _refused(path, f"transform {number} needs 'translation' and 'rotation', or 'matrix'")
     try:
         values = [float(v) for v in (*entry['translation'], *entry['rotation'])]
+        return transform_from_quaternion(values[:3], values[3:])
     except (TypeError, ValueError) as error:
-        raise _refused(path, f'transform {number} has values that are no numbers') from error
-    return transform_from_quaternion(values[:3], values[3:])
+        raise _refused(path, f'transform {number}: {error}') from error
 
 
 def _kitti_entries(path: Path) -> dict[str, np.ndarray]:

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Assembly: the image leads, measurements are paired by stamp, nothing ever stalls."""
+
+import threading
+import time
+
+import pytest
+
+from metric_depth_ros.ros.assembly import Assembly
+
+MS = 1_000_000
+T0 = 1_000_000 * MS
+
+
+def assembly(sources=('points',), latched=(), max_age_s=0.15, max_wait_s=0.0):
+    return Assembly(sources, latched, max_age_s, max_wait_s)
+
+
+def test_a_bundle_holds_the_image_and_the_nearest_measurement():
+    meeting = assembly()
+    for offset in (-90, -10, 40):
+        meeting.offer('points', offset, T0 + offset * MS)
+    meeting.offer_image('image', T0)
+    bundle = meeting.take()
+    assert bundle.image.message == 'image'
+    assert bundle.measurements['points'].message == -10
+
+
+def test_the_newer_of_two_equally_near_measurements_is_taken():
+    meeting = assembly()
+    meeting.offer('points', 'before', T0 - 10 * MS)
+    meeting.offer('points', 'after', T0 + 10 * MS)
+    meeting.offer_image('image', T0)
+    assert meeting.take().measurements['points'].message == 'after'
+
+
+def test_a_measurement_beyond_the_age_limit_is_not_used():
+    meeting = assembly(max_age_s=0.1)
+    meeting.offer('points', 'old', T0 - 101 * MS)
+    meeting.offer_image('image', T0)
+    assert meeting.take().measurements == {}
+
+
+def test_a_newer_image_replaces_one_that_waits_and_is_counted():
+    meeting = assembly()
+    for number in range(3):
+        meeting.offer_image(number, T0 + number * MS)
+    assert meeting.take().image.message == 2
+    assert meeting.replaced == 2
+
+
+def test_each_source_is_paired_on_its_own():
+    meeting = assembly(('points', 'sensor_depth'))
+    meeting.offer('sensor_depth', 'depth', T0)
+    meeting.offer_image('image', T0)
+    assert set(meeting.take().measurements) == {'sensor_depth'}
+
+
+def test_camera_info_holds_whatever_its_stamp():
+    meeting = assembly(latched=('camera_info',))
+    meeting.offer('camera_info', 'info', 0)
+    meeting.offer_image('image', T0)
+    assert meeting.take().measurements['camera_info'].message == 'info'
+
+
+def test_a_measurement_that_is_due_is_waited_for():
+    meeting = assembly(max_wait_s=2.0)
+    for scan in (-2, -1):
+        meeting.offer('points', scan, T0 + scan * 100 * MS)
+    meeting.offer_image('image', T0)
+    late = threading.Timer(0.05, meeting.offer, ('points', 0, T0))
+    late.start()
+    bundle = meeting.take()
+    late.join()
+    assert bundle.measurements['points'].message == 0
+    assert 0.0 < bundle.waited_s < 1.5
+
+
+def test_a_measurement_farther_than_the_last_one_is_not_waited_for():
+    meeting = assembly(max_wait_s=2.0)
+    for offset in (-130, -30):
+        meeting.offer('points', offset, T0 + offset * MS)
+    meeting.offer_image('image', T0)
+    bundle = meeting.take()
+    assert bundle.measurements['points'].message == -30
+    assert bundle.waited_s < 1.0
+
+
+def test_a_measurement_of_the_image_stamp_ends_the_wait():
+    meeting = assembly(max_wait_s=2.0)
+    meeting.offer('points', 'same', T0)
+    meeting.offer_image('image', T0)
+    assert meeting.take().waited_s < 1.0
+
+
+def test_the_wait_is_bounded_when_a_source_stops():
+    meeting = assembly(max_wait_s=0.05)
+    for scan in (-2, -1):
+        meeting.offer('points', scan, T0 + scan * 100 * MS)
+    meeting.offer_image('image', T0)
+    bundle = meeting.take()
+    assert bundle.image.message == 'image'
+    assert bundle.waited_s < 1.0
+
+
+def test_a_source_that_never_sent_stops_delaying_images():
+    meeting = assembly(max_wait_s=0.01)
+    waits = []
+    for number in range(5):
+        meeting.offer_image(number, T0 + number * 100 * MS)
+        waits.append(meeting.take().waited_s)
+    assert waits[0] > 0.1
+    assert max(waits[3:]) < 0.1
+
+
+def test_a_jump_back_of_the_image_clock_forgets_the_measurements_of_the_future():
+    meeting = assembly()
+    meeting.offer_image('before', T0 + 5000 * MS)
+    meeting.take()
+    meeting.offer('points', 'future', T0 + 5000 * MS)
+    meeting.offer('points', 'now', T0)
+    meeting.offer_image('again', T0, jumped_back=True)
+    assert meeting.take().measurements['points'].message == 'now'
+
+
+def test_a_jump_back_of_a_source_forgets_its_own_past():
+    meeting = assembly(max_age_s=10.0)
+    meeting.offer('points', 'future', T0 + 20_000 * MS)
+    meeting.offer('points', 'now', T0)
+    meeting.offer_image('image', T0 + 15_000 * MS)
+    assert meeting.take().measurements == {}
+
+
+def test_memory_is_bounded_however_far_the_worker_lags():
+    meeting = assembly(max_age_s=1e6)
+    for number in range(1000):
+        meeting.offer('points', number, T0 + number * MS)
+    meeting.offer_image('image', T0)
+    assert meeting.take().measurements['points'].message >= 990
+
+
+def test_closing_wakes_the_worker():
+    meeting = assembly()
+    threading.Timer(0.05, meeting.close).start()
+    assert meeting.take() is None
+
+
+def test_closing_ends_a_wait():
+    meeting = assembly(max_wait_s=60.0)
+    meeting.offer_image('image', T0)
+    threading.Timer(0.05, meeting.close).start()
+    began = time.monotonic()
+    assert meeting.take() is None
+    assert time.monotonic() - began < 30.0
+
+
+@pytest.mark.parametrize('stream', ['image', 'points'])
+def test_silence_is_told_per_stream(stream):
+    meeting = assembly()
+    assert meeting.silent_s(stream) is None
+    meeting.offer('points', 0, T0)
+    meeting.offer_image('image', T0)
+    assert 0.0 <= meeting.silent_s(stream) < 60.0
+
+
+def test_limits_change_for_the_next_image():
+    meeting = assembly(max_age_s=0.01)
+    meeting.set_limits(1.0, 0.0)
+    meeting.offer('points', 'old', T0 - 500 * MS)
+    meeting.offer_image('image', T0)
+    assert meeting.take().measurements['points'].message == 'old'

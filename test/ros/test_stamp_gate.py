@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which image stamps are believed."""
+
+import pytest
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.ros.stamps import StampGate, StampVerdict
+
+S = 1_000_000_000
+NOW = 1_800_000_000 * S
+
+
+def admitted(stamp_ns, now_ns=NOW, max_age_s=1.0):
+    return StampGate().admit(stamp_ns, now_ns, max_age_s)
+
+
+@pytest.mark.parametrize('age_s', [0.0, 0.9, -0.9])
+def test_a_stamp_near_the_clock_is_good(age_s):
+    assert admitted(NOW - int(age_s * S)) is StampVerdict.GOOD
+
+
+@pytest.mark.parametrize(
+    ('stamp', 'fault'),
+    [(0, 'stamp_zero'), (NOW - 2 * S, 'stamp_old'), (NOW + 2 * S, 'stamp_future')],
+)
+def test_a_stamp_that_cannot_be_is_refused_by_name(stamp, fault):
+    with pytest.raises(InputError) as refusal:
+        admitted(stamp)
+    assert refusal.value.fault == fault
+
+
+def test_no_age_limit_accepts_any_age():
+    assert admitted(NOW - 2 * S, max_age_s=0.0) is StampVerdict.GOOD
+
+
+@pytest.mark.parametrize('stamp', [1_317_000_000 * S, NOW + 7200 * S])
+def test_a_stamp_of_another_clock_is_told_apart_from_delay(stamp):
+    assert admitted(stamp) is StampVerdict.OTHER_CLOCK
+
+
+def test_a_simulated_clock_that_has_not_begun_does_not_refuse():
+    assert admitted(NOW, now_ns=0) is StampVerdict.OTHER_CLOCK
+
+
+def test_a_stamp_before_the_last_one_is_a_jump():
+    gate = StampGate()
+    gate.admit(NOW, NOW, 1.0)
+    assert gate.admit(NOW - S // 2, NOW, 1.0) is StampVerdict.JUMPED_BACK
+    assert gate.admit(NOW - S // 4, NOW, 1.0) is StampVerdict.GOOD
+
+
+def test_a_refused_stamp_does_not_count_as_the_last_one():
+    gate = StampGate()
+    with pytest.raises(InputError):
+        gate.admit(NOW + 2 * S, NOW, 1.0)
+    assert gate.admit(NOW, NOW, 1.0) is StampVerdict.GOOD

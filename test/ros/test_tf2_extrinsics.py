@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Extrinsics from tf2, with the real listener and real transforms on /tf and /tf_static."""
+
+import importlib.util
+import signal
+import subprocess
+import sys
+import time
+
+import depth_contract
+import numpy as np
+import pytest
+from geometry_msgs.msg import TransformStamped
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.resources import default_environment, share_file
+from metric_depth_ros.ros.extrinsics import Tf2Extrinsics
+
+INSTALLED = importlib.util.find_spec('tf2_ros') is not None
+needs_tf2 = pytest.mark.skipif(not INSTALLED, reason='tf2_ros of a ROS distribution is missing')
+S = 1_000_000_000
+
+
+@pytest.fixture
+def ros():
+    depth_contract.isolate()
+    with depth_contract.spinning_node('test_tf2_extrinsics') as (node, executor):
+        yield node, executor
+
+
+def transform(parent, child, stamp_s=0.0, x=0.0):
+    message = TransformStamped(child_frame_id=child)
+    message.header.frame_id = parent
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(round(stamp_s * S), S)
+    message.transform.translation.x = x
+    return message
+
+
+def wait_until(executor, arrived, deadline_s=20.0):
+    ends = time.monotonic() + deadline_s
+    while time.monotonic() < ends:
+        executor.spin_once(0.05)
+        if arrived():
+            return
+    raise AssertionError(f'no transform within {deadline_s} s')
+
+
+def known(extrinsics, camera, camera_ns, sensor, sensor_ns):
+    try:
+        extrinsics.lookup(camera, camera_ns, sensor, sensor_ns)
+    except InputError:
+        return False
+    return True
+
+
+def send_until_matched(node, executor, broadcaster, messages):
+    """Send dynamic transforms once the listener is connected: /tf keeps nothing for late ones."""
+    wait_until(executor, lambda: broadcaster.pub_tf.get_subscription_count() > 0)
+    broadcaster.sendTransform(messages)
+
+
+@needs_tf2
+def test_static_transforms_are_chained(ros):
+    from tf2_ros import StaticTransformBroadcaster
+
+    node, executor = ros
+    extrinsics = Tf2Extrinsics(node, 'odom')
+    broadcaster = StaticTransformBroadcaster(node)
+    broadcaster.sendTransform(
+        [transform('base_link', 'camera', x=1.0), transform('base_link', 'lidar', x=3.0)]
+    )
+    wait_until(executor, lambda: known(extrinsics, 'camera', 5 * S, 'lidar', 5 * S))
+    found = extrinsics.lookup('camera', 5 * S, 'lidar', 5 * S)
+    np.testing.assert_allclose(found[:3, 3], [2.0, 0.0, 0.0])
+    np.testing.assert_allclose(found[:3, :3], np.eye(3))
+
+
+@needs_tf2
+def test_measurement_is_moved_through_the_fixed_frame(ros):
+    from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
+
+    node, executor = ros
+    extrinsics = Tf2Extrinsics(node, 'odom')
+    static = StaticTransformBroadcaster(node)
+    static.sendTransform(
+        [transform('base_link', 'camera', x=1.0), transform('base_link', 'lidar', x=3.0)]
+    )
+    drive = [transform('odom', 'base_link', 100.0 + t, x=10.0 * t) for t in (0.0, 0.1, 0.2)]
+    send_until_matched(node, executor, TransformBroadcaster(node), drive)
+
+    def offset(camera_s, lidar_s):
+        return extrinsics.lookup('camera', round(camera_s * S), 'lidar', round(lidar_s * S))[0, 3]
+
+    # The point was measured at 100.0; the car is 1 m farther when the image is taken.
+    wait_until(
+        executor,
+        lambda: known(extrinsics, 'camera', 100 * S, 'lidar', 100 * S)
+        and offset(100.1, 100.0) < 1.5,
+    )
+    assert offset(100.1, 100.0) == pytest.approx(1.0)
+    assert offset(100.1, 100.1) == pytest.approx(2.0)
+
+
+@needs_tf2
+def test_after_a_jump_back_of_the_clock_motion_is_known_again(ros):
+    from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
+
+    node, executor = ros
+    extrinsics = Tf2Extrinsics(node, 'odom')
+    static = StaticTransformBroadcaster(node)
+    static.sendTransform(
+        [transform('base_link', 'camera', x=1.0), transform('base_link', 'lidar', x=3.0)]
+    )
+    moving = TransformBroadcaster(node)
+
+    def drive(begin_s):
+        send_until_matched(
+            node,
+            executor,
+            moving,
+            [transform('odom', 'base_link', begin_s + t, x=10 * t) for t in (0.0, 0.1)],
+        )
+
+    def offset(begin_s):
+        stamps = round((begin_s + 0.1) * S), round(begin_s * S)
+        if not known(extrinsics, 'camera', stamps[0], 'lidar', stamps[1]):
+            return None
+        return extrinsics.lookup('camera', stamps[0], 'lidar', stamps[1])[0, 3]
+
+    drive(100.0)
+    wait_until(executor, lambda: offset(100.0) == pytest.approx(1.0))
+    offset(20.0)  # the first frame of the bag's next round
+    drive(20.0)
+    wait_until(executor, lambda: offset(20.0) == pytest.approx(1.0))
+
+
+@needs_tf2
+def test_without_the_fixed_frame_the_sensors_count_as_rigidly_mounted(ros):
+    from tf2_ros import StaticTransformBroadcaster
+
+    node, executor = ros
+    extrinsics = Tf2Extrinsics(node, 'no_such_frame')
+    broadcaster = StaticTransformBroadcaster(node)
+    broadcaster.sendTransform([transform('camera', 'lidar', x=2.0)])
+    wait_until(executor, lambda: known(extrinsics, 'camera', 5 * S, 'lidar', 9 * S))
+    assert extrinsics.lookup('camera', 5 * S, 'lidar', 9 * S)[0, 3] == pytest.approx(2.0)
+
+
+@needs_tf2
+def test_missing_transform_names_both_frames_and_the_remedy(ros):
+    extrinsics = Tf2Extrinsics(ros[0], 'odom')
+    with pytest.raises(InputError, match=r"'lidar' to 'camera'.*static_transform_publisher"):
+        extrinsics.lookup('camera', S, 'lidar', S)
+
+
+@needs_tf2
+@pytest.mark.parametrize('frame', ['', '/lidar', 'a b'])
+def test_unusable_frame_name_is_a_missing_transform(ros, frame):
+    extrinsics = Tf2Extrinsics(ros[0], 'odom')
+    with pytest.raises(InputError) as caught:
+        extrinsics.lookup('camera', S, frame, S)
+    assert caught.value.fault == 'transform_missing'
+
+
+@needs_tf2
+def test_cloud_in_the_frame_of_the_camera_needs_no_transform(ros):
+    extrinsics = Tf2Extrinsics(ros[0], 'odom')
+    np.testing.assert_array_equal(extrinsics.lookup('camera', S, 'camera', S), np.eye(4))
+
+
+@needs_tf2
+def test_closed_listener_is_unsubscribed(ros):
+    node, _ = ros
+    before = len(list(node.subscriptions))
+    extrinsics = Tf2Extrinsics(node, 'odom')
+    assert len(list(node.subscriptions)) == before + 2
+    extrinsics.close()
+    assert len(list(node.subscriptions)) == before
+
+
+@needs_tf2
+def test_node_answers_with_the_place_of_the_lidar_from_tf(ros):
+    from tf2_ros import StaticTransformBroadcaster
+
+    broadcaster = StaticTransformBroadcaster(ros[0])
+    broadcaster.sendTransform(depth_contract.mounting())
+    node = subprocess.Popen(
+        [
+            sys.executable, '-m', 'metric_depth_ros.nodes.depth', '--ros-args',
+            '--params-file', str(share_file('config/generic.yaml')), '-p', 'estimator:=nearest',
+        ],
+        env=default_environment(),
+    )  # fmt: skip
+    try:
+        depth_contract.check(depth_contract.ask())
+        node.send_signal(signal.SIGINT)
+        assert node.wait(15) == 0
+    finally:
+        node.kill()
+
+
+@pytest.mark.skipif(INSTALLED, reason='tf2_ros is installed')
+def test_without_tf2_the_message_says_what_to_install_and_what_to_set(ros):
+    with pytest.raises(InputError, match=r'tf2-ros-py.*extrinsics\.source to file or bag'):
+        Tf2Extrinsics(ros[0], 'odom')
