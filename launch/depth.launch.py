@@ -109,10 +109,7 @@ def _depth(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             parameters=[LaunchConfiguration('params_file'), given],
             remappings=[
                 ('image/compressed', [image, '/compressed']),
-                *(
-                    (topic, LaunchConfiguration(name))
-                    for name, (topic, _) in INPUT_TOPICS.items()
-                ),
+                *((topic, LaunchConfiguration(name)) for name, (topic, _) in INPUT_TOPICS.items()),
             ],
             ros_arguments=['--log-level', LaunchConfiguration('log_level')],
             additional_env=dds_environment(),

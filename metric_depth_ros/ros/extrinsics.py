@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
 
+# Within 10 s of its newest transform tf2 takes older ones; frames out of order are no jump.
+_JUMP_NS = 5_000_000_000
+
+
 class Extrinsics(Protocol):
     """Place of a sensor relative to a camera."""
 
@@ -140,6 +144,7 @@ class Tf2Extrinsics:
             ) from error
         self._tf2 = tf2_ros
         self._fixed_frame = fixed_frame
+        self._newest_ns = 0
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
 
@@ -149,6 +154,7 @@ class Tf2Extrinsics:
         """Return the transform, moved through the fixed frame where the tree knows it."""
         from rclpy.time import Time
 
+        self._forget_if_jumped_back(camera_stamp_ns)
         camera_time = Time(nanoseconds=camera_stamp_ns)
         sensor_time = Time(nanoseconds=sensor_stamp_ns)
         moved = (camera_frame, camera_time, sensor_frame, sensor_time, self._fixed_frame)
@@ -172,6 +178,13 @@ class Tf2Extrinsics:
     def close(self) -> None:
         """Stop listening."""
         self._listener.unregister()
+
+    def _forget_if_jumped_back(self, stamp_ns: int) -> None:
+        """Let the tree take transforms that are older than those it has: a bag began anew."""
+        if self._newest_ns - stamp_ns > _JUMP_NS:
+            self._buffer.clear()  # what is static stays
+            self._newest_ns = stamp_ns
+        self._newest_ns = max(self._newest_ns, stamp_ns)
 
 
 def create_extrinsics(settings: ExtrinsicsSettings, node: Node) -> Extrinsics:

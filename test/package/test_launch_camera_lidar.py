@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-_REASON = 'launch_testing of a ROS distribution is not installed'
-launch_testing = pytest.importorskip('launch_testing', reason=_REASON)
-pytest.importorskip('launch_ros', reason='launch_ros of a ROS distribution is not installed')
+for package in ('launch_testing', 'launch_ros'):
+    pytest.importorskip(package, reason=f'{package} of a ROS distribution is not installed')
 
 import depth_contract  # noqa: E402
 import launch_testing.actions  # noqa: E402

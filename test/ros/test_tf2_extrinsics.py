@@ -94,8 +94,9 @@ def test_measurement_is_moved_through_the_fixed_frame(ros):
     # The point was measured at 100.0; the car is 1 m farther when the image is taken.
     wait_until(
         executor,
-        lambda: known(extrinsics, 'camera', 100 * S, 'lidar', 100 * S)
-        and offset(100.1, 100.0) < 1.5,
+        lambda: (
+            known(extrinsics, 'camera', 100 * S, 'lidar', 100 * S) and offset(100.1, 100.0) < 1.5
+        ),
     )
     assert offset(100.1, 100.0) == pytest.approx(1.0)
     assert offset(100.1, 100.1) == pytest.approx(2.0)
