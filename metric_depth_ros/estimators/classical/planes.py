@@ -1,144 +1,140 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Planes through prompt points: one robust global plane, and one edge-aware plane per pixel.
+Planes through prompt points: one robust global plane, and one edge-aware plane per cell.
 
 A plane in space is linear in inverse depth over the image, hence all fits are made there. May
-import NumPy and this package's smoothing.
+import NumPy and this package's grid.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_depth_ros.estimators.classical.smoothing import EdgeAwareSmoother
+from metric_depth_ros.estimators.classical.grid import PromptGrid
 
-# Shrinkage of local slopes, in squared spacings: a slope is trusted when the points around a
-# pixel spread over more than about sqrt(0.03) = 0.17 spacings.
+# Reach of the kernel of the local planes, in spacings of the prompt.
+PLANE_REACH = 0.7
+# Shrinkage of local slopes, in squared spacings: a slope is believed where the points around a
+# cell spread over more than about sqrt(0.03) = 0.17 spacings.
 SLOPE_RIDGE = 0.03
-# Shrinkage of the global slopes, in squared half image widths, for prompts on a line or a dot.
+# Distance in spacings from the center of its points to which a local plane is followed; beyond,
+# its slope fades out, because a small error of the slope grows with the distance.
+LEVER = 3.0
+
+# Shrinkage of the global slopes, in squared image sizes, for points on a line or in a dot.
 GLOBAL_RIDGE = 1e-3
 GLOBAL_STEPS = 5
+# More points do not make three coefficients better.
+GLOBAL_POINTS = 4096
 
 
-def global_plane(
-    x: NDArray[np.float64], y: NDArray[np.float64], value: NDArray[np.float64]
-) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class GlobalPlane:
     """
-    Fit one plane to all points, robustly (iteratively reweighted, Cauchy weights).
+    Inverse depth as a linear function of the position, ``offset + slope_x x + slope_y y``.
+
+    Attributes
+    ----------
+    offset, slope_x, slope_y : float
+        Coefficients, 1/m; positions run from 0 to 1 over the longer side of the image.
+    """
+
+    offset: float
+    slope_x: float
+    slope_y: float
+
+    def on_raster(self, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Inverse depth at the centers of an (H, W) raster over the image."""
+        size = max(shape)
+        x = (np.arange(shape[1], dtype=np.float32) + 0.5) * np.float32(self.slope_x / size)
+        y = (np.arange(shape[0], dtype=np.float32) + 0.5) * np.float32(self.slope_y / size)
+        return np.float32(self.offset) + x[None, :] + y[:, None]
+
+    def at(self, grid: PromptGrid) -> NDArray[np.float64]:
+        """Inverse depth at the points of a grid."""
+        size = max(grid.shape)
+        x, y = (grid.x + 0.5) / size, (grid.y + 0.5) / size
+        return self.offset + self.slope_x * x + self.slope_y * y
+
+
+def fit_global_plane(grid: PromptGrid, inverse: NDArray[np.float64]) -> GlobalPlane:
+    """
+    Fit one plane to all points by iteratively reweighted least squares (Cauchy weights).
 
     Parameters
     ----------
-    x, y, value : NDArray[np.float64]
-        (N,) positions in units of the image size, and values.
+    grid : PromptGrid
+        Points.
+    inverse : NDArray[np.float64]
+        (N,) inverse depth, 1/m.
 
     Returns
     -------
-    NDArray[np.float64]
-        (3,) coefficients of ``c0 + c1 * x + c2 * y``.
+    GlobalPlane
+        The plane.
     """
+    step = -(-inverse.size // GLOBAL_POINTS)
+    target = inverse[::step]
+    x = (grid.x[::step] + 0.5) / max(grid.shape)
+    y = (grid.y[::step] + 0.5) / max(grid.shape)
     design = np.stack([np.ones_like(x), x, y], axis=1)
-    ridge = np.diag([0.0, 1.0, 1.0]) * GLOBAL_RIDGE
-    weight = np.full(x.size, 1.0 / x.size)
-    plane = np.array([np.median(value), 0.0, 0.0])
+    ridge = np.diag([0.0, GLOBAL_RIDGE, GLOBAL_RIDGE])
+    weight = np.ones_like(target)
+    plane = np.zeros(3)
     for _ in range(GLOBAL_STEPS):
         weighted = design * weight[:, None]
-        normal = design.T @ weighted + ridge * weight.sum()
-        plane = np.linalg.solve(normal, weighted.T @ value)
-        residual = np.abs(value - design @ plane)
-        scale = 2.0 * np.median(residual) + 1e-6 * np.abs(value).max()
-        weight = 1.0 / (1.0 + (residual / scale) ** 2) / x.size
-    return plane
+        plane = np.linalg.solve(
+            design.T @ weighted + ridge * weight.sum(), weighted.T @ target
+        )
+        residual = np.abs(target - design @ plane)
+        scale = 2.0 * np.median(residual) + 1e-6 * target.max()
+        weight = 1.0 / (1.0 + (residual / scale) ** 2)
+    return GlobalPlane(*(float(c) for c in plane))
 
 
-def local_planes(
-    smoother: EdgeAwareSmoother,
-    cell: NDArray[np.intp],
-    position: tuple[NDArray[np.float64], NDArray[np.float64]],
-    value: NDArray[np.float64],
-    weight: NDArray[np.float64],
-    spacing: tuple[float, float],
-    reach: tuple[float, float],
-    shape: tuple[int, int],
-) -> NDArray[np.float32]:
+def fit_local_planes(
+    grid: PromptGrid, value: NDArray[np.float64], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """
-    Evaluate at every pixel the plane which fits the points around it best.
+    Evaluate at every cell the plane which fits the points around it best.
 
-    Moving least squares with the smoother as the kernel: its output at a pixel is a weighted sum
-    over the points that image edges do not separate from the pixel, so smoothing the moments of
-    the points yields the normal equations of all pixels at once.
+    Moving least squares with the edge-aware smoother as the kernel: its output at a cell is a sum
+    over the points which no image edge separates from the cell, so smoothing the moments of the
+    points yields the normal equations of all cells at once.
 
     Parameters
     ----------
-    smoother : EdgeAwareSmoother
-        Kernel.
-    cell : NDArray[np.intp]
-        (N,) raster index of the pixel of each point.
-    position : tuple of NDArray[np.float64]
-        (N,) x and (N,) y in pixels.
+    grid : PromptGrid
+        Points.
     value, weight : NDArray[np.float64]
-        (N,) values and non-negative weights.
-    spacing : tuple of float
-        Spacing of the points along x and y in pixels; unit of length of the slopes.
-    reach : tuple of float
-        Reach of the kernel in pixels.
-    shape : tuple of int
-        Height and width of the result.
+        (N,) values to fit and their weights.
 
     Returns
     -------
-    NDArray[np.float32]
-        (H, W) values; 0 where no point is in reach at all.
+    fit : NDArray[np.float32]
+        (H, W); 0 where no point is in reach at all.
+    mass : NDArray[np.float32]
+        (H, W) summed weight of the points in reach.
     """
-    height, width = shape
-    # Centered coordinates keep the second moments small enough for float32.
-    x = (position[0] - (width - 1) / 2) / spacing[0]
-    y = (position[1] - (height - 1) / 2) / spacing[1]
-    moments = splat(
-        cell, weight, [np.ones_like(x), x, y, x * x, x * y, y * y, value, x * value, y * value],
-        shape,
-    )
-    mass, *sums = smoother.smooth(moments, reach)
-    inverse = 1.0 / np.maximum(mass, np.finfo(np.float32).tiny)
-    mx, my, mxx, mxy, myy, mv, mxv, myv = (s * inverse for s in sums)
-    vxx = mxx - mx * mx + np.float32(SLOPE_RIDGE)
-    vyy = myy - my * my + np.float32(SLOPE_RIDGE)
-    vxy, vxv, vyv = mxy - mx * my, mxv - mx * mv, myv - my * mv
-    determinant = np.maximum(vxx * vyy - vxy * vxy, np.float32(SLOPE_RIDGE**2))
-    grid_x = ((np.arange(width) - (width - 1) / 2) / spacing[0]).astype(np.float32)[None, :]
-    grid_y = ((np.arange(height) - (height - 1) / 2) / spacing[1]).astype(np.float32)[:, None]
-    rise_x = (vyy * vxv - vxy * vyv) * (grid_x - mx)
-    rise_y = (vxx * vyv - vxy * vxv) * (grid_y - my)
-    return mv + (rise_x + rise_y) / determinant
-
-
-def splat(
-    cell: NDArray[np.intp],
-    weight: NDArray[np.float64],
-    values: list[NDArray[np.float64]],
-    shape: tuple[int, int],
-) -> NDArray[np.float32]:
-    """
-    Sum weighted point values per pixel.
-
-    Parameters
-    ----------
-    cell : NDArray[np.intp]
-        (N,) raster indices.
-    weight : NDArray[np.float64]
-        (N,) weights.
-    values : list of NDArray[np.float64]
-        C arrays (N,).
-    shape : tuple of int
-        Height and width.
-
-    Returns
-    -------
-    NDArray[np.float32]
-        (C, H, W).
-    """
-    size = shape[0] * shape[1]
-    stack = np.empty((len(values), size), np.float32)
-    for channel, value in zip(stack, values, strict=True):
-        channel[:] = np.bincount(cell, weight * value, size)
-    return stack.reshape(len(values), *shape)
+    height, width = grid.shape
+    # Coordinates from the center in spacings keep the second moments small enough for float32.
+    x = (grid.x - (width - 1) / 2) / grid.spacing[0]
+    y = (grid.y - (height - 1) / 2) / grid.spacing[1]
+    moments = [x, y, x * x, x * y, y * y, value, x * value, y * value]
+    mass, *sums = grid.spread(weight, moments, PLANE_REACH)
+    scale = 1.0 / np.maximum(mass, np.finfo(np.float32).tiny)
+    mx, my, mxx, mxy, myy, mv, mxv, myv = (s * scale for s in sums)
+    ridge = np.float32(SLOPE_RIDGE)
+    vxx, vyy, vxy = mxx - mx * mx + ridge, myy - my * my + ridge, mxy - mx * my
+    vxv, vyv = mxv - mx * mv, myv - my * mv
+    # The mean of a cell is taken at the center of its points, the slope leads from there.
+    dx = ((np.arange(width) - (width - 1) / 2) / grid.spacing[0]).astype(np.float32) - mx
+    dy = ((np.arange(height) - (height - 1) / 2) / grid.spacing[1]).astype(np.float32)[:, None] - my
+    rise = (vyy * vxv - vxy * vyv) * dx + (vxx * vyv - vxy * vxv) * dy
+    # Rounding may push the determinant below its smallest possible value, ridge squared.
+    determinant = np.maximum(vxx * vyy - vxy * vxy, ridge * ridge)
+    lever = (dx * dx + dy * dy) * np.float32(1.0 / LEVER**2)
+    return mv + rise / (determinant * (1.0 + lever * lever)), mass

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The surface in inverse depth which a prompt describes, fitted robustly; may import NumPy, OpenCV.
+
+Also imports this package's grid and planes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from metric_depth_ros.estimators.classical.grid import PromptGrid
+from metric_depth_ros.estimators.classical.planes import (
+    GlobalPlane,
+    fit_global_plane,
+    fit_local_planes,
+)
+
+# Relative noise of the model itself: a point is weighted by how its own noise compares with it.
+MODEL_NOISE = 0.01
+# Relative residual at which a point loses half of its weight. A point behind the surface around
+# it is mostly one which the range sensor sees past an occluding edge and the camera does not; a
+# point in front of it is mostly a thin object. Three standard deviations of noise are tolerated.
+TOLERANCE_BEHIND = 0.10
+TOLERANCE_FRONT = 0.50
+NOISE_TOLERANCE = 3.0
+# Far gaps narrower than this many spacings are below the resolution of the prompt; what shows
+# through them is mostly seen past an edge, too.
+CLOSING = 0.8
+# Reach of the residual kernel in spacings, and the share of a point's mass at which it fades.
+RESIDUAL_REACH = 0.35
+RESIDUAL_FADE = 0.05
+
+
+@dataclass(frozen=True)
+class Surface:
+    """
+    Fitted inverse depth.
+
+    Attributes
+    ----------
+    ground : GlobalPlane
+        Robust global plane.
+    relief : NDArray[np.float32]
+        (H, W) difference to the global plane on the working grid, 1/m.
+    mass : NDArray[np.float32]
+        (H, W) summed weight of the points in reach.
+    weight : NDArray[np.float64]
+        (N,) weight of each point, in [0, 1].
+    misfit : NDArray[np.float64]
+        (N,) relative residual of each point before the residuals were added back.
+    """
+
+    ground: GlobalPlane
+    relief: NDArray[np.float32]
+    mass: NDArray[np.float32]
+    weight: NDArray[np.float64]
+    misfit: NDArray[np.float64]
+
+
+def fit_surface(
+    grid: PromptGrid,
+    inverse: NDArray[np.float64],
+    noise: NDArray[np.float64],
+    reweightings: int,
+) -> Surface:
+    """
+    Fit a global plane, then local planes, then spread what is left.
+
+    Parameters
+    ----------
+    grid : PromptGrid
+        Points.
+    inverse : NDArray[np.float64]
+        (N,) inverse depth, 1/m.
+    noise : NDArray[np.float64]
+        (N,) relative standard deviation.
+    reweightings : int
+        Robust refits of the local planes.
+
+    Returns
+    -------
+    Surface
+        The surface; its relief stays within the range of the prompt.
+    """
+    ground = fit_global_plane(grid, inverse)
+    trend, base = ground.at(grid), ground.on_raster(grid.shape)
+    low, high = inverse.min() , inverse.max()
+    precision = MODEL_NOISE**2 / (MODEL_NOISE**2 + noise**2)
+    weight = precision
+    for remaining in range(reweightings, -1, -1):
+        planes, mass = fit_local_planes(grid, inverse - trend, weight)
+        total = _close_gaps(np.clip(base + planes, low, high), grid)
+        relief = total - base
+        residual = inverse - trend - grid.sample(relief)
+        if remaining:
+            weight = precision * _robust_weight(residual / inverse, noise)
+    return Surface(
+        ground,
+        relief + _spread_residual(grid, residual, weight),
+        mass,
+        weight,
+        residual / inverse,
+    )
+
+
+def _close_gaps(inverse: NDArray[np.float32], grid: PromptGrid) -> NDArray[np.float32]:
+    """Fill far gaps which are narrower than the prompt resolves (morphological closing)."""
+    size = [2 * round(CLOSING * gap / 2) + 1 for gap in grid.spacing]
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size)
+    return cv2.morphologyEx(inverse, cv2.MORPH_CLOSE, kernel).reshape(inverse.shape)
+
+
+def _robust_weight(
+    misfit: NDArray[np.float64], noise: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Weight points down which lie far from the surface, those behind it sooner."""
+    tolerance = np.where(misfit < 0.0, TOLERANCE_BEHIND, TOLERANCE_FRONT)
+    squared = misfit**2 / (tolerance**2 + (NOISE_TOLERANCE * noise) ** 2)
+    return 1.0 / (1.0 + squared**2)
+
+
+def _spread_residual(
+    grid: PromptGrid, residual: NDArray[np.float64], weight: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Carry the residuals of the points to the cells next to them."""
+    mass, total = grid.spread(weight, [residual], RESIDUAL_REACH)
+    return total / (mass + np.float32(RESIDUAL_FADE * grid.point_mass(RESIDUAL_REACH)))
