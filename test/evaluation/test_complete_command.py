@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.evaluation.frame_files import (
+    read_camera,
+    read_prompt,
+    read_transform,
+    to_millimeters,
+)
+
+CALIBRATION = """
+image_width: 64
+image_height: 48
+camera_name: front
+camera_matrix: {rows: 3, cols: 3, data: [50.0, 0.0, 31.5, 0.0, 50.0, 23.5, 0.0, 0.0, 1.0]}
+distortion_model: plumb_bob
+distortion_coefficients: {rows: 1, cols: 5, data: [0.1, 0.0, 0.0, 0.0, 0.0]}
+rectification_matrix: {rows: 3, cols: 3, data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}
+projection_matrix: {rows: 3, cols: 4, data: [49, 0, 31, 0, 0, 49, 23, 0, 0, 0, 1, 0]}
+"""
+
+
+@pytest.fixture
+def camera_file(tmp_path: Path) -> Path:
+    path = tmp_path / 'camera.json'
+    K = [[50.0, 0.0, 31.5], [0.0, 50.0, 23.5], [0.0, 0.0, 1.0]]
+    path.write_text(json.dumps({'width': 64, 'height': 48, 'K': K}))
+    return path
+
+
+def complete(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, '-m', 'metric_depth_ros.cli.main', 'complete', *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_complete_writes_depth_cloud_and_picture(mini_set, camera_file, tmp_path) -> None:
+    open3d = pytest.importorskip('open3d', exc_type=ImportError)
+    out = tmp_path / 'out'
+    done = complete(
+        *(mini_set / '0.png', '--camera', camera_file, '--prompt', mini_set / '0_grid.png'),
+        *('-o', out, '--estimator', 'nearest'),
+    )
+    assert done.returncode == 0, done.stderr
+    millimeters = cv2.imread(str(out / 'depth.png'), cv2.IMREAD_UNCHANGED)
+    stored = np.load(out / 'depth.npz')
+    assert (millimeters.dtype, millimeters.shape) == (np.uint16, (48, 64))
+    assert set(stored.files) == {'depth', 'confidence', 'K'}
+    np.testing.assert_allclose(millimeters / 1000.0, stored['depth'], atol=5e-4)
+    cloud = open3d.io.read_point_cloud(str(out / 'cloud.ply'))
+    assert len(cloud.points) == 48 * 64
+    assert cloud.has_colors()
+    assert cv2.imread(str(out / 'picture.png')) is not None
+
+
+def test_complete_says_what_16_bit_millimeters_cannot_hold(mini_set, camera_file, tmp_path) -> None:
+    pytest.importorskip('open3d', exc_type=ImportError)
+    np.save(tmp_path / 'far.npy', np.full((48, 64), 80.0, np.float32))
+    done = complete(
+        *(mini_set / '0.png', '--camera', camera_file, '--prompt', tmp_path / 'far.npy'),
+        *('-o', tmp_path / 'out', '--estimator', 'nearest'),
+    )
+    assert done.returncode == 0, done.stderr
+    assert '3072 pixels are farther than 65.535 m' in done.stdout
+    assert not cv2.imread(str(tmp_path / 'out' / 'depth.png'), cv2.IMREAD_UNCHANGED).any()
+
+
+def test_complete_refuses_a_missing_prompt(mini_set, camera_file, tmp_path) -> None:
+    done = complete(
+        *(mini_set / '0.png', '--camera', camera_file, '--prompt', tmp_path / 'none.npz'),
+        *('-o', tmp_path / 'out'),
+    )
+    assert done.returncode == 2
+    assert 'none.npz does not exist' in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_millimeters_are_zero_where_depth_is_unknown_or_does_not_fit() -> None:
+    depth = np.array([[np.nan, np.inf, -1.0, 0.0, 65.5349, 65.536, 1.0004]], np.float32)
+    assert to_millimeters(depth).tolist() == [[0, 0, 0, 0, 65535, 0, 1000]]
+
+
+def test_a_ros_calibration_keeps_its_lens_and_projection(tmp_path) -> None:
+    path = tmp_path / 'camera.yaml'
+    path.write_text(CALIBRATION)
+    camera = read_camera(path)
+    assert camera.size == (64, 48)
+    assert camera.distortion.coefficients == (0.1, 0.0, 0.0, 0.0, 0.0)
+    assert camera.P[0, 0] == 49.0
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('width: 64\nheight: 48', 'has no K'),
+        ('image_width: 64\ncamera_matrix: {data: [1]}', 'has no image_height'),
+        ('width: 64\nheight: 48\nK: [[0, 0, 0], [0, 0, 0], [0, 0, 1]]', 'focal lengths'),
+        ('width: a\nheight: 48\nK: []', 'invalid literal'),
+        ('[1, 2]', 'no keys and values'),
+        ('{', 'cannot be read'),
+    ],
+)
+def test_a_file_that_is_no_camera_is_refused(tmp_path, text: str, message: str) -> None:
+    path = tmp_path / 'camera.yaml'
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_camera(path)
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '[[1, 0, 0, 0.5], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]',
+        'T_camera_sensor: [[1, 0, 0, 0.5], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]',
+        'translation: [0.5, 0, 0]\nrotation: [0, 0, 0, 1]',
+        'translation: {x: 0.5, y: 0, z: 0}\nrotation: {x: 0, y: 0, z: 0, w: 1}',
+    ],
+)
+def test_extrinsics_are_read_in_every_form(tmp_path, text: str) -> None:
+    path = tmp_path / 'extrinsics.yaml'
+    path.write_text(text)
+    expected = np.eye(4)
+    expected[0, 3] = 0.5
+    np.testing.assert_allclose(read_transform(path), expected)
+
+
+@pytest.mark.parametrize(
+    'text', ['1', 'a: 1', 'translation: [0, 0]\nrotation: [0, 0, 0, 1]', '[[1, 2], [3, 4]]']
+)
+def test_extrinsics_in_no_known_form_are_refused(tmp_path, text: str) -> None:
+    path = tmp_path / 'extrinsics.yaml'
+    path.write_text(text)
+    with pytest.raises(InputError):
+        read_transform(path)
+
+
+def test_points_and_depth_map_of_one_scene_make_the_same_prompt(mini_set, camera_file) -> None:
+    camera = read_camera(camera_file)
+    T = np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]], np.float64)
+    from_map = read_prompt(mini_set / '0_grid.png', camera).to_map(64, 48)
+    from_points = read_prompt(mini_set / '0_lidar.npz', camera, T).to_map(64, 48)
+    both = np.isfinite(from_map) & np.isfinite(from_points)
+    assert both.sum() >= 40
+    np.testing.assert_allclose(from_map[both], from_points[both], rtol=1e-4)
+
+
+@pytest.mark.parametrize('suffix', ['.ply', '.pcd'])
+def test_clouds_are_read_through_open3d(camera_file, tmp_path, suffix: str) -> None:
+    open3d = pytest.importorskip('open3d', exc_type=ImportError)
+    cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector([[0.0, 0.0, 3.0]]))
+    open3d.io.write_point_cloud(str(tmp_path / f'cloud{suffix}'), cloud)
+    prompt = read_prompt(tmp_path / f'cloud{suffix}', read_camera(camera_file))
+    assert prompt.depth.tolist() == [3.0]
+
+
+def test_intensity_behind_xyz_is_ignored(camera_file, tmp_path) -> None:
+    np.save(tmp_path / 'cloud.npy', np.array([[0.0, 0.0, 3.0, 0.7]], np.float32))
+    prompt = read_prompt(tmp_path / 'cloud.npy', read_camera(camera_file))
+    assert prompt.depth.tolist() == [3.0]
+
+
+def test_a_smaller_depth_map_is_a_low_resolution_one(camera_file, tmp_path) -> None:
+    np.savez(tmp_path / 'small.npz', depth=np.full((6, 8), 2.0, np.float32))
+    assert len(read_prompt(tmp_path / 'small.npz', read_camera(camera_file))) == 48
+
+
+def test_points_that_all_miss_the_image_are_refused(camera_file, tmp_path) -> None:
+    np.savez(tmp_path / 'behind.npz', xyz=np.array([[0, 0, -3]], np.float32))
+    with pytest.raises(InputError, match='none of the 1 points falls into the image'):
+        read_prompt(tmp_path / 'behind.npz', read_camera(camera_file))
+
+
+def test_extrinsics_for_a_depth_map_are_refused(mini_set, camera_file) -> None:
+    with pytest.raises(InputError, match='--extrinsics is for points'):
+        read_prompt(mini_set / '0_grid.png', read_camera(camera_file), np.eye(4))
+
+
+@pytest.mark.parametrize('name', ['prompt.txt', 'prompt.npy', 'prompt.npz', 'prompt.png'])
+def test_a_file_that_is_no_prompt_is_refused(camera_file, tmp_path, name: str) -> None:
+    (tmp_path / name).write_text('nothing')
+    with pytest.raises(InputError, match=name.replace('.', r'\.')):
+        read_prompt(tmp_path / name, read_camera(camera_file))
