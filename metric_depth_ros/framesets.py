@@ -253,7 +253,7 @@ class RecordedFrame:
         if format is not None and entry.format != format:
             raise InputError(
                 'frame_set_prompt',
-                f'prompt {name!r} of frame {self.id} is stored as {entry.format}, not as {format}.',
+                f'prompt {name!r} of frame {self.id} is a {entry.format}, not a {format}.',
             )
         return entry
 

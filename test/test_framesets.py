@@ -27,7 +27,9 @@ def entry(tmp_path: Path) -> dict:
     cv2.imwrite(str(tmp_path / 'depth.png'), depth)
     cv2.imwrite(str(tmp_path / 'small.png'), np.full((3, 4), 2000, np.uint16))
     cv2.imwrite(str(tmp_path / 'mask.png'), (depth > 0).astype(np.uint8))
-    np.savez(tmp_path / 'points.npz', xyz=np.array([[0, 0, 3], [9, 9, -1]], np.float32), ring=[1, 2])
+    np.savez(
+        tmp_path / 'points.npz', xyz=np.array([[0, 0, 3], [9, 9, -1]], np.float32), ring=[1, 2]
+    )
     return {
         'id': 'a',
         'image': 'image.png',
@@ -264,7 +266,7 @@ def test_two_frames_of_one_name_are_refused(write, entry) -> None:
 def test_a_file_of_another_size_is_refused(write, entry, load: str) -> None:
     entry |= {'width': 9, 'K': None}
     frame = load_frame_set(write(entry)).frames[0]
-    with pytest.raises(InputError, match='8x6.*9x6'):
+    with pytest.raises(InputError, match=r'8x6.*9x6'):
         getattr(frame, load)()
 
 

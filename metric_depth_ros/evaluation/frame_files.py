@@ -122,12 +122,13 @@ def read_prompt(
             raise InputError(
                 'prompt_empty',
                 f'{path}: none of the {len(values)} points falls into the image: check '
-                '--extrinsics (T_camera_sensor, camera optical frame: x right, y down, z forward).',
+                '--extrinsics (sensor to camera optical frame: x right, y down, z forward).',
             )
         return prompt
     if T_camera_sensor is not None:
         raise InputError(
-            'prompt_file', f'{path} is a depth map in the camera already: --extrinsics is for points.'
+            'prompt_file',
+            f'{path} is a depth map in the camera already: --extrinsics is for points.',
         )
     depth = np.where(values > 0.0, values, np.float32(np.nan))
     if values.shape == (camera.height, camera.width):
@@ -228,7 +229,9 @@ def _load_array(path: Path) -> NDArray[np.float32]:
     try:
         values = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError('array_file', f'{path} cannot be read as a NumPy array: {error}.') from error
+        raise InputError(
+            'array_file', f'{path} cannot be read as a NumPy array: {error}.'
+        ) from error
     return _numbers(values, path)
 
 
@@ -263,7 +266,9 @@ def _parse(path: Path) -> Any:
     except FileNotFoundError:
         raise InputError('file_missing', f'{path} does not exist.') from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
-        raise InputError('file_format', f'{path} cannot be read as YAML or JSON: {error}') from error
+        raise InputError(
+            'file_format', f'{path} cannot be read as YAML or JSON: {error}'
+        ) from error
 
 
 def _read_mapping(path: Path) -> Mapping[str, Any]:

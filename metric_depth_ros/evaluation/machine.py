@@ -15,7 +15,9 @@ def describe_machine() -> dict[str, object]:
     """Return processor, usable cores and operating system of this machine."""
     return {
         'processor': _processor(),
-        'cores': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),
+        'cores': len(os.sched_getaffinity(0))
+        if hasattr(os, 'sched_getaffinity')
+        else os.cpu_count(),
         'system': f'{platform.system()} {platform.release()}',
         'architecture': platform.machine(),
     }

@@ -4,12 +4,11 @@
 Source: Wang et al., "MoGe" (CVPR 2025) and "MoGe-2", reference code ``moge/test/metrics.py``.
 Alignments minimize a weighted sum of absolute errors on a 64x64 subsample of the valid pixels;
 they are found to convergence. Even ``points_metric`` is not free of alignment: a shift is fitted.
-None of this belongs to our own figures (`metrics`), which never align. NumPy and SciPy's scalar minimizer only.
+None of this belongs to our own figures (`metrics`), which never align. NumPy and SciPy only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,7 +159,7 @@ def _points_figures(
     }
 
 
-def _depth_errors(p: FloatMap, d: FloatMap) -> Mapping[str, float]:
+def _depth_errors(p: FloatMap, d: FloatMap) -> dict[str, float]:
     with np.errstate(divide='ignore', invalid='ignore'):
         ratio = np.maximum(d / p, p / d)
     return {
@@ -169,7 +168,7 @@ def _depth_errors(p: FloatMap, d: FloatMap) -> Mapping[str, float]:
     }
 
 
-def _point_errors(p: FloatMap, d: FloatMap) -> Mapping[str, float]:
+def _point_errors(p: FloatMap, d: FloatMap) -> dict[str, float]:
     error = np.linalg.norm(p - d, axis=1)
     p_range, d_range = np.linalg.norm(p, axis=1), np.linalg.norm(d, axis=1)
     inlier = error < (_DELTA_RATIO - 1.0) * np.minimum(p_range, d_range)
@@ -221,9 +220,7 @@ def _fit_scale(x: FloatMap, y: FloatMap, weight: FloatMap) -> float:
     return _weighted_median(ratio, size * weight)
 
 
-def _fit_affine(
-    x: FloatMap, y: FloatMap, weight: FloatMap
-) -> tuple[float, NDArray[np.float64]]:
+def _fit_affine(x: FloatMap, y: FloatMap, weight: FloatMap) -> tuple[float, NDArray[np.float64]]:
     """Return scale and shift (C,) that minimize sum w |s x + t - y| over (N, C) values.
 
     For a given scale the best shift is a weighted median, and what then is left of the error is

@@ -164,7 +164,9 @@ def _cell(tag: str, text: str, number: bool) -> str:
 
 def _figure(figure: Figure) -> str:
     caption = html.escape(figure.caption)
-    extension, options = ('.png', []) if figure.lossless else ('.jpg', [cv2.IMWRITE_JPEG_QUALITY, 82])
+    extension, options = (
+        ('.png', []) if figure.lossless else ('.jpg', [cv2.IMWRITE_JPEG_QUALITY, 82])
+    )
     bgr = np.ascontiguousarray(figure.image[..., ::-1])
     written, data = cv2.imencode(extension, bgr, options)
     if not written:

@@ -55,9 +55,7 @@ def result_pictures(
     if ground_truth is not None:
         pictures['ground truth'] = colorize_depth(ground_truth, limits)
         radius = _dot_radius(int(np.isfinite(ground_truth).sum()), ground_truth.shape)
-        pictures['relative error, red from 25 %'] = error_map(
-            estimate.depth, ground_truth, radius
-        )
+        pictures['relative error, red from 25 %'] = error_map(estimate.depth, ground_truth, radius)
     camera = estimate.camera or frame.camera
     if camera is not None:
         pictures['cloud'] = cloud_picture(camera, estimate.depth, frame.image)

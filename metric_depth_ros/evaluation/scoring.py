@@ -76,7 +76,9 @@ class ScoredFrame:
     elapsed_ms: float
 
 
-def find_groups(frame_sets: Sequence[FrameSet], prompts: Sequence[str] | None = None) -> list[Group]:
+def find_groups(
+    frame_sets: Sequence[FrameSet], prompts: Sequence[str] | None = None
+) -> list[Group]:
     """Return what there is to score: every scored prompt of every set, or only the named ones.
 
     Raises
@@ -218,7 +220,7 @@ class GroupResult:
 
 
 def _sample_of(frame_set: FrameSet, recorded: RecordedFrame) -> object:
-    """Return what a set calls the sample of a frame: its instant, where several cameras share it."""
+    """Return the sample that a frame belongs to: its instant, where cameras share one."""
     if 'sample' in recorded.details:
         return recorded.details['sample']
     return frame_set.name if frame_set.multi_camera else recorded.id

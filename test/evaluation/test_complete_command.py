@@ -60,7 +60,9 @@ def test_complete_writes_depth_cloud_and_picture(mini_set, camera_file, tmp_path
     assert cv2.imread(str(out / 'picture.png')) is not None
 
 
-def test_complete_says_what_16_bit_millimeters_cannot_hold(mini_set, camera_file, tmp_path) -> None:
+def test_complete_says_what_16_bit_millimeters_cannot_hold(
+    mini_set, camera_file, tmp_path
+) -> None:
     pytest.importorskip('open3d', exc_type=ImportError)
     np.save(tmp_path / 'far.npy', np.full((48, 64), 80.0, np.float32))
     done = complete(

@@ -39,7 +39,7 @@ def test_all_scored_prompts_are_taken_by_default(mini_set) -> None:
 
 
 def test_a_prompt_that_does_not_exist_is_answered_with_those_that_do(mini_set) -> None:
-    with pytest.raises(InputError, match="'radar' does not exist.*: grid, lidar"):
+    with pytest.raises(InputError, match=r"'radar' does not exist.*: grid, lidar"):
         find_groups([load_frame_set(mini_set)], ['radar'])
 
 
