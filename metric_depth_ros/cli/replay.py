@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`metric-depth replay`: a bag through the live node, recorded and scored."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+HELP = 'play a bag through the live node and score what it publishes'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument('bag', type=Path, metavar='BAG', help='rosbag2 folder, .mcap or .db3')
+    parser.add_argument(
+        '--out', type=Path, required=True, metavar='DIR', help='folder for recording and node.log'
+    )
+    parser.add_argument(
+        '--json', type=Path, required=True, metavar='FILE', help='where the figures go'
+    )
+    parser.add_argument('--params-file', type=Path, metavar='FILE', help='parameters of the node')
+    parser.add_argument(
+        '-p',
+        '--param',
+        action='append',
+        default=[],
+        metavar='NAME:=VALUE',
+        help='one parameter, e.g. estimator:=classical:fast; may be repeated',
+    )
+    parser.add_argument(
+        '--topic',
+        action='append',
+        default=[],
+        metavar='INPUT:=TOPIC',
+        help='topic of the bag for image, camera_info, points, sensor_depth/image, '
+        'sensor_depth/camera_info or ground_truth (a depth image, or the cloud of a LiDAR that '
+        'the node does not get); may be repeated',
+    )
+    parser.add_argument(
+        '--rate', type=_positive, default=1.0, help='2 plays twice as fast (default 1)'
+    )
+    parser.add_argument(
+        '--loops',
+        type=int,
+        default=1,
+        metavar='N',
+        help='play N times with rising stamps; the first time is recorded and scored',
+    )
+    parser.add_argument('--with-points', action='store_true', help='subscribe to depth/points too')
+    parser.add_argument('--domain', type=int, metavar='ID', help='ROS domain (default: random)')
+    parser.add_argument(
+        '--fail-if',
+        action='append',
+        default=[],
+        metavar='CONDITION',
+        help="exit with 1 when it holds, e.g. 'abs_rel>0.1', 'replaced>0' or "
+        "'latency_ms.p95>100'; may be repeated",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay; 0 when all went well, 1 when frames were lost, the node died or --fail-if holds."""
+    import json
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from metric_depth_ros.cli.outputs import prepare_file, prepare_folder
+    from metric_depth_ros.errors import InputError
+    from metric_depth_ros.evaluation.fail_if import parse_condition
+
+    conditions = [parse_condition(text) for text in args.fail_if]
+    topics = {}
+    for text in args.topic:
+        name, separator, topic = text.partition(':=')
+        if not separator:
+            raise InputError('usage', f'--topic {text!r} has no ":=": write INPUT:=TOPIC.')
+        topics[name] = topic
+    if args.loops < 1:
+        raise InputError('usage', f'--loops is {args.loops}, expected 1 or more.')
+    prepare_folder(args.out, '--out')
+    prepare_file(args.json, '--json')
+
+    from metric_depth_ros.replay.figures import failures, replay_figures
+    from metric_depth_ros.replay.recorder import DEPTH_TOPIC
+    from metric_depth_ros.replay.scoring import score_recording
+    from metric_depth_ros.replay.session import ReplayOptions, replay
+    from metric_depth_ros.replay.streams import GROUND_TRUTH
+
+    options = ReplayOptions(
+        bag=args.bag,
+        out=args.out,
+        params_file=args.params_file,
+        parameters=args.param,
+        topics=topics,
+        rate=args.rate,
+        loops=args.loops,
+        with_points=args.with_points,
+        domain=args.domain,
+    )
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(f'replay {args.bag}', total=None)
+        result = replay(options, lambda done, total: bar.update(task, completed=done, total=total))
+        score = None
+        if GROUND_TRUTH in result.streams.topics:
+            bar.update(task, description='score', total=None)
+            score = score_recording(args.bag, result.streams, result.recording, DEPTH_TOPIC)
+    figures = replay_figures(options, result, score)
+    args.json.write_text(json.dumps(figures, indent=2, allow_nan=False) + '\n', encoding='utf-8')
+    _print_table(figures, console)
+    problems = failures(figures, result, conditions)
+    for problem in problems:
+        console.print(problem, style='red', markup=False, highlight=False)
+    return 1 if problems else 0
+
+
+def _print_table(figures: dict[str, Any], console: Console) -> None:
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    from metric_depth_ros.evaluation.report import format_number
+
+    table = Table(box=SIMPLE, show_header=False, padding=(0, 1, 0, 0))
+    counts = ', '.join(f'{figures[name]} {name}' for name in ('replaced', 'stale', 'lost'))
+    table.add_row(
+        'frames', f'{figures["frames_out"]} of {figures["frames_in"]} answered, {counts}'
+    )
+    table.add_row('method', figures['method'])
+    for name in ('latency_ms', 'estimator_ms', 'rss_mb', 'metrics', 'metrics_unprompted'):
+        if figures[name]:
+            values = (f'{key} {format_number(value)}' for key, value in figures[name].items())
+            table.add_row(name, ', '.join(values))
+    table.add_row('cpu_percent', format_number(figures['cpu_percent']))
+    console.print(table)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0.0 < value <= 1000.0:
+        raise argparse.ArgumentTypeError(f'{text} is no speed between 0 and 1000')
+    return value

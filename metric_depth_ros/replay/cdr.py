@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Header stamps of serialized messages, read and moved without decoding them.
+
+A message that begins with std_msgs/Header has its stamp in bytes 4 to 12: after the four bytes of
+the encapsulation come int32 seconds and uint32 nanoseconds, in the byte order that the
+encapsulation names (OMG DDS-XTypes 1.3, 7.4.3.4). Standard library only.
+"""
+
+from __future__ import annotations
+
+import struct
+
+_STAMP_AT = 4
+_S = 1_000_000_000
+
+
+def read_stamp_ns(data: bytes | memoryview) -> int:
+    """Return the header stamp of a serialized message in nanoseconds."""
+    seconds, nanoseconds = struct.unpack_from(f'{_order(data)}iI', data, _STAMP_AT)
+    return int(seconds) * _S + int(nanoseconds)
+
+
+def with_shifted_stamp(data: bytes, shift_ns: int) -> bytes:
+    """Return a serialized message with its header stamp moved; nothing else changes."""
+    if shift_ns == 0:
+        return data
+    moved = bytearray(data)
+    stamp = divmod(read_stamp_ns(data) + shift_ns, _S)
+    struct.pack_into(f'{_order(data)}iI', moved, _STAMP_AT, *stamp)
+    return bytes(moved)
+
+
+def _order(data: bytes | memoryview) -> str:
+    return '<' if data[1] & 1 else '>'

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Receive what the node publishes, time it, and write it to a bag unchanged. Loads rclpy."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.replay.cdr import read_stamp_ns
+
+DEPTH_TOPIC = '/depth/image'
+CAMERA_INFO_TOPIC = '/depth/camera_info'
+POINTS_TOPIC = '/depth/points'
+STATUS_TOPIC = '/depth/status'
+STATUS_TYPE = 'diagnostic_msgs/msg/DiagnosticStatus'
+_QUEUE = 10
+
+
+@dataclass
+class Answers:
+    """When frames were played and answered; monotonic seconds by image stamp (ns).
+
+    Parameters
+    ----------
+    played, depth, points
+        Times of the images played, and of the depth images and clouds received.
+    status
+        The node's own report of each frame, by the names of its keys.
+    """
+
+    played: dict[int, float] = field(default_factory=dict)
+    depth: dict[int, float] = field(default_factory=dict)
+    points: dict[int, float] = field(default_factory=dict)
+    status: dict[int, dict[str, str]] = field(default_factory=dict)
+
+    def latencies_ms(self) -> list[float]:
+        """Return the time from the publication of each image to the receipt of its depth."""
+        return [
+            1e3 * (received - self.played[stamp])
+            for stamp, received in self.depth.items()
+            if stamp in self.played
+        ]
+
+    def estimator_ms(self) -> list[float]:
+        """Return the time that the estimator took for each frame, as the node reports it."""
+        return [float(s['estimator_ms']) for s in self.status.values() if 'estimator_ms' in s]
+
+    def last_counters(self) -> Mapping[str, str]:
+        """Return the status of the newest frame, which carries the node's counters."""
+        return self.status[max(self.status)] if self.status else {}
+
+
+class Recorder:
+    """Subscriptions to the node's outputs; callbacks run in the executor of `node`.
+
+    Parameters
+    ----------
+    node
+        Node to subscribe with.
+    bag
+        Where messages go while `keep` says so.
+    keep
+        Tells whether the message with this stamp goes into the bag.
+    with_points
+        Whether to ask for the cloud too.
+    """
+
+    def __init__(
+        self, node: Node, bag: BagWriter, keep: Callable[[int], bool], with_points: bool
+    ) -> None:
+        self.answers = Answers()
+        self._bag = bag
+        self._keep = keep
+        self._changed = threading.Condition()
+        self._matched: set[str] = set()
+        self._topics: dict[str, type] = {
+            DEPTH_TOPIC: Image,
+            CAMERA_INFO_TOPIC: CameraInfo,
+            STATUS_TOPIC: DiagnosticStatus,
+        }
+        if with_points:
+            self._topics[POINTS_TOPIC] = PointCloud2
+        profile = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST,
+            depth=_QUEUE,
+            reliability=ReliabilityPolicy.RELIABLE,
+        )
+        for topic, kind in self._topics.items():
+            node.create_subscription(
+                kind,
+                topic,
+                self._callback(topic),
+                profile,
+                raw=True,
+                event_callbacks=SubscriptionEventCallbacks(matched=self._match(topic)),
+            )
+
+    def unmatched(self) -> list[str]:
+        """Return the topics that nobody publishes yet."""
+        return [topic for topic in self._topics if topic not in self._matched]
+
+    def note_played(self, stamp_ns: int) -> None:
+        """Remember when the image with this stamp was published."""
+        self.answers.played[stamp_ns] = time.monotonic()
+
+    def forget(self) -> None:
+        """Drop all that was measured, but not the bag; for the end of the warm-up."""
+        with self._changed:
+            self.answers = Answers()
+
+    def is_answered(self, stamp_ns: int) -> bool:
+        """Tell whether all outputs of a frame have come."""
+        answers = self.answers
+        return (
+            stamp_ns in answers.depth
+            and stamp_ns in answers.status
+            and (POINTS_TOPIC not in self._topics or stamp_ns in answers.points)
+        )
+
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until a condition on the answers holds; it is asked whenever one has come."""
+        with self._changed:
+            return self._changed.wait_for(condition, timeout_s)
+
+    def _callback(self, topic: str) -> Callable[[bytes], None]:
+        store = {
+            DEPTH_TOPIC: lambda stamp: self.answers.depth.setdefault(stamp, time.monotonic()),
+            POINTS_TOPIC: lambda stamp: self.answers.points.setdefault(stamp, time.monotonic()),
+        }.get(topic, lambda stamp: None)
+
+        def receive(data: bytes) -> None:
+            with self._changed:
+                stamp_ns = read_stamp_ns(data)
+                store(stamp_ns)
+                self._changed.notify_all()
+            self._write(topic, data, stamp_ns)
+
+        def receive_status(data: bytes) -> None:
+            status = deserialize_message(data, DiagnosticStatus)
+            values = {pair.key: pair.value for pair in status.values}
+            stamp_ns = int(values['stamp_ns'])
+            with self._changed:
+                self.answers.status[stamp_ns] = values
+                self._changed.notify_all()
+            self._write(topic, data, stamp_ns)
+
+        return receive_status if topic == STATUS_TOPIC else receive
+
+    def _write(self, topic: str, data: bytes, stamp_ns: int) -> None:
+        if self._keep(stamp_ns):
+            kind = self._topics[topic]
+            package = kind.__module__.split('.')[0]
+            self._bag.write_raw(topic, f'{package}/msg/{kind.__name__}', data, stamp_ns)
+
+    def _match(self, topic: str) -> Callable[[object], None]:
+        def note(event: object) -> None:
+            with self._changed:
+                if event.current_count:  # type: ignore[attr-defined]
+                    self._matched.add(topic)
+                else:
+                    self._matched.discard(topic)
+                self._changed.notify_all()
+
+        return note

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Score recorded depth against the ground truth of the bag it came from; needs no rclpy.
+
+The ground truth is a depth image, or a cloud that the node was not given (held-back LiDAR), which
+is projected and cleaned like a prompt. "Unprompted" pixels are those where the bag's own sensors
+have no value: the prompt is made again here, so that scoring costs the running node nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metric_depth_ros.bags.extrinsics import read_static_transforms
+from metric_depth_ros.bags.layout import IMAGE_TYPE
+from metric_depth_ros.bags.messages import stamp_of
+from metric_depth_ros.bags.reader import BagReader
+from metric_depth_ros.codecs.camera_info import camera_from_info
+from metric_depth_ros.codecs.compressed import decode_compressed_color
+from metric_depth_ros.codecs.image import decode_color, decode_depth
+from metric_depth_ros.codecs.layout import Message
+from metric_depth_ros.codecs.pointcloud import decode_xyz
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.evaluation.metrics import Aggregation, aggregate
+from metric_depth_ros.evaluation.scoring import FrameScore, score_frame
+from metric_depth_ros.geometry.rigid import Transform
+from metric_depth_ros.prompting.depth_image import (
+    prompt_from_depth_image,
+    prompt_from_registered_depth,
+)
+from metric_depth_ros.prompting.lidar import prompt_from_cloud
+from metric_depth_ros.replay.streams import GROUND_TRUTH, Streams
+from metric_depth_ros.ros.extrinsics import StaticTree
+from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
+
+_SAME_INSTANT_NS = 10_000_000
+_PROMPT_AGE_NS = 150_000_000  # the node's default prompt.max_age_s
+
+
+@dataclass(frozen=True, eq=False)
+class ReplayedFrame:
+    """One frame of a bag with what the node made of it.
+
+    Parameters
+    ----------
+    frame
+        Image, camera and prompt, as the node should have understood them.
+    depth
+        (H, W) float32 meters as received.
+    ground_truth
+        (H, W) float32 meters, NaN where unknown; None for a bag without ground truth.
+    """
+
+    frame: Frame
+    depth: NDArray[np.float32]
+    ground_truth: NDArray[np.float32] | None
+
+    def score(self) -> FrameScore:
+        """Score the depth; there must be ground truth."""
+        assert self.ground_truth is not None
+        if self.ground_truth.shape != self.depth.shape:
+            raise InputError(
+                'ground_truth_size',
+                f'ground truth is {_size(self.ground_truth)} but the depth of the node is '
+                f'{_size(self.depth)}: they must be of one size to be compared.',
+            )
+        height, width = self.depth.shape
+        prompt = self.frame.prompt or SparsePrompt.empty()
+        prompted = np.isfinite(prompt.to_map(width, height))
+        return score_frame(self.depth, self.ground_truth, prompted)
+
+
+@dataclass(frozen=True)
+class ReplayScore:
+    """Mean over images of the figures over all pixels, and over those without a prompt."""
+
+    frames: int
+    metrics: dict[str, float]
+    metrics_unprompted: dict[str, float]
+
+
+def score_recording(bag: Path, streams: Streams, recording: Path, depth_topic: str) -> ReplayScore:
+    """Score the depth of a recording against the bag that was played.
+
+    Parameters
+    ----------
+    bag, streams
+        What was played.
+    recording, depth_topic
+        Bag with the node's answers, and the topic of its depth.
+    """
+    scores = [
+        replayed.score()
+        for replayed in replayed_frames(bag, streams, recording, depth_topic, with_image=False)
+        if replayed.ground_truth is not None
+    ]
+    return ReplayScore(
+        len(scores),
+        aggregate([s.overall for s in scores], Aggregation.PER_IMAGE),
+        aggregate([s.unprompted for s in scores], Aggregation.PER_IMAGE),
+    )
+
+
+def replayed_frames(
+    bag: Path, streams: Streams, recording: Path, depth_topic: str, *, with_image: bool = True
+) -> Iterator[ReplayedFrame]:
+    """Yield each recorded depth with the frame that it answers, one at a time.
+
+    Parameters
+    ----------
+    bag, streams
+        What was played.
+    recording, depth_topic
+        Bag with the node's answers, and the topic of its depth.
+    with_image
+        Whether to decode the image; without, it is black.
+    """
+    tree = _Places(bag)
+    topics = [streams.topics[name] for name in streams.topics]
+    with BagReader(recording) as answers, BagReader(bag) as source:
+        if depth_topic not in answers.topics:
+            return
+        window = _Window(source, topics)
+        for _, message in answers.messages([depth_topic]):
+            stamp_ns = stamp_of(message)
+            window.advance(stamp_ns)
+            yield _replayed(streams, window, tree, stamp_ns, message, with_image)
+
+
+class _Window:
+    """The messages of a bag around one time, read in one pass: a few of each topic at most."""
+
+    def __init__(self, reader: BagReader, topics: list[str]) -> None:
+        self._messages = reader.messages(topics)
+        self._recent: dict[str, list[tuple[int, Message]]] = {topic: [] for topic in topics}
+        self._read_until_ns = -1
+
+    def advance(self, stamp_ns: int) -> None:
+        """Read on until a little after `stamp_ns` and drop what is long before it."""
+        while self._read_until_ns <= stamp_ns + _PROMPT_AGE_NS:
+            raw, message = next(self._messages, (None, None))
+            if raw is None:
+                break
+            self._read_until_ns = raw.log_ns
+            self._recent[raw.topic].append((stamp_of(message), message))
+        for recent in self._recent.values():
+            while len(recent) > 1 and recent[1][0] <= stamp_ns - _PROMPT_AGE_NS:
+                recent.pop(0)
+
+    def nearest(self, topic: str, stamp_ns: int, within_ns: int) -> Message | None:
+        """Return the message of a topic whose stamp is nearest, None if none is near enough."""
+        found = min(self._recent[topic], key=lambda m: abs(m[0] - stamp_ns), default=None)
+        if found is None or abs(found[0] - stamp_ns) > within_ns:
+            return None
+        return found[1]
+
+
+class _Places:
+    """Static transforms of a bag, looked up by the frames of two messages."""
+
+    def __init__(self, bag: Path) -> None:
+        self._bag = bag
+        self._tree: StaticTree | None = None
+
+    def between(self, target: Message, source: Message) -> Transform:
+        """Return the transform from the frame of `source` to that of `target`."""
+        frames = target.header.frame_id, source.header.frame_id
+        if frames[0] == frames[1]:
+            return np.eye(4)
+        if self._tree is None:
+            transforms = read_static_transforms(self._bag)
+            self._tree = StaticTree(transforms, f'/tf_static of {self._bag}')
+        return self._tree.lookup(frames[0], 0, frames[1], 0)
+
+
+def _replayed(
+    streams: Streams,
+    window: _Window,
+    places: _Places,
+    stamp_ns: int,
+    depth_message: Message,
+    with_image: bool,
+) -> ReplayedFrame:
+    depth = decode_depth(depth_message)
+    image_message = window.nearest(streams.image, stamp_ns, 0)
+    info = window.nearest(streams.topics['camera_info'], stamp_ns, 2**62)
+    camera = None if info is None else camera_from_info(info)
+    image = np.zeros((*depth.shape, 3), np.uint8)
+    if with_image and image_message is not None:
+        decode = decode_compressed_color if streams.is_compressed else decode_color
+        image = decode(image_message)
+    prompt = truth = None
+    if camera is not None:
+        prompt = _prompt(streams, window, places, stamp_ns, camera, info)
+        truth = _ground_truth(streams, window, places, stamp_ns, camera, info)
+    frame_id = depth_message.header.frame_id
+    return ReplayedFrame(Frame(stamp_ns, frame_id, image, camera, prompt), depth, truth)
+
+
+def _prompt(
+    streams: Streams,
+    window: _Window,
+    places: _Places,
+    stamp_ns: int,
+    camera: CameraModel,
+    info: Message,
+) -> SparsePrompt | None:
+    parts = []
+    for name in ('points', 'sensor_depth/image'):
+        topic = streams.topics.get(name)
+        message = topic and window.nearest(topic, stamp_ns, _PROMPT_AGE_NS)
+        if not message:
+            continue
+        if name == 'points':
+            T_camera_sensor = places.between(info, message)
+            parts.append(prompt_from_cloud(camera, decode_xyz(message), T_camera_sensor))
+            continue
+        depth = decode_depth(message)
+        if message.header.frame_id == info.header.frame_id and _is_of(camera, depth):
+            parts.append(prompt_from_registered_depth(depth))
+            continue
+        info_topic = streams.topics.get('sensor_depth/camera_info')
+        depth_info = info_topic and window.nearest(info_topic, stamp_ns, 2**62)
+        if depth_info:
+            T_camera_sensor = places.between(info, message)
+            depth_camera = camera_from_info(depth_info)
+            parts.append(prompt_from_depth_image(camera, depth, depth_camera, T_camera_sensor))
+    return SparsePrompt.merge(parts) if parts else None
+
+
+def _ground_truth(
+    streams: Streams,
+    window: _Window,
+    places: _Places,
+    stamp_ns: int,
+    camera: CameraModel,
+    info: Message,
+) -> NDArray[np.float32] | None:
+    topic = streams.topics.get(GROUND_TRUTH)
+    message = topic and window.nearest(topic, stamp_ns, _SAME_INSTANT_NS)
+    if not message:
+        return None
+    assert topic is not None
+    if streams.types[topic] == IMAGE_TYPE:
+        return decode_depth(message)
+    points = prompt_from_cloud(camera, decode_xyz(message), places.between(info, message))
+    return points.to_map(camera.width, camera.height)
+
+
+def _is_of(camera: CameraModel, image: NDArray[np.float32]) -> bool:
+    return image.shape == (camera.height, camera.width)
+
+
+def _size(image: NDArray[np.float32]) -> str:
+    return f'{image.shape[1]}x{image.shape[0]}'

@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One replay from start to end: node up, warm-up, playing, recording, node down, figures.
+
+Loads rclpy. Nothing here waits by sleeping: discovery and answers are waited for with deadlines.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.replay.node_process import NodeProcess
+from metric_depth_ros.replay.player import (
+    Player,
+    Timing,
+    first_frame,
+    looped,
+    read_timing,
+)
+from metric_depth_ros.replay.recorder import Answers, Recorder
+from metric_depth_ros.replay.streams import Streams, find_streams
+from metric_depth_ros.resources import dds_environment
+
+RECORDING = 'recording'
+NODE_LOG = 'node.log'
+_DISCOVERY_S = 30.0
+_WARM_UP_WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+_SILENCE_S = 10.0  # no answer for this long after the last image: none will come
+_RSS_START_FRAME = 100
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class ReplayOptions:
+    """What to replay, and how.
+
+    Parameters
+    ----------
+    bag
+        Bag to play.
+    out
+        Folder for the recording and the node's log; must exist.
+    params_file
+        Parameters of the node, or None.
+    parameters
+        Single parameters, ``name:=value`` each; they win over the file.
+    topics
+        Topics of the bag by input name, where they differ from `streams.DEFAULT_TOPICS`.
+    rate
+        Speed: 2 plays twice as fast as it was recorded.
+    loops
+        How often to play the bag; later loops have later stamps and are not recorded.
+    with_points
+        Whether to subscribe to the cloud too.
+    domain
+        ROS domain; None takes one at random, apart from whatever else runs here.
+    """
+
+    bag: Path
+    out: Path
+    params_file: Path | None = None
+    parameters: Sequence[str] = ()
+    topics: Mapping[str, str] = field(default_factory=dict)
+    rate: float = 1.0
+    loops: int = 1
+    with_points: bool = False
+    domain: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ReplayRun:
+    """What happened.
+
+    Parameters
+    ----------
+    streams
+        What was played.
+    recording
+        Bag with the answers of the first loop.
+    answers
+        When each frame was played and answered.
+    warm_up_frames
+        Images sent before the measurement began, to be sure that everybody listens.
+    counters
+        What the node counted during the measurement: frames_in, frames_out, replaced, stale,
+        bad_input.
+    rss_mb
+        Resident memory of the node: ``start`` after the first 100 answered frames (after the
+        first where there are fewer), ``end`` after the last.
+    cpu_percent
+        Processor time of the node per time; 100 is one core.
+    exit_code
+        Of the node after it was interrupted, or whatever ended it before.
+    node_died
+        Whether it ended before it was asked to.
+    log
+        Where it wrote its messages.
+    """
+
+    streams: Streams
+    recording: Path
+    answers: Answers
+    warm_up_frames: int
+    counters: dict[str, int]
+    rss_mb: dict[str, float | None]
+    cpu_percent: float | None
+    exit_code: int
+    node_died: bool
+    log: Path
+
+
+def replay(
+    options: ReplayOptions, progress: Callable[[int, int], None] = lambda done, total: None
+) -> ReplayRun:
+    """Play a bag through the node.
+
+    Parameters
+    ----------
+    options
+        What and how.
+    progress
+        Called with (images played, images in all).
+
+    Raises
+    ------
+    InputError
+        A bag without the needed topics, a node that refuses its parameters or that does not
+        answer the first image.
+    """
+    streams = find_streams(options.bag, options.topics)
+    timing = read_timing(options.bag, streams.image)
+    domain = random.randint(1, 101) if options.domain is None else options.domain
+    environment = {
+        'ROS_DOMAIN_ID': str(domain),
+        # Nothing of a replay is to be seen on the network, nor anything of the network by it.
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        **dds_environment(),
+    }
+    log = options.out / NODE_LOG
+    with (
+        _spinning_node(domain, environment) as ros_node,
+        BagWriter(options.out / RECORDING) as recording,
+        NodeProcess(node_arguments(options, streams), log, environment) as process,
+    ):
+        session = _Session(options, streams, timing, ros_node, recording, process)
+        warm_up_frames = session.warm_up()
+        baseline = session.counters()
+        session.recorder.forget()
+        session.play(progress)
+        node_died = not process.is_running
+        rss_end, cpu_percent = process.rss_mb(), session.cpu_percent()
+        exit_code = process.stop()
+    counters = session.counters()
+    return ReplayRun(
+        streams=streams,
+        recording=options.out / RECORDING,
+        answers=session.recorder.answers,
+        warm_up_frames=warm_up_frames,
+        counters={name: n - baseline.get(name, 0) for name, n in counters.items()},
+        rss_mb={'start': session.rss_start_mb, 'end': rss_end},
+        cpu_percent=cpu_percent,
+        exit_code=exit_code,
+        node_died=node_died,
+        log=log,
+    )
+
+
+def node_arguments(options: ReplayOptions, streams: Streams) -> list[str]:
+    """Return the command line of the node; later parameters win over earlier ones."""
+    arguments = ['--ros-args']
+
+    def parameter(name: str, value: str) -> None:
+        arguments.extend(('-p', f'{name}:={value}'))
+
+    parameter('prompt.sources', f'[{", ".join(streams.prompt_sources)}]')
+    if options.params_file is not None:
+        if not options.params_file.is_file():
+            raise InputError('params_file', f'--params-file {options.params_file} does not exist.')
+        arguments += ['--params-file', str(options.params_file)]
+    parameter('use_sim_time', 'true')
+    if len(streams.prompt_sources) and '/tf_static' in streams.types:
+        parameter('extrinsics.source', 'bag')
+        parameter('extrinsics.path', str(options.bag.resolve()))
+    if streams.is_compressed:
+        parameter('image_transport', 'compressed')
+    for text in options.parameters:
+        name, separator, value = text.partition(':=')
+        if not separator:
+            raise InputError('usage', f'--param {text!r} has no ":=": write --param NAME:=VALUE.')
+        parameter(name, value)
+    for relative, topic in streams.remappings.items():
+        arguments += ['-r', f'{relative}:={topic}']
+    return arguments
+
+
+class _Session:
+    """The parts of a running replay."""
+
+    def __init__(
+        self,
+        options: ReplayOptions,
+        streams: Streams,
+        timing: Timing,
+        ros_node: Node,
+        recording: BagWriter,
+        process: NodeProcess,
+    ) -> None:
+        self._options = options
+        self._streams = streams
+        self._timing = timing
+        self._process = process
+        self._first_loop_ends_ns = timing.first_ns + timing.loop_ns
+        self._began_s = 0.0
+        self._cpu_began_s: float | None = None
+        self._measuring = False
+        self.rss_start_mb: float | None = None
+        self.recorder = Recorder(ros_node, recording, self._is_recorded, options.with_points)
+        self._player = Player(ros_node, streams, self.recorder.note_played)
+
+    def warm_up(self) -> int:
+        """Send the first frame, with earlier stamps, until it is answered; return how often.
+
+        Discovery has many sides; only an answer on every topic proves that all have finished.
+        """
+        self._await_subscribers()
+        frame = first_frame(self._options.bag, self._streams)
+        for i, wait_s in enumerate(_WARM_UP_WAITS_S):
+            shift_ns = (i - len(_WARM_UP_WAITS_S)) * self._timing.period_ns
+            for message in frame:
+                self._player.publish(message, shift_ns)
+            if self._wait(self._has_answered_all, wait_s):
+                return i + 1
+        raise InputError(
+            'replay_no_answer',
+            f'the node did not answer the first image within {sum(_WARM_UP_WAITS_S):.0f} s. It '
+            f'said:\n{self._process.last_words()}',
+        )
+
+    def play(self, progress: Callable[[int, int], None]) -> None:
+        """Play all loops, then wait until every image is answered or none will be any more."""
+        options = self._options
+        total = self._streams.frames * options.loops
+        self._measuring = True
+        self._began_s = time.monotonic()
+        self._cpu_began_s = self._process.cpu_s()
+        messages = looped(options.bag, self._streams, self._timing, options.loops)
+        played = 0
+        for message in self._player.play(messages, options.rate):
+            if not self._process.is_running:
+                return
+            if message.topic == self._streams.image:
+                played += 1
+                progress(played, total)
+                self._note_memory(total)
+        self._await_answers()
+        self._note_memory(total)
+
+    def counters(self) -> dict[str, int]:
+        """Return what the node has counted up to its newest answer."""
+        status = self.recorder.answers.last_counters()
+        names = ('frames_in', 'frames_out', 'replaced', 'stale', 'bad_input')
+        return {name: int(status.get(name, 0)) for name in names}
+
+    def cpu_percent(self) -> float | None:
+        """Return the node's processor time per time since playing began."""
+        now_s = self._process.cpu_s()
+        if now_s is None or self._cpu_began_s is None:
+            return None
+        return 100.0 * (now_s - self._cpu_began_s) / (time.monotonic() - self._began_s)
+
+    def _is_recorded(self, stamp_ns: int) -> bool:
+        # The bag holds one loop: a recording of hours would hold the same frames again and again.
+        return self._measuring and len(self.recorder.answers.played) <= self._streams.frames
+
+    def _note_memory(self, total: int) -> None:
+        wanted = _RSS_START_FRAME if total > _RSS_START_FRAME else 1
+        if self.rss_start_mb is None and len(self.recorder.answers.depth) >= wanted:
+            self.rss_start_mb = self._process.rss_mb()
+
+    def _await_subscribers(self) -> None:
+        # Inputs that the node's parameters leave out are never subscribed to.
+        optional = [
+            topic
+            for name, topic in self._streams.topics.items()
+            if name not in ('image', 'camera_info')
+        ]
+
+        def missing() -> list[str]:
+            return self._player.unmatched(optional) + self.recorder.unmatched()
+
+        if not self._wait(lambda: not missing(), _DISCOVERY_S):
+            raise InputError(
+                'replay_discovery',
+                f'after {_DISCOVERY_S:.0f} s the node is still not on {", ".join(missing())}. It '
+                f'said:\n{self._process.last_words()}',
+            )
+
+    def _has_answered_all(self) -> bool:
+        played = list(self.recorder.answers.played)
+        return any(self.recorder.is_answered(stamp) for stamp in played)
+
+    def _await_answers(self) -> None:
+        """Wait for the last image; a node that says that it dropped images is not waited for."""
+        answers = self.recorder.answers
+        newest = max(answers.played, default=None)
+        if newest is None:
+            return
+        seen = -1
+        while len(answers.depth) > seen and not self.recorder.is_answered(newest):
+            seen = len(answers.depth)
+            self._wait(lambda: self.recorder.is_answered(newest), _SILENCE_S)
+
+    def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait for a condition, but not for a node that has died."""
+        deadline_s = time.monotonic() + timeout_s
+        while not self.recorder.wait_for(condition, _POLL_S):
+            if not self._process.is_running:
+                raise InputError(
+                    'replay_node',
+                    f'the node ended with exit code {self._process.exit_code}. It said:\n'
+                    f'{self._process.last_words()}',
+                )
+            if time.monotonic() > deadline_s:
+                return False
+        return True
+
+
+@contextmanager
+def _spinning_node(domain: int, environment: Mapping[str, str]) -> Iterator[Node]:
+    """Yield a ROS node of this process that is spun in a thread of its own."""
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)  # the middleware reads it when the context is made
+    context = Context()
+    rclpy.init(context=context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
+    node = Node('metric_depth_replay', context=context, enable_rosout=False)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+
+    def spin() -> None:
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            return
+
+    thread = threading.Thread(target=spin, name='replay-spin', daemon=True)
+    thread.start()
+    try:
+        yield node
+    finally:
+        executor.shutdown()
+        thread.join()
+        node.destroy_node()
+        rclpy.try_shutdown(context=context)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
