@@ -138,11 +138,12 @@ def error_sums(
         valid = np.isfinite(ground_truth) & (ground_truth > 0.0)
     if mask is not None:
         valid &= mask
-    d = ground_truth[valid]
-    p = prediction[valid].astype(d.dtype, copy=False)
+    dtype = np.result_type(prediction, ground_truth, np.float32)
+    d = ground_truth[valid].astype(dtype, copy=False)
+    p = prediction[valid].astype(dtype, copy=False)
     with np.errstate(invalid='ignore'):
         failed = ~(np.isfinite(p) & (p > 0.0))
-    p = np.maximum(np.where(failed, d.dtype.type(FAILED_DEPTH_M), p), FAILED_DEPTH_M)
+    p = np.maximum(np.where(failed, dtype.type(FAILED_DEPTH_M), p), FAILED_DEPTH_M)
     # The ratio stays in the precision of the data: at exactly 1.25 a pixel is no inlier.
     ratio = np.maximum(p / d, d / p)
     ratio[failed] = np.inf

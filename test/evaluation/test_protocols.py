@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from metric_depth_ros.evaluation.completion_protocol import completion_metrics
+from metric_depth_ros.evaluation.metrics import aggregate_per_image
 from metric_depth_ros.evaluation.moge_protocol import (
     PointMap,
     fov_x_deg,
@@ -39,6 +40,16 @@ def test_radar_figures_are_reproduced(golden, case: int) -> None:
     prediction, ground_truth = inputs[f'case{case}_pred'], inputs[f'case{case}_gt']
     values = [list(radar_metrics(prediction, ground_truth, cap).values()) for cap in CAPS_M]
     np.testing.assert_allclose(values, outputs[f'case{case}'], rtol=1e-5)
+
+
+def test_radar_figures_of_a_data_set_are_the_mean_over_its_images(golden) -> None:
+    inputs, outputs = golden('metrics_radar')
+    for k, cap in enumerate(CAPS_M):
+        images = [
+            radar_metrics(inputs[f'case{i}_pred'], inputs[f'case{i}_gt'], cap) for i in range(3)
+        ]
+        mean = list(aggregate_per_image(images).values())
+        np.testing.assert_allclose(mean, outputs['dataset_mean'][k], rtol=1e-5)
 
 
 def test_radar_cap_is_exclusive() -> None:
