@@ -55,7 +55,7 @@ def camera_from_info(msg: Message, *, rectified: bool = False) -> CameraModel:
             width,
             height,
             np.asarray(msg.k, np.float64),
-            Distortion(str(msg.distortion_model) or 'plumb_bob', tuple(map(float, msg.d))),
+            _distortion(str(msg.distortion_model) or 'plumb_bob', tuple(map(float, msg.d))),
             _rotation_or_identity(msg.r),
             _projection_or_none(msg.p),
         )
@@ -82,6 +82,11 @@ def camera_to_fields(camera: CameraModel) -> CameraInfoFields:
 
 
 _ZEROS = {'plumb_bob': 5, 'rational_polynomial': 8, 'equidistant': 4}
+
+
+def _distortion(model: str, d: tuple[float, ...]) -> Distortion:
+    """Return the lens; zeros, of which drivers send any number, are an ideal pinhole."""
+    return Distortion(model, d if any(d) or model == 'equidistant' else ())
 
 
 def _rotation_or_identity(r: ArrayLike) -> NDArray[np.float64]:

@@ -178,6 +178,14 @@ class Assembly:
             self._sources[source].add(Arrival(message, stamp_ns, time.monotonic()))
             self._changed.notify()
 
+    def heard(self, stream: str) -> None:
+        """Note that a stream sends, though its message still waits for partners elsewhere."""
+        with self._changed:
+            if stream == 'image':
+                self._image_arrived_s = time.monotonic()
+            else:
+                self._sources[stream].last_arrived_s = time.monotonic()
+
     def take(self) -> Bundle | None:
         """Wait for an image and what belongs to it; None once closed."""
         with self._changed:

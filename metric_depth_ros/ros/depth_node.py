@@ -24,8 +24,9 @@ from metric_depth_ros.ros.diagnostics import Counters, health_status
 from metric_depth_ros.ros.extrinsics import Extrinsics, create_extrinsics
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.framing import FrameBuilder
-from metric_depth_ros.ros.inputs import Inputs, check_synchronizer, create_assembly
+from metric_depth_ros.ros.inputs import Inputs, create_assembly
 from metric_depth_ros.ros.outputs import Outputs
+from metric_depth_ros.ros.pairing import check_installed
 from metric_depth_ros.ros.parameters import DepthNodeSettings
 from metric_depth_ros.ros.processing import FrameProcessor, Worker
 
@@ -104,7 +105,7 @@ class DepthNode(LifecycleNode):
 
     def _configure(self) -> None:
         settings = self._declared.settings()
-        check_synchronizer(settings.sync.policy)
+        check_installed(settings.sync.policy)
         self._settings = settings
         self._counters = Counters()
         self._faults = FaultLog(self.get_logger().warning, settings.log_throttle_s)

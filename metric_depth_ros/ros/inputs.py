@@ -18,6 +18,7 @@ from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.diagnostics import Counters
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.messages import stamp_ns
+from metric_depth_ros.ros.pairing import Pairing
 from metric_depth_ros.ros.parameters import DepthNodeSettings
 from metric_depth_ros.ros.qos import overridable, sensor_qos, subscription_events
 from metric_depth_ros.ros.stamps import StampGate, StampVerdict
@@ -100,7 +101,7 @@ class Inputs:
             for stream, (topic, kind) in input_topics(settings).items():
                 self._subscribe(stream, topic, kind, callbacks[stream])
         else:
-            self._synchronize(settings, callbacks)
+            self._pair(settings, callbacks)
 
     def close(self) -> None:
         """Destroy the subscriptions."""
@@ -160,56 +161,31 @@ class Inputs:
             )
         )
 
-    def _synchronize(
+    def _pair(
         self, settings: DepthNodeSettings, callbacks: dict[str, Callable[[Any], None]]
     ) -> None:
         """Let message_filters pair image, CameraInfo and sensor depth; the rest as ever."""
-        filters = _message_filters(settings.sync.policy)
         paired = [s for s in self.topics if s in ('image', 'camera_info', 'sensor_depth')]
-        sources = []
+
+        def offer_set(messages: dict[str, Any]) -> None:
+            for stream in paired[1:]:
+                callbacks[stream](messages[stream])
+            self.on_image(messages['image'])
+
+        pairing = Pairing(
+            settings.sync,
+            paired,
+            offer_set,
+            lambda sentence: self._faults.report(self.topics['image'], 'unpaired', sentence),
+        )
+
+        def to_pairing(stream: str) -> Callable[[Any], None]:
+            def add(message: Any) -> None:
+                self._assembly.heard(stream)
+                pairing.add(stream, message)
+
+            return add
+
         for stream, (topic, kind) in input_topics(settings).items():
-            if stream not in paired:
-                self._subscribe(stream, topic, kind, callbacks[stream])
-                continue
-            source = filters.SimpleFilter()
-            self._subscribe(stream, topic, kind, source.signalMessage)
-            sources.append(source)
-        if settings.sync.policy == 'exact':
-            self._synchronizer = filters.TimeSynchronizer(sources, _MEASUREMENT_DEPTH)
-        else:
-            self._synchronizer = filters.ApproximateTimeSynchronizer(
-                sources, _MEASUREMENT_DEPTH, settings.sync.slop_s
-            )
-
-        def offer_set(*messages: Any) -> None:
-            together = dict(zip(paired, messages, strict=True))
-            image = together.pop('image')
-            for stream, message in together.items():
-                callbacks[stream](message)
-            self.on_image(image)
-
-        self._synchronizer.registerCallback(offer_set)
-
-
-def check_synchronizer(policy: str) -> None:
-    """Refuse a policy whose package is not installed.
-
-    Raises
-    ------
-    InputError
-        ``exact`` or ``approximate`` without message_filters.
-    """
-    if policy != 'nearest':
-        _message_filters(policy)
-
-
-def _message_filters(policy: str) -> Any:
-    try:
-        import message_filters
-    except ImportError as error:
-        raise InputError(
-            'sync',
-            f'sync.policy is {policy}, but message_filters is not installed (sudo apt install '
-            'ros-$ROS_DISTRO-message-filters). Without it, set sync.policy to nearest.',
-        ) from error
-    return message_filters
+            callback = to_pairing(stream) if stream in paired else callbacks[stream]
+            self._subscribe(stream, topic, kind, callback)

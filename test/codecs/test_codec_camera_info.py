@@ -77,6 +77,12 @@ def test_missing_model_name_means_no_distortion():
     assert camera_from_info(info(distortion_model='', d=[])).distortion.is_identity
 
 
+@pytest.mark.parametrize('count', [0, 4, 5, 8, 14])
+def test_any_number_of_zero_coefficients_is_a_pinhole(count):
+    camera = camera_from_info(info(d=[0.0] * count))
+    assert camera.distortion.coefficients == ()
+
+
 @pytest.mark.parametrize(
     ('model', 'count'), [('plumb_bob', 5), ('rational_polynomial', 8), ('equidistant', 4)]
 )

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The depth node as a process: start, parameters, lifecycle, quality of service, signals."""
+
+import importlib.util
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import CompressedImage, Image
+
+
+def state_of(client, name):
+    return client.call(GetState, f'/{name}/get_state', GetState.Request()).current_state.id
+
+
+def change(client, name, transition):
+    request = ChangeState.Request(transition=Transition(id=transition))
+    return client.call(ChangeState, f'/{name}/change_state', request).success
+
+
+def set_parameter(client, name, parameter, **value):
+    request = SetParameters.Request(
+        parameters=[Parameter(name=parameter, value=ParameterValue(**value))]
+    )
+    return client.call(SetParameters, f'/{name}/set_parameters', request).results[0]
+
+
+def named(name, *remaps):
+    """Return remaps that keep several nodes of one domain apart."""
+    topics = ('image', 'image/compressed', 'camera_info', 'points', 'depth/image')
+    return (f'__node:={name}', *(f'{t}:={name}/{t}' for t in topics), *remaps)
+
+
+def test_help_answers_without_ros():
+    began = time.monotonic()
+    command = [sys.executable, '-X', 'importtime', '-m', 'metric_depth_ros.nodes.depth', '--help']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert 'docs/PARAMETERS.md' in done.stdout
+    assert 'rclpy' not in done.stderr
+    assert time.monotonic() - began < 30.0
+
+
+def test_lifecycle_transitions_create_and_release_symmetrically(start_node, client):
+    node = start_node({'autostart': 'false'}, named('managed'))
+    assert state_of(client, 'managed') == State.PRIMARY_STATE_UNCONFIGURED
+    graph = client.node
+    for _ in range(2):
+        assert graph.count_publishers('/managed/depth/image') == 0
+        assert change(client, 'managed', Transition.TRANSITION_CONFIGURE)
+        client.wait_for(lambda: graph.count_publishers('/managed/depth/image'), 'publisher')
+        assert graph.count_subscribers('/managed/image') == 0
+        assert change(client, 'managed', Transition.TRANSITION_ACTIVATE)
+        client.wait_for(lambda: graph.count_subscribers('/managed/image'), 'subscriber')
+        assert change(client, 'managed', Transition.TRANSITION_DEACTIVATE)
+        client.wait_for(lambda: not graph.count_subscribers('/managed/image'), 'no subscriber')
+        assert change(client, 'managed', Transition.TRANSITION_CLEANUP)
+        client.wait_for(lambda: not graph.count_publishers('/managed/depth/image'), 'release')
+    assert change(client, 'managed', Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    assert node.end() == 0
+
+
+def test_parameters_are_checked_in_words(start_node, client):
+    given = {'prompt.max_age_s': 1, 'prompt.max_ages': 1.0}
+    node = start_node(given, named('checked'))
+    node.wait_for_log('active')
+    assert "'prompt.max_ages'" in node.log
+    assert 'did you mean prompt.max_age_s?' in node.log
+    integer, text = ParameterType.PARAMETER_INTEGER, ParameterType.PARAMETER_STRING
+    accepted = set_parameter(client, 'checked', 'prompt.max_age_s', type=integer, integer_value=2)
+    assert accepted.successful
+    refused = set_parameter(client, 'checked', 'prompt.max_age_s', type=text, string_value='long')
+    assert not refused.successful
+    assert "prompt.max_age_s is 'long', expected a number" in refused.reason
+    later = set_parameter(client, 'checked', 'estimator', type=text, string_value='classical')
+    assert not later.successful
+    assert 'clean up' in later.reason
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'words'),
+    [
+        ({'prompt.max_age_s': 'soon'}, "prompt.max_age_s is 'soon', expected a number"),
+        ({'estimator': 'magic'}, 'classical'),
+        ({'extrinsics.path': '/nowhere.yaml'}, 'extrinsics.path'),
+        pytest.param(
+            {'extrinsics.source': 'tf2'},
+            'ros-$ROS_DISTRO-tf2-ros-py',
+            marks=pytest.mark.skipif(
+                importlib.util.find_spec('tf2_ros') is not None, reason='tf2_ros is installed'
+            ),
+        ),
+        pytest.param(
+            {'sync.policy': 'exact'},
+            'ros-$ROS_DISTRO-message-filters',
+            marks=pytest.mark.skipif(
+                importlib.util.find_spec('message_filters') is not None,
+                reason='message_filters is installed',
+            ),
+        ),
+    ],
+    ids=lambda v: next(iter(v)) if isinstance(v, dict) else '',
+)
+def test_a_bad_configuration_is_one_sentence_and_the_node_can_be_stopped(
+    start_node, parameters, words
+):
+    node = start_node(parameters, named('unusable'))
+    log = node.wait_for_log('cannot configure')
+    line = next(line for line in log.splitlines() if 'cannot configure' in line)
+    assert words in line
+    assert 'Traceback' not in log
+    assert node.end() == 0
+
+
+def test_a_refused_value_can_be_corrected_and_configured(start_node, client):
+    node = start_node({'prompt.max_age_s': 'soon'}, named('corrected'))
+    node.wait_for_log('cannot configure')
+    double = ParameterType.PARAMETER_DOUBLE
+    assert set_parameter(
+        client, 'corrected', 'prompt.max_age_s', type=double, double_value=0.2
+    ).successful
+    assert change(client, 'corrected', Transition.TRANSITION_CONFIGURE)
+
+
+def test_incompatible_quality_of_service_is_reported_by_topic(start_node, client):
+    override = 'qos_overrides./strict/image.subscription.reliability'
+    node = start_node({override: 'reliable'}, named('strict'))
+    node.wait_for_log('active')
+    client.node.create_publisher(Image, '/strict/image', qos_profile_sensor_data)
+    log = node.wait_for_log('/strict/image [qos]')
+    assert override in log
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    client.node.create_subscription(Image, '/strict/depth/image', lambda _: None, latched)
+    node.wait_for_log('/strict/depth/image [qos]')
+
+
+def test_compressed_images_are_answered_and_damaged_ones_reported(start_node, client):
+    node = start_node({'image_transport': 'compressed'}, named('packed'))
+    node.wait_for_log('active')
+    received = []
+    client.node.create_subscription(Image, '/packed/depth/image', received.append, 10)
+    jpeg = cv2.imencode('.jpg', np.zeros((48, 64, 3), np.uint8))[1].tobytes()
+
+    def send(data):
+        frame = client.frame()
+        image = CompressedImage(header=frame.pop('image').header, format='jpeg', data=data)
+        client.send({f'/packed/{topic}': message for topic, message in frame.items()})
+        client.publisher(CompressedImage, '/packed/image/compressed').publish(image)
+
+    report = '/packed/image/compressed [compressed_data]'
+    client.repeat(lambda: send(jpeg[:50]), lambda: report in node.log, report)
+    client.repeat(lambda: send(jpeg), lambda: received, 'depth of a compressed image')
+
+
+def test_an_image_without_camera_info_is_reported_and_dropped(start_node, client):
+    node = start_node((), named('lonely'))
+    node.wait_for_log('active')
+    publisher = client.publisher(Image, '/lonely/image')
+    client.repeat(
+        lambda: publisher.publish(client.frame()['image']),
+        lambda: '/lonely/camera_info [camera_info_missing]' in node.log,
+        'a report',
+    )
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('times', [1, 2])
+def test_signals_end_the_node_with_exit_code_0(start_node, number, times):
+    node = start_node((), named('mortal'))
+    node.wait_for_log('active')
+    assert node.end(number, times) == 0
+    assert 'Traceback' not in node.log
+
+
+def test_a_signal_during_start_ends_the_node_with_exit_code_0(start_node):
+    node = start_node((), named('early'))
+    time.sleep(0.3)  # anywhere between the interpreter's start and activation
+    node.end()
+    assert 'Traceback' not in node.log

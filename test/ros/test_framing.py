@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bundles to frames, and the limits of the output, without ROS."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from metric_depth_ros.codecs.camera_info import camera_to_fields
+from metric_depth_ros.codecs.image import encode_color, encode_depth
+from metric_depth_ros.codecs.pointcloud import encode_cloud
+from metric_depth_ros.ros.assembly import Arrival, Bundle
+from metric_depth_ros.ros.extrinsics import StaticTree
+from metric_depth_ros.ros.framing import FrameBuilder, limited_depth
+from metric_depth_ros.ros.parameters import settings_from
+from metric_depth_ros.types import CameraModel, DepthEstimate, Source
+
+CAMERA = CameraModel.pinhole(8, 6, 10.0, 10.0, 3.5, 2.5)
+DEPTH_CAMERA = CameraModel.pinhole(4, 3, 5.0, 5.0, 1.5, 1.0)
+TREE = StaticTree({('camera', 'lidar'): np.eye(4), ('camera', 'depth'): np.eye(4)}, 'test')
+FULL = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0, do_rectify=False)
+
+
+def received(record, frame_id, **extra):
+    header = SimpleNamespace(frame_id=frame_id)
+    return Arrival(SimpleNamespace(**vars(record), header=header, **extra), 1000, 0.0)
+
+
+def info(camera, frame_id='camera'):
+    return received(camera_to_fields(camera), frame_id, binning_x=0, binning_y=0, roi=FULL)
+
+
+def image(width=8, height=6):
+    return received(encode_color(np.full((height, width, 3), 9, np.uint8)), 'camera')
+
+
+def cloud(xyz, frame_id='lidar'):
+    x, y, z = np.array(xyz, np.float32).T
+    return received(encode_cloud({'x': x, 'y': y, 'z': z}), frame_id)
+
+
+def sensor_depth(meters, shape=(6, 8), frame_id='camera', encoding='16UC1'):
+    return received(encode_depth(np.full(shape, meters, np.float32), encoding), frame_id)
+
+
+def built(measurements, **parameters):
+    """Return the frame and the faults, as (stream, slug), of a bundle."""
+    faults = []
+    builder = FrameBuilder(TREE, lambda stream, error: faults.append((stream, error.fault)))
+    settings = settings_from({name.replace('__', '.'): v for name, v in parameters.items()})
+    whole = {'camera_info': info(CAMERA), **measurements}
+    leading = whole.pop('image', None) or image()
+    return builder.build(Bundle(leading, whole, 0.0), settings), faults
+
+
+def test_points_become_a_prompt_of_the_image():
+    frame, faults = built({'points': cloud([[0, 0, 4], [0.4, 0, 4]])})
+    assert faults == []
+    assert (frame.stamp_ns, frame.frame_id, frame.camera) == (1000, 'camera', CAMERA)
+    np.testing.assert_allclose(frame.prompt.depth, 4.0)
+    assert (frame.prompt.source == Source.LIDAR).all()
+    assert (frame.image == 9).all()
+
+
+def test_points_that_are_not_finite_are_left_out():
+    frame, faults = built({'points': cloud([[0, 0, 4], [np.nan, 0, 4], [0, np.inf, 4]])})
+    assert len(frame.prompt) == 1
+    assert faults == []
+
+
+def test_registered_depth_becomes_a_prompt_where_it_measures():
+    frame, faults = built({'sensor_depth': sensor_depth(2.0)}, prompt__sources=['sensor_depth'])
+    assert faults == []
+    assert len(frame.prompt) == 48
+    np.testing.assert_allclose(frame.prompt.depth, 2.0)
+
+
+def test_depth_of_another_frame_goes_through_its_own_camera():
+    measurements = {
+        'sensor_depth': sensor_depth(2.0, (3, 4), 'depth', '32FC1'),
+        'sensor_depth/camera_info': info(DEPTH_CAMERA, 'depth'),
+    }
+    frame, faults = built(measurements, prompt__sources=['sensor_depth'])
+    assert faults == []
+    assert len(frame.prompt) == 12
+
+
+def test_depth_of_another_frame_needs_its_camera_info():
+    measurements = {'sensor_depth': sensor_depth(2.0, (3, 4), 'depth')}
+    frame, faults = built(measurements, prompt__sources=['sensor_depth'])
+    assert faults == [('sensor_depth', 'camera_info_missing')]
+    assert frame.prompt is None
+
+
+def test_low_resolution_depth_is_spread_over_the_image():
+    frame, faults = built(
+        {'sensor_depth': sensor_depth(2.0, (3, 4))},
+        prompt__sources=['sensor_depth'],
+        prompt__depth_alignment='low_resolution',
+    )
+    assert faults == []
+    assert len(frame.prompt) == 12
+    assert frame.prompt.uv[:, 0].max() == 6.5
+
+
+def test_depth_that_is_not_of_the_image_size_is_not_registered():
+    frame, faults = built(
+        {'sensor_depth': sensor_depth(2.0, (3, 4))},
+        prompt__sources=['sensor_depth'],
+        prompt__depth_alignment='registered',
+    )
+    assert faults == [('sensor_depth', 'sensor_depth_size')]
+    assert frame.prompt is None
+
+
+def test_several_sources_are_merged():
+    frame, _ = built(
+        {'points': cloud([[0, 0, 4]]), 'sensor_depth': sensor_depth(2.0)},
+        prompt__sources=['points', 'sensor_depth'],
+    )
+    assert len(frame.prompt) == 49
+
+
+def test_a_faulty_source_costs_only_its_own_prompt():
+    frame, faults = built(
+        {'points': cloud([[0, 0, 4]], 'radar'), 'sensor_depth': sensor_depth(2.0)},
+        prompt__sources=['points', 'sensor_depth'],
+    )
+    assert faults == [('points', 'transform_missing')]
+    assert len(frame.prompt) == 48
+
+
+def test_without_a_measurement_the_frame_has_no_prompt():
+    frame, faults = built({})
+    assert faults == []
+    assert frame.prompt is None
+
+
+@pytest.mark.parametrize(
+    ('measurements', 'fault'),
+    [
+        ({'camera_info': None}, ('camera_info', 'camera_info_missing')),
+        ({'camera_info': info(DEPTH_CAMERA)}, ('camera_info', 'camera_size')),
+        ({'image': received(encode_depth(np.ones((6, 8), np.float32)), 'camera')},
+         ('image', 'image_encoding')),
+    ],
+)  # fmt: skip
+def test_a_faulty_image_or_camera_costs_the_frame(measurements, fault):
+    frame, faults = built(measurements)
+    assert frame is None
+    assert faults == [fault]
+
+
+def test_a_changed_calibration_is_noticed():
+    builder = FrameBuilder(TREE, lambda *_: None)
+    settings = settings_from({})
+    other = CameraModel.pinhole(8, 6, 11.0, 11.0, 3.5, 2.5)
+    first, second, third = (
+        builder.build(Bundle(image(), {'camera_info': info(c)}, 0.0), settings).camera
+        for c in (CAMERA, CAMERA, other)
+    )
+    assert first is second
+    assert third == other
+
+
+def test_depth_beyond_the_range_is_infinite_and_never_clipped():
+    depth = np.array([[1.0, 20.0, 20.1, np.inf, np.nan, 0.0, -3.0]], np.float32)
+    limited = limited_depth(DepthEstimate(depth), 20.0, 0.0).depth
+    expected = [[1.0, 20.0, np.inf, np.inf, np.nan, np.nan, np.nan]]
+    np.testing.assert_array_equal(limited, np.array(expected, np.float32))
+
+
+def test_depth_of_low_confidence_is_unknown():
+    confidence = np.array([[0.2, 0.8]], np.float32)
+    estimate = DepthEstimate(np.ones((1, 2), np.float32), confidence)
+    np.testing.assert_array_equal(limited_depth(estimate, 9.0, 0.5).depth, [[np.nan, 1.0]])
+
+
+def test_an_estimate_within_the_limits_is_not_copied():
+    depth = np.ones((2, 2), np.float32)
+    assert limited_depth(DepthEstimate(depth), 9.0, 0.0).depth is depth
