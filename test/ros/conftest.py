@@ -129,7 +129,12 @@ class Client:
         """Collect what a topic brings in `received`."""
         self.node.create_subscription(kind, topic, self.received[topic].append, qos)
 
-    def listen(self, kind, topic):
+    def listen(self, kind, topic, qos=10):
+        """Subscribe to a topic and wait for its publisher."""
+        self.subscribe(kind, topic, qos)
+        self.wait_for(lambda: self.node.count_publishers(topic), f'a publisher of {topic}')
+
+    def warm_up(self, kind, topic):
         """Subscribe to an output, and send frames until it answers one."""
         if topic not in self.received:
             self.subscribe(kind, topic)
@@ -152,7 +157,7 @@ class Client:
         """Publish the inputs and listen to the depth image."""
         from sensor_msgs.msg import Image
 
-        self.listen(Image, 'depth/image')
+        self.warm_up(Image, 'depth/image')
 
     def publisher(self, kind, topic, qos=10):
         if topic not in self._publishers:

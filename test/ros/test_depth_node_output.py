@@ -30,7 +30,7 @@ def test_every_output_has_the_stamp_and_frame_of_the_image(node, client):
         'depth/prompt': Image,
     }
     for topic, kind in kinds.items():
-        client.listen(kind, topic)
+        client.warm_up(kind, topic)
     frame = client.frame()
     client.answer(frame, 'depth/points')
     for topic in kinds:
@@ -45,7 +45,7 @@ def test_depth_is_32fc1_meters_of_the_size_of_the_image(node, client):
 
 
 def test_camera_info_is_that_of_the_image(node, client):
-    client.listen(CameraInfo, 'depth/camera_info')
+    client.warm_up(CameraInfo, 'depth/camera_info')
     frame = client.frame()
     message = client.answer(frame, 'depth/camera_info')
     np.testing.assert_array_equal(message.k, frame['camera_info'].k)
@@ -53,7 +53,7 @@ def test_camera_info_is_that_of_the_image(node, client):
 
 
 def test_the_cloud_is_organized_and_lies_on_the_wall(node, client):
-    client.listen(PointCloud2, 'depth/points')
+    client.warm_up(PointCloud2, 'depth/points')
     cloud = client.answer(client.frame(), 'depth/points')
     xyz = decode_xyz(cloud).reshape(48, 64, 3)
     np.testing.assert_allclose(xyz[..., 2], 5.0, rtol=1e-5)
@@ -63,7 +63,7 @@ def test_the_cloud_is_organized_and_lies_on_the_wall(node, client):
 
 
 def test_the_color_picture_is_bgr8(node, client):
-    client.listen(Image, 'depth/image_color')
+    client.warm_up(Image, 'depth/image_color')
     message = client.answer(client.frame(), 'depth/image_color')
     assert message.encoding == 'bgr8'
     assert decode_color(message).shape == (48, 64, 3)
@@ -78,7 +78,7 @@ def test_depth_beyond_the_range_is_infinite(node, client):
 
 
 def test_the_status_of_a_frame_tells_method_points_and_times(node, client):
-    client.listen(DiagnosticStatus, 'depth/status')
+    client.warm_up(DiagnosticStatus, 'depth/status')
     frame = client.frame()
     client.answer(frame)
     stamp = frame['image'].header.stamp
