@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,6 +48,18 @@ _SIGMA = {
     'random': (0.01, 0.002),
 }
 _REQUIRED = object()
+# All that np.load raises for files that are truncated, garbled or something else altogether.
+_BROKEN_ARRAY = (
+    OSError,
+    ValueError,
+    TypeError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -412,12 +425,26 @@ def load_points(path: Path) -> dict[str, NDArray[Any]]:
     return arrays
 
 
+def load_array(path: Path) -> NDArray[Any]:
+    """Read the array of an ``.npy``; nothing that needs unpickling is accepted."""
+    try:
+        array = np.load(path, allow_pickle=False)
+        if isinstance(array, np.ndarray):
+            return array
+        array.close()
+        raise TypeError('it is an archive of arrays (.npz)')
+    except _BROKEN_ARRAY as error:
+        raise InputError(
+            'array_file', f'{path} cannot be read as a NumPy array (.npy): {error}.'
+        ) from error
+
+
 def load_arrays(path: Path, required: str | None = None) -> dict[str, NDArray[Any]]:
     """Read all arrays of an ``.npz``; nothing that needs unpickling is accepted."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except _BROKEN_ARRAY as error:
         raise InputError(
             'array_file', f'{path} cannot be read as a NumPy archive (.npz): {error}.'
         ) from error
@@ -473,16 +500,16 @@ def _read_camera(entry: dict[str, Any], width: int, height: int, where: str) -> 
     if K is None:
         return None
     lens = _get(entry, 'distortion', dict, where, None)
-    distortion = Distortion()
-    if lens is not None:
-        coefficients = _get(lens, 'coefficients', list, f'{where}: distortion')
-        distortion = Distortion(
-            _get(lens, 'model', str, f'{where}: distortion'), tuple(map(float, coefficients))
-        )
     try:
+        distortion = Distortion() if lens is None else _read_lens(lens, f'{where}: distortion')
         return CameraModel(width, height, np.array(K, np.float64), distortion)
     except (TypeError, ValueError) as error:
         raise InputError('frame_set_schema', f'{where}: {error}') from error
+
+
+def _read_lens(lens: dict[str, Any], where: str) -> Distortion:
+    coefficients = _get(lens, 'coefficients', list, where)
+    return Distortion(_get(lens, 'model', str, where), tuple(float(c) for c in coefficients))
 
 
 def _read_prompt(folder: Path, entry: Any, where: str) -> PromptEntry:

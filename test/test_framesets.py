@@ -2,6 +2,7 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -206,6 +207,9 @@ def test_a_missing_key_is_named(write, entry, key: str) -> None:
         ('K', [[1, 2], [3, 4]]),
         ('K', [['a', 0, 0], [0, 1, 0], [0, 0, 1]]),
         ('gt', 'depth.png'),
+        ('distortion', {'model': 'plumb_bob', 'coefficients': ['a']}),
+        ('distortion', {'model': 'heart', 'coefficients': []}),
+        ('distortion', {'model': 'plumb_bob'}),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_refused(write, entry, key: str, value: object) -> None:
@@ -280,6 +284,21 @@ def test_arrays_that_need_unpickling_are_refused(write, entry, tmp_path) -> None
     np.savez(tmp_path / 'points.npz', xyz=np.array([{}], object))
     with pytest.raises(InputError, match=r'points\.npz cannot be read'):
         load_frame_set(write(entry)).frames[0].load_points('cloud')
+
+
+def test_a_garbled_archive_is_refused_whatever_is_wrong_with_it(write, entry, tmp_path) -> None:
+    path = tmp_path / 'points.npz'
+    np.savez_compressed(path, xyz=np.zeros((20, 3), np.float32))
+    frame = load_frame_set(write(entry)).frames[0]
+    whole = path.read_bytes()
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        garbled = bytearray(whole[: rng.integers(1, len(whole) + 1)])
+        for i in rng.integers(0, len(garbled), 3):
+            garbled[i] = rng.integers(256)
+        path.write_bytes(garbled)
+        with suppress(InputError):  # anything else that is raised fails the test
+            assert frame.load_points('cloud')['xyz'].shape[1:] == (3,)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.pictures import fit, side_by_side
 from metric_depth_ros.evaluation.result_pictures import result_pictures
 from metric_depth_ros.framesets import (
+    load_array,
     load_arrays,
     load_depth_map,
     load_points,
@@ -214,7 +215,7 @@ def _read_prompt_values(path: Path, scale: float, camera: CameraModel) -> NDArra
             raise InputError('prompt_file', f'{path} cannot be read as a cloud, or is empty.')
         return points
     if path.suffix == '.npy':
-        values = _load_array(path)
+        values = _numbers(load_array(path), path)
         # KITTI and nuScenes clouds carry intensity, and more, behind x, y, z.
         if values.shape != (camera.height, camera.width) and values.shape[1] in (4, 5):
             values = np.ascontiguousarray(values[:, :3])
@@ -225,18 +226,8 @@ def _read_prompt_values(path: Path, scale: float, camera: CameraModel) -> NDArra
     return np.asarray(load_points(path)['xyz'], np.float32)
 
 
-def _load_array(path: Path) -> NDArray[np.float32]:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            'array_file', f'{path} cannot be read as a NumPy array: {error}.'
-        ) from error
-    return _numbers(values, path)
-
-
-def _numbers(values: Any, path: Path) -> NDArray[np.float32]:
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in 'fiu':
+def _numbers(values: NDArray[Any], path: Path) -> NDArray[np.float32]:
+    if values.ndim != 2 or values.dtype.kind not in 'fiu':
         raise InputError('array_file', f'{path}: expected numbers, (N, 3) points or (H, W) depth.')
     return values.astype(np.float32)
 
