@@ -59,9 +59,16 @@ def overlay_prompt(
     """Draw the points of a prompt on its darkened image, colored by depth, near ones on top."""
     height, width = image.shape[:2]
     points = prompt.to_map(width, height)
-    grown = _grown_nearest(points, radius_px)
+    grown = grow_points(points, radius_px)
     dark = (image * 0.45).astype(np.uint8)
     return np.where(np.isfinite(grown)[..., None], colorize_depth(grown, limits_m), dark)
+
+
+def grow_points(points: DepthMap, radius_px: int) -> DepthMap:
+    """Spread every depth over a disc so that it can be seen; the nearest wins, NaN elsewhere."""
+    filled = np.where(np.isfinite(points), points, np.float32(np.inf))
+    grown = cv2.erode(filled, _disc(radius_px), borderValue=np.inf)
+    return np.where(np.isfinite(grown), grown, np.float32(np.nan)).astype(np.float32)
 
 
 def error_map(depth: DepthMap, ground_truth: DepthMap, radius_px: int = 0) -> Picture:
@@ -170,13 +177,6 @@ def _disc(radius_px: int) -> NDArray[np.uint8]:
     side = 2 * radius_px + 1
     disc: NDArray[np.uint8] = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     return disc
-
-
-def _grown_nearest(points: DepthMap, radius_px: int) -> DepthMap:
-    """Spread every value over a disc; the nearest depth wins. NaN elsewhere."""
-    filled = np.where(np.isfinite(points), points, np.float32(np.inf))
-    grown = cv2.erode(filled, _disc(radius_px), borderValue=np.inf)
-    return np.where(np.isfinite(grown), grown, np.float32(np.nan)).astype(np.float32)
 
 
 def _fitted_view(points: NDArray[np.floating], width: int, height: int) -> CameraModel:

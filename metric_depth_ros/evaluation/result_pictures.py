@@ -14,6 +14,7 @@ from metric_depth_ros.evaluation.pictures import (
     depth_range,
     error_map,
     fit,
+    grow_points,
     overlay_prompt,
 )
 from metric_depth_ros.types import DepthEstimate, Frame
@@ -53,8 +54,9 @@ def result_pictures(
     if with_confidence and estimate.confidence is not None:
         pictures['confidence'] = confidence_picture(estimate.confidence)
     if ground_truth is not None:
-        pictures['ground truth'] = colorize_depth(ground_truth, limits)
         radius = _dot_radius(int(np.isfinite(ground_truth).sum()), ground_truth.shape)
+        visible = grow_points(ground_truth, radius) if radius else ground_truth
+        pictures['ground truth'] = colorize_depth(visible, limits)
         pictures['relative error, red from 25 %'] = error_map(estimate.depth, ground_truth, radius)
     camera = estimate.camera or frame.camera
     if camera is not None:
@@ -68,4 +70,4 @@ def _dot_radius(count: int, shape: tuple[int, ...]) -> int:
     if share > _SPARSE_BELOW:
         return 0
     shrink = max(1.0, shape[1] / _WIDTH_PX)
-    return max(1, round(shrink * (3 if share < 0.002 else 1.5 if share < 0.02 else 0.75)))
+    return max(1, round(shrink * (3 if share < 0.002 else 1.5 if share < 0.05 else 0.75)))
