@@ -114,9 +114,7 @@ class SparsePrompt:
         if len(self) <= count:
             return self
         keep = np.sort(rng.choice(len(self), count, replace=False))
-        return SparsePrompt(
-            self.uv[keep], self.depth[keep], self.sigma[keep], self.source[keep]
-        )
+        return SparsePrompt(self.uv[keep], self.depth[keep], self.sigma[keep], self.source[keep])
 
 
 @dataclass(frozen=True, eq=False)

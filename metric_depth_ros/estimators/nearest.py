@@ -33,6 +33,4 @@ class NearestFill:
             depth = sparse[tuple(nearest)]
             confidence = (~empty).astype(np.float32)
         elapsed_ms = 1e3 * (time.perf_counter() - start)
-        return DepthEstimate(
-            depth, confidence, frame.camera, self.name, {'estimator': elapsed_ms}
-        )
+        return DepthEstimate(depth, confidence, frame.camera, self.name, {'estimator': elapsed_ms})
