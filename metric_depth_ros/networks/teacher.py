@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MetricAnything teacher: Depth Pro with one shared transformer and a prompt-conditioned decoder.
+
+The prompt is a dense tensor [pixel-wise aligned map, globally aligned map, mask of the sparse
+points], in inverse depth, made outside from the sparse prompt and a depth prior. A zero
+convolution ends every injection: an untrained prompt branch changes nothing. The paper's weights
+and code are unreleased; what it leaves open is chosen here and said so. Imports torch and
+siblings.
+
+Source: MetricAnything, sections 3.2 and 7; the injection is that of Prompt Depth Anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.networks.backbones import Backbone, State, translate_parts
+from metric_depth_ros.networks.backbones.dinov2 import DinoV2, DinoV2Config
+from metric_depth_ros.networks.backbones.dinov3 import DinoV3, DinoV3Config
+from metric_depth_ros.networks.canonical import (
+    HALF,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    batched,
+    normalized_canvas,
+    per_image,
+    resized,
+)
+from metric_depth_ros.networks.depth_pro import depth_pro_decoder, depth_pro_encoder
+from metric_depth_ros.networks.fusion import depth_head
+
+INVERSE_DEPTH_LIMITS = (1e-4, 1e4)
+MAX_RELATIVE_INVERSE_DEPTH = 20.0
+PROMPT_CHANNELS = 3
+LEVELS = 5
+
+PromptNorm = Literal['median', 'none']
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """Shape of the network; the defaults are the large one, with the encoder of the student.
+
+    Attributes
+    ----------
+    backbone
+        Vision transformer of all crops and of the global view. The paper does not name it; its
+        arithmetic fits ViT-H+ and not ViT-L.
+    taps
+        Blocks that feed the latent maps, fine to coarse: at a quarter and at half of the depth.
+    widths
+        Channels of the latent, full-size, half-size and global maps.
+    decoder_width
+        Channels of the decoder and of the prompt branches.
+    head_width
+        Channels of the head's last layer.
+    canvas
+        Side of the square that images are stretched to.
+    prompt_norm
+        ``'median'`` gives the network inverse depth relative to that of the median prompt point,
+        so that scaling the prompt scales the answer exactly; ``'none'`` gives it 1/m.
+    """
+
+    backbone: DinoV3Config | DinoV2Config = field(default_factory=DinoV3Config)
+    taps: tuple[int, int] = (7, 15)
+    widths: tuple[int, int, int, int] = (256, 512, 1024, 1024)
+    decoder_width: int = 256
+    head_width: int = 32
+    canvas: int = 1536
+    prompt_norm: PromptNorm = 'median'
+
+    @classmethod
+    def vit_huge(cls) -> TeacherConfig:
+        """DINOv3 ViT-H+/16, as the released student."""
+        return cls()
+
+    @classmethod
+    def vit_large(cls) -> TeacherConfig:
+        """DINOv2 ViT-L/16, as Depth Pro, whose weights then fit all but the prompt branches."""
+        backbone = DinoV2Config(1024, 24, 16, patch_size=16, native_grid=24, mask_token=False)
+        return cls(backbone=backbone, taps=(5, 11))
+
+
+class PromptBranch(nn.Module):
+    """Adds one level's view of the prompt to the decoder's features.
+
+    Parameters
+    ----------
+    width
+        Channels of the features.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        last = nn.Conv2d(width, width, 3, padding=1)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+        self.layers = nn.Sequential(
+            nn.Conv2d(PROMPT_CHANNELS, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU(),
+            last,
+        )
+
+    def forward(self, features: Tensor, prompt: Tensor, prompted: Tensor) -> Tensor:
+        """Inject.
+
+        Parameters
+        ----------
+        features
+            (B, width, h, w).
+        prompt
+            (B, 3, H, W) normalized prompt tensor of any size.
+        prompted
+            (B, 1, 1, 1): 1 where the prompt counts, 0 where the image has none.
+
+        Returns
+        -------
+        Tensor
+            (B, width, h, w).
+        """
+        seen = resized_prompt(prompt, features.shape[-2:])
+        return torch.addcmul(features, self.layers(seen), prompted)
+
+
+class Teacher(nn.Module):
+    """Inverse depth of one image, relative to its prompt's.
+
+    Parameters
+    ----------
+    config
+        Shape of the network.
+    """
+
+    def __init__(self, config: TeacherConfig) -> None:
+        super().__init__()
+        self.config = config
+        backbone: Backbone = (
+            DinoV3(config.backbone)
+            if isinstance(config.backbone, DinoV3Config)
+            else DinoV2(config.backbone)
+        )
+        self.encoder = depth_pro_encoder(
+            backbone, config.taps, config.widths, config.decoder_width
+        )
+        self.decoder = depth_pro_decoder(config.widths, config.decoder_width)
+        self.prompt_branches = nn.ModuleList(
+            PromptBranch(config.decoder_width) for _ in range(LEVELS)
+        )
+        self.head = depth_head(config.decoder_width, config.head_width, extra_layers=0)
+        last: Any = self.head[-2]
+        nn.init.zeros_(last.bias)
+
+    def forward(
+        self,
+        canvas: Tensor,
+        prompt: Tensor | None = None,
+        max_crops_per_batch: int | None = None,
+    ) -> Tensor:
+        """Predict inverse depth in the prompt's unit.
+
+        Parameters
+        ----------
+        canvas
+            (B, 3, S, S) normalized images; S a multiple of 32 patches.
+        prompt
+            (B, 3, H, W) as `normalized_prompt` returns it, of any size. An image whose mask is
+            empty gets the same answer as without a prompt.
+        max_crops_per_batch
+            Crops that go through the transformer at once; None for all 35 B.
+
+        Returns
+        -------
+        Tensor
+            (B, 1, S', S'), not negative; S' is S for 16-pixel patches.
+        """
+        levels = self.encoder(canvas, max_crops_per_batch)
+        injections = None
+        if prompt is not None:
+            prompt = prompt.to(canvas.dtype)
+            prompted = has_points(prompt).to(canvas.dtype)
+            injections = [
+                partial(branch, prompt=prompt, prompted=prompted)
+                for branch in self.prompt_branches
+            ]
+        features, _ = self.decoder(levels, injections)
+        return self.head(features)
+
+    def infer(
+        self,
+        images: Tensor,
+        prompt: Tensor | None = None,
+        *,
+        focal_px: float | Sequence[float] | Tensor | None = None,
+        prompt_median: Tensor | None = None,
+        canvas: int | None = None,
+        max_crops_per_batch: int | None = None,
+    ) -> dict[str, Tensor]:
+        """Estimate metric depth.
+
+        Parameters
+        ----------
+        images
+            (3, H, W) or (B, 3, H, W) RGB, uint8 or float in [0, 1].
+        prompt
+            (B, 3, h, w): pixel-wise and globally aligned inverse depth in 1/m, and the mask of
+            the points, where the first channel holds their measured inverse depth. Stretched
+            over the image whatever its size.
+        focal_px
+            Horizontal focal length in pixels, one or one per image. Counts only for images
+            without points, whose answer is canonical inverse depth; None takes the image width.
+        prompt_median
+            (B,) inverse depth of the median point in 1/m, if the caller knows it; None searches
+            the mask.
+        canvas
+            Side of the square that the images are stretched to; None for the trained one.
+        max_crops_per_batch
+            As in `forward`.
+
+        Returns
+        -------
+        dict
+            ``depth`` (B, H, W) float32 m; ``prompted`` (B,) bool, False where there were no
+            points and the scale rests on the focal length alone.
+        """
+        images = batched(images)
+        height, width = images.shape[-2:]
+        prepared = self.prepare(images, canvas)
+        device, batch = prepared.device, len(images)
+        unit = width / per_image(float(width) if focal_px is None else focal_px, batch, device)
+        prompted = torch.zeros(batch, 1, 1, 1, dtype=torch.bool, device=device)
+        if prompt is not None:
+            _check_prompt(prompt, batch)
+            prompt = prompt.to(device, torch.float32)
+            prompted = has_points(prompt)
+            prompt, prompt_unit = normalized_prompt(prompt, self.config.prompt_norm, prompt_median)
+            unit = torch.where(prompted, prompt_unit, unit)
+        relative = self(prepared, prompt, max_crops_per_batch).float()
+        relative = resized(relative, (height, width)).clamp(*INVERSE_DEPTH_LIMITS)
+        return {'depth': (1 / (relative * unit))[:, 0], 'prompted': prompted.flatten()}
+
+    def prepare(self, images: Tensor, canvas: int | None = None) -> Tensor:
+        """(B, 3, H, W) RGB images to normalized squares in the network's dtype and device."""
+        weight = next(self.head.parameters())
+        dinov3 = isinstance(self.config.backbone, DinoV3Config)
+        return normalized_canvas(
+            images.to(weight.device),
+            canvas or self.config.canvas,
+            mean=IMAGENET_MEAN if dinov3 else HALF,
+            std=IMAGENET_STD if dinov3 else HALF,
+            dtype=weight.dtype,
+        )
+
+    def from_official(self, state: Mapping[str, Tensor]) -> State:
+        """Give a checkpoint with the transformer's own names this module's names."""
+        return translate_parts(state, self._backbones(), to_official=False)
+
+    def to_official(self, state: Mapping[str, Tensor]) -> State:
+        """Give this module's state dict the names that checkpoints have."""
+        return translate_parts(state, self._backbones(), to_official=True)
+
+    def _backbones(self) -> dict[str, Any]:
+        return {'encoder.patch_encoder.': self.encoder.patch_encoder}
+
+
+def has_points(prompt: Tensor) -> Tensor:
+    """Whether the mask channel of (B, 3, H, W) marks any point, as (B, 1, 1, 1) bool."""
+    return (prompt[:, 2:] > 0).flatten(1).any(dim=1).view(-1, 1, 1, 1)
+
+
+def normalized_prompt(
+    prompt: Tensor, norm: PromptNorm = 'median', median: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Express a prompt in its own unit.
+
+    Parameters
+    ----------
+    prompt
+        (B, 3, H, W) float32: two maps of inverse depth in 1/m, and the mask. NaN counts as 0.
+    norm
+        ``'median'`` or ``'none'``; see `TeacherConfig`.
+    median
+        (B,) inverse depth of the median point; None searches the first map where the mask is.
+
+    Returns
+    -------
+    tuple
+        (B, 3, H, W) maps relative to the unit, within [0, 20] for ``'median'``, and the mask as 0
+        and 1; the unit (B, 1, 1, 1) in 1/m, 1 for images without points. Division and no other
+        rounding: scaling a prompt by a power of two changes no bit of the first.
+    """
+    mask = prompt[:, 2:] > 0
+    maps = torch.nan_to_num(prompt[:, :2], nan=0.0)
+    if norm == 'none':
+        return torch.cat([maps, mask.to(maps.dtype)], dim=1), maps.new_ones(len(maps), 1, 1, 1)
+    if median is None:
+        points = torch.where(mask, prompt[:, :1], torch.nan)
+        median = points.flatten(1).nanmedian(dim=1).values
+    unit = median.to(maps).view(-1, 1, 1, 1)
+    unit = torch.where((unit > 0) & unit.isfinite(), unit, 1.0)
+    relative = (maps / unit).clamp(0, MAX_RELATIVE_INVERSE_DEPTH)
+    return torch.cat([relative, mask.to(maps.dtype)], dim=1), unit
+
+
+def resized_prompt(prompt: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize a prompt tensor: maps bilinearly, the mask by maximum, so that no point is lost."""
+    maps, mask = resized(prompt[:, :2], size), prompt[:, 2:]
+    rows, columns = prompt.shape[-2] // size[0], prompt.shape[-1] // size[1]
+    if prompt.shape[-2:] == (rows * size[0], columns * size[1]):
+        # The same as adaptive pooling, in an operator that exporters know.
+        mask = functional.max_pool2d(mask, (rows, columns))
+    else:
+        mask = functional.adaptive_max_pool2d(mask, tuple(size))
+    return torch.cat([maps, mask], dim=1)
+
+
+def _check_prompt(prompt: Tensor, batch: int) -> None:
+    if prompt.ndim != 4 or prompt.shape[:2] != (batch, PROMPT_CHANNELS):
+        raise InputError(
+            'network_prompt_shape',
+            f'the prompt tensor has the shape {tuple(prompt.shape)}; expected ({batch}, '
+            f'{PROMPT_CHANNELS}, H, W): two aligned maps and the mask, one per image',
+        )
