@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Play a bag through the `depth` node in real time, record and score what it publishes.
+
+``ros2 launch metric_depth_ros bag_evaluation.launch.py bag:=drive.mcap fail_if:='abs_rel>0.1'``.
+Runs ``metric-depth replay``, which starts the node, plays the bag and scores the depth against the
+bag's ground truth; figures go to ``out``/figures.json. The launch fails when frames were lost or
+the condition holds. The extrinsics come from the bag.
+"""
+
+from __future__ import annotations
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, EmitEvent, ExecuteProcess, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.events import Shutdown
+from launch.events.process import ProcessExited
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.substitutions import ExecutableInPackage
+
+from metric_depth_ros.resources import dds_environment, share_file
+
+# Launch argument: (default, None where it must be given; description).
+ARGUMENTS = {
+    'bag': (None, 'rosbag2 folder, .mcap or .db3 file.'),
+    'out': ('out/bag_evaluation', 'Folder for the recording, the log and figures.json.'),
+    'params_file': (str(share_file('config/generic.yaml')), 'Parameters of the node.'),
+    'estimator': ('', 'Depth method. Empty: see params_file.'),
+    'rate': ('1.0', '2.0 plays twice as fast.'),
+    'with_points': ('false', 'Have the node compute its cloud too.'),
+    'fail_if': ('', 'Condition that fails the launch, e.g. abs_rel>0.1.'),
+    'rviz': ('false', 'Watch in RViz.'),
+    'rviz_frame': ('camera_optical_frame', 'Frame that RViz draws in.'),
+    'image': ('/camera/image_raw', 'Camera image of the bag, for RViz.'),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the replay, and RViz beside it if wanted."""
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, (default, description) in ARGUMENTS.items()
+            ),
+            OpaqueFunction(function=_replay),
+            Node(
+                package='rviz2',
+                executable='rviz2',
+                arguments=[
+                    '--display-config', str(share_file('rviz/depth.rviz')),
+                    '--fixed-frame', LaunchConfiguration('rviz_frame'),
+                ],
+                remappings=[('/image', LaunchConfiguration('image'))],
+                additional_env=dds_environment(),
+                condition=IfCondition(LaunchConfiguration('rviz')),
+            ),
+        ]
+    )  # fmt: skip
+
+
+def _replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    out = LaunchConfiguration('out')
+    options = []
+    if estimator := LaunchConfiguration('estimator').perform(context):
+        options += ['--param', f'estimator:={estimator}']
+    if fail_if := LaunchConfiguration('fail_if').perform(context):
+        options += ['--fail-if', fail_if]
+    if IfCondition(LaunchConfiguration('with_points')).evaluate(context):
+        options.append('--with-points')
+    return [
+        ExecuteProcess(
+            cmd=[
+                ExecutableInPackage('metric-depth', 'metric_depth_ros'),
+                'replay', LaunchConfiguration('bag'),
+                '--out', out,
+                '--json', PathJoinSubstitution([out, 'figures.json']),
+                '--params-file', LaunchConfiguration('params_file'),
+                '--rate', LaunchConfiguration('rate'),
+                '--domain', EnvironmentVariable('ROS_DOMAIN_ID', default_value='0'),
+                *options,
+            ],
+            name='replay',
+            additional_env=dds_environment(),
+            output='screen',
+            on_exit=_end,
+        )
+    ]  # fmt: skip
+
+
+def _end(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    if event.returncode:
+        # The only way to make `ros2 launch` itself return an error.
+        raise RuntimeError(f'the evaluation failed: metric-depth returned {event.returncode}')
+    return [EmitEvent(event=Shutdown(reason='the evaluation is done'))]
