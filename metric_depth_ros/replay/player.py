@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ def read_timing(bag: Path, image_topic: str) -> Timing:
     """Return the rhythm of a bag's images; the median period where it varies."""
     with BagReader(bag) as reader:
         times = [m.log_ns for m in reader.raw([image_topic])]
-    periods = sorted(b - a for a, b in zip(times, times[1:], strict=False) if b > a)
+    periods = sorted(b - a for a, b in itertools.pairwise(times) if b > a)
     period = periods[len(periods) // 2] if periods else _DEFAULT_PERIOD_NS
     return Timing(times[0], times[-1], period)
 

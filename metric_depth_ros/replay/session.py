@@ -223,13 +223,15 @@ class _Session:
         self._streams = streams
         self._timing = timing
         self._process = process
-        self._first_loop_ends_ns = timing.first_ns + timing.loop_ns
+        self._recorded: set[int] = set()
         self._began_s = 0.0
         self._cpu_began_s: float | None = None
         self._measuring = False
         self.rss_start_mb: float | None = None
-        self.recorder = Recorder(ros_node, recording, self._is_recorded, options.with_points)
-        self._player = Player(ros_node, streams, self.recorder.note_played)
+        self.recorder = Recorder(
+            ros_node, recording, self._recorded.__contains__, options.with_points
+        )
+        self._player = Player(ros_node, streams, self._note_played)
 
     def warm_up(self) -> int:
         """Send the first frame, with earlier stamps, until it is answered; return how often.
@@ -282,9 +284,11 @@ class _Session:
             return None
         return 100.0 * (now_s - self._cpu_began_s) / (time.monotonic() - self._began_s)
 
-    def _is_recorded(self, stamp_ns: int) -> bool:
+    def _note_played(self, stamp_ns: int) -> None:
         # The bag holds one loop: a recording of hours would hold the same frames again and again.
-        return self._measuring and len(self.recorder.answers.played) <= self._streams.frames
+        if self._measuring and len(self._recorded) < self._streams.frames:
+            self._recorded.add(stamp_ns)
+        self.recorder.note_played(stamp_ns)
 
     def _note_memory(self, total: int) -> None:
         wanted = _RSS_START_FRAME if total > _RSS_START_FRAME else 1
@@ -345,7 +349,12 @@ def _spinning_node(domain: int, environment: Mapping[str, str]) -> Iterator[Node
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)  # the middleware reads it when the context is made
     context = Context()
-    rclpy.init(context=context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(
+        args=[],  # NAME:=VALUE options of the command are not for this node
+        context=context,
+        domain_id=domain,
+        signal_handler_options=SignalHandlerOptions.NO,
+    )
     node = Node('metric_depth_replay', context=context, enable_rosout=False)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)

@@ -19,7 +19,8 @@ from metric_depth_ros.simulation.world import Relief, Solids, World
 
 _NEAREST = 1e-4  # ignores the surface that a ray starts from
 _TINY = 1e-9
-_GROUND_STEPS = 6
+_RELIEF_STEPS = 12
+_RELIEF_HALVINGS = 10
 # Rays in one go: a bundle. A CPU gains from narrow bundles, which few solids can meet, and from
 # temporaries that stay in its cache; a GPU must be kept busy.
 _BUNDLE_RAYS = {'cpu': 1 << 11, 'cuda': 1 << 18}
@@ -99,9 +100,7 @@ def ground_height(ground: Relief, x: Tensor, y: Tensor) -> Tensor:
         + ground.wave[:, None, :, 1] * y[..., None]
         + ground.phase[:, None]
     )
-    waves = (ground.amplitude[:, None] * angle.sin()).sum(-1)
-    beside = (y.abs() - ground.flat_half_width[:, None]).clamp(0.0, 3.0) / 3.0
-    return waves * beside * beside * (3.0 - 2.0 * beside)
+    return (ground.amplitude[:, None] * angle.sin()).sum(-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,8 +224,8 @@ def _cylinder_interval(start: Tensor, along: Tensor) -> Interval:
 
 def _quadratic_interval(a: Tensor, b: Tensor, c: Tensor) -> Interval:
     """Return where a t^2 + 2 b t + c is negative."""
+    a = a.clamp(min=_TINY)  # along the axis of a cylinder, which goes on for ever
     root = (b * b - a * c).sqrt()  # NaN for a miss: every comparison with it is false
-    a = a.clamp(min=_TINY)
     return (-b - root) / a, (-b + root) / a
 
 
@@ -265,17 +264,38 @@ def _surface(group: _Group, which: Tensor, end: Tensor) -> tuple[Tensor, Tensor,
 
 def _ground_distance(ground: Relief, origins: Tensor, directions: Tensor) -> Tensor:
     """Return (B, R) distances to the ground, +Inf for rays that do not come down to it."""
-    x, y, z = origins.unbind(-1)
-    dx, dy, dz = directions.unbind(-1)
-    falling = dz < -_TINY
-    slope = torch.where(falling, dz, -1.0)
-    distance = -z / slope
-    if ground.amplitude.shape[1]:
-        # The relief is gentle: falling again and again onto the height just found converges.
-        for _ in range(_GROUND_STEPS):
-            height = ground_height(ground, x + distance * dx, y + distance * dy)
-            distance = (height - z) / slope
+    height, slope = origins[..., 2], directions[..., 2]
+    falling = slope < -_TINY
+    slope = torch.where(falling, slope, -1.0)
+    if ground.amplitude.shape[1] and falling.any():
+        distance = _relief_distance(ground, origins, directions, slope)
+    else:
+        distance = -height / slope
     return torch.where(falling & (distance > _NEAREST), distance, torch.inf)
+
+
+def _relief_distance(ground: Relief, origins: Tensor, directions: Tensor, slope: Tensor) -> Tensor:
+    """Return where falling rays pass through the relief: first in steps, then by halving."""
+
+    def above(distance: Tensor) -> Tensor:
+        x, y, z = (origins + directions * distance[..., None]).unbind(-1)
+        return z > ground_height(ground, x, y)
+
+    highest = ground.amplitude.abs().sum(-1, keepdim=True)
+    height = origins[..., 2]
+    start = ((highest - height) / slope).clamp(min=0.0)
+    step = ((-highest - height) / slope - start) / _RELIEF_STEPS
+    low, high = start, start + step
+    for _ in range(_RELIEF_STEPS - 1):
+        still_above = above(high)
+        low = torch.where(still_above, high, low)
+        high = torch.where(still_above, high + step, high)
+    for _ in range(_RELIEF_HALVINGS):
+        middle = 0.5 * (low + high)
+        still_above = above(middle)
+        low = torch.where(still_above, middle, low)
+        high = torch.where(still_above, high, middle)
+    return 0.5 * (low + high)
 
 
 def _ground_normal(ground: Relief, point: Tensor) -> Tensor:

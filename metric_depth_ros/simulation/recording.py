@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -82,21 +83,55 @@ def make_scene(name: str, size: tuple[int, int] | None = None, seed: int = 0) ->
     return scene
 
 
-def simulate_frame(
-    scene: Scene, index: int, rate_hz: float, seed: int, device: str = 'cpu'
-) -> SimulatedFrame:
-    """Return one frame; it depends on nothing but the arguments."""
+def simulate_frames(
+    scene: Scene, indices: Iterable[int], rate_hz: float, seed: int, device: str = 'cpu'
+) -> Iterator[SimulatedFrame]:
+    """Yield frames in the order asked for; only a few are in memory at a time.
+
+    Parameters
+    ----------
+    scene
+        What to look at.
+    indices, rate_hz
+        Frame i is taken at i / rate_hz seconds.
+    seed
+        Seed of the sensors' noise; a frame depends on it and its index, not on other frames.
+    device
+        Where to cast rays.
+    """
+    scene = replace(scene, world=scene.world.to(device))
+    threads = torch.get_num_threads()
+    waiting = iter(indices)
+    with ThreadPoolExecutor(_WORKERS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+
+        def submit(count: int) -> list[Future[SimulatedFrame]]:
+            return [
+                pool.submit(_simulate_frame, scene, index, rate_hz, seed)
+                for index in islice(waiting, count)
+            ]
+
+        try:
+            pending = submit(_WORKERS)
+            while pending:
+                frame = pending.pop(0).result()
+                pending += submit(1)
+                yield frame
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _simulate_frame(scene: Scene, index: int, rate_hz: float, seed: int) -> SimulatedFrame:
     generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
     T_world_base = scene.base_at(index / rate_hz)
-    world = scene.world.to(device)
-    T_world_camera = _place(T_world_base @ scene.T_base_camera, device)
+    world = scene.world
+    T_world_camera = _place(T_world_base @ scene.T_base_camera, world.device)
     view = render(world, scene.camera, T_world_camera)
     image = expose(view.radiance, scene.noise, generator)[0]
     truth = view.depth[0].cpu().numpy()
     cloud = sensor_depth = None
     if scene.lidar is not None:
         assert scene.T_base_lidar is not None
-        T_world_lidar = _place(T_world_base @ scene.T_base_lidar, device)
+        T_world_lidar = _place(T_world_base @ scene.T_base_lidar, world.device)
         cloud = scan(world, scene.lidar, T_world_lidar, generator)[0]
     if scene.depth_camera is not None:
         measured = measure(
@@ -110,28 +145,6 @@ def simulate_frame(
         cloud=cloud,
         sensor_depth=sensor_depth,
     )
-
-
-def simulate_frames(
-    scene: Scene, count: int, rate_hz: float, seed: int, device: str = 'cpu'
-) -> Iterator[SimulatedFrame]:
-    """Yield `count` frames in order; only a few are in memory at a time."""
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(_WORKERS, initializer=lambda: torch.set_num_threads(1)) as pool:
-        try:
-            pending = [
-                pool.submit(simulate_frame, scene, i, rate_hz, seed, device)
-                for i in range(min(count, _WORKERS))
-            ]
-            for i in range(count):
-                frame = pending.pop(0).result()
-                if i + _WORKERS < count:
-                    pending.append(
-                        pool.submit(simulate_frame, scene, i + _WORKERS, rate_hz, seed, device)
-                    )
-                yield frame
-        finally:
-            torch.set_num_threads(threads)
 
 
 def record(
@@ -171,7 +184,7 @@ def record(
         transforms[layout.BASE_FRAME, layout.LIDAR_FRAME] = scene.T_base_lidar
     with BagWriter(path) as bag:
         bag.write(layout.TF_STATIC_TOPIC, transforms_message(transforms, _START_NS), _START_NS)
-        for i, frame in enumerate(simulate_frames(scene, count, rate_hz, seed, device)):
+        for i, frame in enumerate(simulate_frames(scene, range(count), rate_hz, seed, device)):
             _write_frame(bag, scene, frame)
             progress(i + 1, count)
 
@@ -193,5 +206,5 @@ def _write_frame(bag: BagWriter, scene: Scene, frame: SimulatedFrame) -> None:
     bag.write(layout.IMAGE_TOPIC, color_message(frame.image, *here), stamp_ns)
 
 
-def _place(transform: NDArray[np.float64], device: str) -> Tensor:
+def _place(transform: NDArray[np.float64], device: torch.device) -> Tensor:
     return torch.from_numpy(transform.astype(np.float32))[None].to(device)

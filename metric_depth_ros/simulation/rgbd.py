@@ -24,6 +24,8 @@ class DepthCameraModel:
 
     Parameters
     ----------
+    focal_px
+        Focal length of the sensor's own infrared camera.
     baseline_m
         Projector to the right of the camera by this much.
     disparity_step_px
@@ -36,7 +38,8 @@ class DepthCameraModel:
         Share of the pixels next to a depth edge that are lost.
     """
 
-    baseline_m: float = 0.055
+    focal_px: float = 580.0
+    baseline_m: float = 0.075
     disparity_step_px: float = 0.125
     disparity_noise_px: float = 0.08
     min_depth_m: float = 0.25
@@ -68,7 +71,7 @@ def measure(
         Source of the noise, on the CPU.
     """
     shape = view.depth.shape
-    scale = float(camera.K[0, 0]) * model.baseline_m
+    scale = model.focal_px * model.baseline_m
     noise = _patchy_noise(shape, generator).to(world.device)
     chance = torch.rand(shape, generator=generator).to(world.device)
     disparity = scale / view.depth + model.disparity_noise_px * noise

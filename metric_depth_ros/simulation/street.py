@@ -69,11 +69,12 @@ def make_street(size: tuple[int, int], seed: int) -> Scene:
 def _make_world(rng: np.random.Generator) -> World:
     build = WorldBuilder()
     road = build.material(linear(92, 92, 96), linear(225, 225, 215), Pattern.ROAD, period=6.0)
+    # Settled asphalt: a few centimeters up and down, so that the ground is no perfect plane.
     waves = [
-        (rng.uniform(0.05, 0.2), rng.uniform(9.0, 30.0), rng.uniform(9.0, 30.0), rng.uniform(0, 6))
-        for _ in range(3)
+        (0.025, rng.uniform(18.0, 40.0), rng.uniform(25.0, 60.0), rng.uniform(0.0, 6.0))
+        for _ in range(2)
     ]
-    build.ground(road, waves, flat_half_width=_WALL_M)
+    build.ground(road, waves)
     _add_sidewalks(build)
     for side in (-1.0, 1.0):
         _add_buildings(build, rng, side)

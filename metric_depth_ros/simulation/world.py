@@ -65,7 +65,7 @@ class Solids(_TensorRecord):
 
 @dataclass(frozen=True, eq=False)
 class Relief(_TensorRecord):
-    """The ground: a sum of waves around z = 0 that leaves a strip along x flat.
+    """The ground: a sum of waves around z = 0.
 
     Parameters
     ----------
@@ -73,8 +73,6 @@ class Relief(_TensorRecord):
         (B, W) meters and radians.
     wave
         (B, W, 2) wave vectors in radians per meter.
-    flat_half_width
-        (B,) half width in meters of the strip around y = 0 that stays flat.
     material
         (B,) rows of `Materials`.
     """
@@ -82,7 +80,6 @@ class Relief(_TensorRecord):
     amplitude: Tensor
     phase: Tensor
     wave: Tensor
-    flat_half_width: Tensor
     material: Tensor
 
 
@@ -181,7 +178,6 @@ class WorldBuilder:
         }
         self._materials: list[tuple[Pattern, RGB, RGB, float, float]] = []
         self._waves: list[tuple[float, float, float, float]] = []
-        self._flat_half_width = 0.0
         self._ground_material = 0
 
     def material(
@@ -224,7 +220,6 @@ class WorldBuilder:
         self,
         material: int,
         waves: Sequence[tuple[float, float, float, float]] = (),
-        flat_half_width: float = 0.0,
     ) -> None:
         """Set the ground at z = 0.
 
@@ -234,12 +229,9 @@ class WorldBuilder:
             Number of its material.
         waves
             (amplitude in m, length along x in m, length along y in m, phase) each.
-        flat_half_width
-            Half width in meters of the strip along x that stays flat.
         """
         self._ground_material = material
         self._waves = list(waves)
-        self._flat_half_width = flat_half_width
 
     def build(self, light: Light) -> World:
         """Return the world, a batch of one."""
@@ -253,7 +245,6 @@ class WorldBuilder:
                 amplitude=waves[..., 0],
                 phase=waves[..., 3],
                 wave=2.0 * math.pi / waves[..., 1:3],
-                flat_half_width=torch.tensor([self._flat_half_width]),
                 material=torch.tensor([self._ground_material]),
             ),
             materials=Materials(

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulated bags."""
+
+import numpy as np
+import pytest
+
+from metric_depth_ros.bags.extrinsics import read_static_transforms
+from metric_depth_ros.bags.messages import stamp_of
+from metric_depth_ros.bags.reader import BagReader
+from metric_depth_ros.cli.main import main
+from metric_depth_ros.codecs.camera_info import camera_from_info
+from metric_depth_ros.codecs.image import decode_depth
+
+ARGUMENTS = ['--seconds', '0.3', '--rate', '10', '--size', '96x64', '--seed', '5']
+
+
+def simulate(scene, path):
+    assert main(['simulate', str(path), '--scene', scene, *ARGUMENTS]) == 0
+    return path
+
+
+def test_a_street_has_camera_lidar_truth_and_transforms(tmp_path):
+    bag = simulate('street', tmp_path / 'bag')
+    with BagReader(bag) as reader:
+        assert set(reader.topics) == {
+            '/camera/image_raw',
+            '/camera/camera_info',
+            '/lidar/points',
+            '/ground_truth/depth',
+            '/tf_static',
+        }
+        stamps = [stamp_of(m) for _, m in reader.messages(['/camera/image_raw'])]
+        _, info = next(reader.messages(['/camera/camera_info']))
+    assert np.diff(stamps).tolist() == [100_000_000, 100_000_000]
+    assert camera_from_info(info).size == (96, 64)
+    assert set(read_static_transforms(bag)) == {
+        ('base_link', 'camera_optical_frame'),
+        ('base_link', 'lidar'),
+    }
+
+
+def test_a_room_has_a_depth_camera_in_millimeters(tmp_path):
+    with BagReader(simulate('indoor', tmp_path / 'bag')) as reader:
+        _, depth = next(reader.messages(['/camera/depth/image_raw']))
+        _, truth = next(reader.messages(['/ground_truth/depth']))
+        assert '/lidar/points' not in reader.topics
+    assert (depth.encoding, truth.encoding) == ('16UC1', '32FC1')
+    error = np.abs(decode_depth(depth) - decode_depth(truth))
+    assert np.nanmedian(error) < 0.1
+
+
+def test_the_same_seed_writes_the_same_bag(tmp_path):
+    def contents(path):
+        with BagReader(path) as reader:
+            return [(m.topic, m.log_ns, bytes(m.data)) for m in reader.raw()]
+
+    first = simulate('tabletop', tmp_path / 'first')
+    assert contents(first) == contents(simulate('tabletop', tmp_path / 'second'))
+
+
+def test_an_existing_bag_is_not_overwritten(tmp_path, capsys):
+    bag = simulate('tabletop', tmp_path / 'bag')
+    assert main(['simulate', str(bag), '--scene', 'indoor', *ARGUMENTS]) == 2
+    assert 'exists already' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('wrong', [['--seconds', '-1'], ['--size', '640'], ['--scene', 'moon']])
+def test_wrong_arguments_are_refused(tmp_path, wrong):
+    with pytest.raises(SystemExit) as caught:
+        main(['simulate', str(tmp_path / 'bag'), '--scene', 'indoor', *ARGUMENTS, *wrong])
+    assert caught.value.code == 2
