@@ -54,7 +54,7 @@ class Preset:
 
 PRESETS = {
     'quality': Preset(3.0, (2.0, 8.0), rounds=2, reweightings=1),
-    'fast': Preset(1.0, (3.5, 8.0), rounds=1, reweightings=1),
+    'fast': Preset(2.0, (3.2, 8.0), rounds=1, reweightings=1),
 }
 
 
@@ -103,9 +103,7 @@ def complete(
     uv = uv[kept]
     inverse = 1.0 / depth[kept].astype(np.float64)
     noise = sigma[kept] * inverse
-    grid = make_grid(
-        image, uv, settings.cells_per_spacing, settings.cell_range, settings.rounds
-    )
+    grid = make_grid(image, uv, settings.cells_per_spacing, settings.cell_range, settings.rounds)
     surface = fit_surface(grid, inverse, noise, settings.reweightings)
     full = _refine(surface, grid, uv, inverse, shape)
     return 1.0 / full, _enlarge(rate(grid, surface, noise), shape)
@@ -129,7 +127,7 @@ def _refine(
         for channel in splat(pixel, surface.weight, [residual], shape)
     )
     full += total / (mass + np.float32(RESIDUAL_FADE / (2.0 * np.pi * blur**2)))
-    return np.clip(full, inverse.min(), inverse.max(), out=full)
+    return np.clip(full, float(inverse.min()), float(inverse.max()), out=full)
 
 
 def _enlarge(field: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:

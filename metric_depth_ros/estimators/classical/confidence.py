@@ -21,9 +21,7 @@ HALF_CONFIDENCE_ERROR = 0.10
 SCATTER_REACH = 1.0
 
 
-def rate(
-    grid: PromptGrid, surface: Surface, noise: NDArray[np.float64]
-) -> NDArray[np.float32]:
+def rate(grid: PromptGrid, surface: Surface, noise: NDArray[np.float64]) -> NDArray[np.float32]:
     """
     Rate every cell of a fitted surface.
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Planes through prompt points: one robust global plane, and one edge-aware plane per cell.
+Planes through prompt points: one global plane, and one edge-aware plane per cell.
 
 A plane in space is linear in inverse depth over the image, hence all fits are made there. May
 import NumPy and this package's grid.
@@ -24,11 +24,11 @@ SLOPE_RIDGE = 0.03
 # its slope fades out, because a small error of the slope grows with the distance.
 LEVER = 3.0
 
-# Shrinkage of the global slopes, in squared image sizes, for points on a line or in a dot.
-GLOBAL_RIDGE = 1e-3
-GLOBAL_STEPS = 5
-# More points do not make three coefficients better.
-GLOBAL_POINTS = 4096
+# Shrinkage of the global slopes, in squared image sizes: the first for points on a line or in a
+# dot, the second times the share of the variance which the plane leaves unexplained, so that
+# only a scene which is close to a plane is continued as one.
+DEGENERATE_RIDGE = 1e-5
+UNEXPLAINED_RIDGE = 1.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class GlobalPlane:
     Attributes
     ----------
     offset, slope_x, slope_y : float
-        Coefficients, 1/m; positions run from 0 to 1 over the longer side of the image.
+        Coefficients, 1/m; positions run from -1/2 to 1/2 over the image.
     """
 
     offset: float
@@ -48,21 +48,20 @@ class GlobalPlane:
 
     def on_raster(self, shape: tuple[int, int]) -> NDArray[np.float32]:
         """Inverse depth at the centers of an (H, W) raster over the image."""
-        size = max(shape)
-        x = (np.arange(shape[1], dtype=np.float32) + 0.5) * np.float32(self.slope_x / size)
-        y = (np.arange(shape[0], dtype=np.float32) + 0.5) * np.float32(self.slope_y / size)
-        return np.float32(self.offset) + x[None, :] + y[:, None]
+        x = _relative(np.arange(shape[1], dtype=np.float64), shape[1]) * self.slope_x
+        y = _relative(np.arange(shape[0], dtype=np.float64), shape[0]) * self.slope_y
+        return (self.offset + x).astype(np.float32) + y.astype(np.float32)[:, None]
 
     def at(self, grid: PromptGrid) -> NDArray[np.float64]:
         """Inverse depth at the points of a grid."""
-        size = max(grid.shape)
-        x, y = (grid.x + 0.5) / size, (grid.y + 0.5) / size
-        return self.offset + self.slope_x * x + self.slope_y * y
+        x = _relative(grid.x, grid.shape[1]) * self.slope_x
+        y = _relative(grid.y, grid.shape[0]) * self.slope_y
+        return self.offset + x + y
 
 
 def fit_global_plane(grid: PromptGrid, inverse: NDArray[np.float64]) -> GlobalPlane:
     """
-    Fit one plane to all points by iteratively reweighted least squares (Cauchy weights).
+    Fit one plane to all points, as far as they lie on one.
 
     Parameters
     ----------
@@ -74,25 +73,27 @@ def fit_global_plane(grid: PromptGrid, inverse: NDArray[np.float64]) -> GlobalPl
     Returns
     -------
     GlobalPlane
-        The plane.
+        The plane, the flatter the less of the variance it explains.
     """
-    step = -(-inverse.size // GLOBAL_POINTS)
-    target = inverse[::step]
-    x = (grid.x[::step] + 0.5) / max(grid.shape)
-    y = (grid.y[::step] + 0.5) / max(grid.shape)
-    design = np.stack([np.ones_like(x), x, y], axis=1)
-    ridge = np.diag([0.0, GLOBAL_RIDGE, GLOBAL_RIDGE])
-    weight = np.ones_like(target)
-    plane = np.zeros(3)
-    for _ in range(GLOBAL_STEPS):
-        weighted = design * weight[:, None]
-        plane = np.linalg.solve(
-            design.T @ weighted + ridge * weight.sum(), weighted.T @ target
-        )
-        residual = np.abs(target - design @ plane)
-        scale = 2.0 * np.median(residual) + 1e-6 * target.max()
-        weight = 1.0 / (1.0 + (residual / scale) ** 2)
-    return GlobalPlane(*(float(c) for c in plane))
+    offset = float(inverse.mean())
+    position = np.stack([_relative(grid.x, grid.shape[1]), _relative(grid.y, grid.shape[0])])
+    center = position.mean(axis=1)
+    position = position - center[:, None]
+    target = inverse - offset
+    normal = position @ position.T / target.size
+    moment = position @ target / target.size
+    slopes = np.linalg.solve(normal + DEGENERATE_RIDGE * np.eye(2), moment)
+    variance = float(np.mean(target**2))
+    left = float(np.mean((target - slopes @ position) ** 2))
+    if left > 0.0:
+        ridge = DEGENERATE_RIDGE + UNEXPLAINED_RIDGE * left / variance
+        slopes = np.linalg.solve(normal + ridge * np.eye(2), moment)
+    return GlobalPlane(offset - float(slopes @ center), float(slopes[0]), float(slopes[1]))
+
+
+def _relative(position: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    """Position of raster centers over the image, -1/2 at the first border, 1/2 at the last."""
+    return (position + 0.5) / length - 0.5
 
 
 def fit_local_planes(
@@ -132,7 +133,9 @@ def fit_local_planes(
     vxv, vyv = mxv - mx * mv, myv - my * mv
     # The mean of a cell is taken at the center of its points, the slope leads from there.
     dx = ((np.arange(width) - (width - 1) / 2) / grid.spacing[0]).astype(np.float32) - mx
-    dy = ((np.arange(height) - (height - 1) / 2) / grid.spacing[1]).astype(np.float32)[:, None] - my
+    dy = ((np.arange(height) - (height - 1) / 2) / grid.spacing[1]).astype(np.float32)[
+        :, None
+    ] - my
     rise = (vyy * vxv - vxy * vyv) * dx + (vxx * vyv - vxy * vxv) * dy
     # Rounding may push the determinant below its smallest possible value, ridge squared.
     determinant = np.maximum(vxx * vyy - vxy * vxy, ridge * ridge)

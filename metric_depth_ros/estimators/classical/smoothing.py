@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Edge-aware smoothing of image stacks by tridiagonal solves; may import NumPy, SciPy, OpenCV.
+Edge-aware smoothing of image stacks by tridiagonal solves; may import NumPy and SciPy.
 
 The smoother is the separable weighted-least-squares filter of Min et al., "Fast Global Image
 Smoothing Based on Weighted Least Squares" (TIP 2014): a few alternating passes over the rows and
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import sptsv
@@ -41,7 +40,9 @@ class EdgeAwareSmoother:
     along_y: NDArray[np.float32]
     rounds: int
 
-    def smooth(self, stack: NDArray[np.float32], reach: tuple[float, float]) -> NDArray[np.float32]:
+    def smooth(
+        self, stack: NDArray[np.float32], reach: tuple[float, float]
+    ) -> NDArray[np.float32]:
         """
         Smooth every channel of a stack.
 
@@ -89,21 +90,19 @@ def make_smoother(image: NDArray[np.uint8], rounds: int) -> EdgeAwareSmoother:
     across_y = np.abs(np.diff(values, axis=0)).sum(axis=2)
     count = max(across_x.size + across_y.size, 1)
     contrast = NOISE_CONTRAST + float(across_x.sum() + across_y.sum()) / count
-    return EdgeAwareSmoother(
-        _links(across_x, contrast), _links(across_y.T, contrast), rounds
-    )
+    return EdgeAwareSmoother(_links(across_x, contrast), _links(across_y.T, contrast), rounds)
 
 
 def _links(differences: NDArray[np.float32], contrast: float) -> NDArray[np.float32]:
     """Chain the links of all lines, (lines, length - 1), into one vector with 0 between lines."""
     lines, steps = differences.shape
     links = np.zeros((lines, steps + 1), np.float32)
-    links[:, :-1] = cv2.exp(differences * np.float32(-1.0 / contrast)).reshape(lines, steps)
+    links[:, :-1] = np.exp(differences * np.float32(-1.0 / contrast))
     return links.ravel()[:-1]
 
 
 def _round_shares(rounds: int) -> list[float]:
-    """Split the squared reach over the rounds, each with a quarter of the one before (Min 2014)."""
+    """Split the squared reach over the rounds; each has a quarter of the one before."""
     return [1.5 * 4.0 ** (rounds - i) / (4.0**rounds - 1.0) for i in range(1, rounds + 1)]
 
 

@@ -44,7 +44,7 @@ class Surface:
     Attributes
     ----------
     ground : GlobalPlane
-        Robust global plane.
+        Global plane.
     relief : NDArray[np.float32]
         (H, W) difference to the global plane on the working grid, 1/m.
     mass : NDArray[np.float32]
@@ -89,13 +89,12 @@ def fit_surface(
     """
     ground = fit_global_plane(grid, inverse)
     trend, base = ground.at(grid), ground.on_raster(grid.shape)
-    low, high = inverse.min() , inverse.max()
+    low, high = float(inverse.min()), float(inverse.max())
     precision = MODEL_NOISE**2 / (MODEL_NOISE**2 + noise**2)
     weight = precision
     for remaining in range(reweightings, -1, -1):
         planes, mass = fit_local_planes(grid, inverse - trend, weight)
-        total = _close_gaps(np.clip(base + planes, low, high), grid)
-        relief = total - base
+        relief = _close_gaps(np.clip(base + planes, low, high), grid) - base
         residual = inverse - trend - grid.sample(relief)
         if remaining:
             weight = precision * _robust_weight(residual / inverse, noise)
@@ -110,14 +109,17 @@ def fit_surface(
 
 def _close_gaps(inverse: NDArray[np.float32], grid: PromptGrid) -> NDArray[np.float32]:
     """Fill far gaps which are narrower than the prompt resolves (morphological closing)."""
-    size = [2 * round(CLOSING * gap / 2) + 1 for gap in grid.spacing]
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size)
-    return cv2.morphologyEx(inverse, cv2.MORPH_CLOSE, kernel).reshape(inverse.shape)
+    radius_x, radius_y = (round(CLOSING * gap / 2) for gap in grid.spacing)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_x + 1, 2 * radius_y + 1))
+    # Slopes go on past the border, or closing would take the far side of a slope for a gap.
+    margin = ((2 * radius_y, 2 * radius_y), (2 * radius_x, 2 * radius_x))
+    padded = np.pad(inverse, margin, mode='reflect', reflect_type='odd')
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel).reshape(padded.shape)
+    height, width = inverse.shape
+    return closed[margin[0][0] : margin[0][0] + height, margin[1][0] : margin[1][0] + width]
 
 
-def _robust_weight(
-    misfit: NDArray[np.float64], noise: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _robust_weight(misfit: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weight points down which lie far from the surface, those behind it sooner."""
     tolerance = np.where(misfit < 0.0, TOLERANCE_BEHIND, TOLERANCE_FRONT)
     squared = misfit**2 / (tolerance**2 + (NOISE_TOLERANCE * noise) ** 2)
