@@ -26,6 +26,7 @@ publishes      depth/image, depth/camera_info, depth/points, depth/confidence,
 
 Parameters are described in docs/PARAMETERS.md and by `ros2 param describe /depth NAME`.
 """
+_BAD_USAGE = 2
 _SPIN_S = 0.1  # a signal is noticed at the latest after this
 
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code, 0 after SIGINT or SIGTERM.
+        Exit code, 0 after SIGINT or SIGTERM, 2 for a command line that ROS cannot read.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if {'-h', '--help'} & set(arguments):
@@ -65,7 +66,11 @@ def _spin(arguments: Sequence[str], stop: threading.Event) -> int:
 
     from metric_depth_ros.ros.depth_node import DepthNode
 
-    rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # rclpy's RCLError: a file or rule it cannot read
+        sys.stderr.write(f'depth: {error}\n')
+        return _BAD_USAGE
     executor = SingleThreadedExecutor()
     node = DepthNode()
     executor.add_node(node)

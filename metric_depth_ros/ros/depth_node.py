@@ -8,6 +8,7 @@ transition with one sentence, and the node stays to be configured again.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -34,6 +35,7 @@ _WORKER_STOP_S = 1.5
 _SILENT_PERIODS = 2.0  # a topic is silent after this many periods of the diagnostics
 _SUCCESS = TransitionCallbackReturn.SUCCESS
 _FAILURE = TransitionCallbackReturn.FAILURE
+_ERROR = TransitionCallbackReturn.ERROR
 
 
 class DepthNode(LifecycleNode):
@@ -62,30 +64,21 @@ class DepthNode(LifecycleNode):
 
     def release(self) -> None:
         """Release everything, whatever the state; safe to call twice."""
-        self._run_all(self._deactivations)
+        self._deactivate()
         self._run_all(self._releases)
-        self._inputs = self._assembly = None
         self._declared.configured = False
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Check the parameters and create all that needs no message."""
-        try:
-            self._configure()
-        except InputError as error:
-            self.get_logger().error(f'cannot configure: {error}')
-            self.release()
-            return _FAILURE
-        return _SUCCESS
+        return self._attempt('configure', self._configure, self.release)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and answer frames."""
-        self._activate()
-        return _SUCCESS
+        return self._attempt('activate', self._activate, self._deactivate)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop answering; what was configured stays."""
-        self._run_all(self._deactivations)
-        self._inputs = self._assembly = None
+        self._deactivate()
         return _SUCCESS
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -103,6 +96,22 @@ class DepthNode(LifecycleNode):
         self.release()
         return _SUCCESS
 
+    def _attempt(
+        self, name: str, attempt: Callable[[], None], undo: Callable[[], None]
+    ) -> TransitionCallbackReturn:
+        """Run one half of a transition; rclpy would hide whatever it raises."""
+        try:
+            attempt()
+        except InputError as error:
+            self.get_logger().error(f'cannot {name}: {error}')
+            undo()
+            return _FAILURE
+        except Exception:
+            self.get_logger().error(f'cannot {name}: {traceback.format_exc()}')
+            undo()
+            return _ERROR
+        return _SUCCESS
+
     def _configure(self) -> None:
         settings = self._declared.settings()
         check_installed(settings.sync.policy)
@@ -115,6 +124,7 @@ class DepthNode(LifecycleNode):
         self._estimator: Estimator = create_estimator(settings.estimator, device)
         self._outputs = Outputs(self, self._faults.report)
         self._releases.append(self._outputs.close)
+        self._outputs.open()
         self._status = self._publisher(DiagnosticStatus, '~/status')
         self._health = self._publisher(DiagnosticArray, '/diagnostics')
         timer = self.create_timer(settings.diagnostics.period_s, self._publish_health)
@@ -140,16 +150,29 @@ class DepthNode(LifecycleNode):
             lambda stream, error: self._faults.report(topics[stream], error.fault, str(error)),
         )
         processor = FrameProcessor(
-            builder, self._estimator, self._outputs, self._status, self._counters,
+            builder,
+            self._estimator,
+            self._outputs,
+            self._status,
+            self._counters,
             self.get_fully_qualified_name(),
-        )  # fmt: skip
+        )
         worker = Worker(
-            assembly, processor, lambda: self._settings, self._counters, self._faults,
+            assembly,
+            processor,
+            lambda: self._settings,
+            self._counters,
+            self._faults,
             topics['image'],
-        )  # fmt: skip
+        )
+        self._deactivations += [lambda: self._stop(worker), inputs.close]
+        inputs.open(self._settings)
         self._assembly, self._inputs = assembly, inputs
-        self._deactivations += [inputs.close, lambda: self._stop(worker)]
         self.get_logger().info(f'active: waiting for {", ".join(topics.values())}')
+
+    def _deactivate(self) -> None:
+        self._run_all(self._deactivations)
+        self._inputs = self._assembly = None
 
     def _stop(self, worker: Worker) -> None:
         if not worker.stop(_WORKER_STOP_S):

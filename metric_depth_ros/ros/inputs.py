@@ -20,7 +20,12 @@ from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.pairing import Pairing
 from metric_depth_ros.ros.parameters import DepthNodeSettings
-from metric_depth_ros.ros.qos import overridable, sensor_qos, subscription_events
+from metric_depth_ros.ros.qos import (
+    overridable,
+    refused_overrides,
+    sensor_qos,
+    subscription_events,
+)
 from metric_depth_ros.ros.stamps import StampGate, StampVerdict
 
 # Images wait in the assembly, not in the middleware; one in flight beside the one being taken.
@@ -67,11 +72,6 @@ class Inputs:
         Where messages are stored.
     counters, faults
         Where what arrives, and what is wrong with it, is counted.
-
-    Raises
-    ------
-    InputError
-        ``sync.policy`` asks for message_filters, which is not installed.
     """
 
     def __init__(
@@ -93,6 +93,16 @@ class Inputs:
             stream: node.resolve_topic_name(topic)
             for stream, (topic, _) in input_topics(settings).items()
         }
+
+    def open(self, settings: DepthNodeSettings) -> None:
+        """Subscribe.
+
+        Raises
+        ------
+        InputError
+            Quality of service overrides that cannot be, or ``sync.policy`` without
+            message_filters.
+        """
         callbacks: dict[str, Callable[[Any], None]] = {
             stream: self._measurement_callback(stream) for stream in self.topics
         }
@@ -150,16 +160,17 @@ class Inputs:
     def _subscribe(
         self, stream: str, topic: str, kind: type, callback: Callable[[Any], None]
     ) -> None:
-        self._subscriptions.append(
-            self._node.create_subscription(
+        resolved = self.topics[stream]
+        with refused_overrides(resolved):
+            subscription = self._node.create_subscription(
                 kind,
                 topic,
                 callback,
                 sensor_qos(_IMAGE_DEPTH if stream == 'image' else _MEASUREMENT_DEPTH),
-                event_callbacks=subscription_events(self.topics[stream], self._faults.report),
+                event_callbacks=subscription_events(resolved, self._faults.report),
                 qos_overriding_options=overridable(),
             )
-        )
+        self._subscriptions.append(subscription)
 
     def _pair(
         self, settings: DepthNodeSettings, callbacks: dict[str, Callable[[Any], None]]

@@ -25,7 +25,13 @@ from metric_depth_ros.ros.messages import (
     cloud_message,
     image_message,
 )
-from metric_depth_ros.ros.qos import Warn, output_qos, overridable, publisher_events
+from metric_depth_ros.ros.qos import (
+    Warn,
+    output_qos,
+    overridable,
+    publisher_events,
+    refused_overrides,
+)
 from metric_depth_ros.types import DepthEstimate, Frame
 
 OUTPUTS: dict[str, type] = {
@@ -51,18 +57,28 @@ class Outputs:
 
     def __init__(self, node: Node, warn: Warn) -> None:
         self._node = node
+        self._warn = warn
         self._publishers: dict[str, Publisher] = {}
-        self._buffers: dict[str, MessageBuffer] = {}
+        self._buffers = {topic: MessageBuffer() for topic in OUTPUTS}
+
+    def open(self) -> None:
+        """Create the publishers.
+
+        Raises
+        ------
+        InputError
+            Quality of service overrides that cannot be.
+        """
         for topic, kind in OUTPUTS.items():
-            resolved = node.resolve_topic_name(topic)
-            self._publishers[topic] = node.create_publisher(
-                kind,
-                topic,
-                output_qos(),
-                event_callbacks=publisher_events(resolved, warn),
-                qos_overriding_options=overridable(),
-            )
-            self._buffers[topic] = MessageBuffer()
+            resolved = self._node.resolve_topic_name(topic)
+            with refused_overrides(resolved):
+                self._publishers[topic] = self._node.create_publisher(
+                    kind,
+                    topic,
+                    output_qos(),
+                    event_callbacks=publisher_events(resolved, self._warn),
+                    qos_overriding_options=overridable(),
+                )
 
     def close(self) -> None:
         """Destroy the publishers."""

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.qos import (
     HistoryPolicy,
     QoSPolicyKind,
@@ -13,7 +15,9 @@ from rclpy.qos import (
     ReliabilityPolicy,
     qos_policy_name_from_kind,
 )
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
+
+from metric_depth_ros.errors import InputError
 
 Warn = Callable[[str, str, str], object]  # topic, fault, message
 
@@ -42,6 +46,28 @@ def overridable() -> QoSOverridingOptions:
             QoSPolicyKind.DURABILITY,
         )
     )
+
+
+@contextmanager
+def refused_overrides(topic: str) -> Iterator[None]:
+    """Turn what rclpy says about impossible overrides of a topic into one sentence.
+
+    Raises
+    ------
+    InputError
+        The publisher or subscription made inside could not be made.
+    """
+    try:
+        yield
+    except (
+        RuntimeError,  # rclpy's own RCLError is one, and so is an unknown policy value
+        InvalidParameterTypeException,
+        InvalidParameterValueException,
+        InvalidQosOverridesError,
+    ) as error:
+        raise InputError(
+            'qos', f'{topic}: {error}: correct the parameters qos_overrides.{topic}.'
+        ) from error
 
 
 def subscription_events(topic: str, warn: Warn) -> SubscriptionEventCallbacks:

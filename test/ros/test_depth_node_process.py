@@ -91,6 +91,10 @@ def test_parameters_are_checked_in_words(start_node, client):
         ({'prompt.max_age_s': 'soon'}, "prompt.max_age_s is 'soon', expected a number"),
         ({'estimator': 'magic'}, 'classical'),
         ({'extrinsics.path': '/nowhere.yaml'}, 'extrinsics.path'),
+        (
+            {'qos_overrides./unusable/depth/image.publisher.reliability': 'maybe'},
+            'qos_overrides./unusable/depth/image',
+        ),
         pytest.param(
             {'extrinsics.source': 'tf2'},
             'ros-$ROS_DISTRO-tf2-ros-py',
@@ -118,6 +122,22 @@ def test_a_bad_configuration_is_one_sentence_and_the_node_can_be_stopped(
     assert words in line
     assert 'Traceback' not in log
     assert node.end() == 0
+
+
+def test_an_impossible_override_of_an_input_fails_the_activation(start_node):
+    node = start_node({'qos_overrides./halfway/image.subscription.depth': -3}, named('halfway'))
+    log = node.wait_for_log('cannot activate')
+    assert 'qos_overrides./halfway/image' in log
+    assert node.end() == 0
+
+
+def test_a_command_line_that_ros_cannot_read_is_one_sentence(tmp_path):
+    command = [sys.executable, '-m', 'metric_depth_ros.nodes.depth', '--ros-args']
+    command += ['--params-file', str(tmp_path / 'nowhere.yaml')]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert 'nowhere.yaml' in done.stderr
+    assert 'Traceback' not in done.stderr
 
 
 def test_a_refused_value_can_be_corrected_and_configured(start_node, client):
