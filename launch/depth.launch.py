@@ -96,9 +96,9 @@ def generate_launch_description() -> LaunchDescription:
 
 def _depth(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     given = {
-        name: ParameterValue(text, value_type=kind)
+        name: ParameterValue(LaunchConfiguration(argument), value_type=kind)
         for argument, (name, kind, _) in PARAMETERS.items()
-        if (text := LaunchConfiguration(argument).perform(context))
+        if LaunchConfiguration(argument).perform(context)
     }
     image = LaunchConfiguration('image')
     return [
@@ -106,7 +106,7 @@ def _depth(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             package='metric_depth_ros',
             executable='depth',
             namespace=LaunchConfiguration('namespace'),
-            parameters=[LaunchConfiguration('params_file'), given],
+            parameters=[LaunchConfiguration('params_file'), *([given] if given else [])],
             remappings=[
                 ('image/compressed', [image, '/compressed']),
                 *((topic, LaunchConfiguration(name)) for name, (topic, _) in INPUT_TOPICS.items()),

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The launch files load, and say what each of their arguments is for."""
+
+import importlib.util
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec('launch_ros') is None,
+    reason='launch_ros of a ROS distribution is not installed',
+)
+FOLDER = Path(__file__).resolve().parents[2] / 'launch'
+FILES = sorted(path.name for path in FOLDER.iterdir())
+
+
+def loaded(name):
+    from launch.launch_description_sources import (
+        get_launch_description_from_python_launch_file,
+    )
+
+    return get_launch_description_from_python_launch_file(str(FOLDER / name))
+
+
+def arguments(name):
+    return {argument.name: argument for argument in loaded(name).get_launch_arguments()}
+
+
+def started(name, **given):
+    """Return the command that a launch file starts: launch puts `echo` before it."""
+    from launch import LaunchDescription, LaunchService
+    from launch.actions import IncludeLaunchDescription, RegisterEventHandler
+    from launch.event_handlers import OnProcessIO
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    printed = []
+    service = LaunchService(noninteractive=True)
+    service.include_launch_description(
+        LaunchDescription(
+            [
+                RegisterEventHandler(
+                    OnProcessIO(on_stdout=lambda event: printed.append(event.text.decode()))
+                ),
+                IncludeLaunchDescription(
+                    PythonLaunchDescriptionSource(str(FOLDER / name)),
+                    launch_arguments=[('launch-prefix', 'echo'), *given.items()],
+                ),
+            ]
+        )
+    )
+    assert service.run() == 0
+    return ''.join(printed).split()
+
+
+def parameter_files(command):
+    return [Path(path) for option, path in pairwise(command) if option == '--params-file']
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_every_argument_has_a_description(name):
+    undescribed = [
+        argument.name
+        for argument in arguments(name).values()
+        if argument.description in ('', 'no description given')
+    ]
+    assert not undescribed
+
+
+@pytest.mark.parametrize('name', ['camera_lidar.launch.py', 'rgbd.launch.py'])
+def test_arguments_of_the_included_file_are_offered_too(name):
+    assert arguments(name).keys() == arguments('depth.launch.py').keys()
+
+
+@pytest.mark.parametrize('name', [n for n in FILES if n != 'bag_evaluation.launch.py'])
+def test_nothing_has_to_be_given(name):
+    assert all(a.default_value is not None for a in arguments(name).values())
+
+
+def test_the_evaluation_needs_its_bag_and_nothing_else():
+    needed = [
+        a.name for a in arguments('bag_evaluation.launch.py').values() if not a.default_value
+    ]
+    assert needed == ['bag']
+
+
+def test_topics_are_remapped_in_either_transport():
+    command = started('camera_lidar.launch.py', image='/front/image_raw')
+    assert 'image:=/front/image_raw' in command
+    assert 'image/compressed:=/front/image_raw/compressed' in command
+    assert 'points:=lidar/points' in command
+
+
+def test_parameters_left_empty_stay_those_of_the_file():
+    command = started('rgbd.launch.py')
+    assert [path.name for path in parameter_files(command)] == ['rgbd.yaml']
+
+
+def test_parameters_given_win_over_the_file():
+    command = started('camera_lidar.launch.py', autostart='false', extrinsics_path='123')
+    shipped, given = parameter_files(command)
+    assert shipped.name == 'generic.yaml'
+    assert yaml.safe_load(given.read_text())['/**']['ros__parameters'] == {
+        'autostart': False,
+        'extrinsics.path': '123',
+    }
+
+
+def test_the_evaluation_hands_its_arguments_to_replay():
+    command = started(
+        'bag_evaluation.launch.py', bag='b.mcap', out='o', with_points='true', fail_if='mae_m>1'
+    )
+    assert Path(command[0]).name == 'metric-depth'
+    assert command[1:3] == ['replay', 'b.mcap']
+    assert {'--with-points', '--fail-if', 'mae_m>1', 'o/figures.json'} <= set(command)
+    assert '--param' not in command
