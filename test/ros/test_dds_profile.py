@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shipped Fast DDS profile: full HD images pass between processes, best effort, none lost."""
+
+import subprocess
+import sys
+from array import array
+
+import pytest
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+# Echoes the header of every image, so that the next one is sent when the last has arrived.
+ECHO = """
+import rclpy
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+rclpy.init()
+node = rclpy.create_node('echo')
+answers = node.create_publisher(Header, 'large/header', 10)
+node.create_subscription(
+    Image, 'large/image', lambda m: answers.publish(m.header), qos_profile_sensor_data
+)
+rclpy.spin(node)
+"""
+
+
+@pytest.fixture
+def echo():
+    process = subprocess.Popen([sys.executable, '-c', ECHO], stderr=subprocess.DEVNULL)
+    yield process
+    process.terminate()
+    process.wait(30)
+
+
+def test_full_hd_depth_images_pass_best_effort(client, echo):
+    client.subscribe(Header, 'large/header')
+    publisher = client.publisher(Image, 'large/image', qos_profile_sensor_data)
+    answers = client.received['large/header']
+    small = Image()
+    client.repeat(lambda: publisher.publish(small), lambda: answers, 'discovery')
+    large = Image(height=1080, width=1920, encoding='32FC1', step=7680)
+    large.data = array('B', bytes(1080 * 7680))
+    for number in range(1, 11):
+        large.header.frame_id = str(number)
+        publisher.publish(large)
+        client.wait_for(
+            lambda n=str(number): any(a.frame_id == n for a in answers), f'image {number}'
+        )

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Outputs are computed only when somebody listens."""
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import Image, PointCloud2
+from std_msgs.msg import Header
+
+from metric_depth_ros.ros.framing import limited_depth
+from metric_depth_ros.ros.outputs import OUTPUTS, Outputs
+from metric_depth_ros.types import CameraModel, DepthEstimate, Frame
+
+CAMERA = CameraModel.pinhole(8, 6, 10.0, 10.0, 3.5, 2.5)
+FRAME = Frame(1, 'camera', np.zeros((6, 8, 3), np.uint8), CAMERA)
+DEPTH = np.full((6, 8), 2.0, np.float32)
+ESTIMATE = DepthEstimate(DEPTH, np.ones_like(DEPTH), CAMERA, 'test')
+
+
+@pytest.fixture
+def outputs(client):
+    outputs = Outputs(client.node, lambda *_: None)
+    outputs.open()
+    yield outputs
+    outputs.close()
+
+
+def publish(outputs, encoding='32FC1'):
+    limited = limited_depth(ESTIMATE, 100.0, 0.0)
+    outputs.publish(Header(frame_id='camera'), FRAME, ESTIMATE, limited, encoding)
+
+
+def computed(outputs):
+    """Return the topics whose data has been encoded."""
+    return {topic for topic in OUTPUTS if len(outputs._buffers[topic].array)}
+
+
+def listen(client, outputs, kind, topic):
+    subscription = client.node.create_subscription(kind, topic, client.received[topic].append, 10)
+    publisher = outputs._publishers[topic]
+    client.wait_for(publisher.get_subscription_count, f'a subscriber of {topic}')
+    return subscription
+
+
+def test_nothing_is_computed_without_subscribers(outputs):
+    publish(outputs)
+    assert computed(outputs) == set()
+
+
+@pytest.mark.parametrize(
+    ('topic', 'kind'),
+    [('depth/image', Image), ('depth/points', PointCloud2), ('depth/confidence', Image)],
+)
+def test_only_what_is_subscribed_is_computed(client, outputs, topic, kind):
+    subscription = listen(client, outputs, kind, topic)
+    publish(outputs)
+    assert computed(outputs) == {topic}
+    client.node.destroy_subscription(subscription)
+
+
+def test_depth_can_be_published_in_millimeters(client, outputs):
+    subscription = listen(client, outputs, Image, 'depth/image')
+    del client.received['depth/image'][:]
+    publish(outputs, '16UC1')
+    message = client.wait_for(
+        lambda: next((m for m in client.received['depth/image'] if m.encoding == '16UC1'), None)
+    )
+    assert np.frombuffer(message.data, '<u2').tolist() == [2000] * 48
+    client.node.destroy_subscription(subscription)
