@@ -292,7 +292,7 @@ def test_smoother_keeps_the_sum_and_does_not_cross_a_strong_edge():
     image, _ = step_scene()
     impulse = np.zeros((1, HEIGHT, WIDTH), np.float32)
     impulse[0, 50, 70] = 1.0
-    smooth = make_smoother(image, rounds=2).smooth(impulse, (20.0, 20.0))[0]
+    smooth = make_smoother(image).smooth(impulse, (20.0, 20.0), rounds=2)[0]
     assert smooth.sum() == pytest.approx(1.0, rel=1e-4)
     assert smooth.min() >= 0.0
     assert smooth[:, 83:].sum() < 0.01

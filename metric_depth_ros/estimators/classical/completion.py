@@ -2,7 +2,7 @@
 """
 Training-free, image-guided depth completion; may import NumPy, OpenCV and its sibling modules.
 
-Inverse depth is the sum of a robust global plane, of an edge-aware local plane per cell of a
+Inverse depth is the sum of a global plane, of an edge-aware local plane per cell of a
 working grid whose cells follow the density of the prompt, and of the spread residuals of the
 points. ``docs/CLASSICAL.md`` explains it and compares it with the alternatives.
 """
@@ -41,7 +41,7 @@ class Preset:
     cell_range : tuple of float
         Smallest and largest side of a cell in image pixels.
     rounds : int
-        Passes of the smoother.
+        Passes of the smoother in the last fit.
     reweightings : int
         Robust refits.
     """
@@ -54,7 +54,7 @@ class Preset:
 
 PRESETS = {
     'quality': Preset(3.0, (2.0, 8.0), rounds=2, reweightings=1),
-    'fast': Preset(2.0, (3.2, 8.0), rounds=1, reweightings=1),
+    'fast': Preset(2.0, (3.5, 8.0), rounds=1, reweightings=1),
 }
 
 
@@ -103,8 +103,8 @@ def complete(
     uv = uv[kept]
     inverse = 1.0 / depth[kept].astype(np.float64)
     noise = sigma[kept] * inverse
-    grid = make_grid(image, uv, settings.cells_per_spacing, settings.cell_range, settings.rounds)
-    surface = fit_surface(grid, inverse, noise, settings.reweightings)
+    grid = make_grid(image, uv, settings.cells_per_spacing, settings.cell_range)
+    surface = fit_surface(grid, inverse, noise, settings.reweightings, settings.rounds)
     full = _refine(surface, grid, uv, inverse, shape)
     return 1.0 / full, _enlarge(rate(grid, surface, noise), shape)
 

@@ -53,6 +53,7 @@ class PromptGrid:
         weight: NDArray[np.float64],
         values: Sequence[NDArray[np.float64]],
         reach: float,
+        rounds: int = 1,
     ) -> NDArray[np.float32]:
         """
         Sum the points around every cell, weighted by an edge-aware kernel.
@@ -65,6 +66,8 @@ class PromptGrid:
             C arrays (N,).
         reach : float
             Reach of the kernel in spacings.
+        rounds : int
+            Passes of the smoother.
 
         Returns
         -------
@@ -73,7 +76,9 @@ class PromptGrid:
             sums to one over the grid.
         """
         sums = splat(self.cell, weight, values, self.shape)
-        return self.smoother.smooth(sums, (reach * self.spacing[0], reach * self.spacing[1]))
+        return self.smoother.smooth(
+            sums, (reach * self.spacing[0], reach * self.spacing[1]), rounds
+        )
 
     def point_mass(self, reach: float) -> float:
         """Mean over a box of +-`reach` spacings of the kernel of one point of unit weight."""
@@ -102,7 +107,6 @@ def make_grid(
     uv: NDArray[np.float32],
     cells_per_spacing: float,
     cell_range: tuple[float, float],
-    rounds: int,
 ) -> PromptGrid:
     """
     Lay the working grid for a prompt.
@@ -117,8 +121,6 @@ def make_grid(
         Number of cells between neighboring points.
     cell_range : tuple of float
         Smallest and largest side of a cell in image pixels, whatever the spacing.
-    rounds : int
-        Passes of the smoother.
 
     Returns
     -------
@@ -141,7 +143,7 @@ def make_grid(
         y=y,
         cell=pixel_index(np.stack([x, y], axis=1), shape),
         spacing=(max(gap[0] * per_pixel[0], 1.0), max(gap[1] * per_pixel[1], 1.0)),
-        smoother=make_smoother(guide, rounds),
+        smoother=make_smoother(guide),
     )
 
 

@@ -97,7 +97,7 @@ def _relative(position: NDArray[np.float64], length: int) -> NDArray[np.float64]
 
 
 def fit_local_planes(
-    grid: PromptGrid, value: NDArray[np.float64], weight: NDArray[np.float64]
+    grid: PromptGrid, value: NDArray[np.float64], weight: NDArray[np.float64], rounds: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """
     Evaluate at every cell the plane which fits the points around it best.
@@ -112,6 +112,8 @@ def fit_local_planes(
         Points.
     value, weight : NDArray[np.float64]
         (N,) values to fit and their weights.
+    rounds : int
+        Passes of the smoother.
 
     Returns
     -------
@@ -125,17 +127,16 @@ def fit_local_planes(
     x = (grid.x - (width - 1) / 2) / grid.spacing[0]
     y = (grid.y - (height - 1) / 2) / grid.spacing[1]
     moments = [x, y, x * x, x * y, y * y, value, x * value, y * value]
-    mass, *sums = grid.spread(weight, moments, PLANE_REACH)
+    mass, *sums = grid.spread(weight, moments, PLANE_REACH, rounds)
     scale = 1.0 / np.maximum(mass, np.finfo(np.float32).tiny)
     mx, my, mxx, mxy, myy, mv, mxv, myv = (s * scale for s in sums)
     ridge = np.float32(SLOPE_RIDGE)
     vxx, vyy, vxy = mxx - mx * mx + ridge, myy - my * my + ridge, mxy - mx * my
     vxv, vyv = mxv - mx * mv, myv - my * mv
     # The mean of a cell is taken at the center of its points, the slope leads from there.
-    dx = ((np.arange(width) - (width - 1) / 2) / grid.spacing[0]).astype(np.float32) - mx
-    dy = ((np.arange(height) - (height - 1) / 2) / grid.spacing[1]).astype(np.float32)[
-        :, None
-    ] - my
+    row, column = np.ogrid[:height, :width]
+    dx = ((column - (width - 1) / 2) / grid.spacing[0]).astype(np.float32) - mx
+    dy = ((row - (height - 1) / 2) / grid.spacing[1]).astype(np.float32) - my
     rise = (vyy * vxv - vxy * vyv) * dx + (vxx * vyv - vxy * vxv) * dy
     # Rounding may push the determinant below its smallest possible value, ridge squared.
     determinant = np.maximum(vxx * vyy - vxy * vxy, ridge * ridge)

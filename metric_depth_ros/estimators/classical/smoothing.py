@@ -32,16 +32,13 @@ class EdgeAwareSmoother:
         Links between horizontal neighbors, (H * W - 1,), row after row; 0 between two rows.
     along_y : NDArray[np.float32]
         Links between vertical neighbors, (W * H - 1,), column after column.
-    rounds : int
-        Number of row and column passes; more rounds lessen the streaks of a separable filter.
     """
 
     along_x: NDArray[np.float32]
     along_y: NDArray[np.float32]
-    rounds: int
 
     def smooth(
-        self, stack: NDArray[np.float32], reach: tuple[float, float]
+        self, stack: NDArray[np.float32], reach: tuple[float, float], rounds: int
     ) -> NDArray[np.float32]:
         """
         Smooth every channel of a stack.
@@ -53,20 +50,22 @@ class EdgeAwareSmoother:
         reach : tuple of float
             Length in pixels, along x and along y, over which a value decays by e where the image
             is flat.
+        rounds : int
+            Number of row and column passes; more lessen the streaks of a separable filter.
 
         Returns
         -------
         NDArray[np.float32]
             (C, H, W). Non-negative input gives non-negative output, and the sum is kept.
         """
-        for share in _round_shares(self.rounds):
+        for share in _round_shares(rounds):
             stack = _solve_lines(stack, self.along_x, share * reach[0] ** 2)
             stack = _solve_lines(stack.swapaxes(1, 2), self.along_y, share * reach[1] ** 2)
             stack = stack.swapaxes(1, 2)
         return stack
 
 
-def make_smoother(image: NDArray[np.uint8], rounds: int) -> EdgeAwareSmoother:
+def make_smoother(image: NDArray[np.uint8]) -> EdgeAwareSmoother:
     """
     Build the smoother which respects the edges of an image.
 
@@ -77,8 +76,6 @@ def make_smoother(image: NDArray[np.uint8], rounds: int) -> EdgeAwareSmoother:
     ----------
     image : NDArray[np.uint8]
         (H, W, 3) RGB.
-    rounds : int
-        Number of row and column passes.
 
     Returns
     -------
@@ -90,7 +87,7 @@ def make_smoother(image: NDArray[np.uint8], rounds: int) -> EdgeAwareSmoother:
     across_y = np.abs(np.diff(values, axis=0)).sum(axis=2)
     count = max(across_x.size + across_y.size, 1)
     contrast = NOISE_CONTRAST + float(across_x.sum() + across_y.sum()) / count
-    return EdgeAwareSmoother(_links(across_x, contrast), _links(across_y.T, contrast), rounds)
+    return EdgeAwareSmoother(_links(across_x, contrast), _links(across_y.T, contrast))
 
 
 def _links(differences: NDArray[np.float32], contrast: float) -> NDArray[np.float32]:

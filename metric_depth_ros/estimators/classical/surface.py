@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The surface in inverse depth which a prompt describes, fitted robustly; may import NumPy, OpenCV.
+The surface in inverse depth which a prompt describes, fitted robustly.
 
-Also imports this package's grid and planes.
+May import NumPy, OpenCV and this package's grid and planes.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ def fit_surface(
     inverse: NDArray[np.float64],
     noise: NDArray[np.float64],
     reweightings: int,
+    rounds: int,
 ) -> Surface:
     """
     Fit a global plane, then local planes, then spread what is left.
@@ -81,6 +82,8 @@ def fit_surface(
         (N,) relative standard deviation.
     reweightings : int
         Robust refits of the local planes.
+    rounds : int
+        Passes of the smoother in the last fit; one does for the weights of the points.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def fit_surface(
     precision = MODEL_NOISE**2 / (MODEL_NOISE**2 + noise**2)
     weight = precision
     for remaining in range(reweightings, -1, -1):
-        planes, mass = fit_local_planes(grid, inverse - trend, weight)
+        planes, mass = fit_local_planes(grid, inverse - trend, weight, 1 if remaining else rounds)
         relief = _close_gaps(np.clip(base + planes, low, high), grid) - base
         residual = inverse - trend - grid.sample(relief)
         if remaining:
