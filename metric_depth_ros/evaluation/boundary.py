@@ -119,10 +119,15 @@ def _inverse(depth: FloatMap) -> FloatMap:
 
 
 def _direction_pairs(x: FloatMap, direction: int) -> FloatMap:
-    """Ratio of neighbors in one direction: 0 left, 1 top, 2 right, 3 bottom."""
+    """Ratio of neighbors in one direction: 0 left, 1 top, 2 right, 3 bottom.
+
+    Formed in the precision of the depth and compared in float64, which NumPy 1 would not do by
+    itself: a ratio at a threshold must fall on the same side everywhere.
+    """
     first, second = (x[:, :-1], x[:, 1:]) if direction in (0, 2) else (x[:-1], x[1:])
     with np.errstate(divide='ignore', invalid='ignore'):
-        return first / second if direction in (0, 1) else second / first
+        ratio = first / second if direction in (0, 1) else second / first
+    return ratio.astype(np.float64)
 
 
 def _foreground_edges(foreground: FloatMap, direction: int) -> BoolMap:
