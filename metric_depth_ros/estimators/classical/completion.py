@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Training-free, image-guided depth completion; may import NumPy, OpenCV and its sibling modules.
+"""Training-free, image-guided depth completion; may import NumPy, OpenCV and its sibling modules.
 
 Inverse depth is the sum of a global plane, of an edge-aware local plane per cell of a
 working grid whose cells follow the density of the prompt, and of the spread residuals of the
@@ -31,8 +30,7 @@ DETAIL_BLUR = 0.4
 
 @dataclass(frozen=True)
 class Preset:
-    """
-    Trade of accuracy against time.
+    """Trade of accuracy against time.
 
     Attributes
     ----------
@@ -65,8 +63,7 @@ def complete(
     sigma: NDArray[np.float32],
     preset: str = 'quality',
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """
-    Fill every pixel of an image with metric depth from a sparse or incomplete prompt.
+    """Fill every pixel of an image with metric depth from a sparse or incomplete prompt.
 
     Parameters
     ----------

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Confidence of a completed surface; may import NumPy and this package's grid and surface.
+"""Confidence of a completed surface; may import NumPy and this package's grid and surface.
 
 It falls with the distance to the points in reach, measured past the edges of the image, with the
 scatter of the points around the surface, and with their noise.
@@ -22,8 +21,7 @@ SCATTER_REACH = 1.0
 
 
 def rate(grid: PromptGrid, surface: Surface, noise: NDArray[np.float64]) -> NDArray[np.float32]:
-    """
-    Rate every cell of a fitted surface.
+    """Rate every cell of a fitted surface.
 
     Parameters
     ----------

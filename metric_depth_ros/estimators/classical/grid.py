@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-The prompt on its working grid; may import NumPy, OpenCV and this package's smoothing and layout.
+"""The prompt on its working grid; may import NumPy, OpenCV and its sibling modules.
 
 All fields are computed on a grid coarser than the image: a prompt carries no detail far below its
 own spacing, and time falls with the square of the cell size.
@@ -21,8 +20,7 @@ from metric_depth_ros.estimators.classical.smoothing import EdgeAwareSmoother, m
 
 @dataclass(frozen=True)
 class PromptGrid:
-    """
-    Prompt points on a coarse grid over the image, with the smoother which its colors define.
+    """Prompt points on a coarse grid over the image, with the smoother which its colors define.
 
     Attributes
     ----------
@@ -55,8 +53,7 @@ class PromptGrid:
         reach: float,
         rounds: int = 1,
     ) -> NDArray[np.float32]:
-        """
-        Sum the points around every cell, weighted by an edge-aware kernel.
+        """Sum the points around every cell, weighted by an edge-aware kernel.
 
         Parameters
         ----------
@@ -108,8 +105,7 @@ def make_grid(
     cells_per_spacing: float,
     cell_range: tuple[float, float],
 ) -> PromptGrid:
-    """
-    Lay the working grid for a prompt.
+    """Lay the working grid for a prompt.
 
     Parameters
     ----------
@@ -153,8 +149,7 @@ def splat(
     values: Sequence[NDArray[np.float64]],
     shape: tuple[int, int],
 ) -> NDArray[np.float32]:
-    """
-    Sum weights and weighted values per cell.
+    """Sum weights and weighted values per cell.
 
     Parameters
     ----------

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-How the points of a prompt lie in the image; may import NumPy and OpenCV only.
+"""How the points of a prompt lie in the image; may import NumPy and OpenCV only.
 
 Every length of the method is a multiple of the spacing measured here, so that one set of
 parameters serves ten points as well as a full depth camera.
@@ -16,8 +15,7 @@ from numpy.typing import NDArray
 def nearest_per_pixel(
     uv: NDArray[np.float32], depth: NDArray[np.float32], shape: tuple[int, int]
 ) -> NDArray[np.intp]:
-    """
-    Keep the nearest point of every pixel.
+    """Keep the nearest point of every pixel.
 
     Parameters
     ----------
@@ -41,8 +39,7 @@ def nearest_per_pixel(
 
 
 def pixel_index(uv: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.intp]:
-    """
-    Raster index of the pixel which holds each point.
+    """Raster index of the pixel which holds each point.
 
     Parameters
     ----------
@@ -62,8 +59,7 @@ def pixel_index(uv: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.i
 
 
 def spacing(pixel: NDArray[np.intp], shape: tuple[int, int]) -> tuple[float, float]:
-    """
-    Typical distance of neighboring points along x and along y.
+    """Typical distance of neighboring points along x and along y.
 
     The product follows from the mean density. The quotient is the ratio of the numbers of
     neighbors in a lying and in an upright slit: about 1 for random points and grids, far above 1

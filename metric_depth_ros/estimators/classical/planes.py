@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Planes through prompt points: one global plane, and one edge-aware plane per cell.
+"""Planes through prompt points: one global plane, and one edge-aware plane per cell.
 
 A plane in space is linear in inverse depth over the image, hence all fits are made there. May
 import NumPy and this package's grid.
@@ -33,8 +32,7 @@ UNEXPLAINED_RIDGE = 1.0
 
 @dataclass(frozen=True)
 class GlobalPlane:
-    """
-    Inverse depth as a linear function of the position, ``offset + slope_x x + slope_y y``.
+    """Inverse depth as a linear function of the position, ``offset + slope_x x + slope_y y``.
 
     Attributes
     ----------
@@ -60,8 +58,7 @@ class GlobalPlane:
 
 
 def fit_global_plane(grid: PromptGrid, inverse: NDArray[np.float64]) -> GlobalPlane:
-    """
-    Fit one plane to all points, as far as they lie on one.
+    """Fit one plane to all points, as far as they lie on one.
 
     Parameters
     ----------
@@ -99,8 +96,7 @@ def _relative(position: NDArray[np.float64], length: int) -> NDArray[np.float64]
 def fit_local_planes(
     grid: PromptGrid, value: NDArray[np.float64], weight: NDArray[np.float64], rounds: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """
-    Evaluate at every cell the plane which fits the points around it best.
+    """Evaluate at every cell the plane which fits the points around it best.
 
     Moving least squares with the edge-aware smoother as the kernel: its output at a cell is a sum
     over the points which no image edge separates from the cell, so smoothing the moments of the

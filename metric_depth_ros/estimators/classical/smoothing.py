@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Edge-aware smoothing of image stacks by tridiagonal solves; may import NumPy and SciPy.
+"""Edge-aware smoothing of image stacks by tridiagonal solves; may import NumPy and SciPy.
 
 The smoother is the separable weighted-least-squares filter of Min et al., "Fast Global Image
 Smoothing Based on Weighted Least Squares" (TIP 2014): a few alternating passes over the rows and
@@ -23,8 +22,7 @@ NOISE_CONTRAST = 10.0
 
 @dataclass(frozen=True)
 class EdgeAwareSmoother:
-    """
-    Separable edge-aware smoother of float32 stacks of one image size.
+    """Separable edge-aware smoother of float32 stacks of one image size.
 
     Attributes
     ----------
@@ -40,8 +38,7 @@ class EdgeAwareSmoother:
     def smooth(
         self, stack: NDArray[np.float32], reach: tuple[float, float], rounds: int
     ) -> NDArray[np.float32]:
-        """
-        Smooth every channel of a stack.
+        """Smooth every channel of a stack.
 
         Parameters
         ----------
@@ -66,8 +63,7 @@ class EdgeAwareSmoother:
 
 
 def make_smoother(image: NDArray[np.uint8]) -> EdgeAwareSmoother:
-    """
-    Build the smoother which respects the edges of an image.
+    """Build the smoother which respects the edges of an image.
 
     A link is ``exp(-difference / contrast)``; the contrast is the mean difference of neighbors
     in this image, so that the result does not depend on exposure or on the amount of texture.

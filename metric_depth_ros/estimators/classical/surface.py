@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-The surface in inverse depth which a prompt describes, fitted robustly.
+"""The surface in inverse depth which a prompt describes, fitted robustly.
 
 May import NumPy, OpenCV and this package's grid and planes.
 """
@@ -38,8 +37,7 @@ RESIDUAL_FADE = 0.05
 
 @dataclass(frozen=True)
 class Surface:
-    """
-    Fitted inverse depth.
+    """Fitted inverse depth.
 
     Attributes
     ----------
@@ -69,8 +67,7 @@ def fit_surface(
     reweightings: int,
     rounds: int,
 ) -> Surface:
-    """
-    Fit a global plane, then local planes, then spread what is left.
+    """Fit a global plane, then local planes, then spread what is left.
 
     Parameters
     ----------
