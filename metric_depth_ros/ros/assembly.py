@@ -47,11 +47,15 @@ class Bundle:
         By source; a source without a message near enough is absent.
     waited_s
         Time that the image spent waiting for measurements.
+    missed_s
+        For each source without a message near enough: by how much the nearest one is after the
+        image (negative: before), None where there is none.
     """
 
     image: Arrival
     measurements: dict[str, Arrival]
     waited_s: float
+    missed_s: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -81,10 +85,7 @@ class _Source:
 
     def nearest(self, stamp_ns: int) -> Arrival | None:
         """Return the message with the nearest stamp, the newer of two equally near ones."""
-        best = min(reversed(self.recent), key=lambda a: abs(a.stamp_ns - stamp_ns), default=None)
-        if best is None or abs(best.stamp_ns - stamp_ns) * _S > self.max_age_s:
-            return None
-        return best
+        return min(reversed(self.recent), key=lambda a: abs(a.stamp_ns - stamp_ns), default=None)
 
     def wait_until(self, image: Arrival, max_wait_s: float) -> float:
         """Return the monotonic time until which a nearer message is worth waiting for."""
@@ -197,12 +198,7 @@ class Assembly:
             waited_s = self._wait_for_due(image)
             if self._closed:
                 return None
-            measurements = {
-                name: found
-                for name, source in self._sources.items()
-                if (found := source.nearest(image.stamp_ns)) is not None
-            }
-            return Bundle(image, measurements, waited_s)
+            return self._bundle(image, waited_s)
 
     def close(self) -> None:
         """Wake the worker for good."""
@@ -222,6 +218,17 @@ class Assembly:
                 else self._sources[stream].last_arrived_s
             )
         return None if arrived_s is None else time.monotonic() - arrived_s
+
+    def _bundle(self, image: Arrival, waited_s: float) -> Bundle:
+        bundle = Bundle(image, {}, waited_s)
+        for name, source in self._sources.items():
+            found = source.nearest(image.stamp_ns)
+            offset_s = None if found is None else (found.stamp_ns - image.stamp_ns) * _S
+            if found is not None and offset_s is not None and abs(offset_s) <= source.max_age_s:
+                bundle.measurements[name] = found
+            else:
+                bundle.missed_s[name] = offset_s
+        return bundle
 
     def _wait_for_due(self, image: Arrival) -> float:
         began_s = time.monotonic()

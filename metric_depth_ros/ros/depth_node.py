@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
@@ -21,7 +22,7 @@ from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.declaration import DeclaredParameters
-from metric_depth_ros.ros.diagnostics import Counters, health_status
+from metric_depth_ros.ros.diagnostics import Counters, Problem, health_status, silent_problem
 from metric_depth_ros.ros.extrinsics import Extrinsics, create_extrinsics
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.framing import FrameBuilder
@@ -127,7 +128,10 @@ class DepthNode(LifecycleNode):
         self._outputs.open()
         self._status = self._publisher(DiagnosticStatus, '~/status')
         self._health = self._publisher(DiagnosticArray, '/diagnostics')
-        timer = self.create_timer(settings.diagnostics.period_s, self._publish_health)
+        # Steady: health must be told above all when a simulated clock stands still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        period_s = settings.diagnostics.period_s
+        timer = self.create_timer(period_s, self._publish_health, clock=steady)
         self._releases.append(lambda: self.destroy_timer(timer))
         self._declared.configured = True
         self.get_logger().info(
@@ -203,21 +207,20 @@ class DepthNode(LifecycleNode):
         message.header.stamp = self.get_clock().now().to_msg()
         self._health.publish(message)
 
-    def _problems(self) -> list[tuple[bytes, str]]:
+    def _problems(self) -> list[Problem]:
         assembly, inputs = self._assembly, self._inputs
         if assembly is None or inputs is None:
             return [(DiagnosticStatus.WARN, 'The node is not active.')]
-        problems = []
         limit_s = _SILENT_PERIODS * max(self._settings.diagnostics.period_s, 0.5)
-        for stream in inputs.topics:
+        problems = []
+        for stream, topic in inputs.topics.items():
             silent_s = assembly.silent_s(stream)
-            if silent_s is not None and (silent_s < limit_s or stream.endswith('camera_info')):
-                continue
-            publishers = inputs.publisher_count(stream)
-            since = 'never sent' if silent_s is None else f'silent for {silent_s:.1f} s'
-            level = DiagnosticStatus.ERROR if stream == 'image' else DiagnosticStatus.WARN
-            problems.append((level, f'{inputs.topics[stream]} {since} ({publishers} publishers).'))
-        return problems
+            is_static = stream.endswith('camera_info')
+            if silent_s is None or (silent_s > limit_s and not is_static):
+                problems.append(
+                    silent_problem(stream, topic, silent_s, inputs.publisher_count(stream))
+                )
+        return problems + self._counters.new_problems()
 
     @staticmethod
     def _run_all(actions: list[Callable[[], object]]) -> None:

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+Problem = tuple[bytes, str]  # level and sentence
+
 _WINDOW = 100  # frames that the percentiles of /diagnostics are over
 
 
@@ -42,6 +44,13 @@ class FrameReport:
     prompt_points: int
 
 
+_DROPPED = {
+    'bad_input': 'were dropped as bad input',
+    'stale': 'were dropped as too old',
+    'failed': 'failed',
+}
+
+
 class Counters:
     """Counts of frames, and the latencies of the last ones. Safe between threads."""
 
@@ -52,6 +61,7 @@ class Counters:
         self.bad_input = 0
         self.failed = 0
         self._recent: deque[FrameReport] = deque(maxlen=_WINDOW)
+        self._told: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def count(self, name: str) -> None:
@@ -69,6 +79,19 @@ class Counters:
         """Return the reports of the last frames, oldest first."""
         with self._lock:
             return list(self._recent)
+
+    def new_problems(self) -> list[Problem]:
+        """Return what has gone wrong since this was asked last."""
+        problems = []
+        for name, words in _DROPPED.items():
+            count = getattr(self, name)
+            new, self._told[name] = count - self._told.get(name, 0), count
+            if new:
+                problems.append((DiagnosticStatus.WARN, f'{new} frames {words}.'))
+        recent = self.recent()
+        if recent and not recent[-1].prompt_points:
+            problems.append((DiagnosticStatus.WARN, 'The last frame had no prompt.'))
+        return problems
 
     def totals(self, replaced: int) -> dict[str, int]:
         """Return all counts by name."""
@@ -97,10 +120,19 @@ def frame_status(
     )
 
 
+def silent_problem(
+    stream: str, topic: str, silent_s: float | None, publisher_count: int
+) -> Problem:
+    """Return the problem of a topic that sends nothing; without images there is no depth."""
+    level = DiagnosticStatus.ERROR if stream == 'image' else DiagnosticStatus.WARN
+    since = 'never sent' if silent_s is None else f'silent for {silent_s:.1f} s'
+    return level, f'{topic} {since} ({publisher_count} publishers).'
+
+
 def health_status(
     name: str,
     hardware_id: str,
-    problems: list[tuple[bytes, str]],
+    problems: list[Problem],
     counters: Counters,
     replaced: int,
     extra: Mapping[str, object],

@@ -69,8 +69,7 @@ class FrameBuilder:
         prompts = [
             prompt
             for source in settings.prompt.sources
-            if source in bundle.measurements
-            and (prompt := self._prompt(source, bundle, frame, settings)) is not None
+            if (prompt := self._prompt(source, bundle, frame, settings)) is not None
         ]
         return Frame(
             frame.stamp_ns,
@@ -100,8 +99,8 @@ class FrameBuilder:
     def _prompt(
         self, source: str, bundle: Bundle, frame: Frame, settings: DepthNodeSettings
     ) -> SparsePrompt | None:
-        arrival = bundle.measurements[source]
         try:
+            arrival = _measurement(source, bundle, settings.prompt.max_age_s)
             if source == 'points':
                 return self._prompt_from_points(arrival, frame, settings)
             return self._prompt_from_sensor_depth(arrival, bundle, frame, settings)
@@ -214,6 +213,26 @@ def limited_depth(
         depth[beyond] = np.inf
         depth[unknown] = np.nan
     return LimitedDepth(depth, estimate.camera)
+
+
+def _measurement(source: str, bundle: Bundle, max_age_s: float) -> Arrival:
+    """Return the measurement of a source, or refuse with why there is none."""
+    arrival = bundle.measurements.get(source)
+    if arrival is not None:
+        return arrival
+    offset_s = bundle.missed_s.get(source)
+    if offset_s is None:
+        raise InputError(
+            'silent',
+            'nothing has been received: check that the sensor publishes, and remap the topic to '
+            'where it does.',
+        )
+    raise InputError(
+        'stamp_far',
+        f'the nearest message is {abs(offset_s):.3f} s {"after" if offset_s > 0 else "before"} '
+        f'the image, more than prompt.max_age_s = {max_age_s:g}: the sensor is silent, or its '
+        'stamps are of another clock than those of the camera.',
+    )
 
 
 def _check_registered(depth: NDArray[np.float32], width: int, height: int) -> None:

@@ -38,7 +38,15 @@ def test_a_measurement_beyond_the_age_limit_is_not_used():
     meeting = assembly(max_age_s=0.1)
     meeting.offer('points', 'old', T0 - 101 * MS)
     meeting.offer_image('image', T0)
-    assert meeting.take().measurements == {}
+    bundle = meeting.take()
+    assert bundle.measurements == {}
+    assert bundle.missed_s == {'points': pytest.approx(-0.101)}
+
+
+def test_a_source_that_never_sent_is_missed_without_a_distance():
+    meeting = assembly()
+    meeting.offer_image('image', T0)
+    assert meeting.take().missed_s == {'points': None}
 
 
 def test_a_newer_image_replaces_one_that_waits_and_is_counted():

@@ -77,24 +77,46 @@ def test_depth_beyond_the_range_is_infinite(node, client):
     assert np.isposinf(decode_depth(client.answer(frame))).all()
 
 
-def test_the_status_of_a_frame_tells_method_points_and_times(node, client):
+def answered_status(client):
+    """Return the values of ~/status for the next good frame."""
     client.warm_up(DiagnosticStatus, 'depth/status')
     frame = client.frame()
     client.answer(frame)
     stamp = frame['image'].header.stamp
     stamp_ns = str(stamp.sec * 1_000_000_000 + stamp.nanosec)
-    status = client.wait_for(
-        lambda: next(
-            (s for s in client.received['depth/status'] if values_of(s)['stamp_ns'] == stamp_ns),
-            None,
-        ),
-        'the status of the frame',
-    )
-    values = values_of(status)
+
+    def found():
+        told = (values_of(status) for status in client.received['depth/status'])
+        return next((values for values in told if values['stamp_ns'] == stamp_ns), None)
+
+    return client.wait_for(found, 'the status of the frame')
+
+
+def test_the_status_of_a_frame_tells_method_points_and_times(node, client):
+    values = answered_status(client)
     assert values['method'] == 'nearest'
     assert int(values['prompt_points']) > 100
     assert float(values['latency_ms']) >= float(values['estimator_ms']) > 0.0
     assert int(values['frames_out']) >= 1
+
+
+def test_a_frame_that_is_too_old_is_dropped_and_counted_as_stale(node, client):
+    before = answered_status(client)
+    old = client.frame()
+    old['image'].header.stamp.sec -= 60
+    client.send(old)
+    assert int(answered_status(client)['stale']) == int(before['stale']) + 1
+    assert old['image'].header not in [m.header for m in client.received['depth/image']]
+
+
+def test_an_image_of_an_unknown_encoding_is_counted_as_bad_input(node, client):
+    before = answered_status(client)
+    broken = client.frame()
+    broken['image'].encoding = 'unknown'
+    seen = len(node.log)
+    client.send(broken)
+    node.wait_for_log('[image_encoding]', since=seen)
+    assert int(answered_status(client)['bad_input']) == int(before['bad_input']) + 1
 
 
 def test_diagnostics_name_a_silent_topic_and_how_long(node, client):

@@ -132,8 +132,21 @@ def test_a_faulty_source_costs_only_its_own_prompt():
 
 def test_without_a_measurement_the_frame_has_no_prompt():
     frame, faults = built({})
-    assert faults == []
+    assert faults == [('points', 'silent')]
     assert frame.prompt is None
+
+
+@pytest.mark.parametrize(
+    ('offset_s', 'words'), [(-3.25, '3.250 s before'), (9.0, '9.000 s after')]
+)
+def test_a_measurement_too_far_in_time_is_reported_with_its_distance(offset_s, words):
+    reports = []
+    builder = FrameBuilder(TREE, lambda stream, error: reports.append((stream, str(error))))
+    bundle = Bundle(image(), {'camera_info': info(CAMERA)}, 0.0, {'points': offset_s})
+    builder.build(bundle, settings_from({}))
+    assert reports[0][0] == 'points'
+    assert words in reports[0][1]
+    assert 'prompt.max_age_s' in reports[0][1]
 
 
 @pytest.mark.parametrize(
