@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Student-DepthMap against its authors' code on shared random weights."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch')
+pytest.importorskip('transformers')
+
+from safetensors.torch import load_file  # noqa: E402
+
+from metric_depth_ros.errors import InputError  # noqa: E402
+from metric_depth_ros.networks.backbones.dinov3 import DinoV3Config  # noqa: E402
+from metric_depth_ros.networks.checkpoints import (  # noqa: E402
+    load_strict,
+    parameter_count,
+    released_keys,
+)
+from metric_depth_ros.networks.pyramid import record_intermediates  # noqa: E402
+from metric_depth_ros.networks.student_depthmap import (  # noqa: E402
+    StudentDepthMap,
+    StudentDepthMapConfig,
+)
+
+CASES = [('tiny', 0), ('tiny', 1), ('tiny', 2), ('tiny', 3), ('tiny_1536', 0), ('tiny_1536', 1)]
+SAMPLED_CROPS = [0, 7, 24, 25, 30, 34]
+SAMPLED_TOKENS = slice(None, None, 37)
+
+
+class Golden:
+    """One folder of conformance data with its network."""
+
+    def __init__(self, folder):
+        self.config = json.loads((folder / 'config.json').read_text())
+        self.inputs = np.load(folder / 'inputs.npz')
+        self.outputs = np.load(folder / 'outputs.npz')
+        self.network = StudentDepthMap(StudentDepthMapConfig.from_golden(self.config['config']))
+        load_strict(self.network.eval(), load_file(folder / 'weights.safetensors'))
+
+
+@pytest.fixture(scope='module')
+def golden(shared):
+    loaded = {}
+
+    def load(name):
+        if name not in loaded:
+            loaded[name] = Golden(shared / 'goldens' / 'student_depthmap' / name)
+        return loaded[name]
+
+    return load
+
+
+@pytest.fixture(scope='module')
+def small():
+    torch.manual_seed(5)
+    config = StudentDepthMapConfig(
+        backbone=DinoV3Config(16, 4, 1, 40, patch_size=4),
+        taps=(0, 1, 2, 3),
+        widths=(8, 8, 8, 8),
+        decoder_width=8,
+        head_width=4,
+        canvas=128,
+    )
+    return with_depth(StudentDepthMap(config).eval())
+
+
+def with_depth(network):
+    """Random weights whose head does not answer 0 everywhere."""
+    with torch.no_grad():
+        for parameter in network.head.parameters():
+            parameter.normal_(std=0.3)
+        network.head[-2].bias.fill_(1.0)
+    return network
+
+
+@pytest.mark.parametrize(('name', 'case'), CASES)
+def test_agrees_with_the_authors_code(golden, name, case):
+    folder = golden(name)
+    image = torch.from_numpy(folder.inputs[f'case{case}_image'])
+    focal = folder.config['cases'][case]['infer_kwargs'].get('f_px')
+    with torch.inference_mode(), record_intermediates(folder.network) as found:
+        depth = folder.network.infer(image, focal)['depth']
+    expected = folder.outputs[f'case{case}_depth']
+    np.testing.assert_allclose(
+        1 / depth.numpy().reshape(expected.shape), 1 / expected, atol=1e-4, rtol=1e-4
+    )
+    prefix = f'case{case}_i_'
+    for key in (key for key in folder.outputs if key.startswith(prefix)):
+        reference = folder.outputs[key]
+        value = sampled(key.removeprefix(prefix), found, reference)
+        tolerance = 2e-4 + 1e-4 * np.abs(reference).max()
+        np.testing.assert_allclose(value, reference, atol=tolerance, rtol=0, err_msg=key)
+
+
+def sampled(name, found, reference):
+    value = found[name].numpy()
+    if name.startswith('tap') or name == 'vit_out':
+        return value[SAMPLED_CROPS][:, SAMPLED_TOKENS]
+    step = max(1, value.shape[-1] // 24)
+    return value[:1, : reference.shape[1], ::step, ::step]
+
+
+def test_the_released_checkpoint_fits_key_by_key(shared):
+    with torch.device('meta'):
+        network = StudentDepthMap(StudentDepthMapConfig.released())
+    listed = json.loads((shared / 'goldens/student_depthmap/released_keys.json').read_text())
+    assert released_keys(network) == {key: tuple(shape) for key, shape in listed.items()}
+    assert parameter_count(network) == 876_664_001
+
+
+def test_every_image_of_a_batch_is_scaled_by_its_own_focal_length(small):
+    images = torch.randint(256, (2, 3, 40, 60), dtype=torch.uint8)
+    with torch.inference_mode():
+        both = small.infer(images, torch.tensor([45.0, 90.0]))['depth']
+        at_45, at_90 = (small.infer(images, focal)['depth'] for focal in (45.0, 90.0))
+    assert torch.equal(both, torch.stack([at_45[0], at_90[1]]))
+    torch.testing.assert_close(at_90, 2 * at_45)
+
+
+def test_a_wrong_number_of_focal_lengths_is_refused(small):
+    with pytest.raises(InputError, match='3 focal lengths for 2 images'):
+        small.infer(torch.zeros(2, 3, 40, 60), torch.ones(3))
+
+
+def test_floats_in_the_unit_range_mean_the_same_as_bytes(small):
+    image = torch.randint(256, (3, 40, 60), dtype=torch.uint8)
+    with torch.inference_mode():
+        from_bytes = small.infer(image)['depth']
+        from_floats = small.infer(image.float() / 255)['depth']
+    assert torch.equal(from_bytes, from_floats)
+
+
+def test_fewer_crops_at_once_give_the_same_depth(small):
+    image = torch.randint(256, (3, 40, 60), dtype=torch.uint8)
+    with torch.inference_mode():
+        at_once = small.infer(image)['depth']
+        in_portions = small.infer(image, max_crops_per_batch=8)['depth']
+    torch.testing.assert_close(in_portions, at_once, rtol=1e-5, atol=1e-5)
+
+
+def test_another_canvas_gives_the_same_resolution(small):
+    with torch.inference_mode():
+        assert small.infer(torch.rand(3, 40, 60), canvas=256)['depth'].shape == (1, 40, 60)
+
+
+def test_half_precision_answers_in_float32(small):
+    image = torch.rand(3, 40, 60)
+    with torch.inference_mode():
+        exact = small.infer(image)['depth']
+        small.bfloat16()
+        rough = small.infer(image)['depth']
+        small.float()
+    assert rough.dtype == torch.float32
+    assert ((rough - exact).abs() / exact).mean() < 0.05
+
+
+def test_compiles_as_one_graph(small):
+    compiled = torch.compile(small, backend='eager', fullgraph=True)
+    canvas = torch.rand(1, 3, 128, 128)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(canvas), small(canvas))
