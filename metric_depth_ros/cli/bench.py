@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-BENCHES = ('projection', 'codecs', 'estimator', 'node')
+BENCHES = ('projection', 'codecs', 'estimator', 'alignment', 'node')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
