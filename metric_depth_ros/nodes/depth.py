@@ -26,6 +26,7 @@ publishes      depth/image, depth/camera_info, depth/points, depth/confidence,
 
 Parameters are described in docs/PARAMETERS.md and by `ros2 param describe /depth NAME`.
 """
+_END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BAD_USAGE = 2
 _SPIN_S = 0.1  # a signal is noticed at the latest after this
 
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(_HELP)
         return 0
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _END_SIGNALS:
         signal.signal(number, lambda *_: stop.set())
 
     from metric_depth_ros.resources import dds_environment
@@ -56,7 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     keep_freed_memory()  # before the first thread allocates
     os.environ.update(dds_environment())  # before the middleware is loaded
-    return _spin(arguments, stop)
+    try:
+        return _spin(arguments, stop)
+    finally:
+        # A launch system repeats its signal; one that comes while the interpreter takes itself
+        # down would end the process by its default, not with exit code 0.
+        for number in _END_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _spin(arguments: Sequence[str], stop: threading.Event) -> int:

@@ -200,6 +200,15 @@ def test_signals_end_the_node_with_exit_code_0(start_node, number, times):
     assert 'Traceback' not in node.log
 
 
+def test_signals_during_the_whole_shutdown_leave_exit_code_0(start_node):
+    node = start_node((), named('hammered'))
+    node.wait_for_log('active')
+    while node.process.poll() is None:
+        node.process.send_signal(signal.SIGTERM)
+        time.sleep(0.005)
+    assert node.process.returncode == 0
+
+
 def test_a_signal_during_start_ends_the_node_with_exit_code_0(start_node):
     node = start_node((), named('early'))
     time.sleep(0.3)  # anywhere between the interpreter's start and activation
