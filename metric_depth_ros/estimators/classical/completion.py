@@ -51,7 +51,7 @@ class Preset:
 
 
 PRESETS = {
-    'quality': Preset(3.0, (2.0, 8.0), rounds=2, reweightings=1),
+    'quality': Preset(4.0, (2.0, 8.0), rounds=2, reweightings=1),
     'fast': Preset(2.0, (3.5, 8.0), rounds=1, reweightings=1),
 }
 

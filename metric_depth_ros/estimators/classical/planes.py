@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from metric_depth_ros.estimators.classical.grid import PromptGrid
 
 # Reach of the kernel of the local planes, in spacings of the prompt.
-PLANE_REACH = 0.7
+PLANE_REACH = 0.6
 # Shrinkage of local slopes, in squared spacings: a slope is believed where the points around a
 # cell spread over more than about sqrt(0.03) = 0.17 spacings.
 SLOPE_RIDGE = 0.03
