@@ -41,6 +41,7 @@ class Rig:
         self.inputs = Inputs(
             node, settings, self.assembly, Counters(), FaultLog(self.warnings.append, 0.0)
         )
+        self.inputs.open(settings)
         topics = ['image', 'camera_info']
         topics += ['sensor_depth/image'] if 'sensor_depth' in self.inputs.topics else []
         self._publishers = {t: node.create_publisher(MESSAGES[t][0], t, 20) for t in topics}
