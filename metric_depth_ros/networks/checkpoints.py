@@ -212,7 +212,7 @@ def _read_safetensors(path: Path) -> tuple[State, Mapping[str, Any] | None]:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise _damaged(path, error) from error
+        raise _damaged(path, _first_line(error)) from error
     if _CONFIG_KEY not in metadata:
         return state, None
     try:
@@ -230,7 +230,7 @@ def _read_torch_file(path: Path) -> tuple[State, Mapping[str, Any] | None]:
     except pickle.UnpicklingError as error:
         raise _unsafe(path, error) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
-        raise _damaged(path, error) from error
+        raise _damaged(path, _first_line(error)) from error
     if not isinstance(content, Mapping):
         raise _not_a_state(path, f'a {type(content).__name__}')
     model_config = content.get(_CONFIG_KEY)
@@ -274,8 +274,7 @@ def _is_finite(tensor: torch.Tensor) -> bool:
     return bool(torch.isfinite(tensor).all())
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
+def _damaged(path: Path, reason: str) -> InputError:
     return InputError(
         'checkpoint_damaged',
         f'the checkpoint {path} cannot be read ({reason}): it is cut short or not a checkpoint; '
@@ -283,15 +282,19 @@ def _damaged(path: Path, error: Exception) -> InputError:
     )
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def _unsafe(path: Path, error: Exception) -> InputError:
     called = re.search(r'GLOBAL ([\w.]+)', str(error))
     if called is None:
-        return _damaged(path, error)
+        return _damaged(path, 'it holds something else than tensors, which is not opened')
     return InputError(
         'checkpoint_unsafe',
-        f'the checkpoint {path} wants to run {called.group(1)} when it is opened and was refused: '
-        'a checkpoint holds tensors only. Fetch it from its authors, as .safetensors if they '
-        'have it.',
+        f'the checkpoint {path} asks for {called.group(1)} when it is opened and was refused: a '
+        'checkpoint holds tensors only. Fetch it from its authors, as .safetensors if they have '
+        'it.',
     )
 
 

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Focal length and shift are recovered from an affine point map."""
+
+import pytest
+import torch
+
+from metric_depth_ros.networks.focal_shift import recover_focal_shift
+
+
+def pinhole_points(focal, shift, height=48, width=64):
+    """Points whose depth lacks `shift`; focal relative to half the diagonal."""
+    generator = torch.Generator().manual_seed(1)
+    z = 2 + 3 * torch.rand(height, width, generator=generator)
+    half = (height**2 + width**2) ** 0.5 / 2
+    u = (torch.arange(width) + 0.5 - width / 2) / half
+    v = (torch.arange(height) + 0.5 - height / 2) / half
+    return torch.stack((z * u / focal, z * v[:, None] / focal, z - shift), dim=-1)
+
+
+@pytest.mark.parametrize(('focal', 'shift'), [(0.7, 0.0), (1.3, 0.4), (2.5, -0.6)])
+def test_a_pinhole_is_recovered(focal, shift):
+    found = recover_focal_shift(pinhole_points(focal, shift)[None])
+
+    assert found.focal.item() == pytest.approx(focal, rel=1e-3)
+    assert found.shift.item() == pytest.approx(shift, abs=1e-2)
+
+
+def test_each_sample_has_its_own_focal_and_shift():
+    points = torch.stack([pinhole_points(1.0, 0.3), pinhole_points(2.0, -0.2)])
+
+    found = recover_focal_shift(points)
+    known = recover_focal_shift(points, focal=torch.tensor([1.0, 2.0]))
+
+    torch.testing.assert_close(found.focal, torch.tensor([1.0, 2.0]), rtol=1e-3, atol=0)
+    torch.testing.assert_close(known.shift, torch.tensor([0.3, -0.2]), rtol=0, atol=1e-3)
+    assert torch.equal(known.focal, torch.tensor([1.0, 2.0]))
+
+
+def test_masked_points_do_not_count():
+    points = pinhole_points(1.2, 0.3)[None]
+    mask = torch.ones(1, 48, 64, dtype=torch.bool)
+    mask[:, :, 40:] = False
+    spoiled = points.masked_fill(~mask[..., None], torch.nan)
+
+    found = recover_focal_shift(spoiled, mask)
+
+    assert found.focal.item() == pytest.approx(1.2, rel=1e-3)
+
+
+@pytest.mark.parametrize('count', [0, 1])
+def test_too_few_points_leave_the_map_as_it_is(count):
+    mask = torch.zeros(1, 64, 64, dtype=torch.bool)
+    mask.view(-1)[:count] = True
+    points = pinhole_points(1.2, 0.3, 64, 64)[None]
+
+    found = recover_focal_shift(points, mask)
+    known = recover_focal_shift(points, mask, torch.tensor([1.7]))
+
+    assert (found.focal.item(), found.shift.item()) == (1.0, 0.0)
+    assert (known.focal.item(), known.shift.item()) == (pytest.approx(1.7), 0.0)
+
+
+def test_a_point_that_is_not_finite_is_an_error():
+    points = pinhole_points(1.2, 0.3)[None]
+    points[0, 3, 3] = torch.nan
+
+    with pytest.raises(ValueError, match='finite'):
+        recover_focal_shift(points)
