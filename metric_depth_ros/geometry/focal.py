@@ -61,7 +61,7 @@ def recover_focal(
     max_iterations
         Iterations after which an estimate that still changes is accepted.
     """
-    pixels, slopes = _observations(points, mask)
+    pixels, slopes = observations(points, mask)
     return weiszfeld(pixels, slopes, max_iterations=max_iterations)
 
 
@@ -116,10 +116,13 @@ def weiszfeld(
     return FocalFit(focal_px, float(np.median(distance)), len(power))
 
 
-def _observations(
+def observations(
     points: NDArray[np.floating], mask: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return centered pixels and slopes, both (N, 2) float64, of the usable points."""
+    """Return the centered pixels and slopes X/Z, Y/Z, (N, 2) each, of the usable points.
+
+    Large maps are thinned to at most 192 points a side.
+    """
     height, width = points.shape[:2]
     step = -(-max(height, width) // _LARGEST_SIDE)
     row, column = np.mgrid[step // 2 : height : step, step // 2 : width : step]

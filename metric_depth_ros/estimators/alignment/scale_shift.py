@@ -48,11 +48,14 @@ def fit_global(
     mean_inverse = (inverse * valid).sum(1) / count
     centered = (prior - mean_prior[:, None]) * valid
     variance = centered.square().sum(1)
+    varies = variance > _FLAT * (prior * valid).square().sum(1)
     scale = (centered * (inverse - mean_inverse[:, None])).sum(1) / variance
-    shift = mean_inverse - scale * mean_prior
     if not regularized:
-        return ScaleShift(scale, shift)
-    sound = (variance > _FLAT * (prior * valid).square().sum(1)) & (scale > 0)
+        # Of the many solutions for a flat prior, the smallest, as `lstsq` does.
+        scale = torch.where(varies, scale, mean_inverse * mean_prior / (1.0 + mean_prior**2))
+        return ScaleShift(scale, mean_inverse - scale * mean_prior)
+    shift = mean_inverse - scale * mean_prior
+    sound = varies & (scale > 0)
     ratio = torch.where(valid & (prior > 0), inverse / prior, torch.nan).nanmedian(1).values
     ratio = torch.where(ratio > 0, ratio, torch.ones_like(ratio))
     return ScaleShift(
