@@ -7,7 +7,7 @@ import json
 import math
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -188,6 +188,23 @@ def compare(
         share = np.where(error == 0, 0.0, error / allowed)
     worst = int(np.argmax(np.where(np.isnan(share), np.inf, share)))
     return Check(case, quantity, float(error[worst]), float(allowed[worst]))
+
+
+def compare_case(
+    golden: Golden,
+    case: str,
+    computed: Mapping[str, Any],
+    tolerance: Tolerance,
+    compared: Sequence[str] = (),
+) -> Iterator[Check]:
+    """Hold all stored quantities of a case but those `compared` before to one tolerance."""
+    for quantity, reference in golden.expected(case).items():
+        if quantity in compared:
+            continue
+        if quantity in computed:
+            yield compare(case, quantity, computed[quantity], reference, tolerance)
+        else:
+            yield not_computed(case, quantity)
 
 
 def not_computed(case: str, quantity: str) -> Check:
