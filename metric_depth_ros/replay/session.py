@@ -14,8 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import rclpy
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -37,6 +40,7 @@ from metric_depth_ros.resources import dds_environment
 
 RECORDING = 'recording'
 NODE_LOG = 'node.log'
+_STATE_SERVICE = '/depth/get_state'
 _DISCOVERY_S = 30.0
 _WARM_UP_WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 _SILENCE_S = 10.0  # no answer for this long after the last image: none will come
@@ -223,6 +227,7 @@ class _Session:
         self._streams = streams
         self._timing = timing
         self._process = process
+        self._ros_node = ros_node
         self._recorded: set[int] = set()
         self._began_s = 0.0
         self._cpu_began_s: float | None = None
@@ -238,6 +243,7 @@ class _Session:
 
         Discovery has many sides; only an answer on every topic proves that all have finished.
         """
+        self._await_active()
         self._await_subscribers()
         frame = first_frame(self._options.bag, self._streams)
         for i, wait_s in enumerate(_WARM_UP_WAITS_S):
@@ -246,10 +252,9 @@ class _Session:
                 self._player.publish(message, shift_ns)
             if self._wait(self._has_answered_all, wait_s):
                 return i + 1
-        raise InputError(
-            'replay_no_answer',
-            f'the node did not answer the first image within {sum(_WARM_UP_WAITS_S):.0f} s. It '
-            f'said:\n{self._process.last_words()}',
+        seconds = sum(_WARM_UP_WAITS_S)
+        self._refuse(
+            'replay_no_answer', f'the node did not answer the first image within {seconds:.0f} s'
         )
 
     def play(self, progress: Callable[[int, int], None]) -> None:
@@ -295,6 +300,23 @@ class _Session:
         if self.rss_start_mb is None and len(self.recorder.answers.depth) >= wanted:
             self.rss_start_mb = self._process.rss_mb()
 
+    def _await_active(self) -> None:
+        """Ask for the node's state; it answers only after it has tried to start by itself."""
+        client = self._ros_node.create_client(GetState, _STATE_SERVICE)
+        if not self._wait(client.service_is_ready, _DISCOVERY_S):
+            self._refuse(
+                'replay_discovery', f'the node did not appear within {_DISCOVERY_S:.0f} s'
+            )
+        answer = client.call_async(GetState.Request())
+        if not self._wait(answer.done, _DISCOVERY_S):
+            self._refuse('replay_node', 'the node does not tell its state')
+        state = answer.result().current_state
+        if state.id != State.PRIMARY_STATE_ACTIVE:
+            self._refuse('replay_node', f'the node is {state.label}, expected active')
+
+    def _refuse(self, fault: str, problem: str) -> NoReturn:
+        raise InputError(fault, f'{problem}. It said:\n{self._process.last_words()}')
+
     def _await_subscribers(self) -> None:
         # Inputs that the node's parameters leave out are never subscribed to.
         optional = [
@@ -307,10 +329,9 @@ class _Session:
             return self._player.unmatched(optional) + self.recorder.unmatched()
 
         if not self._wait(lambda: not missing(), _DISCOVERY_S):
-            raise InputError(
+            self._refuse(
                 'replay_discovery',
-                f'after {_DISCOVERY_S:.0f} s the node is still not on {", ".join(missing())}. It '
-                f'said:\n{self._process.last_words()}',
+                f'after {_DISCOVERY_S:.0f} s the node is still not on {", ".join(missing())}',
             )
 
     def _has_answered_all(self) -> bool:
@@ -333,10 +354,8 @@ class _Session:
         deadline_s = time.monotonic() + timeout_s
         while not self.recorder.wait_for(condition, _POLL_S):
             if not self._process.is_running:
-                raise InputError(
-                    'replay_node',
-                    f'the node ended with exit code {self._process.exit_code}. It said:\n'
-                    f'{self._process.last_words()}',
+                self._refuse(
+                    'replay_node', f'the node ended with exit code {self._process.exit_code}'
                 )
             if time.monotonic() > deadline_s:
                 return False

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -62,6 +63,12 @@ class SimulatedFrame:
     sensor_depth: NDArray[np.float32] | None
 
 
+def default_size(name: str) -> tuple[int, int]:
+    """Return the (width, height) in pixels that a scene was made for."""
+    size: tuple[int, int] = _scene_module(name).DEFAULT_SIZE
+    return size
+
+
 def make_scene(name: str, size: tuple[int, int] | None = None, seed: int = 0) -> Scene:
     """Return one of `SCENE_NAMES`.
 
@@ -73,14 +80,22 @@ def make_scene(name: str, size: tuple[int, int] | None = None, seed: int = 0) ->
         (width, height) of the image in pixels; default: the scene's own.
     seed
         Seed of all that is random in its world.
+
+    Raises
+    ------
+    InputError
+        There is no such scene.
     """
+    scene: Scene = getattr(_scene_module(name), f'make_{name}')(size or default_size(name), seed)
+    return scene
+
+
+def _scene_module(name: str) -> ModuleType:
     if name not in SCENE_NAMES:
         raise InputError(
             'scene', f'there is no scene {name!r}: choose one of {", ".join(SCENE_NAMES)}.'
         )
-    module = import_module(f'metric_depth_ros.simulation.{name}')
-    scene: Scene = getattr(module, f'make_{name}')(size or module.DEFAULT_SIZE, seed)
-    return scene
+    return import_module(f'metric_depth_ros.simulation.{name}')
 
 
 def simulate_frames(

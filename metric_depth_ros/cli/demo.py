@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`metric-depth demo`: simulate, replay, score and report, without any hardware."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = 'simulate, replay, score and write a report'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        '--out', type=Path, default=Path('out/demo'), metavar='DIR', help='default: out/demo'
+    )
+    parser.add_argument(
+        '--seconds', type=_positive, default=4.0, help='length of each recording (default 4)'
+    )
+    parser.add_argument(
+        '--rate', type=_positive, default=5.0, metavar='HZ', help='frames a second (default 5)'
+    )
+    parser.add_argument(
+        '--scale', type=_positive, default=1.0, help='size of the images (default 1)'
+    )
+    parser.add_argument(
+        '-p',
+        '--param',
+        action='append',
+        default=[],
+        metavar='NAME:=VALUE',
+        help='parameter of the node, e.g. estimator:=classical:fast; may be repeated',
+    )
+    parser.add_argument(
+        '--picture', type=Path, metavar='FILE', help='one small picture of all scenes, e.g. a PNG'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo; 0 when every frame of every scene was answered."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from metric_depth_ros.cli.outputs import prepare_file
+    from metric_depth_ros.demo import run_demo, write_overview_picture
+    from metric_depth_ros.evaluation.report import format_number
+
+    if args.picture is not None:
+        prepare_file(args.picture, '--picture')
+    console = Console(stderr=True)
+    with Progress(console=console) as bar:
+        tasks = {}
+
+        def show(text: str, done: int, total: int) -> None:
+            if text not in tasks:
+                tasks[text] = bar.add_task(text, total=total)
+            bar.update(tasks[text], completed=done)
+
+        parts = run_demo(
+            args.out,
+            seconds=args.seconds,
+            rate_hz=args.rate,
+            size_scale=args.scale,
+            parameters=args.param,
+            progress=show,
+        )
+    if args.picture is not None:
+        write_overview_picture(parts, args.picture)
+    for part in parts:
+        figures = part.figures
+        print(
+            f'{part.scene.name}: {figures["frames_out"]} of {figures["frames_in"]} frames '
+            f'answered, AbsRel {format_number(figures["metrics"]["abs_rel"])}, latency p50 '
+            f'{format_number(figures["latency_ms"]["p50"])} ms'
+        )
+        for failure in part.failures:
+            console.print(failure, style='red', markup=False, highlight=False)
+    print(f'Report: {args.out / "report.html"}')
+    return 1 if any(part.failures for part in parts) else 0
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0.0 < value < 1e4:
+        raise argparse.ArgumentTypeError(f'{text} is no positive number')
+    return value

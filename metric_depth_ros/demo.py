@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole chain without any hardware: simulate, replay through the live node, score, report.
+
+May import everything below the commands. torch and rclpy are loaded only while a demo runs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from metric_depth_ros.bags.reader import BagReader
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.evaluation.pictures import side_by_side
+from metric_depth_ros.evaluation.report import Figure, Section, Table, write_report
+from metric_depth_ros.evaluation.result_pictures import result_pictures
+from metric_depth_ros.types import DepthEstimate
+
+Picture = NDArray[np.uint8]
+# Called with what is being done, and how many steps of how many are done.
+Progress = Callable[[str, int, int], None]
+
+_MARKER = '.metric_depth_demo'  # a folder without it was not made by a demo, and is not emptied
+_REPORTED_FRAMES = 3
+_GAP_PX = 6
+_SHADE = 8
+_METRICS = (
+    ('AbsRel', 'abs_rel'),
+    ('MAE m', 'mae_m'),
+    ('RMSE m', 'rmse_m'),
+    ('δ1', 'delta1'),
+)
+
+
+@dataclass(frozen=True)
+class DemoScene:
+    """One part of the demo: which scene, what the reader is told, and the sensor it shows."""
+
+    name: str
+    title: str
+    text: str
+
+
+SCENES = (
+    DemoScene(
+        'street',
+        'Street drive: camera and 32-line LiDAR',
+        'A simulated drive. The LiDAR sits beside the camera, so that its cloud holds points that '
+        'the camera cannot see; it has range noise and drop-outs.',
+    ),
+    DemoScene(
+        'tabletop',
+        'Table top: color camera and registered depth camera',
+        'A simulated camera moves around a table. The structured-light depth has noise, steps, '
+        'and holes at edges, behind objects and on shiny surfaces; the prompt is what is left.',
+    ),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class DemoPart:
+    """What came out of one scene: figures as in the JSON of a replay, pictures by caption."""
+
+    scene: DemoScene
+    figures: dict[str, Any]
+    failures: list[str]
+    pictures: list[dict[str, Picture]]
+
+
+def run_demo(
+    out: Path,
+    *,
+    seconds: float = 4.0,
+    rate_hz: float = 5.0,
+    size_scale: float = 1.0,
+    parameters: Sequence[str] = (),
+    progress: Progress = lambda text, done, total: None,
+) -> list[DemoPart]:
+    """Run the demo and write its report.
+
+    Parameters
+    ----------
+    out
+        Folder to write into: a bag, the recorded answers, figures and a picture per frame for
+        each scene, and ``report.html``. What an earlier demo left there is replaced.
+    seconds, rate_hz
+        Length of each recording, and frames a second.
+    size_scale
+        Size of the images against the scenes' own.
+    parameters
+        Parameters of the node, ``name:=value`` each.
+    progress
+        Called as the work goes on.
+
+    Raises
+    ------
+    InputError
+        `out` holds something that no demo has made.
+    """
+    _prepare(out)
+    parts = [
+        _run_scene(out / scene.name, scene, seconds, rate_hz, size_scale, parameters, progress)
+        for scene in SCENES
+    ]
+    write_report(
+        out / 'report.html', 'Metric depth demo', [_overview(parts), *map(_section, parts)]
+    )
+    return parts
+
+
+def write_overview_picture(parts: Sequence[DemoPart], path: Path, width_px: int = 1000) -> None:
+    """Write one picture of all scenes: image, prompt, depth and cloud of a middle frame each."""
+    wanted = ('image', 'prompt', 'depth', 'cloud')
+    rows = []
+    for part in parts:
+        pictures = part.pictures[len(part.pictures) // 2]
+        chosen = [p for name in wanted for key, p in pictures.items() if key.startswith(name)]
+        rows.append(_strip(chosen, width_px))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A PNG of fewer shades is half as large, and nobody sees the difference.
+    _write_picture(path, np.concatenate(rows) // _SHADE * _SHADE + _SHADE // 2)
+
+
+def _strip(pictures: Sequence[Picture], width_px: int) -> Picture:
+    """Put pictures of any size side by side at one height, `width_px` wide in all."""
+    shape = sum(p.shape[1] / p.shape[0] for p in pictures)
+    height = round((width_px - _GAP_PX * (len(pictures) - 1)) / shape)
+    strip = np.full((height + _GAP_PX, width_px, 3), 255, np.uint8)
+    left = 0
+    for picture in pictures:
+        width = min(round(picture.shape[1] / picture.shape[0] * height), width_px - left)
+        strip[:height, left : left + width] = cv2.resize(
+            picture, (width, height), interpolation=cv2.INTER_AREA
+        )
+        left += width + _GAP_PX
+    return strip
+
+
+def _prepare(out: Path) -> None:
+    marker = out / _MARKER
+    if out.exists() and not marker.exists() and any(out.iterdir()):
+        raise InputError(
+            'output_path', f'--out {out} holds other files: name a new or an empty folder.'
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    marker.touch()
+    for scene in SCENES:
+        shutil.rmtree(out / scene.name, ignore_errors=True)
+
+
+def _run_scene(
+    folder: Path,
+    scene: DemoScene,
+    seconds: float,
+    rate_hz: float,
+    size_scale: float,
+    parameters: Sequence[str],
+    progress: Progress,
+) -> DemoPart:
+    from metric_depth_ros.replay.figures import failures, replay_figures
+    from metric_depth_ros.replay.recorder import DEPTH_TOPIC
+    from metric_depth_ros.replay.scoring import score_recording
+    from metric_depth_ros.replay.session import ReplayOptions, replay
+
+    folder.mkdir()
+    bag = folder / 'bag'
+    _simulate(bag, scene.name, seconds, rate_hz, size_scale, progress)
+    options = ReplayOptions(bag=bag, out=folder, parameters=parameters, with_points=True)
+    result = replay(options, lambda done, total: progress(f'{scene.name}: replay', done, total))
+    score = score_recording(bag, result.streams, result.recording, DEPTH_TOPIC)
+    figures = replay_figures(options, result, score)
+    (folder / 'figures.json').write_text(
+        json.dumps(figures, indent=2, allow_nan=False) + '\n', encoding='utf-8'
+    )
+    pictures = _picture_frames(folder, bag, result.streams, result.recording, progress)
+    return DemoPart(scene, figures, failures(figures, result, ()), pictures)
+
+
+def _simulate(
+    bag: Path,
+    name: str,
+    seconds: float,
+    rate_hz: float,
+    size_scale: float,
+    progress: Progress,
+) -> None:
+    from metric_depth_ros.simulation.recording import default_size, make_scene, record
+
+    width, height = (max(32, round(side * size_scale)) for side in default_size(name))
+    record(
+        make_scene(name, (width, height), seed=1),
+        bag,
+        count=max(1, round(seconds * rate_hz)),
+        rate_hz=rate_hz,
+        seed=1,
+        progress=lambda done, total: progress(f'{name}: simulate', done, total),
+    )
+
+
+def _picture_frames(
+    folder: Path, bag: Path, streams: Any, recording: Path, progress: Progress
+) -> list[dict[str, Picture]]:
+    """Write a picture per frame; return those that the report shows."""
+    from metric_depth_ros.replay.recorder import DEPTH_TOPIC
+    from metric_depth_ros.replay.scoring import replayed_frames
+
+    (folder / 'frames').mkdir()
+    with BagReader(recording) as reader:
+        count = reader.count(DEPTH_TOPIC)
+    shown = set(np.linspace(0, count - 1, _REPORTED_FRAMES).round().astype(int).tolist())
+    reported = []
+    for i, replayed in enumerate(replayed_frames(bag, streams, recording, DEPTH_TOPIC)):
+        estimate = DepthEstimate(replayed.depth, camera=replayed.frame.camera)
+        pictures = result_pictures(replayed.frame, estimate, replayed.ground_truth)
+        _write_picture(folder / 'frames' / f'{i:04d}.jpg', side_by_side([*pictures.values()], 3))
+        if i in shown:
+            reported.append(pictures)
+        progress(f'{folder.name}: pictures', i + 1, count)
+    return reported
+
+
+def _write_picture(path: Path, picture: Picture) -> None:
+    is_png = path.suffix.lower() == '.png'
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 9] if is_png else [cv2.IMWRITE_JPEG_QUALITY, 88]
+    if not cv2.imwrite(str(path), picture[..., ::-1], options):
+        raise InputError('output_path', f'the picture {path} cannot be written.')
+
+
+def _overview(parts: Sequence[DemoPart]) -> Section:
+    machine = parts[0].figures['machine']
+    accuracy = [
+        [p.scene.name, over, *((p.figures[key] or {}).get(name) for _, name in _METRICS)]
+        for p in parts
+        for over, key in (
+            ('all pixels', 'metrics'),
+            ('pixels without a measurement', 'metrics_unprompted'),
+        )
+    ]
+    latency = [
+        [
+            p.scene.name,
+            f'{p.figures["frames_out"]} of {p.figures["frames_in"]}',
+            p.figures['latency_ms']['p50'],
+            p.figures['latency_ms']['p95'],
+            p.figures['latency_ms']['max'],
+            p.figures['estimator_ms']['p50'],
+            p.figures['cpu_percent'],
+            p.figures['rss_mb']['end'],
+        ]
+        for p in parts
+    ]
+    return Section(
+        'Accuracy and latency',
+        [
+            'Each recording was played in real time over DDS to the depth node in a process of '
+            'its own; what it published was recorded and compared with the ground truth.',
+            f'{machine["processor"]}, {machine["cores"]} cores; method '
+            f'{parts[0].figures["method"]}. Latency is from the publication of an image to the '
+            'receipt of its depth, with the cloud published too.',
+        ],
+        [
+            Table(['scene', 'over', *(name for name, _ in _METRICS)], accuracy, 'Accuracy'),
+            Table(
+                ['scene', 'answered', 'latency p50 ms', 'p95 ms', 'max ms', 'estimator p50 ms',
+                 'CPU %', 'memory MB'],
+                latency,
+                'Latency and load',
+            ),
+        ],
+    )  # fmt: skip
+
+
+def _section(part: DemoPart) -> Section:
+    figures = [
+        Figure(picture, caption)
+        for pictures in part.pictures
+        for caption, picture in pictures.items()
+    ]
+    return Section(part.scene.title, [part.scene.text, *part.failures], pictures=figures)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bags through the real node in a process of its own, over real DDS."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import psutil
+import pytest
+
+from metric_depth_ros.bags.messages import stamp_of
+from metric_depth_ros.bags.reader import BagReader
+from metric_depth_ros.codecs.pointcloud import decode_xyz
+from metric_depth_ros.replay.figures import failures, replay_figures
+
+pytest.importorskip('rclpy', reason='needs ROS 2 or its wheels')
+
+from metric_depth_ros.replay.session import ReplayOptions
+from metric_depth_ros.replay.session import replay as replay_in_this_process
+
+KEYS = {
+    'frames_in', 'frames_out', 'replaced', 'stale', 'latency_ms', 'estimator_ms', 'rss_mb',
+    'cpu_percent', 'metrics', 'metrics_unprompted', 'exit_code', 'machine', 'versions', 'bag',
+}  # fmt: skip
+
+
+def replay(bag, out, *arguments):
+    """Run the command as a user does; return the finished process and its JSON."""
+    figures = out / 'figures.json'
+    command = [sys.executable, '-m', 'metric_depth_ros.cli.main', 'replay', str(bag)]
+    finished = subprocess.run(
+        [*command, '--out', out, '--json', figures, '-p', 'estimator:=nearest', *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, 'COLUMNS': '200'},
+    )
+    return finished, json.loads(figures.read_text()) if figures.exists() else None
+
+
+@pytest.fixture(scope='module')
+def street_replay(street_bag, tmp_path_factory):
+    out = tmp_path_factory.mktemp('street')
+    return out, *replay(street_bag, out, '--with-points', '--fail-if', 'abs_rel>0.5')
+
+
+def test_every_frame_is_answered_and_the_node_ends_well(street_replay):
+    _, finished, figures = street_replay
+    assert finished.returncode == 0, finished.stderr
+    assert (figures['frames_in'], figures['frames_out'], figures['lost']) == (6, 6, 0)
+    assert figures['points_out'] == 6
+    assert figures['exit_code'] == 0
+
+
+def test_the_figures_are_complete(street_replay):
+    _, _, figures = street_replay
+    assert figures.keys() >= KEYS
+    assert set(figures['latency_ms']) == {'p50', 'p95', 'p99', 'max'}
+    assert set(figures['estimator_ms']) == {'p50', 'p95'}
+    assert figures['estimator_ms']['p50'] <= figures['latency_ms']['max']
+    assert figures['rss_mb']['start'] > 10
+    assert 0 < figures['metrics']['abs_rel'] < 0.5
+    assert figures['metrics']['abs_rel'] < figures['metrics_unprompted']['abs_rel']
+
+
+def test_the_answers_are_recorded_with_the_stamps_of_the_bag(street_replay, street_bag):
+    out, _, _ = street_replay
+    with BagReader(street_bag) as played, BagReader(out / 'recording') as recorded:
+        stamps = [stamp_of(m) for _, m in played.messages(['/camera/image_raw'])]
+        for topic in ('/depth/image', '/depth/camera_info', '/depth/points'):
+            assert [stamp_of(m) for _, m in recorded.messages([topic])] == stamps
+        _, cloud = next(recorded.messages(['/depth/points']))
+        assert recorded.count('/depth/status') == 6
+    assert (cloud.height, cloud.width) == (96, 160)
+    assert np.isfinite(decode_xyz(cloud)).any()
+
+
+def test_a_depth_camera_is_replayed_in_loops_and_a_condition_fails(tabletop_bag, tmp_path):
+    finished, figures = replay(tabletop_bag, tmp_path, '--loops', '2', '--fail-if', 'delta1<=1')
+    assert finished.returncode == 1
+    assert 'delta1<=1' in finished.stderr
+    assert figures['frames_in'] == 12
+    assert figures['frames_out'] + figures['replaced'] == 12
+    with BagReader(tmp_path / 'recording') as recorded:
+        assert recorded.count('/depth/image') <= 6
+
+
+def test_a_node_that_refuses_its_parameters_is_quoted(street_bag, tmp_path):
+    finished, figures = replay(street_bag, tmp_path, '-p', 'prompt.max_age_s:=-1.0')
+    assert finished.returncode == 2
+    assert figures is None
+    assert 'prompt.max_age_s' in finished.stderr
+
+
+def test_a_missing_bag_is_bad_input(tmp_path):
+    finished, _ = replay(tmp_path / 'nowhere', tmp_path)
+    assert finished.returncode == 2
+    assert 'there is no bag' in finished.stderr
+
+
+def test_a_node_that_dies_fails_the_replay(street_bag, tmp_path):
+    def kill_the_node(done, total):
+        if done == 3:
+            children = psutil.Process().children()
+            (node,) = [c for c in children if 'metric_depth_ros.nodes.depth' in c.cmdline()]
+            node.kill()
+
+    options = ReplayOptions(street_bag, tmp_path, loops=50)
+    run = replay_in_this_process(options, kill_the_node)
+    assert (run.node_died, run.exit_code) == (True, -9)
+    assert len(run.answers.played) < 300
+    assert (
+        'the node died with exit code -9'
+        in failures(replay_figures(options, run, None), run, [])[0]
+    )

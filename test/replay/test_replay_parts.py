@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a replay is made of, without a node."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metric_depth_ros.bags.messages import color_message, depth_message, stamp_of
+from metric_depth_ros.bags.reader import BagReader
+from metric_depth_ros.bags.typestore import typestore
+from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.replay.cdr import read_stamp_ns, with_shifted_stamp
+from metric_depth_ros.replay.player import looped, read_timing
+from metric_depth_ros.replay.scoring import replayed_frames, score_recording
+from metric_depth_ros.replay.session import ReplayOptions, node_arguments
+from metric_depth_ros.replay.streams import find_streams
+
+IMAGE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+
+
+def serialized(stamp_ns, little_endian=True):
+    message = color_message(IMAGE, stamp_ns, 'camera')
+    return bytes(
+        typestore().serialize_cdr(message, message.__msgtype__, little_endian=little_endian)
+    )
+
+
+@given(
+    stamp_ns=st.integers(1_000_000_000, 2**62 % (2**31 * 10**9)),
+    shift_ns=st.integers(-1_000_000_000, 10**15),
+    little_endian=st.booleans(),
+)
+def test_moving_a_stamp_changes_nothing_else(stamp_ns, shift_ns, little_endian):
+    moved = with_shifted_stamp(serialized(stamp_ns, little_endian), shift_ns)
+    assert read_stamp_ns(moved) == stamp_ns + shift_ns
+    message = typestore().deserialize_cdr(moved, 'sensor_msgs/msg/Image')
+    assert stamp_of(message) == stamp_ns + shift_ns
+    assert moved == serialized(stamp_ns + shift_ns, little_endian)
+
+
+def test_the_inputs_of_the_node_are_found_in_a_bag(street_bag):
+    streams = find_streams(street_bag, {})
+    assert streams.remappings == {
+        'image': '/camera/image_raw',
+        'camera_info': '/camera/camera_info',
+        'points': '/lidar/points',
+    }
+    assert (streams.frames, streams.prompt_sources) == (6, ['points'])
+    assert '/ground_truth/depth' not in streams.played
+
+
+@pytest.mark.parametrize(
+    ('chosen', 'words'),
+    [
+        ({'image': '/nowhere'}, '/nowhere'),
+        ({'image': '/lidar/points'}, 'PointCloud2'),
+        ({'radar': '/lidar/points'}, 'radar'),
+    ],
+)
+def test_a_wrong_topic_is_named(street_bag, chosen, words):
+    with pytest.raises(InputError, match=words):
+        find_streams(street_bag, chosen)
+
+
+def test_a_bag_without_camera_is_refused(tmp_path):
+    with BagWriter(tmp_path / 'bag') as bag:
+        bag.write('/depth', depth_message(np.ones((4, 4), np.float32), 1, 'camera'), 1)
+    with pytest.raises(InputError, match=r'/camera/image_raw.*/depth'):
+        find_streams(tmp_path / 'bag', {})
+
+
+def test_loops_follow_each_other_at_the_rhythm_of_the_bag(street_bag):
+    streams = find_streams(street_bag, {})
+    timing = read_timing(street_bag, streams.image)
+    images = [
+        read_stamp_ns(with_shifted_stamp(message.data, shift))
+        for message, shift in looped(street_bag, streams, timing, 3)
+        if message.topic == streams.image
+    ]
+    assert timing.period_ns == 100_000_000
+    assert np.diff(images).tolist() == [100_000_000] * 17
+
+
+def test_own_parameters_win_over_a_file_and_the_bag_gives_the_extrinsics(street_bag, tmp_path):
+    params = tmp_path / 'params.yaml'
+    params.write_text('/**:\n  ros__parameters:\n    estimator: nearest\n')
+    options = ReplayOptions(
+        street_bag, tmp_path, params_file=params, parameters=['estimator:=classical:fast']
+    )
+    arguments = node_arguments(options, find_streams(street_bag, {}))
+    order = [
+        arguments.index(word)
+        for word in (
+            'prompt.sources:=[points]',
+            str(params),
+            f'extrinsics.path:={street_bag}',
+            'estimator:=classical:fast',
+        )
+    ]
+    assert order == sorted(order)
+
+
+def recording_of(bag, path, change, topic='/depth/image'):
+    """Write a recording whose depth is the ground truth of `bag` after `change`."""
+    with BagReader(bag) as reader, BagWriter(path) as writer:
+        for raw, message in reader.messages(['/ground_truth/depth']):
+            depth = change(np.frombuffer(message.data, np.float32)).reshape(
+                message.height, message.width
+            )
+            stamp_ns = stamp_of(message)
+            writer.write(topic, depth_message(depth, stamp_ns, 'camera_optical_frame'), raw.log_ns)
+    return path
+
+
+def test_depth_that_equals_the_ground_truth_has_no_error(street_bag, tmp_path):
+    recording = recording_of(street_bag, tmp_path / 'recording', lambda depth: depth)
+    score = score_recording(street_bag, find_streams(street_bag, {}), recording, '/depth/image')
+    assert score.frames == 6
+    assert score.metrics['abs_rel'] == 0.0
+    assert score.metrics['delta1'] == 1.0
+
+
+def test_an_error_shows_in_both_figures(street_bag, tmp_path):
+    recording = recording_of(street_bag, tmp_path / 'recording', lambda depth: 1.1 * depth)
+    score = score_recording(street_bag, find_streams(street_bag, {}), recording, '/depth/image')
+    assert score.metrics['abs_rel'] == pytest.approx(0.1, rel=1e-4)
+    assert score.metrics_unprompted['abs_rel'] == pytest.approx(0.1, rel=1e-4)
+
+
+def test_unprompted_pixels_are_those_without_a_measurement(tabletop_bag, tmp_path):
+    recording = recording_of(tabletop_bag, tmp_path / 'recording', lambda depth: depth)
+    streams = find_streams(tabletop_bag, {})
+    first = next(replayed_frames(tabletop_bag, streams, recording, '/depth/image'))
+    score = first.score()
+    assert first.frame.image.std() > 10
+    assert score.overall.pixels - score.unprompted.pixels == len(first.frame.prompt)
+
+
+def test_held_back_points_serve_as_ground_truth(street_bag, tmp_path):
+    recording = recording_of(street_bag, tmp_path / 'recording', lambda depth: depth)
+    streams = find_streams(street_bag, {'ground_truth': '/lidar/points'})
+    score = score_recording(street_bag, streams, recording, '/depth/image')
+    assert score.frames == 6
+    assert 0.0 < score.metrics['mae_m'] < 1.0
+
+
+def test_ground_truth_of_another_size_is_refused(street_bag, tmp_path):
+    recording = tmp_path / 'recording'
+    with BagReader(street_bag) as reader, BagWriter(recording) as writer:
+        raw, message = next(reader.messages(['/ground_truth/depth']))
+        small = np.ones((10, 10), np.float32)
+        writer.write('/depth/image', depth_message(small, stamp_of(message), 'camera'), raw.log_ns)
+    with pytest.raises(InputError, match='160x96'):
+        score_recording(street_bag, find_streams(street_bag, {}), recording, '/depth/image')
