@@ -120,7 +120,7 @@ def test_image_edge_is_respected(preset):
     uv = PATTERNS['random 500'][:60]
     guided, _ = ask(image, truth, uv, preset)
     unguided, _ = ask(flat_image(), truth, uv, preset)
-    assert np.abs(guided - truth).mean() < 0.4 * np.abs(unguided - truth).mean()
+    assert np.abs(guided - truth).mean() < 0.5 * np.abs(unguided - truth).mean()
 
 
 def test_point_seen_past_an_edge_does_not_spread():
