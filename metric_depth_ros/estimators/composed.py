@@ -20,6 +20,7 @@ from metric_depth_ros.estimators.alignment import (
     inverse_depth,
     pixel_alignment,
 )
+from metric_depth_ros.estimators.alignment.threads import one_thread
 from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.types import DepthEstimate, Frame
 
@@ -104,7 +105,7 @@ class ComposedEstimator:
         """Return aligned depth and confidence, (B, H, W) each."""
         prior = torch.from_numpy(prior_depth).to(self._device)
         measured = torch.from_numpy(prompt).to(self._device)
-        with torch.inference_mode():
+        with torch.inference_mode(), one_thread():
             inverse = torch.where(prior.isnan(), torch.nan, inverse_depth(prior))
             aligned = pixel_alignment(inverse, measured)
             beyond = prior.isinf() & measured.isnan()

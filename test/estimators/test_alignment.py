@@ -201,6 +201,15 @@ def test_local_regression_corrects_a_drift_across_the_image():
     assert errors[1] < 0.6 * errors[0]
 
 
+def test_number_of_torch_threads_is_left_as_it_was():
+    before = torch.get_num_threads()
+    prior, prompt, _ = smooth_scene(1, 20, 30, [9])
+    prompt_tensor(prior, prompt)
+    with pytest.raises(ValueError, match='norm'):
+        prompt_tensor(prior, prompt, norm='mean')
+    assert torch.get_num_threads() == before
+
+
 def test_unknown_modes_are_refused():
     prior, prompt, _ = smooth_scene(1, 20, 30, [9])
     with pytest.raises(ValueError, match='lwlr'):

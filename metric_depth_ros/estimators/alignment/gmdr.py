@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 
 from metric_depth_ros.estimators.alignment.prompt_list import PromptList, has_depth, inverse_depth
 from metric_depth_ros.estimators.alignment.scale_shift import fit_global
+from metric_depth_ros.estimators.alignment.threads import one_thread
 
 GMDR_MODES = ('global', 'lwlr')
 _GRID_STRIDE_PX = 32
@@ -23,6 +24,7 @@ _GUIDE_ERROR = 0.15  # relative depth error after the global fit that disqualifi
 _SHIFT_RIDGE = 1.0  # square meters
 
 
+@one_thread()
 def global_alignment(
     prior: Tensor,
     prompt: Tensor,
