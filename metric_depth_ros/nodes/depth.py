@@ -84,7 +84,10 @@ def _spin(arguments: Sequence[str], stop: threading.Event) -> int:
     try:
         node.autostart()
         while not stop.is_set():
-            executor.spin_once(_SPIN_S)
+            try:
+                executor.spin_once(_SPIN_S)
+            except Exception:  # of one callback, rclpy's own included (a negative /clock)
+                node.report_defect()
     finally:
         node.release()
         executor.shutdown()

@@ -23,7 +23,12 @@ from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.declaration import DeclaredParameters
 from metric_depth_ros.ros.diagnostics import Counters, Problem, health_status, silent_problem
-from metric_depth_ros.ros.extrinsics import Extrinsics, create_extrinsics
+from metric_depth_ros.ros.extrinsics import (
+    Extrinsics,
+    StaticTree,
+    create_extrinsics,
+    needs_extrinsics,
+)
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.framing import FrameBuilder
 from metric_depth_ros.ros.inputs import Inputs, create_assembly
@@ -68,6 +73,10 @@ class DepthNode(LifecycleNode):
         self._deactivate()
         self._run_all(self._releases)
         self._declared.configured = False
+
+    def report_defect(self) -> None:
+        """Report the exception being handled; it costs one callback, never the node."""
+        self._faults.report(self.get_name(), 'internal', traceback.format_exc())
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Check the parameters and create all that needs no message."""
@@ -119,7 +128,11 @@ class DepthNode(LifecycleNode):
         self._settings = settings
         self._counters = Counters()
         self._faults = FaultLog(self.get_logger().warning, settings.log_throttle_s)
-        self._extrinsics: Extrinsics = create_extrinsics(settings.extrinsics, self)
+        self._extrinsics: Extrinsics = (
+            create_extrinsics(settings.extrinsics, self)
+            if needs_extrinsics(settings.prompt)
+            else StaticTree({}, 'nothing')
+        )
         self._releases.append(self._extrinsics.close)
         device = 'cpu' if settings.device == 'auto' else settings.device
         self._estimator: Estimator = create_estimator(settings.estimator, device)
@@ -136,8 +149,7 @@ class DepthNode(LifecycleNode):
         self._declared.configured = True
         self.get_logger().info(
             f'configured: estimator {self._estimator.name}, prompts from '
-            f'{", ".join(settings.prompt.sources) or "nothing"}, extrinsics from '
-            f'{settings.extrinsics.source} {settings.extrinsics.path}'.rstrip()
+            f'{", ".join(settings.prompt.sources) or "nothing"}'
         )
 
     def _publisher(self, kind: type, topic: str) -> Publisher:

@@ -20,7 +20,7 @@ from metric_depth_ros.ros.calibration_files import (
     read_kitti_calibration,
     read_transforms_yaml,
 )
-from metric_depth_ros.ros.parameters import ExtrinsicsSettings
+from metric_depth_ros.ros.parameters import ExtrinsicsSettings, PromptSettings
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -185,6 +185,12 @@ class Tf2Extrinsics:
             self._buffer.clear()  # what is static stays
             self._newest_ns = stamp_ns
         self._newest_ns = max(self._newest_ns, stamp_ns)
+
+
+def needs_extrinsics(prompt: PromptSettings) -> bool:
+    """Tell whether any source has a place of its own; registered depth has the camera's."""
+    own_place = prompt.depth_alignment in ('auto', 'unregistered')
+    return 'points' in prompt.sources or ('sensor_depth' in prompt.sources and own_place)
 
 
 def create_extrinsics(settings: ExtrinsicsSettings, node: Node) -> Extrinsics:

@@ -50,8 +50,8 @@ class StampGate:
         if stamp_ns <= 0:
             raise InputError(
                 'stamp_zero',
-                'the image has stamp 0, so no measurement can be paired with it: make the driver '
-                'fill header.stamp.',
+                f'the image has stamp {stamp_ns * _S:g} s, with which no measurement can be '
+                'paired: make the driver fill header.stamp.',
             )
         age_s = (now_ns - stamp_ns) * _S
         other_clock = abs(age_s) > OTHER_CLOCK_S

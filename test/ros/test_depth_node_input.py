@@ -83,6 +83,10 @@ def zero_stamp(frame):
     set_stamp(frame['image'], 0)
 
 
+def negative_stamp(frame):
+    set_stamp(frame['image'], -5 * S)
+
+
 def old_stamp(frame):
     stamp = frame['image'].header.stamp
     set_stamp(frame['image'], (stamp.sec - 60) * S)
@@ -113,6 +117,7 @@ CASES = [
     (huge_cloud, '/points [cloud_too_large]', 'prompt.max_points'),
     (unknown_frame, '/points [transform_missing]', 'extrinsics.path'),
     (zero_stamp, '/image [stamp_zero]', 'header.stamp'),
+    (negative_stamp, '/image [stamp_zero]', 'header.stamp'),
     (old_stamp, '/image [stamp_old]', 'max_frame_age_s'),
     (future_stamp, '/image [stamp_future]', 'max_frame_age_s'),
     (backward_stamp, '/image [stamp_backward]', 'begins anew'),

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from array import array
 
 import cv2
 import numpy as np
@@ -15,7 +16,10 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
+
+from metric_depth_ros.codecs.image import decode_depth, encode_depth
 
 
 def state_of(client, name):
@@ -180,6 +184,33 @@ def test_compressed_images_are_answered_and_damaged_ones_reported(start_node, cl
     client.repeat(lambda: send(jpeg), lambda: received, 'depth of a compressed image')
 
 
+def test_a_registered_depth_camera_needs_no_extrinsics(start_node, client):
+    parameters = {
+        'extrinsics.source': 'tf2',
+        'prompt.sources': '[sensor_depth]',
+        'prompt.depth_alignment': 'registered',
+    }
+    node = start_node(parameters, named('kinect', 'sensor_depth/image:=kinect/sensor_depth/image'))
+    node.wait_for_log('active')
+    received = []
+    client.node.create_subscription(Image, '/kinect/depth/image', received.append, 10)
+
+    def send():
+        frame = client.frame()
+        fields = encode_depth(np.full((48, 64), 2.0, np.float32), '16UC1')
+        depth = Image(height=48, width=64, encoding='16UC1', step=fields.step)
+        depth.header, depth.data = frame['image'].header, array('B', fields.data.tobytes())
+        del frame['points']
+        messages = {'sensor_depth/image': depth, **frame}
+        client.send({f'/kinect/{topic}': message for topic, message in messages.items()})
+
+    client.repeat(
+        send,
+        lambda: any(np.allclose(decode_depth(m), 2.0) for m in received),
+        'depth from registered depth',
+    )
+
+
 def test_an_image_without_camera_info_is_reported_and_dropped(start_node, client):
     node = start_node((), named('lonely'))
     node.wait_for_log('active')
@@ -189,6 +220,16 @@ def test_an_image_without_camera_info_is_reported_and_dropped(start_node, client
         lambda: '/lonely/camera_info [camera_info_missing]' in node.log,
         'a report',
     )
+
+
+def test_an_impossible_clock_does_not_end_the_node(start_node, client):
+    node = start_node({'use_sim_time': 'true'}, named('timeless'))
+    node.wait_for_log('active')
+    clock = client.publisher(Clock, '/clock')
+    impossible = Clock()
+    impossible.clock.sec = -1
+    client.repeat(lambda: clock.publish(impossible), lambda: '[internal]' in node.log, 'a report')
+    assert state_of(client, 'timeless') == State.PRIMARY_STATE_ACTIVE
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
