@@ -84,13 +84,14 @@ def per_image(
     Raises
     ------
     InputError
-        `focal_length_count` if there are neither one nor `batch` numbers.
+        `network_numbers_per_image` if there are neither one nor `batch` numbers.
     """
     flat = torch.as_tensor(values, dtype=torch.float32, device=device).flatten()
     if len(flat) not in (1, batch):
         raise InputError(
-            'focal_length_count',
-            f'{len(flat)} focal lengths for {batch} images; expected one, or one per image',
+            'network_numbers_per_image',
+            f'the network was given {len(flat)} numbers (focal lengths or units) for {batch} '
+            'images; expected one, or one per image',
         )
     return flat.expand(batch).view(batch, 1, 1, 1)
 

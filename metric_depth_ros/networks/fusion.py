@@ -22,7 +22,7 @@ class ResidualUnit(nn.Module):
         self.residual = nn.Sequential(
             nn.ReLU(),
             nn.Conv2d(width, width, 3, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(width, width, 3, padding=1),
         )
 
@@ -144,8 +144,8 @@ def depth_head(width: int, hidden: int, extra_layers: int) -> nn.Sequential:
         nn.Conv2d(width, width // 2, 3, padding=1),
         nn.ConvTranspose2d(width // 2, width // 2, 2, stride=2),
         nn.Conv2d(width // 2, hidden, 3, padding=1),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
     ]
     for _ in range(extra_layers):
-        layers += [nn.Conv2d(hidden, hidden, 3, padding=1), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Conv2d(hidden, 1, 1), nn.ReLU())
+        layers += [nn.Conv2d(hidden, hidden, 3, padding=1), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.Conv2d(hidden, 1, 1), nn.ReLU(inplace=True))

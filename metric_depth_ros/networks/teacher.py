@@ -2,10 +2,11 @@
 """MetricAnything teacher: Depth Pro with one shared transformer and a prompt-conditioned decoder.
 
 The prompt is a dense tensor [pixel-wise aligned map, globally aligned map, mask of the sparse
-points], in inverse depth, made outside from the sparse prompt and a depth prior. A zero
-convolution ends every injection: an untrained prompt branch changes nothing. The paper's weights
-and code are unreleased; what it leaves open is chosen here and said so. Imports torch and
-siblings.
+points], in inverse depth relative to the median point, made outside from the sparse prompt and a
+depth prior (`estimators.alignment`). The answer is relative to that point too, so that scaling a
+prompt scales the depth exactly. A zero convolution ends every injection: an untrained prompt
+branch changes nothing. The paper's weights and code are unreleased; what it leaves open is chosen
+here and said so. Imports torch, `errors` and siblings.
 
 Source: MetricAnything, sections 3.2 and 7; the injection is that of Prompt Depth Anything.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,11 +39,8 @@ from metric_depth_ros.networks.depth_pro import depth_pro_decoder, depth_pro_enc
 from metric_depth_ros.networks.fusion import depth_head
 
 INVERSE_DEPTH_LIMITS = (1e-4, 1e4)
-MAX_RELATIVE_INVERSE_DEPTH = 20.0
 PROMPT_CHANNELS = 3
 LEVELS = 5
-
-PromptNorm = Literal['median', 'none']
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,6 @@ class TeacherConfig:
         Channels of the head's last layer.
     canvas
         Side of the square that images are stretched to.
-    prompt_norm
-        ``'median'`` gives the network inverse depth relative to that of the median prompt point,
-        so that scaling the prompt scales the answer exactly; ``'none'`` gives it 1/m.
     """
 
     backbone: DinoV3Config | DinoV2Config = field(default_factory=DinoV3Config)
@@ -75,7 +70,6 @@ class TeacherConfig:
     decoder_width: int = 256
     head_width: int = 32
     canvas: int = 1536
-    prompt_norm: PromptNorm = 'median'
 
     @classmethod
     def vit_huge(cls) -> TeacherConfig:
@@ -129,7 +123,7 @@ class PromptBranch(nn.Module):
             (B, width, h, w).
         """
         seen = resized_prompt(prompt, features.shape[-2:])
-        return torch.addcmul(features, self.layers(seen), prompted)
+        return torch.addcmul(features, self.layers(seen), prompted.to(features.dtype))
 
 
 class Teacher(nn.Module):
@@ -173,8 +167,8 @@ class Teacher(nn.Module):
         canvas
             (B, 3, S, S) normalized images; S a multiple of 32 patches.
         prompt
-            (B, 3, H, W) as `normalized_prompt` returns it, of any size. An image whose mask is
-            empty gets the same answer as without a prompt.
+            (B, 3, H, W) normalized, of any size. An image whose mask is empty gets the same
+            answer as without a prompt.
         max_crops_per_batch
             Crops that go through the transformer at once; None for all 35 B.
 
@@ -199,9 +193,9 @@ class Teacher(nn.Module):
         self,
         images: Tensor,
         prompt: Tensor | None = None,
+        unit_m: Tensor | None = None,
         *,
         focal_px: float | Sequence[float] | Tensor | None = None,
-        prompt_median: Tensor | None = None,
         canvas: int | None = None,
         max_crops_per_batch: int | None = None,
     ) -> dict[str, Tensor]:
@@ -212,15 +206,13 @@ class Teacher(nn.Module):
         images
             (3, H, W) or (B, 3, H, W) RGB, uint8 or float in [0, 1].
         prompt
-            (B, 3, h, w): pixel-wise and globally aligned inverse depth in 1/m, and the mask of
-            the points, where the first channel holds their measured inverse depth. Stretched
-            over the image whatever its size.
+            (3, h, w) or (B, 3, h, w): pixel-wise and globally aligned inverse depth in 1 /
+            `unit_m`, and the mask of the points. Stretched over the image whatever its size.
+        unit_m
+            (B,) m, the depth of each image's median point; None for a prompt in 1/m.
         focal_px
             Horizontal focal length in pixels, one or one per image. Counts only for images
             without points, whose answer is canonical inverse depth; None takes the image width.
-        prompt_median
-            (B,) inverse depth of the median point in 1/m, if the caller knows it; None searches
-            the mask.
         canvas
             Side of the square that the images are stretched to; None for the trained one.
         max_crops_per_batch
@@ -236,17 +228,16 @@ class Teacher(nn.Module):
         height, width = images.shape[-2:]
         prepared = self.prepare(images, canvas)
         device, batch = prepared.device, len(images)
-        unit = width / per_image(float(width) if focal_px is None else focal_px, batch, device)
+        unit = per_image(float(width) if focal_px is None else focal_px, batch, device) / width
         prompted = torch.zeros(batch, 1, 1, 1, dtype=torch.bool, device=device)
         if prompt is not None:
-            _check_prompt(prompt, batch)
-            prompt = prompt.to(device, torch.float32)
+            prompt = _batched_prompt(prompt, batch).to(device)
             prompted = has_points(prompt)
-            prompt, prompt_unit = normalized_prompt(prompt, self.config.prompt_norm, prompt_median)
+            prompt_unit = per_image(1.0 if unit_m is None else unit_m, batch, device)
             unit = torch.where(prompted, prompt_unit, unit)
         relative = self(prepared, prompt, max_crops_per_batch).float()
         relative = resized(relative, (height, width)).clamp(*INVERSE_DEPTH_LIMITS)
-        return {'depth': (1 / (relative * unit))[:, 0], 'prompted': prompted.flatten()}
+        return {'depth': (unit / relative)[:, 0], 'prompted': prompted.flatten()}
 
     def prepare(self, images: Tensor, canvas: int | None = None) -> Tensor:
         """(B, 3, H, W) RGB images to normalized squares in the network's dtype and device."""
@@ -277,40 +268,6 @@ def has_points(prompt: Tensor) -> Tensor:
     return (prompt[:, 2:] > 0).flatten(1).any(dim=1).view(-1, 1, 1, 1)
 
 
-def normalized_prompt(
-    prompt: Tensor, norm: PromptNorm = 'median', median: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Express a prompt in its own unit.
-
-    Parameters
-    ----------
-    prompt
-        (B, 3, H, W) float32: two maps of inverse depth in 1/m, and the mask. NaN counts as 0.
-    norm
-        ``'median'`` or ``'none'``; see `TeacherConfig`.
-    median
-        (B,) inverse depth of the median point; None searches the first map where the mask is.
-
-    Returns
-    -------
-    tuple
-        (B, 3, H, W) maps relative to the unit, within [0, 20] for ``'median'``, and the mask as 0
-        and 1; the unit (B, 1, 1, 1) in 1/m, 1 for images without points. Division and no other
-        rounding: scaling a prompt by a power of two changes no bit of the first.
-    """
-    mask = prompt[:, 2:] > 0
-    maps = torch.nan_to_num(prompt[:, :2], nan=0.0)
-    if norm == 'none':
-        return torch.cat([maps, mask.to(maps.dtype)], dim=1), maps.new_ones(len(maps), 1, 1, 1)
-    if median is None:
-        points = torch.where(mask, prompt[:, :1], torch.nan)
-        median = points.flatten(1).nanmedian(dim=1).values
-    unit = median.to(maps).view(-1, 1, 1, 1)
-    unit = torch.where((unit > 0) & unit.isfinite(), unit, 1.0)
-    relative = (maps / unit).clamp(0, MAX_RELATIVE_INVERSE_DEPTH)
-    return torch.cat([relative, mask.to(maps.dtype)], dim=1), unit
-
-
 def resized_prompt(prompt: Tensor, size: Sequence[int]) -> Tensor:
     """Resize a prompt tensor: maps bilinearly, the mask by maximum, so that no point is lost."""
     maps, mask = resized(prompt[:, :2], size), prompt[:, 2:]
@@ -323,10 +280,12 @@ def resized_prompt(prompt: Tensor, size: Sequence[int]) -> Tensor:
     return torch.cat([maps, mask], dim=1)
 
 
-def _check_prompt(prompt: Tensor, batch: int) -> None:
+def _batched_prompt(prompt: Tensor, batch: int) -> Tensor:
+    prompt = prompt[None] if prompt.ndim == 3 else prompt
     if prompt.ndim != 4 or prompt.shape[:2] != (batch, PROMPT_CHANNELS):
         raise InputError(
             'network_prompt_shape',
             f'the prompt tensor has the shape {tuple(prompt.shape)}; expected ({batch}, '
             f'{PROMPT_CHANNELS}, H, W): two aligned maps and the mask, one per image',
         )
+    return prompt

@@ -7,6 +7,7 @@ torch = pytest.importorskip('torch')
 pytest.importorskip('transformers')
 
 from metric_depth_ros.errors import InputError  # noqa: E402
+from metric_depth_ros.estimators.alignment import prompt_tensor  # noqa: E402
 from metric_depth_ros.networks.backbones.dinov2 import DinoV2Config  # noqa: E402
 from metric_depth_ros.networks.backbones.dinov3 import DinoV3Config  # noqa: E402
 from metric_depth_ros.networks.checkpoints import parameter_count  # noqa: E402
@@ -14,7 +15,6 @@ from metric_depth_ros.networks.depth_pro import DepthPro, DepthProConfig  # noqa
 from metric_depth_ros.networks.teacher import (  # noqa: E402
     Teacher,
     TeacherConfig,
-    normalized_prompt,
     resized_prompt,
 )
 
@@ -61,58 +61,66 @@ def images():
 
 
 @pytest.fixture
-def prompt():
-    generator = torch.Generator().manual_seed(2)
-    inverse = 0.05 + torch.rand(2, 1, 48, 64, generator=generator)
-    mask = (torch.rand(2, 1, 48, 64, generator=generator) < 0.02).float()
-    return torch.cat([inverse, inverse * 1.1 + 0.01, mask], dim=1)
+def prior():
+    return 0.05 + torch.rand(2, 48, 64, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.fixture
+def points(prior):
+    """Measured depth at 60 pixels of each image, 0 elsewhere, not quite what the prior says."""
+    generator = torch.Generator().manual_seed(3)
+    measured = torch.zeros(2, 48 * 64)
+    where = torch.stack([torch.randperm(48 * 64, generator=generator)[:60] for _ in range(2)])
+    noise = 1 + 0.1 * torch.rand(2, 60, generator=generator)
+    return measured.scatter(1, where, noise / prior.flatten(1).gather(1, where)).view(2, 48, 64)
 
 
 @pytest.mark.parametrize('backbone', BACKBONES)
-def test_before_training_no_prompt_changes_any_bit(backbone, images, prompt):
+def test_before_training_no_prompt_changes_any_bit(backbone, images, prior, points):
     network = small_teacher(backbone)
     canvas = network.prepare(images)
-    normalized, _ = normalized_prompt(prompt)
     with torch.inference_mode():
         without = network(canvas)
         assert without.std() > 0
-        assert torch.equal(network(canvas, normalized), without)
+        assert torch.equal(network(canvas, prompt_tensor(prior, points).channels), without)
         assert torch.equal(network(canvas, 1e3 * torch.randn(2, 3, 9, 500)), without)
 
 
 @pytest.mark.parametrize('scale', [0.25, 2.0, 1024.0])
-def test_a_prompt_twice_as_deep_makes_everything_twice_as_deep(teacher, images, prompt, scale):
+def test_points_twice_as_far_make_every_depth_exactly_twice_as_large(
+    teacher, images, prior, points, scale
+):
     with torch.inference_mode():
-        depth = teacher.infer(images, prompt)['depth']
-        scaled = teacher.infer(images, scaled_prompt(prompt, scale))['depth']
+        depth = teacher.infer(images, *prompt_tensor(prior, points))['depth']
+        scaled = teacher.infer(images, *prompt_tensor(prior, points * scale))['depth']
     assert torch.equal(scaled, depth * scale)
 
 
 @pytest.mark.parametrize('scale', [0.3, 3.0, 77.7])
-def test_any_scale_of_the_prompt_scales_the_depth(teacher, images, prompt, scale):
+def test_any_scale_of_the_points_scales_the_depth(teacher, images, prior, points, scale):
+    channels, unit_m = prompt_tensor(prior, points)
+    scaled_channels, scaled_unit_m = prompt_tensor(prior, points * scale)
     with torch.inference_mode():
-        depth = teacher.infer(images, prompt)['depth']
-        scaled = teacher.infer(images, scaled_prompt(prompt, scale))['depth']
+        depth = teacher.infer(images, channels, unit_m)['depth']
+        scaled = teacher.infer(images, scaled_channels, scaled_unit_m)['depth']
     torch.testing.assert_close(scaled, depth * scale, rtol=1e-5, atol=0)
 
 
-def scaled_prompt(prompt, scale):
-    return torch.cat([prompt[:, :2] / scale, prompt[:, 2:]], dim=1)
-
-
-def test_the_prompt_matters_once_trained(teacher, images, prompt):
-    other = torch.cat([prompt[:, :2].flip(-1), prompt[:, 2:]], dim=1)
+def test_the_prompt_matters_once_trained(teacher, images, prior, points):
     with torch.inference_mode():
-        depths = [teacher.infer(images, p)['depth'] for p in (prompt, other)]
+        depths = [
+            teacher.infer(images, *prompt_tensor(prior, p))['depth'] for p in (points, 1 / points)
+        ]
     assert not torch.allclose(*depths)
 
 
-def test_an_image_without_points_is_answered_as_without_a_prompt(teacher, images, prompt):
-    prompt[1, 2] = 0
+def test_an_image_without_points_is_answered_as_without_a_prompt(teacher, images, prior, points):
+    points[1] = 0
+    channels, unit_m = prompt_tensor(prior, points)
     with torch.inference_mode():
-        mixed = teacher.infer(images, prompt)
-        prompted = teacher.infer(images[:1], prompt[:1])
-        free = teacher.infer(images[1:])
+        mixed = teacher.infer(images, channels, unit_m)
+        prompted = teacher.infer(images[0], channels[0], unit_m[:1])
+        free = teacher.infer(images[1])
     assert mixed['prompted'].tolist() == [True, False]
     torch.testing.assert_close(mixed['depth'][0], prompted['depth'][0])
     torch.testing.assert_close(mixed['depth'][1], free['depth'][0])
@@ -126,31 +134,21 @@ def test_without_points_the_focal_length_sets_the_scale(teacher, images):
     torch.testing.assert_close(given[1], 2 * as_wide[1])
 
 
-def test_the_focal_length_counts_for_nothing_where_there_are_points(teacher, images, prompt):
+def test_the_focal_length_counts_for_nothing_where_there_are_points(
+    teacher, images, prior, points
+):
+    prompt = prompt_tensor(prior, points)
     with torch.inference_mode():
-        depths = [teacher.infer(images, prompt, focal_px=f)['depth'] for f in (50.0, 500.0)]
+        depths = [teacher.infer(images, *prompt, focal_px=f)['depth'] for f in (50.0, 500.0)]
     assert torch.equal(*depths)
 
 
-def test_a_known_median_spares_the_search(teacher, images, prompt):
-    median = torch.stack([p[0][p[2] > 0].median() for p in prompt])
+def test_a_prompt_in_inverse_meters_is_answered_in_meters(teacher, images, prior, points):
+    channels, unit_m = prompt_tensor(prior, points, norm='none')
     with torch.inference_mode():
-        searched = teacher.infer(images, prompt)['depth']
-        given = teacher.infer(images, prompt, prompt_median=median)['depth']
-    assert torch.equal(searched, given)
-
-
-def test_holes_in_the_maps_do_not_spread(teacher, images, prompt):
-    prompt[0, 0, 3, 4] = torch.nan
-    prompt[0, 1, 7, 7] = torch.inf
-    with torch.inference_mode():
-        assert teacher.infer(images, prompt)['depth'].isfinite().all()
-
-
-def test_without_normalization_maps_stay_in_inverse_meters(prompt):
-    normalized, unit = normalized_prompt(prompt, 'none')
-    assert torch.equal(normalized, prompt)
-    assert (unit == 1).all()
+        named = teacher.infer(images, channels, unit_m)['depth']
+        unnamed = teacher.infer(images, channels)['depth']
+    assert torch.equal(named, unnamed)
 
 
 @pytest.mark.parametrize('size', [(6, 8), (5, 7), (96, 128)])
@@ -162,19 +160,18 @@ def test_no_point_is_lost_when_the_mask_shrinks(size):
     assert shrunk[0, 2, -1, -1] == 1
 
 
-def test_only_the_last_convolution_starts_at_zero(images, prompt):
+def test_only_the_last_convolution_starts_at_zero(images, prior, points):
     network = small_teacher()
-    network(network.prepare(images), normalized_prompt(prompt)[0]).sum().backward()
+    network(network.prepare(images), prompt_tensor(prior, points).channels).sum().backward()
     for branch in network.prompt_branches:
         assert branch.layers[-1].weight.grad.abs().sum() > 0
         assert branch.layers[0].weight.abs().sum() > 0
 
 
-def test_a_prompt_of_the_wrong_shape_is_refused(teacher, images, prompt):
+@pytest.mark.parametrize('shape', [(2, 2, 48, 64), (3, 48, 64), (1, 3, 48, 64)])
+def test_a_prompt_of_the_wrong_shape_is_refused(teacher, images, shape):
     with pytest.raises(InputError, match='two aligned maps and the mask'):
-        teacher.infer(images, prompt[:, :2])
-    with pytest.raises(InputError, match='two aligned maps and the mask'):
-        teacher.infer(images, prompt[:1])
+        teacher.infer(images, torch.zeros(shape))
 
 
 def test_the_sizes_are_those_of_the_document():
@@ -194,8 +191,8 @@ def test_depth_pro_weights_fit_all_but_the_prompt_branches():
     assert {key.split('.')[0] for key in new} == {'prompt_branches'}
 
 
-def test_compiles_as_one_graph(teacher, images, prompt):
-    canvas, normalized = teacher.prepare(images), normalized_prompt(prompt)[0]
+def test_compiles_as_one_graph(teacher, images, prior, points):
+    canvas, prompt = teacher.prepare(images), prompt_tensor(prior, points).channels
     compiled = torch.compile(teacher, backend='eager', fullgraph=True)
     with torch.no_grad():
-        torch.testing.assert_close(compiled(canvas, normalized), teacher(canvas, normalized))
+        torch.testing.assert_close(compiled(canvas, prompt), teacher(canvas, prompt))
