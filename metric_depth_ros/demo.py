@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.bags.reader import BagReader
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.evaluation.pictures import side_by_side
 from metric_depth_ros.evaluation.report import Figure, Section, Table, write_report
 from metric_depth_ros.evaluation.result_pictures import result_pictures
 from metric_depth_ros.types import DepthEstimate
@@ -30,6 +29,7 @@ Progress = Callable[[str, int, int], None]
 
 _MARKER = '.metric_depth_demo'  # a folder without it was not made by a demo, and is not emptied
 _REPORTED_FRAMES = 3
+_FRAME_WIDTH_PX = 1920
 _GAP_PX = 6
 _SHADE = 8
 _METRICS = (
@@ -123,7 +123,9 @@ def write_overview_picture(parts: Sequence[DemoPart], path: Path, width_px: int 
     for part in parts:
         pictures = part.pictures[len(part.pictures) // 2]
         chosen = [p for name in wanted for key, p in pictures.items() if key.startswith(name)]
-        rows.append(_strip(chosen, width_px))
+        is_wide = chosen[0].shape[1] > 2 * chosen[0].shape[0]
+        for row in (chosen[:2], chosen[2:]) if is_wide else (chosen,):
+            rows.append(_strip(row, width_px))
     path.parent.mkdir(parents=True, exist_ok=True)
     # A PNG of fewer shades is half as large, and nobody sees the difference.
     _write_picture(path, np.concatenate(rows) // _SHADE * _SHADE + _SHADE // 2)
@@ -220,7 +222,9 @@ def _picture_frames(
     for i, replayed in enumerate(replayed_frames(bag, streams, recording, DEPTH_TOPIC)):
         estimate = DepthEstimate(replayed.depth, camera=replayed.frame.camera)
         pictures = result_pictures(replayed.frame, estimate, replayed.ground_truth)
-        _write_picture(folder / 'frames' / f'{i:04d}.jpg', side_by_side([*pictures.values()], 3))
+        shown_here = list(pictures.values())
+        rows = [_strip(shown_here[at : at + 3], _FRAME_WIDTH_PX) for at in (0, 3)]
+        _write_picture(folder / 'frames' / f'{i:04d}.jpg', np.concatenate(rows))
         if i in shown:
             reported.append(pictures)
         progress(f'{folder.name}: pictures', i + 1, count)
