@@ -15,6 +15,7 @@ EMBEDDED = [
     'ros-jazzy-sensor-msgs',
     'ros-jazzy-std-msgs',
     'ros-jazzy-std-srvs',
+    'huggingface-hub',
     'matplotlib',
     'numpy>=1.26',
     'open3d',
@@ -23,8 +24,10 @@ EMBEDDED = [
     'PyYAML',
     'rich',
     'rosbags',
+    'safetensors',
     'scipy',
     'torch',
+    'transformers>=4.56',
 ]
 TEST = [
     'catkin-pkg',

@@ -18,7 +18,10 @@ from metric_depth_ros.estimators.registry import create_estimator
 
 def run(rounds: int) -> list[Row]:
     """Time the presets on one frame, then at twice the width and height for their growth."""
-    return [*_rows(1216, 352, 20_000, rounds, ''), *_rows(2432, 704, 20_000, rounds, ', 4x pixels')]
+    return [
+        *_rows(1216, 352, 20_000, rounds, ''),
+        *_rows(2432, 704, 20_000, rounds, ', 4x pixels'),
+    ]
 
 
 def _rows(width: int, height: int, points: int, rounds: int, suffix: str) -> list[Row]:

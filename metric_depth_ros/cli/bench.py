@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from metric_depth_ros.bench.stopwatch import Row
 
 BENCHES = ('projection', 'codecs', 'estimator', 'alignment', 'node')
 
@@ -47,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if within else 1
 
 
-def _print_table(name: str, rows: list) -> None:  # type: ignore[type-arg]
+def _print_table(name: str, rows: list[Row]) -> None:
     from rich.console import Console
     from rich.table import Table
 
