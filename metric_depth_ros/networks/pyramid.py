@@ -28,7 +28,6 @@ HIGH_SIDE = 5
 MIDDLE_SIDE = 3
 HIGH_CROPS = HIGH_SIDE**2
 MIDDLE_CROPS = MIDDLE_SIDE**2
-CROPS = HIGH_CROPS + MIDDLE_CROPS + 1
 
 
 def canvas_multiple(patch_size: int) -> int:
