@@ -52,7 +52,6 @@ _DEPTH: dict[str, tuple[str, float]] = {
     '16UC1': ('u2', 1e-3),
     'mono16': ('u2', 1e-3),
 }
-DEPTH_ENCODINGS: tuple[str, ...] = tuple(_DEPTH)
 
 
 @dataclass(frozen=True, eq=False)

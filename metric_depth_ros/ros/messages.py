@@ -25,7 +25,7 @@ class MessageBuffer:
 
     def __init__(self) -> None:
         self.array = array('B')
-        self._view = np.frombuffer(self.array, np.uint8) if self.array else _EMPTY
+        self._view = np.empty(0, np.uint8)
 
     def sized(self, byte_count: int) -> NDArray[np.uint8]:
         """Return the buffer as flat uint8 of this size, zeroed only when the size has changed."""
@@ -33,9 +33,6 @@ class MessageBuffer:
             self.array = array('B', bytes(byte_count))
             self._view = np.frombuffer(self.array, np.uint8)
         return self._view
-
-
-_EMPTY = np.empty(0, np.uint8)
 
 
 def stamp_ns(header: Any) -> int:
