@@ -39,6 +39,20 @@ def test_goldens_pass_with_every_quantity(shared, folder, kind, quantities):
     assert len(checks) == quantities
 
 
+@pytest.mark.parametrize(
+    'folder',
+    ['boundary', 'metrics_moge', 'metrics_omnidc', 'metrics_radar', 'metrics_student_eval'],
+)
+def test_goldens_of_metrics_pass(shared, folder):
+    golden = Golden.open(shared / 'goldens/algorithms' / folder)
+
+    checks = list(run_golden(golden))
+
+    assert find_kind(golden) == folder
+    assert len(checks) >= len(golden.config.get('cases', ()))
+    assert [check for check in checks if not check.ok] == []
+
+
 def test_every_golden_has_one_kind_at_most(shared):
     for golden in find_goldens(shared / 'goldens'):
         kinds = [name for name, kind in all_kinds().items() if kind.matches(golden)]
