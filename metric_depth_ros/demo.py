@@ -21,6 +21,7 @@ from metric_depth_ros.bags.reader import BagReader
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.report import Figure, Section, Table, write_report
 from metric_depth_ros.evaluation.result_pictures import result_pictures
+from metric_depth_ros.replay.streams import Streams
 from metric_depth_ros.types import DepthEstimate
 
 Picture = NDArray[np.uint8]
@@ -208,7 +209,7 @@ def _simulate(
 
 
 def _picture_frames(
-    folder: Path, bag: Path, streams: Any, recording: Path, progress: Progress
+    folder: Path, bag: Path, streams: Streams, recording: Path, progress: Progress
 ) -> list[dict[str, Picture]]:
     """Write a picture per frame; return those that the report shows."""
     from metric_depth_ros.replay.recorder import DEPTH_TOPIC

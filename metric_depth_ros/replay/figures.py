@@ -61,9 +61,11 @@ def failures(
     """Return a sentence for each thing that makes the replay a failure."""
     found = []
     if run.node_died:
-        found.append(f'the node died with exit code {run.exit_code}:\n{_tail(run)}')
+        found.append(f'the node died with exit code {run.exit_code}:\n{run.last_words}')
     elif run.exit_code:
-        found.append(f'the node ended with exit code {run.exit_code} after SIGINT:\n{_tail(run)}')
+        found.append(
+            f'the node ended with exit code {run.exit_code} after SIGINT:\n{run.last_words}'
+        )
     if figures['lost'] or not figures['frames_out']:
         found.append(
             f'{figures["lost"]} of {figures["frames_in"]} images were neither answered nor '
@@ -80,11 +82,6 @@ def failures(
         if condition.violated(figures)
     ]
     return found
-
-
-def _tail(run: ReplayRun) -> str:
-    lines = run.log.read_text(encoding='utf-8', errors='replace').splitlines()
-    return '\n'.join(lines[-12:])
 
 
 def _spread(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -111,8 +112,8 @@ class ReplayRun:
         Of the node after it was interrupted, or whatever ended it before.
     node_died
         Whether it ended before it was asked to.
-    log
-        Where it wrote its messages.
+    last_words
+        The end of what it printed.
     """
 
     streams: Streams
@@ -124,7 +125,7 @@ class ReplayRun:
     cpu_percent: float | None
     exit_code: int
     node_died: bool
-    log: Path
+    last_words: str
 
 
 def replay(
@@ -157,7 +158,7 @@ def replay(
     log = options.out / NODE_LOG
     with (
         _spinning_node(domain, environment) as ros_node,
-        BagWriter(options.out / RECORDING) as recording,
+        _recording(options.out / RECORDING) as recording,
         NodeProcess(node_arguments(options, streams), log, environment) as process,
     ):
         session = _Session(options, streams, timing, ros_node, recording, process)
@@ -179,7 +180,7 @@ def replay(
         cpu_percent=cpu_percent,
         exit_code=exit_code,
         node_died=node_died,
-        log=log,
+        last_words=process.last_words(),
     )
 
 
@@ -315,6 +316,8 @@ class _Session:
             self._refuse('replay_node', f'the node is {state.label}, expected active')
 
     def _refuse(self, fault: str, problem: str) -> NoReturn:
+        if not self._process.is_running:
+            problem = f'the node ended with exit code {self._process.exit_code}'
         raise InputError(fault, f'{problem}. It said:\n{self._process.last_words()}')
 
     def _await_subscribers(self) -> None:
@@ -353,13 +356,21 @@ class _Session:
         """Wait for a condition, but not for a node that has died."""
         deadline_s = time.monotonic() + timeout_s
         while not self.recorder.wait_for(condition, _POLL_S):
-            if not self._process.is_running:
-                self._refuse(
-                    'replay_node', f'the node ended with exit code {self._process.exit_code}'
-                )
-            if time.monotonic() > deadline_s:
+            if not self._process.is_running or time.monotonic() > deadline_s:
                 return False
         return True
+
+
+@contextmanager
+def _recording(path: Path) -> Iterator[BagWriter]:
+    """Yield a new bag; it is removed again if the replay does not get as far as playing."""
+    bag = BagWriter(path)
+    try:
+        with bag:
+            yield bag
+    except InputError:
+        shutil.rmtree(path)
+        raise
 
 
 @contextmanager

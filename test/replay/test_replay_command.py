@@ -93,6 +93,7 @@ def test_a_node_that_refuses_its_parameters_is_quoted(street_bag, tmp_path):
     assert finished.returncode == 2
     assert figures is None
     assert 'prompt.max_age_s' in finished.stderr
+    assert not (tmp_path / 'recording').exists()
 
 
 def test_a_missing_bag_is_bad_input(tmp_path):
