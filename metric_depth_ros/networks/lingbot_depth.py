@@ -100,17 +100,14 @@ class LingBotDepthConfig:
     num_tokens_range: tuple[int, int] = (1200, 3600)
 
     @classmethod
-    def from_model_config(
-        cls, model_config: Mapping[str, Any], backbone: DinoV2Config | None = None
-    ) -> LingBotDepthConfig:
+    def from_model_config(cls, model_config: Mapping[str, Any]) -> LingBotDepthConfig:
         """Read the ``model_config`` of a checkpoint; unknown keys are reported and ignored.
 
         Parameters
         ----------
         model_config
-            Constructor arguments of the authors' class.
-        backbone
-            Shape of the transformer, where its name alone does not tell.
+            Constructor arguments of the authors' class; the backbone of the encoder may also be
+            a dict of the fields of `DinoV2Config`.
 
         Raises
         ------
@@ -121,7 +118,7 @@ class LingBotDepthConfig:
         encoder = reading.part(model_config, 'encoder')
         reading.choice(encoder, 'img_depth_fuse_mode', 'cat_token', ('cat_token',))
         reading.choice(encoder, 'depth_emb_mode', 'conv_1c', ('conv_1c',))
-        backbone, taps, dim_out = reading.encoder(model_config, backbone)
+        backbone, taps, dim_out = reading.encoder(model_config)
         if dim_out != backbone.embed_dim:
             raise InputError(
                 'checkpoint_config',
@@ -161,9 +158,9 @@ class Sequences(NamedTuple):
     Parameters
     ----------
     tokens
-        (B, L, C): class, image patches row-major, depth patches kept row-major, padding.
+        (B, L, C): class, image patches row-major, depth patches row-major, padding.
     key_mask
-        (B, L) bool, False for padding; None when there is none.
+        (B, L) bool of the tokens that take part; None when all do.
     """
 
     tokens: Tensor
@@ -221,8 +218,9 @@ class ImageDepthEncoder(DinoV2Encoder):
         keep
             (B, N) bool of the depth patches that take part, or None for all.
         fixed_length
-            Pad to all patches, so that shapes do not depend on values (compilation, CUDA
-            graphs) and nothing waits for the device; else to the longest of the batch.
+            Mask the others out where they are, so that shapes do not depend on values (export,
+            CUDA graphs) and nothing waits for the device; else leave them out and pad to the
+            longest sequence of the batch.
         """
         vit = self.backbone
         rows, columns = (side // vit.patch_size for side in image.shape[-2:])
@@ -230,14 +228,18 @@ class ImageDepthEncoder(DinoV2Encoder):
         image_tokens = vit.embed_image(image)
         image_tokens[:, 1:] += _IMAGE_OFFSET
         depth_tokens = self.depth_patch_embed(depth) + _DEPTH_OFFSET + positions[:, 1:]
-        if keep is None:
-            return Sequences(torch.cat((image_tokens, depth_tokens), dim=1), None)
-        order = keep.byte().argsort(dim=1, descending=True, stable=True)
+        if keep is None or fixed_length:
+            everything = torch.cat((image_tokens, depth_tokens), dim=1)
+            if keep is None:
+                return Sequences(everything, None)
+            always = torch.ones_like(image_tokens[:, :, 0], dtype=torch.bool)
+            return Sequences(everything, torch.cat((always, keep), dim=1))
         counts = keep.sum(dim=1)
-        longest = keep.shape[1] if fixed_length else int(counts.max())
-        chosen = order[:, :longest, None].expand(-1, -1, depth_tokens.shape[-1])
-        tokens = torch.cat((image_tokens, depth_tokens.gather(1, chosen)), dim=1)
-        if not fixed_length and int(counts.min()) == longest:
+        longest = int(counts.max())
+        kept_first = keep.byte().argsort(dim=1, descending=True, stable=True)[:, :longest, None]
+        chosen = depth_tokens.gather(1, kept_first.expand(-1, -1, depth_tokens.shape[-1]))
+        tokens = torch.cat((image_tokens, chosen), dim=1)
+        if int(counts.min()) == longest:
             return Sequences(tokens, None)
         lengths = counts[:, None] + image_tokens.shape[1]
         return Sequences(tokens, torch.arange(tokens.shape[1], device=tokens.device) < lengths)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import fields
 from typing import Any
 
 from metric_depth_ros.errors import InputError
@@ -85,23 +86,13 @@ def num_tokens_range(model_config: Mapping[str, Any]) -> tuple[int, int]:
     return values[0], values[1]
 
 
-def encoder(
-    model_config: Mapping[str, Any], backbone: DinoV2Config | None
-) -> tuple[DinoV2Config, tuple[int, ...], int]:
-    """Return the transformer's shape, its tapped blocks and the channels of the encoder's map.
-
-    Parameters
-    ----------
-    model_config
-        The whole configuration.
-    backbone
-        The shape where the configuration's name for it is of no public network.
-    """
+def encoder(model_config: Mapping[str, Any]) -> tuple[DinoV2Config, tuple[int, ...], int]:
+    """Return the transformer's shape, its tapped blocks and the channels of the encoder's map."""
     config = part(model_config, 'encoder')
-    shape = backbone or named_config(str(config.get('backbone')))
-    taps = find_taps(_layers(config.get('intermediate_layers')), shape.depth)
+    backbone = _backbone(config.get('backbone'))
+    taps = find_taps(_layers(config.get('intermediate_layers')), backbone.depth)
     (dim_out,) = integers([config.get('dim_out')], 'dim_out of the encoder')
-    return shape, taps, dim_out
+    return backbone, taps, dim_out
 
 
 def report_unknown_keys(model_config: Mapping[str, Any], known: Collection[str]) -> None:
@@ -109,6 +100,25 @@ def report_unknown_keys(model_config: Mapping[str, Any], known: Collection[str])
     unknown = sorted(str(key) for key in model_config if key not in known)
     if unknown:
         _LOGGER.warning('ignored in the model_config: %s', ', '.join(unknown))
+
+
+def _backbone(value: Any) -> DinoV2Config:
+    """Return a shape by its public name, or by its fields where it has none (small networks)."""
+    if not isinstance(value, Mapping):
+        return named_config(str(value))
+    known = [field.name for field in fields(DinoV2Config) if field.type == 'int']
+    if not value.keys() <= set(known) or not all(_is_count(size) for size in value.values()):
+        raise InputError(
+            'checkpoint_config',
+            f'the backbone of the model_config is {dict(value)}, expected positive integers for '
+            f'{", ".join(known)}.',
+        )
+    try:
+        return DinoV2Config(**value)
+    except TypeError as error:
+        raise InputError(
+            'checkpoint_config', f'the backbone of the model_config is incomplete: {error}.'
+        ) from error
 
 
 def _layers(value: Any) -> int | list[int]:

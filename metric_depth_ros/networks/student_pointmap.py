@@ -97,17 +97,14 @@ class StudentPointMapConfig:
     num_tokens_range: tuple[int, int] = (1200, 3600)
 
     @classmethod
-    def from_model_config(
-        cls, model_config: Mapping[str, Any], backbone: DinoV2Config | None = None
-    ) -> StudentPointMapConfig:
+    def from_model_config(cls, model_config: Mapping[str, Any]) -> StudentPointMapConfig:
         """Read the ``model_config`` of a checkpoint; unknown keys are reported and ignored.
 
         Parameters
         ----------
         model_config
-            Constructor arguments of the authors' class.
-        backbone
-            Shape of the transformer, where its name alone does not tell.
+            Constructor arguments of the authors' class; the backbone of the encoder may also be
+            a dict of the fields of `DinoV2Config`.
 
         Raises
         ------
@@ -115,7 +112,7 @@ class StudentPointMapConfig:
             A part that is missing or that cannot be built; the message names it.
         """
         reading.report_unknown_keys(model_config, _MODEL_CONFIG_KEYS)
-        backbone, taps, dim_out = reading.encoder(model_config, backbone)
+        backbone, taps, dim_out = reading.encoder(model_config)
         scale_head = reading.part(model_config, 'scale_head')  # without it depth has no unit
         return cls(
             backbone=backbone,

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.networks.backbones.dinov2 import DinoV2Config
 from metric_depth_ros.networks.checkpoints import (
     Checkpoint,
     load_strict,
@@ -38,9 +37,10 @@ def stack(dim_in, dim_out=None):
     }
 
 
+BACKBONE = {'embed_dim': 24, 'depth': 3, 'num_heads': 2, 'native_grid': 5}
 MODEL_CONFIG = {
     'encoder': {
-        'backbone': 'tiny',
+        'backbone': BACKBONE,
         'intermediate_layers': 1,
         'dim_out': 24,
         'img_depth_fuse_mode': 'cat_token',
@@ -51,12 +51,11 @@ MODEL_CONFIG = {
     'mask_head': stack(DIMS, 1),
     'num_tokens_range': [12, 30],
 }
-BACKBONE = DinoV2Config(embed_dim=24, depth=3, num_heads=2, native_grid=5)
 GRID = (4, 5)
 
 
 def build(**changes):
-    config = LingBotDepthConfig.from_model_config(MODEL_CONFIG, BACKBONE)
+    config = LingBotDepthConfig.from_model_config(MODEL_CONFIG)
     torch.manual_seed(3)
     network = LingBotDepth(replace(config, **changes)).eval()
     with torch.no_grad():
@@ -259,10 +258,7 @@ def test_no_depth_embedding_or_two_are_refused(network, spellings):
         usable_state(state)
 
 
-def test_what_the_authors_never_build_is_dropped_and_reported(
-    network, tmp_path, caplog, monkeypatch
-):
-    monkeypatch.setitem(named(), 'tiny', BACKBONE)
+def test_what_the_authors_never_build_is_dropped_and_reported(network, tmp_path, caplog):
     state = official_state(network)
     state |= {'normal_head.a': torch.ones(1), 'encoder.backbone.mask_token_mae': torch.ones(1)}
     checkpoint = Checkpoint(tmp_path / 'model.pt', '', state, MODEL_CONFIG)
@@ -273,12 +269,6 @@ def test_what_the_authors_never_build_is_dropped_and_reported(
     assert 'normal_head.a' in caplog.text
     assert 'mask_token_mae' in caplog.text
     assert official_state(loaded).keys() == official_state(network).keys()
-
-
-def named():
-    from metric_depth_ros.networks.backbones import dinov2
-
-    return dinov2.NAMED_CONFIGS
 
 
 @pytest.mark.parametrize(
@@ -294,4 +284,23 @@ def named():
 )
 def test_a_config_that_cannot_be_built_is_refused_by_name(part, value, message):
     with pytest.raises(InputError, match=message):
-        LingBotDepthConfig.from_model_config({**MODEL_CONFIG, part: value}, BACKBONE)
+        LingBotDepthConfig.from_model_config({**MODEL_CONFIG, part: value})
+
+
+def test_can_be_exported_whole_with_a_fixed_length(network, images, depth):
+    exported = torch.export.export(Fixed(network), (images, depth)).module()
+
+    with torch.inference_mode():
+        expected, got = network(images, depth, GRID), exported(images, depth)
+    torch.testing.assert_close(got['depth'], expected['depth'], rtol=1e-4, atol=1e-5)
+
+
+class Fixed(torch.nn.Module):
+    """The network at one grid."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image, depth):
+        return self.network(image, depth, GRID, fixed_length=True)

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.networks.backbones.dinov2 import DinoV2Config
 from metric_depth_ros.networks.checkpoints import (
     Checkpoint,
     official_state,
@@ -37,8 +36,9 @@ def stack(dim_in, dim_out=None):
     }
 
 
+BACKBONE = {'embed_dim': 24, 'depth': 3, 'num_heads': 2, 'native_grid': 5}
 MODEL_CONFIG = {
-    'encoder': {'backbone': 'tiny', 'intermediate_layers': 2, 'dim_out': 16},
+    'encoder': {'backbone': BACKBONE, 'intermediate_layers': 2, 'dim_out': 16},
     'neck': stack((18, 2, 2, 2, 2)),
     'points_head': stack(DIMS, 3),
     'mask_head': stack(DIMS, 1),
@@ -47,11 +47,10 @@ MODEL_CONFIG = {
     'remap_output': 'exp',
     'num_tokens_range': [12, 30],
 }
-BACKBONE = DinoV2Config(embed_dim=24, depth=3, num_heads=2, native_grid=5)
 
 
 def build(**changes):
-    config = StudentPointMapConfig.from_model_config(MODEL_CONFIG, BACKBONE)
+    config = StudentPointMapConfig.from_model_config(MODEL_CONFIG)
     torch.manual_seed(3)
     network = StudentPointMap(replace(config, **changes)).eval()
     with torch.no_grad():  # transformers starts the position embedding and others at almost 0
@@ -102,15 +101,9 @@ def test_the_released_architecture_has_the_released_keys(
 
 
 def test_a_checkpoint_makes_the_network_it_describes(tmp_path, images):
-    model_config = {
-        **json.loads(json.dumps(MODEL_CONFIG)),
-        'encoder': {**MODEL_CONFIG['encoder'], 'backbone': 'dinov2_vits14'},
-        'scale_head': {'dims': [384, 8, 1]},
-    }
-    torch.manual_seed(4)
-    original = StudentPointMap(StudentPointMapConfig.from_model_config(model_config)).eval()
+    original = build()
     path = tmp_path / 'model.pt'
-    torch.save({'model_config': model_config, 'model': official_state(original)}, path)
+    torch.save({'model_config': MODEL_CONFIG, 'model': official_state(original)}, path)
 
     loaded = StudentPointMap.from_checkpoint(read_checkpoint(path))
 
@@ -130,7 +123,7 @@ def test_a_config_without_a_needed_part_is_refused_by_name(missing):
     config = {key: value for key, value in MODEL_CONFIG.items() if key != missing}
 
     with pytest.raises(InputError, match=missing):
-        StudentPointMapConfig.from_model_config(config, BACKBONE)
+        StudentPointMapConfig.from_model_config(config)
 
 
 @pytest.mark.parametrize(
@@ -141,23 +134,27 @@ def test_a_config_without_a_needed_part_is_refused_by_name(missing):
         ('num_tokens_range', [9, 3]),
         ('num_tokens_range', 'many'),
         ('scale_head', {'dims': [1, -1]}),
-        ('encoder', {'backbone': 'tiny', 'intermediate_layers': 2.5, 'dim_out': 16}),
-        ('encoder', {'backbone': 'tiny', 'intermediate_layers': [1], 'dim_out': None}),
+        ('encoder', {**MODEL_CONFIG['encoder'], 'backbone': 'dinov2_vitg14'}),
+        ('encoder', {**MODEL_CONFIG['encoder'], 'backbone': {'embed_dim': 24, 'depth': 3}}),
+        ('encoder', {**MODEL_CONFIG['encoder'], 'backbone': {**BACKBONE, 'registers': 4}}),
+        ('encoder', {**MODEL_CONFIG['encoder'], 'backbone': {**BACKBONE, 'depth': '3'}}),
+        ('encoder', {'backbone': BACKBONE, 'intermediate_layers': 2.5, 'dim_out': 16}),
+        ('encoder', {'backbone': BACKBONE, 'intermediate_layers': [1], 'dim_out': None}),
     ],
 )
 def test_a_config_with_a_bad_value_is_refused(key, value):
     with pytest.raises(InputError) as refused:
-        StudentPointMapConfig.from_model_config({**MODEL_CONFIG, key: value}, BACKBONE)
+        StudentPointMapConfig.from_model_config({**MODEL_CONFIG, key: value})
 
     assert refused.value.fault == 'checkpoint_config'
 
 
 def test_unknown_keys_of_a_config_are_reported_and_ignored(caplog):
     with caplog.at_level(logging.WARNING):
-        config = StudentPointMapConfig.from_model_config({**MODEL_CONFIG, 'extra': 1}, BACKBONE)
+        config = StudentPointMapConfig.from_model_config({**MODEL_CONFIG, 'extra': 1})
 
     assert 'extra' in caplog.text
-    assert config == StudentPointMapConfig.from_model_config(MODEL_CONFIG, BACKBONE)
+    assert config == StudentPointMapConfig.from_model_config(MODEL_CONFIG)
 
 
 @torch.inference_mode()
@@ -288,3 +285,22 @@ def test_configs_of_the_stacks_are_plain_values():
             hidden_norm='none',
         )
     )
+
+
+def test_can_be_exported_whole(network, images):
+    exported = torch.export.export(Fixed(network), (images / 255,)).module()
+
+    with torch.inference_mode():
+        expected, got = network(images / 255, (3, 4)), exported(images / 255)
+    assert all(torch.equal(got[name], expected[name]) for name in expected)
+
+
+class Fixed(torch.nn.Module):
+    """The network at one grid."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image):
+        return self.network(image, (3, 4))

@@ -20,15 +20,11 @@ from metric_depth_ros.evaluation.conformance.golden import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from metric_depth_ros.networks.backbones.dinov2 import DinoV2Config
-
 _RELATIVE = ('depth', 'intrinsics')
 
 
-def backbone_config(golden: Golden) -> DinoV2Config:
-    """Return the shape of the transformer, which the goldens spell out."""
-    from metric_depth_ros.networks.backbones.dinov2 import DinoV2Config
-
+def model_config(golden: Golden) -> dict[str, Any]:
+    """Return the model_config with the transformer's shape, which the goldens have beside it."""
     shape = golden.config['backbone']
     fixed = {'arch': 'dinov2', 'mlp_ratio': 4, 'num_register_tokens': 0, 'interpolate_offset': 0.1}
     different = {key: shape[key] for key, value in fixed.items() if shape.get(key, value) != value}
@@ -36,13 +32,15 @@ def backbone_config(golden: Golden) -> DinoV2Config:
         raise InputError(
             'golden_file', f'{golden.folder} has a backbone that is not supported: {different}.'
         )
-    return DinoV2Config(
-        embed_dim=shape['embed_dim'],
-        depth=shape['depth'],
-        num_heads=shape['num_heads'],
-        patch_size=shape['patch_size'],
-        native_grid=shape['img_size'] // shape['patch_size'],
-    )
+    backbone = {
+        'embed_dim': shape['embed_dim'],
+        'depth': shape['depth'],
+        'num_heads': shape['num_heads'],
+        'patch_size': shape['patch_size'],
+        'native_grid': shape['img_size'] // shape['patch_size'],
+    }
+    config = golden.config['model_config']
+    return {**config, 'encoder': {**config['encoder'], 'backbone': backbone}}
 
 
 def case_names(golden: Golden) -> Iterator[tuple[str, Mapping[str, Any]]]:

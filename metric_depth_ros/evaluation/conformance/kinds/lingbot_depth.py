@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from metric_depth_ros.evaluation.conformance.golden import Check, Golden
 from metric_depth_ros.evaluation.conformance.moge_family import (
-    backbone_config,
     case_names,
     check_case,
     listen,
+    model_config,
 )
 
 if TYPE_CHECKING:
@@ -37,10 +37,7 @@ def checks(golden: Golden) -> Iterator[Check]:
         usable_state,
     )
 
-    config = LingBotDepthConfig.from_model_config(
-        golden.config['model_config'], backbone_config(golden)
-    )
-    network = LingBotDepth(config).eval()
+    network = LingBotDepth(LingBotDepthConfig.from_model_config(model_config(golden))).eval()
     load_strict(network, usable_state(golden.weights())[0])
     for name, case in case_names(golden):
         inputs = {

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from metric_depth_ros.evaluation.conformance.golden import Check, Golden
 from metric_depth_ros.evaluation.conformance.moge_family import (
-    backbone_config,
     case_names,
     check_case,
     listen,
+    model_config,
 )
 
 if TYPE_CHECKING:
@@ -33,10 +33,7 @@ def checks(golden: Golden) -> Iterator[Check]:
     from metric_depth_ros.networks.checkpoints import load_strict
     from metric_depth_ros.networks.student_pointmap import StudentPointMap, StudentPointMapConfig
 
-    config = StudentPointMapConfig.from_model_config(
-        golden.config['model_config'], backbone_config(golden)
-    )
-    network = StudentPointMap(config).eval()
+    network = StudentPointMap(StudentPointMapConfig.from_model_config(model_config(golden))).eval()
     load_strict(network, golden.weights())
     for name, case in case_names(golden):
         image = torch.from_numpy(golden.inputs[f'{name}_image'])
