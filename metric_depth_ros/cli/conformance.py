@@ -5,6 +5,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from metric_depth_ros.evaluation.conformance.golden import Check, Golden
 
 HELP = "compare networks and algorithms with values that the papers' own code computed"
 
@@ -21,23 +25,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one line a quantity; return 1 when one is off or a folder is of an unknown kind."""
+    """Print one line a quantity; return 1 when one is off or a folder is not usable."""
+    from metric_depth_ros.errors import InputError
     from metric_depth_ros.evaluation.conformance.golden import find_goldens
     from metric_depth_ros.evaluation.conformance.run import find_kind, run_golden
 
-    passed = failed = unknown = 0
-    for folder in args.folders:
-        for golden in find_goldens(folder):
-            if find_kind(golden) is None:
-                unknown += 1
-                print(f'FAIL  {golden.folder}  unknown kind of golden')
-                continue
+    passed = failed = unusable = 0
+    for golden in (golden for folder in args.folders for golden in find_goldens(folder)):
+        if find_kind(golden) is None:
+            unusable += 1
+            print(f'FAIL  {golden.folder}  unknown kind of golden')
+            continue
+        try:
             for check in run_golden(golden):
                 passed, failed = passed + check.ok, failed + (not check.ok)
-                relation = '<=' if check.ok else '> '
-                print(
-                    f'{"ok  " if check.ok else "FAIL"}  {golden.folder}  {check.case}  '
-                    f'{check.quantity}  {check.error:.2e} {relation} {check.tolerance:.2e}'
-                )
-    print(f'{passed} within tolerance, {failed} off, {unknown} folders of unknown kind')
-    return 0 if failed == unknown == 0 else 1
+                print(_line(golden, check), flush=True)
+        except (InputError, KeyError) as error:  # a key: of an array or a setting that is absent
+            unusable += 1
+            print(f'FAIL  {golden.folder}  incomplete golden: {error}')
+    print(f'{passed} within tolerance, {failed} off, {unusable} folders not usable')
+    return 0 if failed == unusable == 0 else 1
+
+
+def _line(golden: Golden, check: Check) -> str:
+    verdict, relation = ('ok  ', '<=') if check.ok else ('FAIL', '> ')
+    return (
+        f'{verdict}  {golden.folder}  {check.case}  {check.quantity}  '
+        f'{check.error:.2e} {relation} {check.tolerance:.2e}'
+    )

@@ -81,7 +81,7 @@ def test_the_command_runs_any_folder_of_the_format(copied, capsys):
 
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith('ok ') and str(copied) in line for line in lines[:-1])
-    assert lines[-1] == '11 within tolerance, 0 off, 0 folders of unknown kind'
+    assert lines[-1] == '11 within tolerance, 0 off, 0 folders not usable'
 
 
 def test_a_value_that_is_off_fails_the_command(copied, capsys):
@@ -109,6 +109,13 @@ def test_a_folder_of_unknown_kind_is_named_and_fails_the_command(tmp_path, capsy
 
     assert main(['conformance', str(tmp_path)]) == 1
     assert f'FAIL  {tmp_path / "strange"}  unknown kind' in capsys.readouterr().out
+
+
+def test_an_incomplete_golden_is_named_and_fails_the_command(copied, capsys):
+    (copied / 'inputs.npz').unlink()
+
+    assert main(['conformance', str(copied)]) == 1
+    assert f'FAIL  {copied}  incomplete golden' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('config', [None, '{', '[]'])
