@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_depth_ros.estimators.classical.confidence import rate
-from metric_depth_ros.estimators.classical.grid import PromptGrid, make_grid, splat
+from metric_depth_ros.estimators.classical.grid import make_grid, splat
 from metric_depth_ros.estimators.classical.layout import nearest_per_pixel, pixel_index
 from metric_depth_ros.estimators.classical.surface import (
     RESIDUAL_FADE,
     Surface,
     fit_surface,
+    point_weight,
 )
 
 # Standard deviation, in cells, of the blur which carries what the working grid could not
@@ -101,16 +102,20 @@ def complete(
     inverse = 1.0 / depth[kept].astype(np.float64)
     noise = sigma[kept] * inverse
     grid = make_grid(image, uv, settings.cells_per_spacing, settings.cell_range)
-    surface = fit_surface(grid, inverse, noise, settings.reweightings, settings.rounds)
-    full = _refine(surface, grid, uv, inverse, shape)
-    return 1.0 / full, _enlarge(rate(grid, surface, noise), shape)
+    thin, chosen = grid.thinned()
+    surface = fit_surface(
+        thin, inverse[chosen], noise[chosen], settings.reweightings, settings.rounds
+    )
+    full = _refine(surface, grid.cell_size, uv, inverse, noise, shape)
+    return 1.0 / full, _enlarge(rate(thin, surface, noise[chosen]), shape)
 
 
 def _refine(
     surface: Surface,
-    grid: PromptGrid,
+    cell_size: float,
     uv: NDArray[np.float32],
     inverse: NDArray[np.float64],
+    noise: NDArray[np.float64],
     shape: tuple[int, int],
 ) -> NDArray[np.float32]:
     """Bring a surface to the resolution of the image, through the points where they are."""
@@ -118,10 +123,11 @@ def _refine(
     full = surface.ground.on_raster(shape) + _enlarge(surface.relief, shape)
     pixel = pixel_index(uv, shape)
     residual = inverse - full.ravel()[pixel]
-    blur = DETAIL_BLUR * grid.cell_size
+    weight = point_weight(residual / inverse, noise)
+    blur = DETAIL_BLUR * cell_size
     mass, total = (
         cv2.GaussianBlur(channel, (0, 0), blur)
-        for channel in splat(pixel, surface.weight, [residual], shape)
+        for channel in splat(pixel, weight, [residual], shape)
     )
     full += total / (mass + np.float32(RESIDUAL_FADE / (2.0 * np.pi * blur**2)))
     return np.clip(full, float(inverse.min()), float(inverse.max()), out=full)

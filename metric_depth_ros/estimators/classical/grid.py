@@ -8,13 +8,13 @@ own spacing, and time falls with the square of the cell size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_depth_ros.estimators.classical.layout import pixel_index, spacing
+from metric_depth_ros.estimators.classical.layout import one_per_cell, pixel_index, spacing
 from metric_depth_ros.estimators.classical.smoothing import EdgeAwareSmoother, make_smoother
 
 
@@ -76,6 +76,22 @@ class PromptGrid:
         return self.smoother.smooth(
             sums, (reach * self.spacing[0], reach * self.spacing[1]), rounds
         )
+
+    def thinned(self) -> tuple[PromptGrid, NDArray[np.intp]]:
+        """Leave one point in every cell: more cannot be told apart on the grid.
+
+        Returns
+        -------
+        grid : PromptGrid
+            The same grid with M <= N points.
+        kept : NDArray[np.intp]
+            (M,) their indices.
+        """
+        kept = one_per_cell(self.cell, self.shape)
+        if kept.size == self.cell.size:
+            return self, np.arange(kept.size)
+        thin = replace(self, x=self.x[kept], y=self.y[kept], cell=self.cell[kept])
+        return thin, kept
 
     def point_mass(self, reach: float) -> float:
         """Mean over a box of +-`reach` spacings of the kernel of one point of unit weight."""

@@ -32,9 +32,29 @@ def nearest_per_pixel(
         Indices of the points kept, in raster order.
     """
     pixel = pixel_index(uv, shape)
-    owner = np.full(shape[0] * shape[1], -1, np.intp)
-    order = np.argsort(-depth)
-    owner[pixel[order]] = order  # the last write wins: the nearest point
+    nearest = np.full(shape[0] * shape[1], np.inf, np.float32)
+    np.minimum.at(nearest, pixel, depth)
+    return one_per_cell(np.where(depth <= nearest[pixel], pixel, -1), shape)
+
+
+def one_per_cell(cell: NDArray[np.intp], shape: tuple[int, int]) -> NDArray[np.intp]:
+    """Keep one point of every cell of a raster.
+
+    Parameters
+    ----------
+    cell : NDArray[np.intp]
+        (N,) raster index of each point; points with -1 are left out.
+    shape : tuple of int
+        Height and width of the raster.
+
+    Returns
+    -------
+    NDArray[np.intp]
+        Indices of the points kept, in raster order.
+    """
+    owner = np.full(shape[0] * shape[1] + 1, -1, np.intp)
+    owner[cell] = np.arange(cell.size)  # -1 goes to the extra last place
+    owner = owner[:-1]
     return owner[owner >= 0]
 
 

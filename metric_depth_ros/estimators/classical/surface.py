@@ -90,14 +90,13 @@ def fit_surface(
     ground = fit_global_plane(grid, inverse)
     trend, base = ground.at(grid), ground.on_raster(grid.shape)
     low, high = float(inverse.min()), float(inverse.max())
-    precision = MODEL_NOISE**2 / (MODEL_NOISE**2 + noise**2)
-    weight = precision
+    weight = _precision(noise)
     for remaining in range(reweightings, -1, -1):
         planes, mass = fit_local_planes(grid, inverse - trend, weight, 1 if remaining else rounds)
         relief = _close_gaps(np.clip(base + planes, low, high), grid) - base
         residual = inverse - trend - grid.sample(relief)
         if remaining:
-            weight = precision * _robust_weight(residual / inverse, noise)
+            weight = point_weight(residual / inverse, noise)
     return Surface(
         ground,
         relief + _spread_residual(grid, residual, weight),
@@ -119,11 +118,28 @@ def _close_gaps(inverse: NDArray[np.float32], grid: PromptGrid) -> NDArray[np.fl
     return closed[margin[0][0] : margin[0][0] + height, margin[1][0] : margin[1][0] + width]
 
 
-def _robust_weight(misfit: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weight points down which lie far from the surface, those behind it sooner."""
+def point_weight(misfit: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weigh points by their noise, and down if they lie far from the surface.
+
+    Parameters
+    ----------
+    misfit : NDArray[np.float64]
+        (N,) residual relative to inverse depth; negative behind the surface.
+    noise : NDArray[np.float64]
+        (N,) relative standard deviation.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        (N,) in [0, 1].
+    """
     tolerance = np.where(misfit < 0.0, TOLERANCE_BEHIND, TOLERANCE_FRONT)
     squared = misfit**2 / (tolerance**2 + (NOISE_TOLERANCE * noise) ** 2)
-    return 1.0 / (1.0 + squared**2)
+    return _precision(noise) / (1.0 + squared**2)
+
+
+def _precision(noise: NDArray[np.float64]) -> NDArray[np.float64]:
+    return MODEL_NOISE**2 / (MODEL_NOISE**2 + noise**2)
 
 
 def _spread_residual(
