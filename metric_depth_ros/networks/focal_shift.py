@@ -40,8 +40,9 @@ def recover_focal_shift(
     """Find the shift of z, and the focal length unless known, that make the points a pinhole's.
 
     Fewer than two points end in shift 0 and, unless known, focal 1; a point that counts and is
-    not finite, in a focal length of NaN. Shapes and, on a GPU, the number of steps are fixed and
-    nothing waits for the device, so that this can be part of a CUDA graph.
+    not finite, in shift 0 and, unless known, a focal length of NaN. Shapes and, on a GPU, the
+    number of steps are fixed and nothing waits for the device, so that this can be part of a
+    CUDA graph; step by step it is many small kernels.
 
     Parameters
     ----------
@@ -58,9 +59,8 @@ def recover_focal_shift(
     uv = (uv * counts[..., None]).double().flatten(1, 2)
     problem = _Problem(
         z=xyz[..., 2].where(counts, 1).double().flatten(1),
-        along=(xy * uv).sum(-1),
-        squared=xy.square().sum(-1),
-        unexplained=_total(uv.square().sum(-1)),
+        products=torch.stack(((xy * uv).sum(-1), xy.square().sum(-1)), dim=1),
+        unexplained=uv.square().sum(dim=(1, 2))[:, None],
         focal=None if focal is None else focal.double()[:, None],
     )
     shift = _levenberg_marquardt(problem).float()
@@ -87,8 +87,10 @@ class _Problem(NamedTuple):
 
     Parameters
     ----------
-    z, along, squared
-        (B, N): z, ``xy . uv`` and ``xy . xy`` of the points.
+    z
+        (B, N).
+    products
+        (B, 2, N): ``xy . uv`` and ``xy . xy``.
     unexplained
         (B, 1) sum of ``uv . uv``.
     focal
@@ -96,8 +98,7 @@ class _Problem(NamedTuple):
     """
 
     z: Tensor
-    along: Tensor
-    squared: Tensor
+    products: Tensor
     unexplained: Tensor
     focal: Tensor | None
 
@@ -105,20 +106,20 @@ class _Problem(NamedTuple):
         """Return the problem near the shifts (B, 1)."""
         w = 1 / (self.z + shift)
         w2 = w * w
-        a, b = _total(self.along * w), _total(self.squared * w2)
+        sums = self.products @ torch.stack((w, w2, w2 * w, w2 * w2), dim=-1)
+        a1, a2, _, _ = sums[:, 0].split(1, dim=1)  # of xy . uv, times powers of w
+        _, b2, b3, b4 = sums[:, 1].split(1, dim=1)  # of xy . xy
         if self.focal is None:
-            focal = a / b
-            da, db = -_total(self.along * w2), -2 * _total(self.squared * w2 * w)
-            slope = (da * b - a * db) / (b * b)  # of the focal length
-            change = slope * w - focal * w2  # of focal / (z + shift)
+            focal = a1 / b2
+            slope = (2 * focal * b3 - a2) / b2  # of the focal length
         else:
-            focal = self.focal
-            change = -focal * w2
+            focal, slope = self.focal, torch.zeros_like(shift)
+        # With s the slope and f the focal length, J = xy (s w - f w^2) and r = xy f w - uv.
         return _Linearized(
-            cost=(self.unexplained + focal * (focal * b - 2 * a)).clamp_min(0),
+            cost=(self.unexplained + focal * (focal * b2 - 2 * a1)).clamp_min(0),
             focal=focal,
-            gradient=_total(change * (self.squared * focal * w - self.along)),
-            curvature=_total(change * change * self.squared),
+            gradient=slope * (focal * b2 - a1) - focal * (focal * b3 - a2),
+            curvature=slope * slope * b2 - 2 * slope * focal * b3 + focal * focal * b4,
         )
 
 
@@ -205,10 +206,6 @@ def _damping(steepness: Tensor, curvature: Tensor, radius: Tensor, damping: Tens
     fits = (steepness / (curvature + kept) - radius).abs() <= 0.1 * radius
     free = steepness / curvature <= 1.1 * radius
     return torch.where(free, 0, torch.where(fits, kept, exact))
-
-
-def _total(values: Tensor) -> Tensor:
-    return values.sum(dim=1, keepdim=True)
 
 
 def _samples(points: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
