@@ -104,8 +104,13 @@ def test_a_frame_that_is_too_old_is_dropped_and_counted_as_stale(node, client):
     before = answered_status(client)
     old = client.frame()
     old['image'].header.stamp.sec -= 60
-    client.send(old)
-    assert int(answered_status(client)['stale']) == int(before['stale']) + 1
+    # Best effort with room for one: a good image may take the place of the old one unseen.
+    for _ in range(20):
+        client.send(old)
+        if int(answered_status(client)['stale']) > int(before['stale']):
+            break
+    else:
+        pytest.fail('no stale frame was counted')
     assert old['image'].header not in [m.header for m in client.received['depth/image']]
 
 
