@@ -288,6 +288,8 @@ def test_a_config_that_cannot_be_built_is_refused_by_name(part, value, message):
 
 
 def test_can_be_exported_whole_with_a_fixed_length(network, images, depth):
+    if not network.encoder.backbone._takes_mask:
+        pytest.skip('blocks of transformers 4 take no attention mask')
     exported = torch.export.export(Fixed(network), (images, depth)).module()
 
     with torch.inference_mode():
