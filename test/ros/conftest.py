@@ -126,6 +126,13 @@ class Client:
             self._executor.spin_once(0.02)
         return value
 
+    def waits_for(self, condition, limit_s):
+        """Spin until the condition holds or the time is over; tell whether it held."""
+        end_s = time.monotonic() + limit_s
+        while not condition() and time.monotonic() < end_s:
+            self._executor.spin_once(0.02)
+        return bool(condition())
+
     def subscribe(self, kind, topic, qos=10):
         """Collect what a topic brings in `received`."""
         self.node.create_subscription(kind, topic, self.received[topic].append, qos)
