@@ -145,4 +145,9 @@ def _gpu() -> Finding:
 def _models() -> Iterator[Finding]:
     from metric_depth_ros.estimators.registry import ESTIMATOR_NAMES
 
-    yield Finding('estimators', 'ok', f'{", ".join(ESTIMATOR_NAMES)} (none needs weights)')
+    yield Finding(
+        'estimators',
+        'ok',
+        f'{", ".join(ESTIMATOR_NAMES)} (classical and nearest need no weights)',
+        '`metric-depth models` tells where the weights of the others come from',
+    )

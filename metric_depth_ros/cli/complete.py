@@ -7,11 +7,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metric_depth_ros.cli.estimator_options import add_estimator_arguments, options_from
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-HELP = 'dense depth of one image from a sparse prompt; no ROS needed'
+    from metric_depth_ros.types import CameraModel, SparsePrompt
+
+HELP = 'dense depth of one image, from a sparse prompt or without; no ROS needed'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,17 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--camera',
         type=Path,
-        required=True,
         metavar='CAM',
-        help='calibration: ROS camera_info YAML, or YAML or JSON with width, height, K',
+        help='calibration: ROS camera_info YAML, or YAML or JSON with width, height, K; some '
+        'learned estimators do without',
     )
     parser.add_argument(
         '--prompt',
         type=Path,
-        required=True,
         metavar='P',
         help='depth map (16-bit .png, .npy, .npz with depth) or points (.npz with xyz, .npy, '
-        '.ply, .pcd)',
+        '.ply, .pcd); needs --camera',
     )
     parser.add_argument(
         '--prompt-scale',
@@ -49,10 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '-o', '--out', type=Path, required=True, metavar='OUT', help='folder for the results'
     )
-    parser.add_argument(
-        '--estimator', default='classical', metavar='NAME[:VARIANT]', help='default: classical'
-    )
-    parser.add_argument('--device', default='cpu', help='for estimators on torch; default: cpu')
+    add_estimator_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,17 +71,18 @@ def run(args: argparse.Namespace) -> int:
             'prompt_scale', f'--prompt-scale is {args.prompt_scale}, expected a positive number.'
         )
     prepare_folder(args.out, '--out')
-    camera = frame_files.read_camera(args.camera)
-    T = None if args.extrinsics is None else frame_files.read_transform(args.extrinsics)
+    options = options_from(args)
+    camera = None if args.camera is None else frame_files.read_camera(args.camera)
+    prompt = None if args.prompt is None else _prompt(args, camera)
     frame_files.import_open3d()  # refuse before the work, not after it
     frame = Frame(
         stamp_ns=0,
         frame_id='camera_optical_frame',
         image=load_color_image(args.image),
         camera=camera,
-        prompt=frame_files.read_prompt(args.prompt, camera, T, args.prompt_scale),
+        prompt=prompt,
     )
-    estimate = create_estimator(args.estimator, args.device).estimate(frame)
+    estimate = create_estimator(args.estimator, options).estimate(frame)
     paths = frame_files.write_results(args.out, frame, estimate)
     print(f'{estimate.method}: {_summary(estimate.depth)}')
     cut = int(np.count_nonzero(estimate.depth * 1e3 >= frame_files.MAX_MILLIMETERS + 0.5))
@@ -93,6 +94,18 @@ def run(args: argparse.Namespace) -> int:
     for path in paths.values():
         print(path)
     return 0
+
+
+def _prompt(args: argparse.Namespace, camera: CameraModel | None) -> SparsePrompt:
+    from metric_depth_ros.errors import InputError
+    from metric_depth_ros.evaluation import frame_files
+
+    if camera is None:
+        raise InputError(
+            'camera_missing', '--prompt needs --camera: it is placed in the image by it.'
+        )
+    T = None if args.extrinsics is None else frame_files.read_transform(args.extrinsics)
+    return frame_files.read_prompt(args.prompt, camera, T, args.prompt_scale)
 
 
 def _summary(depth: NDArray[np.float32]) -> str:

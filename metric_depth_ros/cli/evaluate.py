@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metric_depth_ros.cli.estimator_options import add_estimator_arguments, options_from
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -38,10 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='NAME',
         help='score this prompt only; may be given several times (default: all scored prompts)',
     )
-    parser.add_argument(
-        '--estimator', default='classical', metavar='NAME[:VARIANT]', help='default: classical'
-    )
-    parser.add_argument('--device', default='cpu', help='for estimators on torch; default: cpu')
+    add_estimator_arguments(parser)
     parser.add_argument(
         '--aggregation',
         choices=('per_image', 'pooled', 'per_sample'),
@@ -78,8 +77,9 @@ def run(args: argparse.Namespace) -> int:
     prepare_file(args.json, '--json')
     if args.html is not None:
         prepare_file(args.html, '--html')
+    options = options_from(args)
     groups = find_groups(find_frame_sets(args.folders), args.prompts)
-    estimator = create_estimator(args.estimator, args.device)
+    estimator = create_estimator(args.estimator, options)
     summaries, sections = _run_groups(
         groups, estimator, Aggregation(args.aggregation), args.html is not None, console
     )

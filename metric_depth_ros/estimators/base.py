@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from metric_depth_ros.types import DepthEstimate, Frame
@@ -30,3 +31,16 @@ class Estimator(Protocol):
             Depth of the image's size. All NaN when the method cannot know the scale.
         """
         ...
+
+
+def estimate_batch(estimator: Estimator, frames: Sequence[Frame]) -> list[DepthEstimate]:
+    """Estimate several frames, e.g. of several cameras: at once where the method can do that."""
+    together = getattr(estimator, 'estimate_batch', None)
+    if together is not None:
+        return list(together(frames))
+    return [estimator.estimate(frame) for frame in frames]
+
+
+def recovers_camera(estimator: Estimator) -> bool:
+    """Whether the method finds the intrinsics of a frame that comes without a camera."""
+    return bool(getattr(estimator, 'recovers_camera', False))

@@ -21,7 +21,7 @@ from metric_depth_ros.estimators.alignment import (
     pixel_alignment,
 )
 from metric_depth_ros.estimators.alignment.threads import one_thread
-from metric_depth_ros.estimators.base import Estimator
+from metric_depth_ros.estimators.base import Estimator, estimate_batch, recovers_camera
 from metric_depth_ros.types import DepthEstimate, Frame
 
 # Confidence falls to one half at either of these.
@@ -49,6 +49,11 @@ class ComposedEstimator:
         """The specification it was made from."""
         return f'composed:{self._prior.name}'
 
+    @property
+    def recovers_camera(self) -> bool:
+        """Whether the prior finds the intrinsics of a frame without a camera."""
+        return recovers_camera(self._prior)
+
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate the prior and align it.
 
@@ -57,23 +62,18 @@ class ComposedEstimator:
         scaled only; up to five are all used at every pixel. Pixels that the prior does not know
         stay NaN, and those beyond its range +Inf, except where the prompt has a point.
         """
-        start = time.perf_counter()
-        prior = self._prior.estimate(frame)
-        return self._aligned([frame], [prior], [start])[0]
+        return self.estimate_batch([frame])[0]
 
     def estimate_batch(self, frames: Sequence[Frame]) -> list[DepthEstimate]:
         """Estimate frames of one image size, e.g. of several cameras, and align them at once."""
-        starts, priors = [], []
-        for frame in frames:
-            starts.append(time.perf_counter())
-            priors.append(self._prior.estimate(frame))
-        return self._aligned(frames, priors, starts)
+        start = time.perf_counter()
+        return self._aligned(frames, estimate_batch(self._prior, frames), start)
 
     def _aligned(
         self,
         frames: Sequence[Frame],
         priors: Sequence[DepthEstimate],
-        starts: Sequence[float],
+        start: float,
     ) -> list[DepthEstimate]:
         prompts = [_prompt_map(frame) for frame in frames]
         anchored = [
@@ -92,7 +92,7 @@ class ComposedEstimator:
                 confidence[i],
                 prior.camera,
                 f'composed/{prior.method}',
-                {**prior.timings_ms, 'estimator': 1e3 * (end - starts[i])},
+                {**prior.timings_ms, 'estimator': 1e3 * (end - start)},
             )
             if anchored[i]
             else prior

@@ -10,43 +10,116 @@ from collections.abc import Callable
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator
+from metric_depth_ros.estimators.options import EstimatorOptions
+
+Factory = Callable[[str, EstimatorOptions], Estimator]
 
 
-def _classical(variant: str, device: str) -> Estimator:
+def _classical(variant: str, options: EstimatorOptions) -> Estimator:
     from metric_depth_ros.estimators.classical.estimator import ClassicalCompletion
 
     return ClassicalCompletion(variant or 'quality')
 
 
-def _nearest(variant: str, device: str) -> Estimator:
+def _nearest(variant: str, options: EstimatorOptions) -> Estimator:
     from metric_depth_ros.estimators.nearest import NearestFill
 
-    if variant:
-        raise InputError('estimator', f"estimator 'nearest' has no variant, got {variant!r}.")
+    _refuse_variant('nearest', variant)
     return NearestFill()
 
 
-_FACTORIES: dict[str, Callable[[str, str], Estimator]] = {
+def _composed(variant: str, options: EstimatorOptions) -> Estimator:
+    if not variant:
+        raise InputError(
+            'estimator',
+            "estimator 'composed' needs the estimator that it aligns to the prompt: use e.g. "
+            "'composed:student_pointmap'.",
+        )
+    from metric_depth_ros.estimators.composed import ComposedEstimator
+    from metric_depth_ros.estimators.devices import torch_device
+
+    device = torch_device(options.device)
+    return ComposedEstimator(create_estimator(variant, options), str(device))
+
+
+def _student_depthmap(variant: str, options: EstimatorOptions) -> Estimator:
+    from metric_depth_ros.estimators.learned.student_depthmap import create
+
+    _refuse_variant('student_depthmap', variant)
+    return create(options)
+
+
+def _student_pointmap(variant: str, options: EstimatorOptions) -> Estimator:
+    from metric_depth_ros.estimators.learned.student_pointmap import create
+
+    _refuse_variant('student_pointmap', variant)
+    return create(options)
+
+
+def _lingbot_depth(variant: str, options: EstimatorOptions) -> Estimator:
+    from metric_depth_ros.estimators.learned.lingbot_depth import create
+
+    return create(options, variant)
+
+
+def _depth_pro(variant: str, options: EstimatorOptions) -> Estimator:
+    from metric_depth_ros.estimators.learned.depth_pro import create
+
+    _refuse_variant('depth_pro', variant)
+    return create(options)
+
+
+def _teacher(variant: str, options: EstimatorOptions) -> Estimator:
+    from metric_depth_ros.estimators.learned.teacher import create
+
+    return create(options, create_estimator(variant or 'depth_pro', options.for_companion()))
+
+
+def _hugging_face(variant: str, options: EstimatorOptions) -> Estimator:
+    if not variant:
+        raise InputError(
+            'estimator',
+            "estimator 'hf' needs the id or the folder of a model: use e.g. "
+            "'hf:depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf'.",
+        )
+    from metric_depth_ros.estimators.learned.huggingface import create
+
+    return create(variant, options)
+
+
+_FACTORIES: dict[str, Factory] = {
     'classical': _classical,
     'nearest': _nearest,
+    'composed': _composed,
+    'student_depthmap': _student_depthmap,
+    'student_pointmap': _student_pointmap,
+    'lingbot_depth': _lingbot_depth,
+    'depth_pro': _depth_pro,
+    'teacher': _teacher,
+    'hf': _hugging_face,
 }
 ESTIMATOR_NAMES: tuple[str, ...] = tuple(_FACTORIES)
+_DEFAULT_OPTIONS = EstimatorOptions()
+_LEARNED_NEED = ('torch', 'transformers', 'safetensors')
 
 
-def create_estimator(spec: str, device: str = 'cpu') -> Estimator:
+def create_estimator(spec: str, options: EstimatorOptions = _DEFAULT_OPTIONS) -> Estimator:
     """Make an estimator from its specification.
 
     Parameters
     ----------
     spec
-        ``'classical'`` (same as ``'classical:quality'``), ``'classical:fast'``, ``'nearest'``.
-    device
-        ``'cpu'``, ``'cuda'``, ``'cuda:1'``… for the methods that run on torch.
+        ``'classical'`` (same as ``'classical:quality'``), ``'classical:fast'``, ``'nearest'``;
+        ``'student_depthmap'``, ``'student_pointmap'``, ``'depth_pro'``;
+        ``'lingbot_depth[:completion]'``; ``'teacher[:PRIOR]'``, ``'composed:PRIOR'`` with the
+        specification of a prior; ``'hf:ID'`` with a Hugging Face id or a folder.
+    options
+        How a learned estimator runs.
 
     Raises
     ------
     InputError
-        Unknown name or variant.
+        Unknown name or variant, weights that are not to be had, or libraries that are missing.
     """
     name, _, variant = spec.partition(':')
     factory = _FACTORIES.get(name)
@@ -56,4 +129,18 @@ def create_estimator(spec: str, device: str = 'cpu') -> Estimator:
             f'unknown estimator {spec!r}: expected one of {", ".join(ESTIMATOR_NAMES)} '
             '(parameter estimator, option --estimator).',
         )
-    return factory(variant, device)
+    try:
+        return factory(variant, options)
+    except ModuleNotFoundError as error:
+        if error.name not in _LEARNED_NEED:
+            raise
+        raise InputError(
+            'estimator_library',
+            f'estimator {spec!r} needs {error.name}, which is not installed: run '
+            f'`pip install {" ".join(_LEARNED_NEED)}`.',
+        ) from error
+
+
+def _refuse_variant(name: str, variant: str) -> None:
+    if variant:
+        raise InputError('estimator', f'estimator {name!r} has no variant, got {variant!r}.')

@@ -19,6 +19,7 @@ from rclpy.publisher import Publisher
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator
+from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.declaration import DeclaredParameters
@@ -134,8 +135,9 @@ class DepthNode(LifecycleNode):
             else StaticTree({}, 'nothing')
         )
         self._releases.append(self._extrinsics.close)
-        device = 'cpu' if settings.device == 'auto' else settings.device
-        self._estimator: Estimator = create_estimator(settings.estimator, device)
+        self._estimator: Estimator = create_estimator(
+            settings.estimator, EstimatorOptions(device=settings.device)
+        )
         self._outputs = Outputs(self, self._faults.report)
         self._releases.append(self._outputs.close)
         self._outputs.open()

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What there is to know about the published models before any of them is loaded.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from metric_depth_ros.errors import InputError
+
+
+@dataclass(frozen=True)
+class Model:
+    """A published model.
+
+    Parameters
+    ----------
+    name
+        As `create_estimator` knows it.
+    task
+        What it does, in a few words.
+    parameters
+        Number of parameters of the released network.
+    repository, filename
+        Where its weights are on the Hugging Face hub; empty where they are unreleased.
+    license
+        Of the weights and of what they were made from, in plain words.
+    variants
+        Variant of the specification -> another repository of the same network.
+    released_keys, released_digest
+        Number of keys of the released checkpoint, and SHA-256 over its sorted ``key:shape``
+        lines; 0 and empty where unreleased.
+    """
+
+    name: str
+    task: str
+    parameters: int
+    repository: str
+    filename: str
+    license: str
+    variants: Mapping[str, str] = field(default_factory=dict)
+    released_keys: int = 0
+    released_digest: str = ''
+
+    def repository_of(self, variant: str) -> str:
+        """Return the repository of a variant, ``''`` being the usual one.
+
+        Raises
+        ------
+        InputError
+            No such variant.
+        """
+        if not variant:
+            return self.repository
+        if variant not in self.variants:
+            known = ', '.join(self.variants) or 'none'
+            raise InputError(
+                'estimator',
+                f'estimator {self.name!r} has no variant {variant!r}; variants: {known}.',
+            )
+        return self.variants[variant]
+
+
+_STUDENT_CARD = "Apache-2.0 by the authors' model card"
+
+MODELS: Mapping[str, Model] = {
+    model.name: model
+    for model in (
+        Model(
+            'student_depthmap',
+            'metric depth of one image whose focal length is known',
+            876_664_001,
+            'yjh001/metricanything_student_depthmap',
+            'student_depthmap.pt',
+            f"{_STUDENT_CARD}; its transformer is Meta's DINOv3, so the DINOv3 License holds too: "
+            'commercial use is allowed, military, nuclear and espionage uses are not, and whoever '
+            'passes the weights on must pass that license on and name DINOv3',
+        ),
+        Model(
+            'student_pointmap',
+            'metric depth and camera of one image (MoGe-2)',
+            326_209_221,
+            'yjh001/metricanything_student_pointmap',
+            'student_pointmap.pt',
+            f'{_STUDENT_CARD}; code MIT (MoGe) and Apache-2.0 (DINOv2)',
+        ),
+        Model(
+            'lingbot_depth',
+            'completion of the depth of RGB-D cameras and of sparse points',
+            321_161_858,
+            'robbyant/lingbot-depth-pretrain-vitl-14-v0.5',
+            'model.pt',
+            "Apache-2.0 by the authors' model card",
+            {'completion': 'robbyant/lingbot-depth-postrain-dc-vitl14'},
+        ),
+        Model(
+            'depth_pro',
+            'metric depth and focal length of one image; the prior of the teacher',
+            951_991_330,
+            'apple/DepthPro',
+            'depth_pro.pt',
+            "Apple's own sample code license, for code and weights: use, change and passing on "
+            "are allowed with Apple's notice kept; it grants no patent rights and no use of "
+            "Apple's name. Read it before you ship a product",
+        ),
+        Model(
+            'teacher',
+            'prompted metric depth (MetricAnything); needs a prior, depth_pro unless named',
+            0,
+            '',
+            '',
+            'weights are unreleased; the architecture is here for weights of your own',
+        ),
+    )
+}

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network as an `Estimator`: frames that fit together are one batch."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from metric_depth_ros.estimators.learned.direct import Batch, Runner
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.types import CameraModel, DepthEstimate, Frame
+
+Arrays = Mapping[str, NDArray]
+
+
+class Answer(NamedTuple):
+    """What an adapter makes of a network's output for one frame.
+
+    Parameters
+    ----------
+    depth
+        (H, W) float32 m, NaN unknown, +Inf beyond range.
+    camera
+        Recovered from the image, or None; the frame's own camera wins.
+    note
+        What a reader of `DepthEstimate.method` should know, e.g. ``'no prompt'``.
+    """
+
+    depth: NDArray[np.float32]
+    camera: CameraModel | None = None
+    note: str = ''
+
+
+class Adapter(Protocol):
+    """Between frames and one network."""
+
+    @property
+    def recovers_camera(self) -> bool:
+        """Whether the network finds the intrinsics of a frame without a camera."""
+        ...
+
+    def batch(self, frames: Sequence[Frame]) -> Batch:
+        """Return the input of frames of one size, all with or all without a camera."""
+        ...
+
+    def infer(self, network: nn.Module, batch: Batch, scale: float) -> Mapping[str, Tensor]:
+        """Run the network at a multiple of its usual number of tokens; tensors begin with B."""
+        ...
+
+    def answer(self, frame: Frame, outputs: Arrays) -> Answer:
+        """Return the depth of one frame from its rows of the outputs."""
+        ...
+
+
+class LearnedEstimator:
+    """A network that answers frames.
+
+    Parameters
+    ----------
+    name
+        The specification it was made from.
+    network
+        Loaded network.
+    adapter
+        Turns frames into its input, and its output into depth.
+    options
+        How it runs.
+    """
+
+    def __init__(
+        self, name: str, network: nn.Module, adapter: Adapter, options: EstimatorOptions
+    ) -> None:
+        self.name = name
+        self._adapter = adapter
+        self._runner = Runner(network, adapter.infer, options)
+
+    @property
+    def recovers_camera(self) -> bool:
+        """Whether the network finds the intrinsics of a frame without a camera."""
+        return self._adapter.recovers_camera
+
+    def estimate(self, frame: Frame) -> DepthEstimate:
+        """Estimate one frame."""
+        return self.estimate_batch([frame])[0]
+
+    def estimate_batch(self, frames: Sequence[Frame]) -> list[DepthEstimate]:
+        """Estimate frames; those of one size are one batch, whatever their focal lengths."""
+        groups: dict[Hashable, list[int]] = defaultdict(list)
+        for index, frame in enumerate(frames):
+            groups[frame.image.shape, frame.camera is None].append(index)
+        estimates: dict[int, DepthEstimate] = {}
+        for indices in groups.values():
+            together = self._estimate_group([frames[index] for index in indices])
+            estimates.update(zip(indices, together, strict=True))
+        return [estimates[index] for index in range(len(frames))]
+
+    def _estimate_group(self, frames: Sequence[Frame]) -> list[DepthEstimate]:
+        start = time.perf_counter()
+        batch = self._adapter.batch(frames)
+        prepared = time.perf_counter()
+        outcome = self._runner.run(batch)
+        arrays = {name: tensor.numpy() for name, tensor in outcome.outputs.items()}
+        inferred = time.perf_counter()
+        answers = [
+            self._adapter.answer(frame, {name: array[i] for name, array in arrays.items()})
+            for i, frame in enumerate(frames)
+        ]
+        timings_ms = {
+            'prepare': 1e3 * (prepared - start),
+            'network': 1e3 * (inferred - prepared),
+            'estimator': 1e3 * (time.perf_counter() - start),
+        }
+        return [
+            DepthEstimate(
+                answer.depth,
+                None,
+                frame.camera or answer.camera,
+                self._method(answer.note, outcome.note),
+                timings_ms,
+            )
+            for frame, answer in zip(frames, answers, strict=True)
+        ]
+
+    def _method(self, *notes: str) -> str:
+        said = ', '.join(note for note in notes if note)
+        return f'{self.name} ({said})' if said else self.name
+
+
+def image_tensor(frames: Sequence[Frame]) -> Tensor:
+    """Return (B, 3, H, W) uint8 RGB."""
+    return torch.from_numpy(np.stack([frame.image for frame in frames])).permute(0, 3, 1, 2)
+
+
+def focal_tensor(frames: Sequence[Frame]) -> Tensor | None:
+    """Return (B,) horizontal focal lengths in pixels, None for frames without cameras."""
+    focal_px = [frame.camera.K[0, 0] for frame in frames if frame.camera is not None]
+    return torch.tensor(focal_px, dtype=torch.float32) if focal_px else None
+
+
+def prompt_maps(frames: Sequence[Frame]) -> Tensor:
+    """Return (B, H, W) float32 m, NaN where the prompt has no point."""
+    height, width = frames[0].image.shape[:2]
+    nothing = np.full((height, width), np.nan, np.float32)
+    return torch.from_numpy(
+        np.stack([nothing if f.prompt is None else f.prompt.to_map(width, height) for f in frames])
+    )
+
+
+def has_prompt(frame: Frame) -> bool:
+    """Whether a frame has any prompt point."""
+    return frame.prompt is not None and len(frame.prompt) > 0
+
+
+def centered_pinhole(width: int, height: int, focal_px: float) -> CameraModel | None:
+    """Return the camera of a recovered focal length, None when it is not one."""
+    if not (np.isfinite(focal_px) and focal_px > 0.0):
+        return None
+    center = 0.5 * (width - 1), 0.5 * (height - 1)
+    return CameraModel.pinhole(width, height, float(focal_px), float(focal_px), *center)
+
+
+def beyond_limit(depth: NDArray[np.float32], limit_m: float) -> NDArray[np.float32]:
+    """Return the depth with +Inf where the network's range ends, which only means "far"."""
+    return np.where(depth >= 0.999 * limit_m, np.float32(np.inf), depth)

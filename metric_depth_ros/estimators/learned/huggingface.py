@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`hf:<id>`: any metric depth model that transformers knows. Imports transformers.
+
+Prompt Depth Anything is used as the prompted model that it is; it expects a coarse depth map, so
+the prompt is spread over one by nearest filling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from inspect import signature
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+from transformers.modeling_outputs import DepthEstimatorOutput
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.learned.direct import Batch
+from metric_depth_ros.estimators.learned.estimator import (
+    Answer,
+    Arrays,
+    LearnedEstimator,
+    centered_pinhole,
+    has_prompt,
+)
+from metric_depth_ros.estimators.nearest import NearestFill
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.networks.hub import resolve_checkpoint
+from metric_depth_ros.types import Frame, SparsePrompt
+
+_ALWAYS_METRIC = ('depth_pro', 'glpn', 'prompt_depth_anything', 'zoedepth')
+_PROMPTED = 'prompt_depth_anything'
+_PROMPT_SIZE = (256, 192)  # that of the depth maps it was trained with
+_LEAST_SPREAD = 1e-3  # a prompt of one depth cannot be normalized; this much is added to a pixel
+
+
+def create(model_id: str, options: EstimatorOptions) -> LearnedEstimator:
+    """Make the estimator of a Hugging Face id or a local folder.
+
+    Raises
+    ------
+    InputError
+        A model that is not here and cannot be fetched, that lacks weights, or whose depth is not
+        metric.
+    """
+    if options.resolution_scale != 1.0:
+        raise InputError(
+            'estimator_option',
+            f'resolution_scale is {options.resolution_scale:g}, but the resolution of hf: models '
+            'is that of their own preprocessor: set it to 1.',
+        )
+    model, processor = _load(model_id, options.revision or None)
+    _require_metric(model_id, model.config)
+    prompted = model.config.model_type == _PROMPTED
+    return LearnedEstimator(
+        f'hf:{model_id}', model, HuggingFaceAdapter(processor, prompted), options
+    )
+
+
+class HuggingFaceAdapter:
+    """Preprocessing and postprocessing are the model's own.
+
+    Parameters
+    ----------
+    processor
+        Its image processor.
+    prompted
+        Whether the network takes a prompt, without which its depth has no scale.
+    """
+
+    recovers_camera = False
+
+    def __init__(self, processor: Any, prompted: bool) -> None:
+        self._processor = processor
+        self._prompted = prompted
+
+    def batch(self, frames: Sequence[Frame]) -> Batch:
+        """Preprocess images, and fill the prompts to coarse maps."""
+        images = [np.ascontiguousarray(frame.image) for frame in frames]
+        pixels = self._processor(images=images, return_tensors='pt')['pixel_values']
+        prompts = {}
+        if self._prompted:
+            maps = np.stack([coarse_depth(frame) for frame in frames])
+            prompts['depth'] = torch.from_numpy(maps)[:, None]
+        return Batch(pixels, prompts=prompts)
+
+    def infer(self, network: nn.Module, batch: Batch, scale: float) -> Mapping[str, Tensor]:
+        """Run at the resolution that the preprocessor chose."""
+        dtype = next(network.parameters()).dtype
+        prompt = {'prompt_depth': batch.prompts['depth'].to(dtype)} if self._prompted else {}
+        output = network(pixel_values=batch.images.to(dtype), **prompt)
+        depth = {'depth': output.predicted_depth}
+        fov = getattr(output, 'field_of_view', None)
+        return depth if fov is None else {**depth, 'field_of_view': fov}
+
+    def answer(self, frame: Frame, outputs: Arrays) -> Answer:
+        """Postprocess; NaN without the prompt that gives the scale."""
+        height, width = frame.image.shape[:2]
+        if self._prompted and not has_prompt(frame):
+            nothing = np.full((height, width), np.nan, np.float32)
+            return Answer(nothing, note='no prompt')
+        result = self._postprocess(outputs, (height, width))
+        depth = result['predicted_depth'].float().numpy()
+        camera = None
+        if result.get('focal_length') is not None:
+            camera = centered_pinhole(width, height, float(result['focal_length']))
+        return Answer(np.where(depth > 0.0, depth, np.float32(np.nan)), camera)
+
+    def _postprocess(self, outputs: Arrays, size: tuple[int, int]) -> Mapping[str, Any]:
+        output = DepthEstimatorOutput(predicted_depth=torch.from_numpy(outputs['depth'])[None])
+        if 'field_of_view' in outputs:
+            output['field_of_view'] = torch.as_tensor(outputs['field_of_view']).reshape(1)
+        sizes: dict[str, Any] = {'target_sizes': [size]}
+        if 'source_sizes' in signature(self._processor.post_process_depth_estimation).parameters:
+            sizes['source_sizes'] = [size]
+        return self._processor.post_process_depth_estimation(output, **sizes)[0]
+
+
+def coarse_depth(frame: Frame) -> NDArray[np.float32]:
+    """Return the prompt as a coarse map (192, 256) m without holes; ones without a prompt."""
+    width, height = _PROMPT_SIZE
+    prompt = frame.prompt
+    if prompt is None or not len(prompt):
+        coarse = np.ones((height, width), np.float32)
+    else:
+        rows, columns = frame.image.shape[:2]
+        uv = (prompt.uv + 0.5) * np.array((width / columns, height / rows)) - 0.5
+        small = SparsePrompt(uv.astype(np.float32), prompt.depth, prompt.sigma, prompt.source)
+        image = cv2.resize(frame.image, _PROMPT_SIZE)
+        coarse = NearestFill().estimate(Frame(0, '', image, prompt=small)).depth
+    if np.ptp(coarse) < _LEAST_SPREAD * coarse.max():
+        coarse[0, 0] *= 1.0 + _LEAST_SPREAD
+    return coarse
+
+
+def _load(model_id: str, revision: str | None) -> tuple[Any, Any]:
+    where = {} if revision is None else {'revision': revision}
+    try:
+        resolve_checkpoint(model_id, 'config.json', revision)  # refused sooner than file by file
+        processor = AutoImageProcessor.from_pretrained(model_id, **where)
+        model, report = AutoModelForDepthEstimation.from_pretrained(
+            model_id, output_loading_info=True, **where
+        )
+    except (OSError, ValueError) as error:
+        suffix = '' if revision is None else f' --revision {revision}'
+        raise InputError(
+            'checkpoint_missing',
+            f'the model {model_id} cannot be loaded ({str(error).splitlines()[0]}): it needs to '
+            'be a depth-estimation model of transformers, on this machine or within reach; with '
+            f'a connection, run `hf download {model_id}{suffix}`.',
+        ) from error
+    missing = sorted(report['missing_keys'])
+    if missing:
+        raise InputError(
+            'checkpoint_keys',
+            f'the checkpoint of {model_id} lacks {len(missing)} weights ({", ".join(missing[:8])}'
+            '): they would be random.',
+        )
+    return model.eval(), processor
+
+
+def _require_metric(model_id: str, config: Any) -> None:
+    kind = getattr(config, 'depth_estimation_type', '')
+    if config.model_type in _ALWAYS_METRIC or kind == 'metric':
+        return
+    raise InputError(
+        'estimator',
+        f'the depth of {model_id} ({config.model_type}) is relative, without a unit: choose one '
+        'of its metric versions (e.g. depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf).',
+    )

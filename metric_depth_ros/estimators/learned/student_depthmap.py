@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MetricAnything Student-DepthMap: metric depth of one image with a known focal length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from torch import Tensor, nn
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.learned.direct import Batch
+from metric_depth_ros.estimators.learned.estimator import (
+    Answer,
+    Arrays,
+    LearnedEstimator,
+    beyond_limit,
+    focal_tensor,
+    image_tensor,
+)
+from metric_depth_ros.estimators.learned.loading import load_network
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.networks.pyramid import canvas_multiple
+from metric_depth_ros.networks.student_depthmap import INVERSE_DEPTH_LIMITS, StudentDepthMap
+from metric_depth_ros.types import Frame
+
+NAME = 'student_depthmap'
+
+
+def create(options: EstimatorOptions) -> LearnedEstimator:
+    """Make the estimator."""
+    return LearnedEstimator(NAME, load_network(NAME, options), StudentDepthMapAdapter(), options)
+
+
+class StudentDepthMapAdapter:
+    """The network sees canonical inverse depth, which a focal length makes metric."""
+
+    recovers_camera = False
+
+    def batch(self, frames: Sequence[Frame]) -> Batch:
+        """Take images and focal lengths.
+
+        Raises
+        ------
+        InputError
+            Frames without a camera: depth of an assumed focal length would look metric.
+        """
+        focal_px = focal_tensor(frames)
+        if focal_px is None:
+            raise InputError(
+                'camera_missing',
+                f'{NAME} needs the focal length: publish CameraInfo beside the image (--camera), '
+                'or use student_pointmap or depth_pro, which recover it from the image.',
+            )
+        return Batch(image_tensor(frames), focal_px)
+
+    def infer(self, network: nn.Module, batch: Batch, scale: float) -> Mapping[str, Tensor]:
+        """Run on a canvas of `scale` times the usual area."""
+        student = cast(StudentDepthMap, network)
+        return student.infer(
+            batch.images,
+            batch.focal_px,
+            canvas=scaled_canvas(student.config.canvas, student.config.backbone.patch_size, scale),
+            max_crops_per_batch=batch.crops,
+        )
+
+    def answer(self, frame: Frame, outputs: Arrays) -> Answer:
+        """Return the depth; what reaches the limit of the network is beyond range."""
+        return Answer(beyond_limit(outputs['depth'], 1.0 / INVERSE_DEPTH_LIMITS[0]))
+
+
+def scaled_canvas(canvas: int, patch_size: int, scale: float) -> int:
+    """Return the side of a canvas of `scale` times the area, as near as crops allow."""
+    multiple = canvas_multiple(patch_size)
+    return max(1, round(canvas * math.sqrt(scale) / multiple)) * multiple

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MetricAnything teacher: a prior aligned to the prompt steers a network that refines it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metric_depth_ros.estimators.alignment import inverse_depth, prompt_tensor
+from metric_depth_ros.estimators.base import Estimator, estimate_batch, recovers_camera
+from metric_depth_ros.estimators.devices import torch_device
+from metric_depth_ros.estimators.learned.direct import Batch
+from metric_depth_ros.estimators.learned.estimator import (
+    Answer,
+    Arrays,
+    LearnedEstimator,
+    centered_pinhole,
+    has_prompt,
+    image_tensor,
+    prompt_maps,
+)
+from metric_depth_ros.estimators.learned.loading import load_network
+from metric_depth_ros.estimators.learned.student_depthmap import scaled_canvas
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.networks.teacher import Teacher
+from metric_depth_ros.types import Frame
+
+NAME = 'teacher'
+
+
+def create(options: EstimatorOptions, prior: Estimator) -> LearnedEstimator:
+    """Make the estimator.
+
+    Parameters
+    ----------
+    options
+        Of the teacher's own network.
+    prior
+        Gives the shape of the scene.
+    """
+    adapter = TeacherAdapter(prior, torch_device(options.device))
+    network = load_network(NAME, options)
+    return LearnedEstimator(f'{NAME}:{prior.name}', network, adapter, options)
+
+
+class TeacherAdapter:
+    """The network sees the prior, aligned to the prompt per pixel and as a whole, and a mask.
+
+    Parameters
+    ----------
+    prior
+        Gives the shape of the scene, and the camera of an image that comes without one.
+    device
+        Torch device of the alignment.
+    """
+
+    def __init__(self, prior: Estimator, device: torch.device) -> None:
+        self._prior = prior
+        self._device = device
+
+    @property
+    def recovers_camera(self) -> bool:
+        """Whether the prior finds the intrinsics."""
+        return recovers_camera(self._prior)
+
+    def batch(self, frames: Sequence[Frame]) -> Batch:
+        """Estimate the prior, and align it to the prompts."""
+        priors = estimate_batch(self._prior, frames)
+        cameras = [f.camera or p.camera for f, p in zip(frames, priors, strict=True)]
+        focal_px = [np.nan if camera is None else camera.K[0, 0] for camera in cameras]
+        prior_depth = torch.from_numpy(np.stack([prior.depth for prior in priors]))
+        with torch.inference_mode():
+            aligned = prompt_tensor(
+                inverse_depth(prior_depth.to(self._device)), prompt_maps(frames).to(self._device)
+            )
+        return Batch(
+            image_tensor(frames),
+            torch.tensor(focal_px, dtype=torch.float32),
+            {'prompt': aligned.channels, 'unit_m': aligned.unit_m},
+        )
+
+    def infer(self, network: nn.Module, batch: Batch, scale: float) -> Mapping[str, Tensor]:
+        """Run on a canvas of `scale` times the usual area."""
+        teacher = cast(Teacher, network)
+        assert batch.focal_px is not None
+        maps = teacher.infer(
+            batch.images,
+            batch.prompts['prompt'],
+            batch.prompts['unit_m'],
+            focal_px=batch.focal_px,
+            canvas=scaled_canvas(teacher.config.canvas, teacher.config.backbone.patch_size, scale),
+            max_crops_per_batch=batch.crops,
+        )
+        return {'depth': maps['depth'], 'focal_px': batch.focal_px}
+
+    def answer(self, frame: Frame, outputs: Arrays) -> Answer:
+        """Return the depth; without a prompt its scale rests on the focal length alone.
+
+        Without either it is all NaN.
+        """
+        height, width = frame.image.shape[:2]
+        return Answer(
+            outputs['depth'],
+            centered_pinhole(width, height, float(outputs['focal_px'])),
+            '' if has_prompt(frame) else 'no prompt',
+        )

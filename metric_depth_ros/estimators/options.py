@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a learned estimator runs, whatever its network: device, weights, precision, resolution.
+
+Standard library and `errors` only: options are made before anybody knows whether torch is needed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from metric_depth_ros.errors import InputError
+
+PRECISIONS = ('auto', 'fp32', 'bf16', 'fp16')
+BACKENDS = ('torch', 'onnx')
+SCALE_LIMITS = (0.1, 9.0)
+
+_DEVICE = re.compile(r'auto|cpu|cuda(:\d+)?')
+_NAMED = re.compile(r'([a-z]\w*)=(.+)')
+
+
+@dataclass(frozen=True)
+class EstimatorOptions:
+    """Options that hold for every learned estimator; the others have no use for them.
+
+    Parameters
+    ----------
+    device
+        ``'cpu'``, ``'cuda'``, ``'cuda:1'``…; ``'auto'`` is CUDA where there is some.
+    weights
+        Checkpoint of the network: a file, a folder, or a Hugging Face id; empty takes the
+        released one. Several networks at once: ``name=checkpoint``, separated by commas.
+    revision
+        Commit, tag or branch of the Hugging Face repository; empty takes its default.
+    precision
+        ``'auto'`` is bf16 on a GPU that has it and fp32 on a CPU.
+    compile
+        Compile the network (torch.compile); the first frame of each size then takes long.
+    resolution_scale
+        Tokens that the image becomes, in multiples of the usual: 3 and 9 for finer detail, less
+        than 1 for speed.
+    backend
+        ``'torch'`` or ``'onnx'`` (ONNX Runtime).
+
+    Raises
+    ------
+    InputError
+        A value outside of these.
+    """
+
+    device: str = 'auto'
+    weights: str = ''
+    revision: str = ''
+    precision: str = 'auto'
+    compile: bool = False
+    resolution_scale: float = 1.0
+    backend: str = 'torch'
+
+    def __post_init__(self) -> None:
+        if not _DEVICE.fullmatch(self.device):
+            raise _refused('device', self.device, 'auto, cpu, cuda or cuda:N')
+        if self.precision not in PRECISIONS:
+            raise _refused('precision', self.precision, f'one of {", ".join(PRECISIONS)}')
+        if self.backend not in BACKENDS:
+            raise _refused('backend', self.backend, f'one of {", ".join(BACKENDS)}')
+        low, high = SCALE_LIMITS
+        if not low <= self.resolution_scale <= high:
+            raise _refused('resolution_scale', self.resolution_scale, f'{low:g} to {high:g}')
+
+    def weights_of(self, network: str) -> str:
+        """Return the checkpoint that was given for a network, or ``''``."""
+        named, unnamed = self._split_weights()
+        return named.get(network, unnamed)
+
+    def for_companion(self) -> EstimatorOptions:
+        """Return the options of a second network, which only weights given by name are for."""
+        named, _ = self._split_weights()
+        return replace(self, weights=','.join(f'{name}={path}' for name, path in named.items()))
+
+    def _split_weights(self) -> tuple[dict[str, str], str]:
+        named, unnamed = {}, []
+        for entry in filter(None, (part.strip() for part in self.weights.split(','))):
+            match = _NAMED.fullmatch(entry)
+            if match:
+                named[match[1]] = match[2]
+            else:
+                unnamed.append(entry)
+        if len(unnamed) > 1:
+            raise _refused('weights', self.weights, 'one checkpoint, or name=checkpoint entries')
+        return named, unnamed[0] if unnamed else ''
+
+
+def _refused(option: str, value: object, expected: str) -> InputError:
+    return InputError('estimator_option', f'{option} is {value!r}, expected {expected}.')

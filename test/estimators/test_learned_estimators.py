@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frames through tiny random networks: what an adapter makes of each frame and output."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip('torch')
+pytest.importorskip('transformers')
+
+import torch
+from tiny_checkpoints import FOV_DEG, NETWORKS, tiny_network, write_checkpoint
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.base import estimate_batch, recovers_camera
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
+
+WIDTH, HEIGHT = 64, 48
+
+
+@pytest.fixture(scope='module')
+def options(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('weights')
+    weights = ','.join(f'{name}={write_checkpoint(name, folder)}' for name in NETWORKS)
+    return EstimatorOptions(device='cpu', precision='fp32', weights=weights)
+
+
+@pytest.fixture
+def frame(rng):
+    uv = np.stack((rng.uniform(0, WIDTH - 1, 200), rng.uniform(0, HEIGHT - 1, 200)), -1)
+    prompt = SparsePrompt(
+        uv.astype(np.float32),
+        rng.uniform(2.0, 9.0, 200).astype(np.float32),
+        np.full(200, 0.02, np.float32),
+        np.zeros(200, np.uint8),
+    )
+    image = rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    camera = CameraModel.pinhole(WIDTH, HEIGHT, 50.0, 50.0, 31.5, 23.5)
+    return Frame(0, 'camera', image, camera, prompt)
+
+
+def zoomed(frame, focal_px):
+    camera = CameraModel.pinhole(WIDTH, HEIGHT, focal_px, focal_px, 31.5, 23.5)
+    return replace(frame, camera=camera)
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_a_frame_becomes_finite_depth_of_its_size(name, options, frame):
+    estimate = create_estimator(
+        'teacher:classical' if name == 'teacher' else name, options
+    ).estimate(frame)
+    assert estimate.depth.shape == (HEIGHT, WIDTH)
+    assert estimate.depth.dtype == np.float32
+    assert np.isfinite(estimate.depth).all()
+    assert (estimate.depth > 0.0).all()
+    assert estimate.camera is frame.camera
+    assert estimate.method.startswith(name)
+
+
+def test_canonical_depth_is_proportional_to_the_focal_length_even_in_one_batch(options, frame):
+    student = create_estimator('student_depthmap', options)
+    near, far = student.estimate_batch([frame, zoomed(frame, 100.0)])
+    np.testing.assert_allclose(far.depth, 2.0 * near.depth, rtol=1e-4)
+
+
+@pytest.mark.parametrize('name', ['student_pointmap', 'lingbot_depth'])
+def test_a_batch_of_sizes_and_cameras_answers_like_single_frames_in_order(name, options, frame):
+    small = Frame(1, 'camera', frame.image[:28, :40])
+    frames = [frame, small, replace(frame, camera=None), zoomed(frame, 80.0)]
+    estimator = create_estimator(name, options)
+    for together, f in zip(estimate_batch(estimator, frames), frames, strict=True):
+        np.testing.assert_allclose(together.depth, estimator.estimate(f).depth, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('name', 'focal_px'),
+    [
+        ('depth_pro', 0.5 * WIDTH / np.tan(np.radians(0.5 * FOV_DEG))),
+        ('student_pointmap', 0.5 * np.hypot(WIDTH, HEIGHT)),
+        ('composed:student_pointmap', 0.5 * np.hypot(WIDTH, HEIGHT)),
+    ],
+)
+def test_the_camera_is_recovered_where_none_is_known(name, focal_px, options, frame):
+    estimator = create_estimator(name, options)
+    assert recovers_camera(estimator)
+    camera = estimator.estimate(replace(frame, camera=None)).camera
+    assert camera.K[0, 0] == pytest.approx(focal_px, rel=1e-3)
+    assert camera.size == (WIDTH, HEIGHT)
+
+
+def test_without_a_focal_length_canonical_depth_is_refused_not_guessed(options, frame):
+    student = create_estimator('student_depthmap', options)
+    assert not recovers_camera(student)
+    with pytest.raises(InputError, match='CameraInfo'):
+        student.estimate(replace(frame, camera=None))
+
+
+def test_what_the_network_masks_is_beyond_range(options, frame, tmp_path):
+    network, model_config = tiny_network('student_pointmap')
+    with torch.no_grad():
+        network.mask_head.output_blocks[4].bias.fill_(-5.0)
+    path = tmp_path / 'masked.pt'
+    torch.save(
+        {'model_config': model_config, 'model': network.to_official(network.state_dict())}, path
+    )
+    estimator = create_estimator('student_pointmap', replace(options, weights=str(path)))
+    assert np.isposinf(estimator.estimate(frame).depth).all()
+
+
+def test_lingbot_answers_without_a_prompt_and_says_so(options, frame):
+    estimator = create_estimator('lingbot_depth', options)
+    assert estimator.estimate(replace(frame, prompt=None)).method == 'lingbot_depth (no prompt)'
+    assert estimator.estimate(frame).method == 'lingbot_depth'
+
+
+def test_the_teacher_scales_with_its_prompt(options, frame):
+    teacher = create_estimator('teacher:classical', options)
+    prompt = frame.prompt
+    doubled = replace(
+        frame, prompt=SparsePrompt(prompt.uv, 2.0 * prompt.depth, prompt.sigma, prompt.source)
+    )
+    once, twice = (teacher.estimate(f).depth for f in (frame, doubled))
+    np.testing.assert_allclose(twice, 2.0 * once, rtol=1e-2)  # the classical prior is not exact
+
+
+def test_the_teacher_without_prompt_and_camera_knows_nothing(options, frame):
+    teacher = create_estimator('teacher:classical', options)
+    estimate = teacher.estimate(replace(frame, prompt=None, camera=None))
+    assert np.isnan(estimate.depth).all()
+    assert estimate.method == 'teacher:classical:quality (no prompt)'
+
+
+def test_the_prior_of_the_teacher_gives_the_camera(options, frame):
+    teacher = create_estimator('teacher:student_pointmap', options)
+    assert recovers_camera(teacher)
+    camera = teacher.estimate(replace(frame, prompt=None, camera=None)).camera
+    assert camera.K[0, 0] == pytest.approx(0.5 * np.hypot(WIDTH, HEIGHT), rel=1e-3)
+
+
+def test_a_monocular_network_is_aligned_to_the_prompt(options, frame):
+    estimate = create_estimator('composed:student_pointmap', options).estimate(frame)
+    assert estimate.method == 'composed/student_pointmap'
+    prompt = frame.prompt.to_map(WIDTH, HEIGHT)
+    known = np.isfinite(prompt)
+    np.testing.assert_allclose(estimate.depth[known], prompt[known], rtol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['student_depthmap', 'student_pointmap', 'lingbot_depth'])
+def test_more_tokens_change_the_detail_not_the_size(name, options, frame):
+    estimates = [
+        create_estimator(name, replace(options, resolution_scale=scale)).estimate(frame)
+        for scale in (1.0, 3.0)
+    ]
+    assert estimates[0].depth.shape == estimates[1].depth.shape
+    assert np.isfinite(estimates[1].depth).all()
+
+
+def test_depth_pro_refuses_another_resolution(options):
+    with pytest.raises(InputError, match='resolution_scale'):
+        create_estimator('depth_pro', replace(options, resolution_scale=3.0))
+
+
+def test_weights_of_another_network_are_refused(options, tmp_path):
+    path = write_checkpoint('student_pointmap', tmp_path)
+    with pytest.raises(InputError, match='model_config'):
+        create_estimator('student_depthmap', replace(options, weights=str(path)))
+
+
+@pytest.mark.parametrize(
+    ('field', 'value', 'words'),
+    [
+        ('canvas', 'wide', 'canvas'),
+        ('taps', [0, 1], 'taps'),
+        ('depth', 3, 'unknown depth'),
+        ('decoder_width', 0, 'decoder_width|can be built|fit'),
+        ('backbone', {'embed_dim': 24, 'heads': 2}, 'heads'),
+    ],
+)
+def test_an_architecture_that_cannot_be_is_refused_by_name(field, value, words, options, tmp_path):
+    network, model_config = tiny_network('student_depthmap')
+    path = tmp_path / 'odd.pt'
+    state = network.to_official(network.state_dict())
+    torch.save({'model_config': {**model_config, field: value}, 'model': state}, path)
+    with pytest.raises(InputError, match=words):
+        create_estimator('student_depthmap', replace(options, weights=str(path)))
+
+
+def test_the_teacher_needs_weights_of_ones_own():
+    with pytest.raises(InputError, match='unreleased'):
+        create_estimator('teacher:nearest', EstimatorOptions(device='cpu'))
+
+
+def test_a_device_that_is_not_there_is_refused(options):
+    if torch.cuda.is_available():
+        pytest.skip('this machine has CUDA')
+    with pytest.raises(InputError, match='CUDA'):
+        create_estimator('student_pointmap', replace(options, device='cuda'))
+
+
+def _backbone():
+    from transformers import Dinov2Config
+
+    return Dinov2Config(
+        hidden_size=24, num_hidden_layers=4, num_attention_heads=2, image_size=70, patch_size=14,
+        out_indices=[1, 2, 3, 4], apply_layernorm=True, reshape_hidden_states=False,
+    )  # fmt: skip
+
+
+def _save(folder, kind, config_kind, **settings):
+    """Save a tiny model of transformers with its preprocessor."""
+    from transformers import DPTImageProcessor
+
+    torch.manual_seed(1)
+    sizes = {
+        'reassemble_hidden_size': 24, 'neck_hidden_sizes': [8, 8, 8, 8], 'fusion_hidden_size': 8,
+        'head_hidden_size': 8, 'patch_size': 14,
+    }  # fmt: skip
+    kind(config_kind(backbone_config=_backbone(), **sizes, **settings)).save_pretrained(folder)
+    DPTImageProcessor(size={'height': 56, 'width': 70}).save_pretrained(folder)
+    return f'hf:{folder}'
+
+
+def test_a_metric_model_of_transformers_answers(tmp_path, options, frame):
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation
+
+    spec = _save(
+        tmp_path, DepthAnythingForDepthEstimation, DepthAnythingConfig,
+        depth_estimation_type='metric', max_depth=20,
+    )  # fmt: skip
+    estimate = create_estimator(spec, options).estimate(replace(frame, prompt=None))
+    assert estimate.depth.shape == (HEIGHT, WIDTH)
+    assert np.isfinite(estimate.depth).all()
+    assert estimate.depth.max() <= 20.0
+    assert estimate.method == spec
+
+
+def test_a_relative_model_of_transformers_is_refused(tmp_path, options):
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation
+
+    spec = _save(tmp_path, DepthAnythingForDepthEstimation, DepthAnythingConfig)
+    with pytest.raises(InputError, match='relative'):
+        create_estimator(spec, options)
+
+
+def test_prompt_depth_anything_takes_its_scale_from_the_prompt(tmp_path, options, frame):
+    from transformers import (
+        PromptDepthAnythingConfig,
+        PromptDepthAnythingForDepthEstimation,
+    )
+
+    spec = _save(
+        tmp_path, PromptDepthAnythingForDepthEstimation, PromptDepthAnythingConfig,
+        depth_estimation_type='metric',
+    )  # fmt: skip
+    estimator = create_estimator(spec, options)
+    depth = estimator.estimate(frame).depth
+    assert frame.prompt.depth.min() <= depth.min() <= depth.max() <= frame.prompt.depth.max()
+    silent = estimator.estimate(replace(frame, prompt=None))
+    assert np.isnan(silent.depth).all()
+    assert silent.method == f'{spec} (no prompt)'
+
+
+def test_a_model_that_is_not_here_says_how_to_fetch_it(options, monkeypatch):
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
+    with pytest.raises(InputError, match='hf download'):
+        create_estimator('hf:nobody/no-such-model', options)

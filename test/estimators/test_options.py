@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of learned estimators."""
+
+import pytest
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.options import EstimatorOptions
+
+
+@pytest.mark.parametrize(
+    ('option', 'value'),
+    [
+        ('device', 'tpu'),
+        ('device', 'cuda:x'),
+        ('precision', 'int3'),
+        ('backend', 'tensorflow'),
+        ('resolution_scale', 0.0),
+        ('resolution_scale', float('nan')),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_by_name(option, value):
+    with pytest.raises(InputError, match=option):
+        EstimatorOptions(**{option: value})
+
+
+def test_one_checkpoint_is_of_whatever_network_is_asked_for():
+    assert EstimatorOptions(weights='a/b.pt').weights_of('teacher') == 'a/b.pt'
+    assert EstimatorOptions().weights_of('teacher') == ''
+
+
+def test_checkpoints_by_name_are_of_these_networks():
+    options = EstimatorOptions(weights='own.pt, depth_pro=prior.pt')
+    assert options.weights_of('depth_pro') == 'prior.pt'
+    assert options.weights_of('teacher') == 'own.pt'
+
+
+def test_a_companion_takes_only_weights_given_by_name():
+    companion = EstimatorOptions(weights='own.pt,depth_pro=prior.pt', device='cpu').for_companion()
+    assert companion.weights_of('depth_pro') == 'prior.pt'
+    assert companion.weights_of('student_pointmap') == ''
+    assert companion.device == 'cpu'
+
+
+def test_two_checkpoints_without_a_name_are_refused():
+    with pytest.raises(InputError, match='weights'):
+        EstimatorOptions(weights='a.pt,b.pt').weights_of('teacher')
