@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'make-bag': ('make_bag', 'turn a frame set into a rosbag2 bag'),
     'simulate': ('simulate', 'simulate a drive or a room into a rosbag2 bag'),
     'demo': ('demo', 'simulate, replay, score and write a report'),
+    'models': ('models', 'list the learned models: weights, licenses, whether they are here'),
     'conformance': ('conformance', "compare with values of the papers' own code"),
     'bench': ('bench', 'measure speed, as ratios to a baseline of the same run'),
     'doctor': ('doctor', 'tell what is installed, what is missing, and what to do'),

@@ -23,7 +23,7 @@ class Model:
     task
         What it does, in a few words.
     parameters
-        Number of parameters of the released network.
+        Number of parameters of the network.
     repository, filename
         Where its weights are on the Hugging Face hub; empty where they are unreleased.
     license
@@ -76,8 +76,11 @@ MODELS: Mapping[str, Model] = {
             'yjh001/metricanything_student_depthmap',
             'student_depthmap.pt',
             f"{_STUDENT_CARD}; its transformer is Meta's DINOv3, so the DINOv3 License holds too: "
-            'commercial use is allowed, military, nuclear and espionage uses are not, and whoever '
-            'passes the weights on must pass that license on and name DINOv3',
+            'commercial use is allowed; military, nuclear, espionage and weapons uses are not; '
+            'whoever passes the weights on must pass that license on with them, and publications '
+            'must acknowledge DINOv3',
+            released_keys=668,
+            released_digest='01607f78a83ff58ee44950176066ba20e8882a420bcd47e7b3426a66c0af4dc5',
         ),
         Model(
             'student_pointmap',
@@ -86,6 +89,8 @@ MODELS: Mapping[str, Model] = {
             'yjh001/metricanything_student_pointmap',
             'student_pointmap.pt',
             f'{_STUDENT_CARD}; code MIT (MoGe) and Apache-2.0 (DINOv2)',
+            released_keys=483,
+            released_digest='d8fd0f88f455af25329dea7a39721a62200d86633547d450f2285811d8934c85',
         ),
         Model(
             'lingbot_depth',
@@ -95,6 +100,8 @@ MODELS: Mapping[str, Model] = {
             'model.pt',
             "Apache-2.0 by the authors' model card",
             {'completion': 'robbyant/lingbot-depth-postrain-dc-vitl14'},
+            released_keys=473,
+            released_digest='7275c6cfd29729d6873b0c8de4a5fb1538cb2808d44aea26826a357a87197b00',
         ),
         Model(
             'depth_pro',
@@ -102,14 +109,17 @@ MODELS: Mapping[str, Model] = {
             951_991_330,
             'apple/DepthPro',
             'depth_pro.pt',
-            "Apple's own sample code license, for code and weights: use, change and passing on "
-            "are allowed with Apple's notice kept; it grants no patent rights and no use of "
-            "Apple's name. Read it before you ship a product",
+            'by where it comes from: the copy on Hugging Face is under the Apple Machine Learning '
+            'Research Model License, for research only, no product of any kind; the copy that '
+            "Apple's own repository links is under its sample code license: use, change and "
+            "passing on with Apple's notice, no patent rights, no use of Apple's name",
+            released_keys=1119,
+            released_digest='646e43bbef735c23dc8e9bf2965fac45d17a605aaacb7b605b314b8b76de20b8',
         ),
         Model(
             'teacher',
             'prompted metric depth (MetricAnything); needs a prior, depth_pro unless named',
-            0,
+            888_657_217,
             '',
             '',
             'weights are unreleased; the architecture is here for weights of your own',

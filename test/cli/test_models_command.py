@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``metric-depth models``: the catalog, and the keys of the released checkpoints."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from metric_depth_ros.cli.main import main
+from metric_depth_ros.estimators.catalog import MODELS
+from metric_depth_ros.estimators.registry import ESTIMATOR_NAMES
+
+COUNTS = {
+    'student_depthmap': '876,664,001',
+    'student_pointmap': '326,209,221',
+    'lingbot_depth': '321,161,858',
+    'depth_pro': '951,991,330',
+}
+
+
+def test_the_list_says_licenses_and_where_weights_come_from(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path))
+    monkeypatch.setenv('COLUMNS', '99')
+    assert main(['models']) == 0
+    printed = capsys.readouterr().out
+    for model in MODELS.values():
+        assert f'\n{model.name}\n' in f'\n{printed}'
+        assert model.repository in printed
+    assert 'for research only' in ' '.join(printed.split())
+    assert 'DINOv3 License' in printed
+    assert all(count in printed for count in COUNTS.values())
+
+
+def test_a_checkpoint_in_the_cache_is_on_this_machine(capsys, monkeypatch, tmp_path):
+    pytest.importorskip('huggingface_hub')
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path))
+    folder = tmp_path / 'models--apple--DepthPro'
+    (folder / 'refs').mkdir(parents=True)
+    (folder / 'refs' / 'main').write_text('0' * 40)
+    snapshot = folder / 'snapshots' / ('0' * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / 'depth_pro.pt').write_bytes(b'')
+    main(['models'])
+    here, away = (capsys.readouterr().out.count(f'{w} this machine') for w in ('on', 'not on'))
+    assert here - away == 1 or away == 0
+
+
+def test_the_list_loads_no_torch():
+    code = 'import sys; from metric_depth_ros.cli.main import main; main(["models"]); '
+    code += 'assert not {"torch", "transformers", "rclpy"} & set(sys.modules)'
+    subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, timeout=60)
+
+
+def test_every_model_of_the_catalog_is_an_estimator():
+    assert MODELS.keys() <= set(ESTIMATOR_NAMES)
+
+
+@pytest.mark.parametrize('name', COUNTS)
+def test_networks_have_the_released_keys(name, capsys):
+    pytest.importorskip('transformers')
+    assert main(['models', 'check', name]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f'ok    {name}  {COUNTS[name]} parameters')
+
+
+def test_the_digest_is_that_of_the_released_list(shared):
+    from metric_depth_ros.estimators.learned.key_check import keys_digest, read_released
+
+    for name in COUNTS:
+        released = read_released(shared / 'goldens' / name / 'released_keys.json')
+        assert keys_digest(released) == MODELS[name].released_digest
+        assert len(released) == MODELS[name].released_keys
+
+
+def test_each_difference_to_a_list_is_named(tmp_path, capsys):
+    from metric_depth_ros.estimators.learned.loading import build_network
+    from metric_depth_ros.networks.checkpoints import released_keys
+
+    keys = {
+        key: list(shape) for key, shape in released_keys(build_network('lingbot_depth')).items()
+    }
+    first, second, *_ = keys
+    keys['extra.weight'] = [3]
+    del keys[first]
+    keys[second] = [1, 2]
+    path = tmp_path / 'keys.json'
+    path.write_text(json.dumps(keys))
+    assert main(['models', 'check', 'lingbot_depth', '--released', str(path)]) == 1
+    printed = capsys.readouterr().out
+    assert 'missing here: extra.weight [3]' in printed
+    assert f'not released: {first}' in printed
+    assert f'{second} is' in printed
+
+
+@pytest.mark.parametrize(
+    'arguments', [['check'], ['check', 'gpt'], ['check', '--all', '--released', 'x']]
+)
+def test_bad_usage_is_refused_in_words(arguments, capsys):
+    assert main(['models', *arguments]) == 2
+    assert 'model' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('content', ['', '[]', '{"a": "b"}', '{"a": [1.5]}'])
+def test_a_list_that_is_none_is_refused(content, tmp_path, capsys):
+    path = tmp_path / 'keys.json'
+    path.write_text(content)
+    assert main(['models', 'check', 'lingbot_depth', '--released', str(path)]) == 2
+    assert str(path) in capsys.readouterr().err
