@@ -1,11 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and the DDS environment of the whole session."""
 
 import os
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from metric_depth_ros.resources import dds_environment
+
+# Set before any test makes a participant, since Fast DDS reads its profile once in a process.
+# The traffic of this session stays on this machine and in a domain of its own.
+os.environ.update(dds_environment())
+os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randint(1, 101))
+os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 
 _SHARED = Path(
     os.environ.get('METRIC_DEPTH_SHARED', Path(__file__).resolve().parents[2] / 'shared')

@@ -11,7 +11,6 @@ from metric_depth_ros.resources import default_environment, share_file
 
 
 def test_depth_camera_info_and_cloud_come_back_and_the_node_ends_cleanly(tmp_path):
-    depth_contract.isolate()
     calibration = depth_contract.write_calibration(tmp_path)
     command = [
         sys.executable, '-m', 'metric_depth_ros.nodes.depth', '--ros-args',

@@ -23,7 +23,6 @@ from metric_depth_ros.resources import share_file  # noqa: E402
 
 @pytest.mark.launch_test
 def generate_test_description():
-    depth_contract.isolate()
     folder = Path(tempfile.mkdtemp(prefix='metric_depth_'))
     return LaunchDescription(
         [

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real nodes over real DDS: a client in this process, the depth node as a process of its own."""
 
-import os
-import random
 import signal
 import subprocess
 import sys
@@ -19,16 +17,6 @@ CALIBRATION = """
 transforms:
   - {parent: camera, child: lidar, matrix: [[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]]}
 """
-
-
-@pytest.fixture(scope='session', autouse=True)
-def dds_environment():
-    """Keep the traffic of this session on this machine and in a domain of its own."""
-    from metric_depth_ros.resources import dds_environment
-
-    os.environ.update(dds_environment())
-    os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randint(1, 101))
-    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 
 
 @pytest.fixture(scope='session')

@@ -78,7 +78,6 @@ class Rig:
 
 @pytest.fixture
 def rig():
-    depth_contract.isolate()
     with depth_contract.spinning_node('test_message_filters_sync') as (node, executor):
         yield lambda **parameters: Rig(
             node, executor, {name.replace('__', '.'): value for name, value in parameters.items()}

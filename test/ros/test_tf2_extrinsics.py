@@ -23,7 +23,6 @@ S = 1_000_000_000
 
 @pytest.fixture
 def ros():
-    depth_contract.isolate()
     with depth_contract.spinning_node('test_tf2_extrinsics') as (node, executor):
         yield node, executor
 

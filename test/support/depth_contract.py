@@ -8,8 +8,6 @@ whose axes and place differ from the camera's.
 
 from __future__ import annotations
 
-import os
-import random
 import time
 from array import array
 from collections.abc import Iterator
@@ -51,12 +49,6 @@ class Answer:
     image: Image
     camera_info: CameraInfo
     points: PointCloud2
-
-
-def isolate() -> None:
-    """Keep this process, and those it starts, in a DDS domain of their own on this machine."""
-    os.environ.setdefault('ROS_DOMAIN_ID', str(random.randint(1, 101)))
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
 
 
 def write_calibration(folder: Path) -> Path:
@@ -103,7 +95,8 @@ def ask(
     """Return the answer of a running node to a frame published on these topics.
 
     Frames are repeated, each with its own stamp, until image, CameraInfo and cloud of one of them
-    have come back.
+    have come back. Those answered before the place of the LiDAR was known hold no depth and do
+    not count.
     """
     with spinning_node('depth_contract') as (node, executor):
         answers: dict[int, dict[str, object]] = {}
@@ -131,7 +124,7 @@ def ask(
             for _ in range(20):
                 executor.spin_once(0.01)
             for answer in answers.values():
-                if answer.keys() == kinds.keys():
+                if answer.keys() == kinds.keys() and _holds_depth(answer['image']):
                     return Answer(**answer)
         missing = {
             publisher.topic_name: publisher.get_subscription_count() for publisher in inputs
@@ -140,6 +133,10 @@ def ask(
         f'no complete answer within {deadline_s} s; subscribers of the inputs: {missing}; '
         f'answers: {[sorted(a) for a in answers.values()]}'
     )
+
+
+def _holds_depth(image: Image) -> bool:
+    return bool(np.isfinite(np.frombuffer(image.data, np.float32)).any())
 
 
 def check(answer: Answer) -> None:
