@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks.backbones import Backbone, State, translate_parts
@@ -271,13 +270,20 @@ def has_points(prompt: Tensor) -> Tensor:
 def resized_prompt(prompt: Tensor, size: Sequence[int]) -> Tensor:
     """Resize a prompt tensor: maps bilinearly, the mask by maximum, so that no point is lost."""
     maps, mask = resized(prompt[:, :2], size), prompt[:, 2:]
-    rows, columns = prompt.shape[-2] // size[0], prompt.shape[-1] // size[1]
-    if prompt.shape[-2:] == (rows * size[0], columns * size[1]):
-        # The same as adaptive pooling, in an operator that exporters know.
-        mask = functional.max_pool2d(mask, (rows, columns))
-    else:
-        mask = functional.adaptive_max_pool2d(mask, tuple(size))
+    for dim, count in zip((2, 3), size, strict=True):
+        mask = _pooled(mask, dim, count)
     return torch.cat([maps, mask], dim=1)
+
+
+def _pooled(values: Tensor, dim: int, count: int) -> Tensor:
+    """Adaptive max pooling along one dimension, in operators that exporters know at any size."""
+    length = values.shape[dim]
+    widest = -(-length // count) + 1  # no window is wider; a narrower one repeats its end
+    window = torch.arange(count, device=values.device)[:, None]
+    start, end = window * length // count, -(-(window + 1) * length // count)
+    offset = torch.arange(widest, device=values.device)
+    index = torch.minimum(start + offset, end - 1)
+    return values.index_select(dim, index.flatten()).unflatten(dim, index.shape).amax(dim + 1)
 
 
 def _batched_prompt(prompt: Tensor, batch: int) -> Tensor:

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calls of a network that get compiled code, in place of the network's own methods.
+
+A network's `infer` prepares images, calls its `forward` and finishes; only the call in the middle
+is worth compiling, and its shapes change less than those of the images. On CUDA, compiled code is
+recorded as a CUDA graph (torch.compile, mode ``reduce-overhead``).
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from metric_depth_ros.estimators.runtime.buckets import Buckets
+from metric_depth_ros.estimators.runtime.settings import is_out_of_memory
+
+# Methods that `infer` may call with tensors of the network's own input size.
+METHODS = ('forward', 'canonical_inverse_depth')
+# Arguments of those methods that make shapes depend on shapes only, not on values.
+_STATIC_ARGUMENTS = {'fixed_length': True}
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class EntryPoint:
+    """One method of a network: plain, or compiled for the shapes that are worth it.
+
+    Parameters
+    ----------
+    method
+        Bound method of the network.
+    compiled
+        Whether to compile at all.
+    on_cuda
+        Whether it runs on a GPU.
+    """
+
+    def __init__(self, method: Callable[..., Any], *, compiled: bool, on_cuda: bool) -> None:
+        self.plain = method
+        self.warming_up = False
+        self.last_output: list[Tensor] = []
+        self.failure = ''
+        self._on_cuda = on_cuda
+        self._buckets = Buckets()
+        self._static = {
+            name: value
+            for name, value in _STATIC_ARGUMENTS.items()
+            if name in inspect.signature(method).parameters
+        }
+        self._fast = self._compile() if compiled else None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the method the fast way where there is one."""
+        output = self._call(args, kwargs)
+        self.last_output = [x for x in pytree.tree_leaves(output) if isinstance(x, Tensor)]
+        return output
+
+    def start_over(self) -> None:
+        """Forget all compiled code, and with it the memory that it holds."""
+        if self._fast is not None:
+            torch.compiler.reset()
+            self._buckets = Buckets()
+            self._fast = self._compile()
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        shape = _shape_of((args, kwargs))
+        if self._fast is None or not self._buckets.admits(shape, at_once=self.warming_up):
+            return self.plain(*args, **kwargs)
+        try:
+            return self._run_fast(args, {**kwargs, **self._static})
+        except RuntimeError as error:
+            if is_out_of_memory(error) or not _is_compiler_fault(error):
+                raise
+            self._fast = None
+            self.failure = 'not compiled'
+            _LOGGER.warning('torch.compile failed, the network runs uncompiled: %s', error)
+        return self.plain(*args, **kwargs)
+
+    def _run_fast(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        assert self._fast is not None
+        if not self._on_cuda:
+            return self._fast(*args, **kwargs)
+        # A CUDA graph answers in memory that its next run overwrites.
+        torch.compiler.cudagraph_mark_step_begin()
+        output = self._fast(*args, **kwargs)
+        return pytree.tree_map_only(Tensor, torch.clone, output)
+
+    def _compile(self) -> Callable[..., Any]:
+        mode = 'reduce-overhead' if self._on_cuda else None
+        return torch.compile(self.plain, dynamic=False, mode=mode)
+
+
+def install(network: nn.Module, *, compiled: bool, on_cuda: bool) -> list[EntryPoint]:
+    """Put entry points in place of a network's methods and return them."""
+    points = []
+    for name in METHODS:
+        if hasattr(network, name):
+            point = EntryPoint(getattr(network, name), compiled=compiled, on_cuda=on_cuda)
+            setattr(network, name, point)
+            points.append(point)
+    return points
+
+
+def _shape_of(arguments: Any) -> Hashable:
+    """Return what compiled code depends on: shapes and types of tensors, values of the rest."""
+    leaves, structure = pytree.tree_flatten(arguments)
+    described = [
+        (tuple(leaf.shape), leaf.dtype) if isinstance(leaf, Tensor) else repr(leaf)
+        for leaf in leaves
+    ]
+    return str(structure), tuple(described)
+
+
+def _is_compiler_fault(error: RuntimeError) -> bool:
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    return isinstance(error, TorchDynamoException | InvalidCxxCompiler)

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network whose forward pass is an exported file that ONNX Runtime runs.
+
+The network keeps its own preparation and its own finish (camera recovery, masks, units); only the
+call in the middle is replaced. Imports onnxruntime when a file is opened.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from metric_depth_ros.errors import InputError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+METADATA_KEY = 'metric_depth_ros'
+
+_PROVIDERS = {
+    'cpu': ('CPUExecutionProvider',),
+    'cuda': (
+        'TensorrtExecutionProvider',
+        'CUDAExecutionProvider',
+        'CPUExecutionProvider',
+    ),
+}
+
+Skeleton = Callable[[Mapping[str, Any] | None], nn.Module]
+
+
+class ExportedForward:
+    """An exported forward pass, called like the method that it was exported from.
+
+    Parameters
+    ----------
+    session
+        The opened file.
+    signature
+        Of the network's own ``forward``.
+    description
+        What the export wrote about it, see `onnx_export`.
+    """
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        signature: inspect.Signature,
+        description: Mapping[str, Any],
+    ) -> None:
+        self._session = session
+        # What stands in place of the method has the same arguments (crops, fixed length).
+        self.__signature__ = signature
+        self._fixed: Mapping[str, Any] = description['arguments']
+        self._keys: Sequence[str] | None = description['outputs']
+        self._shapes = {entry.name: tuple(entry.shape) for entry in session.get_inputs()}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run image by image: the file takes one.
+
+        Raises
+        ------
+        InputError
+            `onnx_input` where the file was exported for other sizes.
+        """
+        arguments = self.__signature__.bind(*args, **kwargs).arguments
+        self._check(arguments)
+        tensors: dict[str, Tensor] = {name: arguments[name] for name in self._shapes}
+        batch = len(next(iter(tensors.values())))
+        answers = [
+            self._session.run(
+                None, {name: tensor[i : i + 1].numpy() for name, tensor in tensors.items()}
+            )
+            for i in range(batch)
+        ]
+        outputs = [
+            torch.cat([torch.from_numpy(part) for part in parts])
+            for parts in zip(*answers, strict=True)
+        ]
+        if self._keys is not None:
+            return dict(zip(self._keys, outputs, strict=True))
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def _check(self, arguments: Mapping[str, Any]) -> None:
+        given = {
+            name: _shape(arguments[name].shape[1:]) if name in arguments else 'nothing'
+            for name in self._shapes
+        }
+        expected = {name: _shape(shape[1:]) for name, shape in self._shapes.items()}
+        for name, value in self._fixed.items():
+            given[name] = json.dumps(arguments.get(name))
+            expected[name] = json.dumps(value)
+        wrong = [name for name in expected if given[name] != expected[name]]
+        if wrong:
+            name = wrong[0]
+            raise InputError(
+                'onnx_input',
+                f'the exported network takes the {name} {expected[name]} and was given '
+                f'{given[name]}: export it again for this image size and resolution scale '
+                '(metric-depth export --size WIDTHxHEIGHT --resolution-scale S).',
+            )
+
+
+def open_exported(name: str, file: str, device: str, skeleton: Skeleton) -> nn.Module:
+    """Return a network that runs an exported file.
+
+    Parameters
+    ----------
+    name
+        Name of the network that the file must hold.
+    file
+        What `onnx_export` wrote.
+    device
+        ``'cpu'``, or another for the GPU providers that this ONNX Runtime has.
+    skeleton
+        Builds the network from its configuration on the meta device.
+
+    Raises
+    ------
+    InputError
+        No ONNX Runtime, no such file, or a file that is not an export of this network.
+    """
+    path = Path(file).expanduser()
+    if not path.is_file() or path.suffix != '.onnx':
+        raise InputError(
+            'onnx_file',
+            f'the backend onnx needs an exported network as weights and got {file!r}: make one '
+            f'with metric-depth export {name} --weights CHECKPOINT -o {name}.onnx',
+        )
+    session = _open(path, device)
+    description = _description(session, path)
+    if description['network'] != name:
+        raise InputError(
+            'onnx_file', f'{path} holds the network {description["network"]}, expected {name}.'
+        )
+    network = skeleton(description['model_config']).eval()
+    # Only the shape of the module is used; untouched memory of empty tensors costs nothing.
+    network.to_empty(device='cpu')
+    _attach(network, session, description)
+    return network
+
+
+def is_exported(network: nn.Module) -> bool:
+    """Whether the network runs an exported file instead of its weights."""
+    return isinstance(network.forward, ExportedForward)
+
+
+def providers(device: str, available: Sequence[str]) -> list[str]:
+    """Return the providers for a device, of those that ONNX Runtime has, the fastest first."""
+    wanted = _PROVIDERS['cpu' if device == 'cpu' else 'cuda']
+    return [name for name in wanted if name in available]
+
+
+def _attach(
+    network: nn.Module, session: onnxruntime.InferenceSession, description: Mapping[str, Any]
+) -> None:
+    forward = ExportedForward(session, inspect.signature(network.forward), description)
+    network.forward = forward
+    if hasattr(network, 'canonical_inverse_depth'):
+        # The exported pass computes the field of view as well.
+        def without_field_of_view(canvas: Tensor, max_crops_per_batch: int | None = None) -> Any:
+            return forward(canvas, max_crops_per_batch)[0]
+
+        setattr(network, 'canonical_inverse_depth', without_field_of_view)  # noqa: B010
+
+
+def _open(path: Path, device: str) -> onnxruntime.InferenceSession:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise InputError(
+            'onnx_missing',
+            'the backend onnx needs ONNX Runtime: pip install onnxruntime (or onnxruntime-gpu).',
+        ) from error
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = torch.get_num_threads()
+    settings.log_severity_level = 3
+    chosen = providers(device, onnxruntime.get_available_providers())
+    try:
+        return onnxruntime.InferenceSession(path, settings, providers=chosen)
+    except Exception as error:  # its exceptions have no common base but Exception
+        raise InputError(
+            'onnx_file', f'{path} cannot be opened: {str(error).splitlines()[0]}'
+        ) from error
+
+
+def _description(session: onnxruntime.InferenceSession, path: Path) -> Mapping[str, Any]:
+    written = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if written is None:
+        raise InputError(
+            'onnx_file', f'{path} was not made by metric-depth export: it does not tell its use.'
+        )
+    description: Mapping[str, Any] = json.loads(written)
+    return description
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return 'x'.join(map(str, shape))

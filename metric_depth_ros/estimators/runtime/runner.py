@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network that keeps answering: in the wanted precision and size, or in the next one that works.
+
+Both fallbacks last: a camera would pay for the failed attempt in every frame otherwise.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.devices import torch_device
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.runtime.batch import Batch
+from metric_depth_ros.estimators.runtime.entry_points import install
+from metric_depth_ros.estimators.runtime.onnx_session import is_exported
+from metric_depth_ros.estimators.runtime.precision import (
+    CastNetwork,
+    all_finite,
+    chosen_precision,
+)
+from metric_depth_ros.estimators.runtime.settings import Setting, is_out_of_memory, settings
+from metric_depth_ros.estimators.runtime.uploads import Uploads, download
+
+Infer = Callable[[nn.Module, Batch, float], Mapping[str, Tensor]]
+
+# A CUDA graph is recorded at the third run of a shape.
+_WARM_UP_RUNS = 3
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a network answered.
+
+    Parameters
+    ----------
+    outputs
+        Tensors on the CPU, floating ones as float32; the first dimension counts the images.
+    precision
+        ``'fp32'``, ``'bf16'`` or ``'fp16'``: what it was really computed in.
+    scale
+        Multiple of the network's usual number of tokens that it was computed with.
+    note
+        What differs from the wanted options, in a few words; empty when nothing does.
+    """
+
+    outputs: Mapping[str, Tensor] = field(default_factory=dict)
+    precision: str = 'fp32'
+    scale: float = 1.0
+    note: str = ''
+
+
+class Runner:
+    """Runs one network.
+
+    Parameters
+    ----------
+    network
+        Loaded network, on the CPU; it is moved, cast and its methods are replaced.
+    infer
+        Calls the network on a batch at a multiple of its usual number of tokens.
+    options
+        Device, precision, compilation and scale.
+    """
+
+    def __init__(self, network: nn.Module, infer: Infer, options: EstimatorOptions) -> None:
+        exported = is_exported(network)
+        device = torch.device('cpu') if exported else torch_device(options.device)
+        wanted = 'fp32' if exported else chosen_precision(options.precision, device)
+        compiled = options.compile and not exported
+        parameters = inspect.signature(network.forward).parameters
+        self._infer = infer
+        self._cast = CastNetwork(network.eval(), device, wanted)
+        self._points = install(network, compiled=compiled, on_cuda=device.type == 'cuda')
+        self._uploads = Uploads(device)
+        self._wanted_precision = wanted
+        self._settings = settings(
+            options.resolution_scale, has_crops='max_crops_per_batch' in parameters
+        )
+        self._step = 0
+        self._guarded = wanted != 'fp32'
+
+    def warm_up(self, batch: Batch) -> Outcome:
+        """Compile for the shape of a batch, record CUDA graphs and fill caches."""
+        for point in self._points:
+            point.warming_up = True
+        outcome = Outcome()
+        for _ in range(_WARM_UP_RUNS):
+            outcome = self.run(batch)
+        for point in self._points:
+            point.warming_up = False
+        return outcome
+
+    def run(self, batch: Batch) -> Outcome:
+        """Run the network on a batch.
+
+        Raises
+        ------
+        InputError
+            `out_of_memory` if not even the smallest setting fits.
+        """
+        uploaded = self._uploads.upload(batch)
+        with torch.inference_mode():
+            outputs = self._run_guarded(uploaded)
+        setting = self._settings[self._step]
+        return Outcome(outputs, self._cast.precision, setting.scale, self._note(setting))
+
+    def _run_guarded(self, batch: Batch) -> dict[str, Tensor]:
+        """Run; once more in float32 where a lower precision gave what is no number."""
+        outputs, finite = self._run_fitting(batch)
+        if finite or not self._guarded:
+            return outputs
+        low = self._cast.precision
+        self._change_precision('fp32')
+        exact, finite = self._run_fitting(batch)
+        self._guarded = False
+        if not finite:
+            # The network itself answers so: precision is not to blame, and stays.
+            self._change_precision(low)
+            return outputs
+        _LOGGER.warning('the network overflows in %s; it runs in fp32 from now on', low)
+        return exact
+
+    def _run_fitting(self, batch: Batch) -> tuple[dict[str, Tensor], bool]:
+        """Run with the first setting that fits into memory; return outputs, all finite or not."""
+        while True:
+            setting = self._settings[self._step]
+            try:
+                return self._run_once(batch, setting)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = str(error).splitlines()[0]
+            # Outside of the handler: its traceback would keep the tensors alive.
+            self._step_down(len(batch), setting, reason)
+
+    def _run_once(self, batch: Batch, setting: Setting) -> tuple[dict[str, Tensor], bool]:
+        batch = replace(batch, crops=setting.crops)
+        parts = [batch] if setting.together else batch.singles()
+        answers, finite = [], True
+        for part in parts:
+            for point in self._points:
+                point.last_output = []
+            outputs = self._infer(self._cast.network, part, setting.scale)
+            if self._guarded:
+                finite &= all_finite(x for point in self._points for x in point.last_output)
+            answers.append(download(outputs))
+        if len(answers) == 1:
+            return answers[0], finite
+        return {name: torch.cat([a[name] for a in answers]) for name in answers[0]}, finite
+
+    def _step_down(self, images: int, failed: Setting, reason: str) -> None:
+        step = self._step + 1
+        if images == 1 and failed.together:
+            step += 1  # one image at a time is what failed
+        if step >= len(self._settings):
+            raise InputError(
+                'out_of_memory',
+                f'not even {failed.scale:.2g}x tokens of one image fit into memory ({reason}): '
+                'use a smaller network or image, or free the memory that others hold.',
+            )
+        self._step = step
+        self._forget_compiled_code()
+        said = ', '.join(self._settings[step].differences(self._settings[0]))
+        _LOGGER.warning('out of memory (%s); from now on: %s', reason, said)
+
+    def _change_precision(self, precision: str) -> None:
+        self._forget_compiled_code()
+        self._cast.change(precision)
+
+    def _forget_compiled_code(self) -> None:
+        for point in self._points:
+            point.last_output = []
+            point.start_over()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _note(self, setting: Setting) -> str:
+        said = setting.differences(self._settings[0])
+        if self._cast.precision != self._wanted_precision:
+            said.append(f'{self._cast.precision} after overflow in {self._wanted_precision}')
+        said += sorted({point.failure for point in self._points if point.failure})
+        return ', '.join(said)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+import torch
+from torch import nn
+from torch._dynamo.exc import BackendCompilerFailed
+
+from metric_depth_ros.estimators.runtime.entry_points import install
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lengths = []
+
+    def forward(self, images, fixed_length=False):
+        self.lengths.append(fixed_length)
+        return {'depth': images + 1.0}
+
+
+@pytest.fixture
+def compilations(monkeypatch):
+    """Count what would be compiled, by shape, and run it as it is."""
+    shapes = []
+
+    def compiler(method, **options):
+        seen = set()
+
+        def run(images, **kwargs):
+            if images.shape not in seen:
+                seen.add(images.shape)
+                shapes.append(tuple(images.shape))
+            return method(images, **kwargs)
+
+        return run
+
+    monkeypatch.setattr(torch, 'compile', compiler)
+    return shapes
+
+
+def test_nothing_is_compiled_unless_asked_for(compilations):
+    network = Network()
+    install(network, compiled=False, on_cuda=False)
+    network(torch.rand(1, 3, 4, 4))
+    assert compilations == []
+
+
+def test_an_odd_image_is_answered_without_compiling_again(compilations):
+    network = Network()
+    install(network, compiled=True, on_cuda=False)
+    steady, odd = torch.rand(1, 3, 48, 64), torch.rand(1, 3, 47, 65)
+    for images in (steady, odd, steady, odd):
+        assert torch.equal(network(images)['depth'], images + 1.0)
+    assert compilations == [(1, 3, 48, 64)]
+
+
+def test_compiled_code_gets_shapes_that_depend_on_no_value(compilations):
+    network = Network()
+    install(network, compiled=True, on_cuda=False)
+    network(torch.rand(1, 3, 4, 4))
+    network(torch.rand(1, 3, 5, 5))
+    assert network.lengths == [True, False]
+
+
+def test_a_machine_without_a_compiler_runs_uncompiled(monkeypatch, caplog):
+    def failing(method, **options):
+        def run(*args, **kwargs):
+            raise BackendCompilerFailed('inductor', RuntimeError('no C++ compiler'), None)
+
+        return run
+
+    monkeypatch.setattr(torch, 'compile', failing)
+    network = Network()
+    (point,) = install(network, compiled=True, on_cuda=False)
+    for _ in range(2):
+        assert network(torch.zeros(1, 3, 2, 2))['depth'].max() == 1.0
+    assert point.failure == 'not compiled'
+    assert len(caplog.records) == 1
+
+
+def test_faults_of_the_network_itself_are_raised(monkeypatch):
+    class Broken(Network):
+        def forward(self, images, fixed_length=False):
+            raise RuntimeError('wrong shapes')
+
+    monkeypatch.setattr(torch, 'compile', lambda method, **options: method)
+    network = Broken()
+    install(network, compiled=True, on_cuda=False)
+    with pytest.raises(RuntimeError, match='wrong shapes'):
+        network(torch.zeros(1, 3, 2, 2))
+
+
+def test_really_compiled_code_answers_the_same():
+    network = Network()
+    install(network, compiled=True, on_cuda=False)
+    images = torch.rand(1, 3, 8, 8)
+    assert torch.equal(network(images)['depth'], images + 1.0)

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+import torch
+from torch import nn
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.runtime import Batch, Runner
+
+CPU = {'device': 'cpu'}
+
+
+class Doubling(nn.Module):
+    """Twice its input, plus a weight that no lower precision can hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.offset = nn.Parameter(torch.tensor(1.0 + 2.0**-20))
+        self.calls = []
+
+    def forward(self, images, max_crops_per_batch=None):
+        self.calls.append((len(images), max_crops_per_batch))
+        return 2.0 * images.to(self.offset.dtype) + self.offset
+
+
+class Hungry(Doubling):
+    """Runs out of memory unless what it is given is small enough."""
+
+    def __init__(self, fits):
+        super().__init__()
+        self.fits = fits
+
+    def forward(self, images, max_crops_per_batch=None):
+        if not self.fits(len(images), max_crops_per_batch, images.shape[-1]):
+            raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 20 GiB')
+        return super().forward(images, max_crops_per_batch)
+
+
+class Overflowing(nn.Module):
+    """Yields NaN in some precisions."""
+
+    def __init__(self, bad):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(1.0 + 2.0**-20))
+        self.bad = bad
+
+    def forward(self, images):
+        answer = images.to(self.weight.dtype) * self.weight
+        return answer * torch.nan if self.weight.dtype in self.bad else answer
+
+
+def infer(network, batch, scale):
+    side = round(batch.images.shape[-1] * scale)
+    images = nn.functional.interpolate(batch.images, size=(side, side))
+    if batch.crops is None:
+        return {'depth': network(images)[:, 0]}
+    return {'depth': network(images, batch.crops)[:, 0]}
+
+
+def batch(images=1, side=9):
+    return Batch(torch.rand(images, 3, side, side))
+
+
+def test_outputs_are_float32_on_the_cpu():
+    outcome = Runner(Doubling(), infer, EstimatorOptions(**CPU, precision='bf16')).run(batch())
+    assert outcome.outputs['depth'].dtype == torch.float32
+    assert outcome.outputs['depth'].device.type == 'cpu'
+    assert outcome.precision == 'bf16'
+    assert outcome.note == ''
+
+
+def test_a_cpu_computes_in_float32_unless_told_otherwise():
+    assert Runner(Doubling(), infer, EstimatorOptions(**CPU)).run(batch()).precision == 'fp32'
+
+
+def test_the_batch_goes_through_whole_while_it_fits():
+    network = Doubling()
+    Runner(network, infer, EstimatorOptions(**CPU)).run(batch(3))
+    assert network.calls == [(3, None)]
+
+
+def test_a_batch_too_large_for_the_memory_goes_image_by_image():
+    network = Hungry(lambda images, crops, side: images == 1)
+    data = batch(3)
+    outcome = Runner(network, infer, EstimatorOptions(**CPU)).run(data)
+    torch.testing.assert_close(outcome.outputs['depth'], 2 * data.images[:, 0] + network.offset)
+    assert outcome.note == 'one image at a time'
+
+
+def test_fewer_crops_at_once_come_before_a_lower_resolution():
+    network = Hungry(lambda images, crops, side: crops is not None and crops <= 12)
+    outcome = Runner(network, infer, EstimatorOptions(**CPU)).run(batch())
+    assert outcome.scale == 1.0
+    assert '12 crops at once' in outcome.note
+
+
+def test_an_image_too_large_for_the_memory_is_retried_smaller():
+    network = Hungry(lambda images, crops, side: side <= 3)
+    outcome = Runner(network, infer, EstimatorOptions(**CPU)).run(batch())
+    assert outcome.scale == pytest.approx(1 / 3)
+    assert '0.33x tokens' in outcome.note
+
+
+def test_a_smaller_setting_stays_for_the_next_frames():
+    network = Hungry(lambda images, crops, side: side <= 3)
+    runner = Runner(network, infer, EstimatorOptions(**CPU))
+    runner.run(batch())
+    network.calls.clear()
+    assert runner.run(batch()).scale == pytest.approx(1 / 3)
+    assert len(network.calls) == 1
+
+
+def test_what_never_fits_is_refused_and_the_runner_lives():
+    network = Hungry(lambda images, crops, side: side <= 1)
+    runner = Runner(network, infer, EstimatorOptions(**CPU))
+    with pytest.raises(InputError, match='fit into memory') as refused:
+        runner.run(batch(side=90))
+    assert refused.value.fault == 'out_of_memory'
+    assert runner.run(batch(side=9)).outputs['depth'].shape == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    'words', ['CUDA error: CUBLAS_STATUS_ALLOC_FAILED', "can't allocate memory: you tried"]
+)
+def test_libraries_that_report_lack_of_memory_in_their_own_way_are_understood(words):
+    class Library(Doubling):
+        def forward(self, images, max_crops_per_batch=None):
+            if len(images) > 1:
+                raise RuntimeError(words)
+            return super().forward(images, max_crops_per_batch)
+
+    outcome = Runner(Library(), infer, EstimatorOptions(**CPU)).run(batch(2))
+    assert outcome.note == 'one image at a time'
+
+
+def test_other_errors_of_the_network_are_not_swallowed():
+    class Broken(Doubling):
+        def forward(self, images, max_crops_per_batch=None):
+            raise RuntimeError('shapes cannot be multiplied')
+
+    with pytest.raises(RuntimeError, match='cannot be multiplied'):
+        Runner(Broken(), infer, EstimatorOptions(**CPU)).run(batch())
+
+
+@pytest.mark.parametrize('precision', ['bf16', 'fp16'])
+def test_a_precision_that_yields_nan_falls_back_to_exact_float32(precision):
+    network = Overflowing({torch.bfloat16, torch.float16})
+    data = batch()
+    runner = Runner(network, infer, EstimatorOptions(**CPU, precision=precision))
+    outcome = runner.run(data)
+    assert outcome.precision == 'fp32'
+    assert outcome.note == f'fp32 after overflow in {precision}'
+    assert torch.equal(outcome.outputs['depth'], data.images[:, 0] * (1.0 + 2.0**-20))
+    assert runner.run(data).precision == 'fp32'
+
+
+def test_the_fallback_is_said_once(caplog):
+    runner = Runner(
+        Overflowing({torch.bfloat16}), infer, EstimatorOptions(**CPU, precision='bf16')
+    )
+    for _ in range(3):
+        runner.run(batch())
+    assert [record.message for record in caplog.records] == [
+        'the network overflows in bf16; it runs in fp32 from now on'
+    ]
+
+
+def test_a_network_that_yields_nan_in_float32_too_keeps_its_precision():
+    network = Overflowing({torch.bfloat16, torch.float32})
+    outcome = Runner(network, infer, EstimatorOptions(**CPU, precision='bf16')).run(batch())
+    assert outcome.precision == 'bf16'
+    assert outcome.note == ''
+
+
+def test_infinity_that_the_finish_puts_for_the_sky_is_no_overflow():
+    def with_sky(network, data, scale):
+        return {'depth': network(data.images).index_fill(2, torch.tensor([0]), torch.inf)}
+
+    network = Overflowing(set())
+    outcome = Runner(network, with_sky, EstimatorOptions(**CPU, precision='bf16')).run(batch())
+    assert outcome.precision == 'bf16'
+
+
+def test_tensors_beside_the_images_stay_with_their_image():
+    def infer_all(network, data, scale):
+        return {'sum': network(data.images)[:, 0, 0, 0] + data.focal_px + data.prompts['unit']}
+
+    network = Hungry(lambda images, crops, side: images == 1)
+    data = Batch(torch.rand(3, 3, 2, 2), torch.arange(3.0), {'unit': 10 * torch.arange(3.0)})
+    outcome = Runner(network, infer_all, EstimatorOptions(**CPU)).run(data)
+    expected = 2 * data.images[:, 0, 0, 0] + network.offset.detach() + 11 * torch.arange(3.0)
+    torch.testing.assert_close(outcome.outputs['sum'], expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+def test_a_gpu_answers_like_the_cpu():
+    data = batch(2)
+    options = EstimatorOptions(device='cuda', precision='fp32', compile=True)
+    runner = Runner(Doubling(), infer, options)
+    runner.warm_up(data)  # records the CUDA graph
+    expected = Runner(Doubling(), infer, EstimatorOptions(**CPU)).run(data)
+    for _ in range(2):
+        outcome = runner.run(data)
+        torch.testing.assert_close(outcome.outputs['depth'], expected.outputs['depth'])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+def test_a_gpu_takes_the_lower_precision_by_itself():
+    assert Runner(Doubling(), infer, EstimatorOptions(device='cuda')).run(batch()).precision == (
+        'bf16' if torch.cuda.is_bf16_supported() else 'fp32'
+    )
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+def test_the_memory_of_a_gpu_running_out_is_survived():
+    class Large(Doubling):
+        def forward(self, images, max_crops_per_batch=None):
+            if len(images) > 1:
+                torch.empty(1 << 50, device=images.device)  # no GPU has a pebibyte
+            return super().forward(images, max_crops_per_batch)
+
+    outcome = Runner(Large(), infer, EstimatorOptions(device='cuda')).run(batch(2))
+    assert outcome.note == 'one image at a time'
