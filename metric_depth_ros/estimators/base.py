@@ -41,6 +41,13 @@ def estimate_batch(estimator: Estimator, frames: Sequence[Frame]) -> list[DepthE
     return [estimator.estimate(frame) for frame in frames]
 
 
+def warm_up(estimator: Estimator, width: int, height: int) -> None:
+    """Let a method compile, allocate and fill caches for images of a size, if it has to."""
+    prepare = getattr(estimator, 'warm_up', None)
+    if prepare is not None:
+        prepare(width, height)
+
+
 def recovers_camera(estimator: Estimator) -> bool:
     """Whether the method finds the intrinsics of a frame that comes without a camera."""
     return bool(getattr(estimator, 'recovers_camera', False))

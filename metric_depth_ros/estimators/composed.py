@@ -21,7 +21,12 @@ from metric_depth_ros.estimators.alignment import (
     pixel_alignment,
 )
 from metric_depth_ros.estimators.alignment.threads import one_thread
-from metric_depth_ros.estimators.base import Estimator, estimate_batch, recovers_camera
+from metric_depth_ros.estimators.base import (
+    Estimator,
+    estimate_batch,
+    recovers_camera,
+    warm_up,
+)
 from metric_depth_ros.types import DepthEstimate, Frame
 
 # Confidence falls to one half at either of these.
@@ -53,6 +58,10 @@ class ComposedEstimator:
     def recovers_camera(self) -> bool:
         """Whether the prior finds the intrinsics of a frame without a camera."""
         return recovers_camera(self._prior)
+
+    def warm_up(self, width: int, height: int) -> None:
+        """Warm the prior up for images of a size."""
+        warm_up(self._prior, width, height)
 
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate the prior and align it.

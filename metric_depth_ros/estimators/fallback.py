@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from metric_depth_ros.estimators.base import Estimator, recovers_camera
+from metric_depth_ros.estimators.base import Estimator, recovers_camera, warm_up
 from metric_depth_ros.types import DepthEstimate, Frame
 
 FALLBACK_SUFFIX = ' (fallback)'
@@ -41,6 +41,11 @@ class FallbackEstimator:
     def recovers_camera(self) -> bool:
         """Whether a frame without a camera and without a prompt can be answered."""
         return recovers_camera(self._monocular)
+
+    def warm_up(self, width: int, height: int) -> None:
+        """Warm both up for images of a size."""
+        warm_up(self._prompted, width, height)
+        warm_up(self._monocular, width, height)
 
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate with the one that the frame's prompt calls for."""

@@ -18,12 +18,11 @@ from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.base import Estimator
-from metric_depth_ros.estimators.options import EstimatorOptions
-from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.estimators.base import Estimator, recovers_camera
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.declaration import DeclaredParameters
 from metric_depth_ros.ros.diagnostics import Counters, Problem, health_status, silent_problem
+from metric_depth_ros.ros.estimation import estimator_from
 from metric_depth_ros.ros.extrinsics import (
     Extrinsics,
     StaticTree,
@@ -127,7 +126,7 @@ class DepthNode(LifecycleNode):
         settings = self._declared.settings()
         check_installed(settings.sync.policy)
         self._settings = settings
-        self._counters = Counters()
+        self._counters = Counters(expects_prompt=bool(settings.prompt.sources))
         self._faults = FaultLog(self.get_logger().warning, settings.log_throttle_s)
         self._extrinsics: Extrinsics = (
             create_extrinsics(settings.extrinsics, self)
@@ -135,9 +134,7 @@ class DepthNode(LifecycleNode):
             else StaticTree({}, 'nothing')
         )
         self._releases.append(self._extrinsics.close)
-        self._estimator: Estimator = create_estimator(
-            settings.estimator, EstimatorOptions(device=settings.device)
-        )
+        self._estimator: Estimator = estimator_from(settings)
         self._outputs = Outputs(self, self._faults.report)
         self._releases.append(self._outputs.close)
         self._outputs.open()
@@ -166,6 +163,7 @@ class DepthNode(LifecycleNode):
         builder = FrameBuilder(
             self._extrinsics,
             lambda stream, error: self._faults.report(topics[stream], error.fault, str(error)),
+            camera_needed=not recovers_camera(self._estimator),
         )
         processor = FrameProcessor(
             builder,

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from metric_depth_ros.estimators.fallback import FALLBACK_SUFFIX
+
 Problem = tuple[bytes, str]  # level and sentence
 
 _WINDOW = 100  # frames that the percentiles of /diagnostics are over
@@ -43,6 +45,11 @@ class FrameReport:
     publish_ms: float
     prompt_points: int
 
+    @property
+    def by_fallback(self) -> bool:
+        """Whether the fallback estimator answered."""
+        return self.method.endswith(FALLBACK_SUFFIX)
+
 
 _DROPPED = {
     'bad_input': 'were dropped as bad input',
@@ -52,11 +59,19 @@ _DROPPED = {
 
 
 class Counters:
-    """Counts of frames, and the latencies of the last ones. Safe between threads."""
+    """Counts of frames, and the latencies of the last ones. Safe between threads.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    expects_prompt
+        Whether a frame without a prompt is a problem.
+    """
+
+    def __init__(self, *, expects_prompt: bool = True) -> None:
+        self.expects_prompt = expects_prompt
         self.frames_in = 0
         self.frames_out = 0
+        self.fallback = 0
         self.stale = 0
         self.bad_input = 0
         self.failed = 0
@@ -73,6 +88,7 @@ class Counters:
         """Count a frame that was published."""
         with self._lock:
             self.frames_out += 1
+            self.fallback += report.by_fallback
             self._recent.append(report)
 
     def recent(self) -> list[FrameReport]:
@@ -89,8 +105,8 @@ class Counters:
             if new:
                 problems.append((DiagnosticStatus.WARN, f'{new} frames {words}.'))
         recent = self.recent()
-        if recent and not recent[-1].prompt_points:
-            problems.append((DiagnosticStatus.WARN, 'The last frame had no prompt.'))
+        if recent and self.expects_prompt and (sentence := _prompt_problem(recent[-1])):
+            problems.append((DiagnosticStatus.WARN, sentence))
         return problems
 
     def totals(self, replaced: int) -> dict[str, int]:
@@ -98,6 +114,7 @@ class Counters:
         return {
             'frames_in': self.frames_in,
             'frames_out': self.frames_out,
+            'fallback': self.fallback,
             'replaced': replaced,
             'stale': self.stale,
             'bad_input': self.bad_input,
@@ -106,18 +123,24 @@ class Counters:
 
 
 def frame_status(
-    name: str, hardware_id: str, report: FrameReport, totals: Mapping[str, int]
+    name: str, hardware_id: str, report: FrameReport, counters: Counters, replaced: int
 ) -> DiagnosticStatus:
     """Return the message of ``~/status`` about a frame."""
-    known = report.prompt_points > 0
-    values = {**asdict(report), **totals}
+    lacking = counters.expects_prompt and _prompt_problem(report)
     return _status(
         name,
         hardware_id,
-        DiagnosticStatus.OK if known else DiagnosticStatus.WARN,
-        f'{report.method}, {report.prompt_points} prompt points' if known else 'no prompt',
-        values,
+        DiagnosticStatus.WARN if lacking else DiagnosticStatus.OK,
+        f'{report.method}, {report.prompt_points or "no"} prompt points',
+        {**asdict(report), **counters.totals(replaced)},
     )
+
+
+def _prompt_problem(report: FrameReport) -> str:
+    """Return what a frame's prompt lacked, empty for nothing."""
+    if report.by_fallback:
+        return f'{report.method} answers: the last prompt had {report.prompt_points} points.'
+    return '' if report.prompt_points else 'The last frame had no prompt.'
 
 
 def silent_problem(

@@ -32,6 +32,9 @@ from metric_depth_ros.types import CameraModel, DepthEstimate, Frame, SparseProm
 
 Report = Callable[[str, InputError], None]
 
+# Faults of a CameraInfo that mean that the camera is not known.
+_NO_CAMERA = ('camera_info_missing', 'camera_uncalibrated')
+
 
 class FrameBuilder:
     """Turn bundles into frames.
@@ -42,11 +45,17 @@ class FrameBuilder:
         Where the sensors are.
     report
         Called with the stream and the fault of everything that cannot be used.
+    camera_needed
+        Whether an image without a calibrated CameraInfo is of no use; false for estimators that
+        recover the intrinsics.
     """
 
-    def __init__(self, extrinsics: Extrinsics, report: Report) -> None:
+    def __init__(
+        self, extrinsics: Extrinsics, report: Report, *, camera_needed: bool = True
+    ) -> None:
         self._extrinsics = extrinsics
         self._report = report
+        self._camera_needed = camera_needed
         self._cameras: dict[str, tuple[tuple[object, ...], CameraModel]] = {}
 
     def build(self, bundle: Bundle, settings: DepthNodeSettings) -> Frame | None:
@@ -60,7 +69,7 @@ class FrameBuilder:
                 else decode_color(message)
             )
             stream = 'camera_info'
-            camera = self._camera(bundle, 'camera_info', settings.camera.rectified)
+            camera = self._image_camera(bundle, settings.camera.rectified)
             frame_id = message.header.frame_id
             frame = Frame(bundle.image.stamp_ns, frame_id, image, camera)
         except InputError as error:
@@ -79,6 +88,15 @@ class FrameBuilder:
             SparsePrompt.merge(prompts) if prompts else None,
         )
 
+    def _image_camera(self, bundle: Bundle, rectified: bool) -> CameraModel | None:
+        """Return the camera of the image; None where it is not known and need not be."""
+        try:
+            return self._camera(bundle, 'camera_info', rectified)
+        except InputError as error:
+            if self._camera_needed or error.fault not in _NO_CAMERA:
+                raise
+            return None
+
     def _camera(self, bundle: Bundle, stream: str, rectified: bool) -> CameraModel:
         """Return the camera of a CameraInfo stream, made anew only when it has changed."""
         arrival = bundle.measurements.get(stream)
@@ -86,7 +104,8 @@ class FrameBuilder:
             raise InputError(
                 'camera_info_missing',
                 'no CameraInfo has been received, so points cannot be placed in the image: '
-                'publish it beside the image, or remap the topic to where it is.',
+                'publish it beside the image, or remap the topic to where it is. Some learned '
+                'estimators do without (docs/MODELS.md).',
             )
         info = arrival.message
         key = (*_values_of(info), rectified)
@@ -122,10 +141,8 @@ class FrameBuilder:
                 f'{prompt.max_points}: raise it, or thin the cloud out (pcl_ros VoxelGrid).',
             )
         xyz = decode_xyz(cloud)
-        camera = frame.camera
-        assert camera is not None
         points = prompt_from_cloud(
-            camera,
+            _known_camera(frame),
             xyz,
             self._transform(arrival, frame),
             sigma_m=prompt.sigma_m,
@@ -168,10 +185,8 @@ class FrameBuilder:
                 min_depth_m=prompt.min_depth_m,
                 max_depth_m=prompt.max_depth_m,
             )
-        camera = frame.camera
-        assert camera is not None
         return prompt_from_depth_image(
-            camera,
+            _known_camera(frame),
             depth,
             self._camera(bundle, 'sensor_depth/camera_info', rectified=False),
             self._transform(arrival, frame),
@@ -233,6 +248,16 @@ def _measurement(source: str, bundle: Bundle, max_age_s: float) -> Arrival:
         f'the image, more than prompt.max_age_s = {max_age_s:g}: the sensor is silent, or its '
         'stamps are of another clock than those of the camera.',
     )
+
+
+def _known_camera(frame: Frame) -> CameraModel:
+    if frame.camera is None:
+        raise InputError(
+            'camera_unknown',
+            'the camera of the image is not calibrated, so this cannot be placed in it: publish '
+            'its CameraInfo.',
+        )
+    return frame.camera
 
 
 def _check_registered(depth: NDArray[np.float32], width: int, height: int) -> None:

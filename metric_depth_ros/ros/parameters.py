@@ -48,6 +48,58 @@ def _parameter(
 
 
 @dataclass(frozen=True)
+class ModelSettings:
+    """How a learned estimator runs."""
+
+    weights: str = _parameter(
+        '',
+        'Checkpoint of the estimator: a file, a folder or a Hugging Face id; empty takes the '
+        'released one. Several networks (a prior, the fallback): name=checkpoint, separated by '
+        'commas.',
+        change=CONFIGURE,
+    )
+    revision: str = _parameter(
+        '', 'Commit, tag or branch of the Hugging Face repository.', change=CONFIGURE
+    )
+    precision: str = _parameter(
+        'auto',
+        'What the network computes in. auto: bf16 on a GPU that has it, else fp32.',
+        choices=('auto', 'fp32', 'bf16', 'fp16'),
+        change=CONFIGURE,
+    )
+    compile: bool = _parameter(
+        False,
+        'Compile the network (torch.compile): the first frame takes long, the others less.',
+        change=CONFIGURE,
+    )
+    resolution_scale: float = _parameter(
+        1.0,
+        'Tokens of the image, in multiples of the usual: 3 and 9 for finer detail, less than 1 '
+        'for speed.',
+        minimum=0.1,
+        maximum=9.0,
+        change=CONFIGURE,
+    )
+    backend: str = _parameter(
+        'torch',
+        'What runs the network: torch, or ONNX Runtime.',
+        choices=('torch', 'onnx'),
+        change=CONFIGURE,
+    )
+    warm_up_width: int = _parameter(
+        0,
+        'Width of the images that the network is warmed up for at configure; 0 does not, and the '
+        'first frame takes longer.',
+        minimum=0,
+        maximum=32_768,
+        change=CONFIGURE,
+    )
+    warm_up_height: int = _parameter(
+        0, 'Height of these images.', minimum=0, maximum=32_768, change=CONFIGURE
+    )
+
+
+@dataclass(frozen=True)
 class CameraSettings:
     """How the image relates to its CameraInfo."""
 
@@ -80,6 +132,13 @@ class PromptSettings:
         'source that is silent, or not due, is not waited for. 0 never waits.',
         minimum=0.0,
         maximum=1.0,
+    )
+    min_points: int = _parameter(
+        10,
+        'With fewer points the fallback_estimator answers, if there is one.',
+        minimum=1,
+        maximum=1_000_000,
+        change=CONFIGURE,
     )
     min_depth_m: float = _parameter(
         0.1, 'Nearer measurements are dropped (own vehicle), in meters.', minimum=0.0, maximum=1e3
@@ -215,11 +274,20 @@ class DepthNodeSettings:
     )
     estimator: str = _parameter(
         'classical',
-        'Depth method: classical (same as classical:quality), classical:fast, nearest.',
+        'Depth method: classical (same as classical:quality), classical:fast, nearest, or a '
+        'learned one of docs/MODELS.md.',
+        change=CONFIGURE,
+    )
+    fallback_estimator: str = _parameter(
+        '',
+        'Depth method while the prompt is silent or has fewer than prompt.min_points points: a '
+        'monocular one, e.g. student_pointmap. Empty: the estimator answers every frame.',
         change=CONFIGURE,
     )
     device: str = _parameter(
-        'auto', "Where the estimator runs: 'auto', 'cpu', 'cuda', 'cuda:1'.", change=CONFIGURE
+        'auto',
+        'Where a learned estimator runs: auto (a GPU if there is one), cpu, cuda, cuda:1.',
+        change=CONFIGURE,
     )
     image_transport: str = _parameter(
         'raw',
@@ -240,6 +308,7 @@ class DepthNodeSettings:
         minimum=0.0,
         maximum=3600.0,
     )
+    model: ModelSettings = field(default_factory=ModelSettings)
     camera: CameraSettings = field(default_factory=CameraSettings)
     prompt: PromptSettings = field(default_factory=PromptSettings)
     extrinsics: ExtrinsicsSettings = field(default_factory=ExtrinsicsSettings)

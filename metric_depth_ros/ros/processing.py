@@ -87,8 +87,9 @@ class FrameProcessor:
         )
         self._counters.answered(report)
         if self._status.get_subscription_count():
-            totals = self._counters.totals(replaced)
-            self._status.publish(frame_status(self._name, frame.frame_id, report, totals))
+            self._status.publish(
+                frame_status(self._name, frame.frame_id, report, self._counters, replaced)
+            )
 
 
 class Worker:

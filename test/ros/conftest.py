@@ -237,3 +237,17 @@ def client():
     client = Client()
     yield client
     client.close()
+
+
+@pytest.fixture
+def client_in():
+    """Return a function that makes a client in a namespace; all end with the test."""
+    clients = []
+
+    def make(namespace):
+        clients.append(Client(namespace))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()

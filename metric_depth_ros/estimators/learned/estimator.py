@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from metric_depth_ros.estimators.learned.direct import Batch, Runner
 from metric_depth_ros.estimators.options import EstimatorOptions
-from metric_depth_ros.types import CameraModel, DepthEstimate, Frame
+from metric_depth_ros.estimators.runtime import Batch, Runner
+from metric_depth_ros.types import CameraModel, DepthEstimate, Frame, SparsePrompt
 
 Arrays = Mapping[str, NDArray]
 
@@ -86,6 +86,10 @@ class LearnedEstimator:
         """Whether the network finds the intrinsics of a frame without a camera."""
         return self._adapter.recovers_camera
 
+    def warm_up(self, width: int, height: int) -> None:
+        """Run on a blank image of a size, as often as the runner needs it to be at its fastest."""
+        self._runner.warm_up(self._adapter.batch([_blank_frame(width, height)]))
+
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate one frame."""
         return self.estimate_batch([frame])[0]
@@ -131,6 +135,14 @@ class LearnedEstimator:
     def _method(self, *notes: str) -> str:
         said = ', '.join(note for note in notes if note)
         return f'{self.name} ({said})' if said else self.name
+
+
+def _blank_frame(width: int, height: int) -> Frame:
+    """Return a gray frame with a camera and a prompt."""
+    point = np.ones(1, np.float32)
+    prompt = SparsePrompt(np.zeros((1, 2), np.float32), point, point, np.zeros(1, np.uint8))
+    image = np.full((height, width, 3), 127, np.uint8)
+    return Frame(0, '', image, centered_pinhole(width, height, float(width)), prompt)
 
 
 def image_tensor(frames: Sequence[Frame]) -> Tensor:

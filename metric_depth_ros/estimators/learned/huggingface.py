@@ -20,7 +20,6 @@ from transformers import AutoImageProcessor, AutoModelForDepthEstimation
 from transformers.modeling_outputs import DepthEstimatorOutput
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.learned.direct import Batch
 from metric_depth_ros.estimators.learned.estimator import (
     Answer,
     Arrays,
@@ -30,6 +29,7 @@ from metric_depth_ros.estimators.learned.estimator import (
 )
 from metric_depth_ros.estimators.nearest import NearestFill
 from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.runtime import Batch
 from metric_depth_ros.networks.hub import resolve_checkpoint
 from metric_depth_ros.types import Frame, SparsePrompt
 

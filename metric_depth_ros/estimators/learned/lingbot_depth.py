@@ -9,7 +9,6 @@ from typing import cast
 import numpy as np
 from torch import Tensor, nn
 
-from metric_depth_ros.estimators.learned.direct import Batch
 from metric_depth_ros.estimators.learned.estimator import (
     Answer,
     Arrays,
@@ -20,6 +19,7 @@ from metric_depth_ros.estimators.learned.estimator import (
 )
 from metric_depth_ros.estimators.learned.loading import load_network
 from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.runtime import Batch
 from metric_depth_ros.networks.lingbot_depth import LingBotDepth
 from metric_depth_ros.types import Frame
 

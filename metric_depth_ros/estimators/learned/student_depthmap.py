@@ -10,7 +10,6 @@ from typing import cast
 from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.learned.direct import Batch
 from metric_depth_ros.estimators.learned.estimator import (
     Answer,
     Arrays,
@@ -21,6 +20,7 @@ from metric_depth_ros.estimators.learned.estimator import (
 )
 from metric_depth_ros.estimators.learned.loading import load_network
 from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.runtime import Batch
 from metric_depth_ros.networks.pyramid import canvas_multiple
 from metric_depth_ros.networks.student_depthmap import INVERSE_DEPTH_LIMITS, StudentDepthMap
 from metric_depth_ros.types import Frame

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metric_depth_ros.estimators.learned.direct import Batch
 from metric_depth_ros.estimators.learned.estimator import (
     Answer,
     Arrays,
@@ -20,6 +19,7 @@ from metric_depth_ros.estimators.learned.estimator import (
 )
 from metric_depth_ros.estimators.learned.loading import load_network
 from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.runtime import Batch
 from metric_depth_ros.geometry.focal import recover_camera
 from metric_depth_ros.networks.student_pointmap import StudentPointMap
 from metric_depth_ros.types import Frame

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from metric_depth_ros.estimators.alignment import inverse_depth, prompt_tensor
 from metric_depth_ros.estimators.base import Estimator, estimate_batch, recovers_camera
 from metric_depth_ros.estimators.devices import torch_device
-from metric_depth_ros.estimators.learned.direct import Batch
 from metric_depth_ros.estimators.learned.estimator import (
     Answer,
     Arrays,
@@ -26,6 +25,7 @@ from metric_depth_ros.estimators.learned.estimator import (
 from metric_depth_ros.estimators.learned.loading import load_network
 from metric_depth_ros.estimators.learned.student_depthmap import scaled_canvas
 from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.runtime import Batch
 from metric_depth_ros.networks.teacher import Teacher
 from metric_depth_ros.types import Frame
 

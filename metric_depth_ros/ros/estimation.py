@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The estimator that the parameters ask for. Imports no rclpy."""
+
+from __future__ import annotations
+
+from metric_depth_ros.estimators.base import Estimator, warm_up
+from metric_depth_ros.estimators.fallback import FallbackEstimator
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.ros.parameters import DepthNodeSettings
+
+
+def estimator_from(settings: DepthNodeSettings) -> Estimator:
+    """Make the estimator, with the fallback if there is one, and warm it up if asked.
+
+    Raises
+    ------
+    InputError
+        An estimator that cannot be made, in words.
+    """
+    model = settings.model
+    options = EstimatorOptions(
+        device=settings.device,
+        weights=model.weights,
+        revision=model.revision,
+        precision=model.precision,
+        compile=model.compile,
+        resolution_scale=model.resolution_scale,
+        backend=model.backend,
+    )
+    estimator = create_estimator(settings.estimator, options)
+    if settings.fallback_estimator:
+        monocular = create_estimator(settings.fallback_estimator, options.for_companion())
+        estimator = FallbackEstimator(estimator, monocular, settings.prompt.min_points)
+    if model.warm_up_width and model.warm_up_height:
+        warm_up(estimator, model.warm_up_width, model.warm_up_height)
+    return estimator
