@@ -54,6 +54,11 @@ def create(model_id: str, options: EstimatorOptions) -> LearnedEstimator:
             f'resolution_scale is {options.resolution_scale:g}, but the resolution of hf: models '
             'is that of their own preprocessor: set it to 1.',
         )
+    if options.backend != 'torch':
+        raise InputError(
+            'estimator_option',
+            f'backend is {options.backend!r}, but hf: models run on torch only: set it to torch.',
+        )
     model, processor = _load(model_id, options.revision or None)
     _require_metric(model_id, model.config)
     prompted = model.config.model_type == _PROMPTED

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -14,6 +15,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.catalog import MODELS
 from metric_depth_ros.estimators.learned.architecture import config_from
 from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.runtime.onnx_session import open_exported
 from metric_depth_ros.networks.checkpoints import (
     Checkpoint,
     Network,
@@ -31,16 +33,71 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class _Architecture(NamedTuple):
-    """How a network is built: as released, and as a checkpoint describes it."""
+    """How a network is built.
+
+    Parameters
+    ----------
+    released
+        As its authors released it.
+    described
+        As a ``model_config`` describes it.
+    loaded
+        As a checkpoint describes it, with its weights.
+    """
 
     released: Callable[[], nn.Module]
-    described: Callable[[Checkpoint], nn.Module]
+    described: Callable[[Mapping[str, Any]], nn.Module]
+    loaded: Callable[[Checkpoint], nn.Module]
 
 
 def build_network(name: str, device: str = 'meta') -> nn.Module:
     """Return the released architecture of a network, with random weights or, on meta, none."""
     with torch.device(device):
         return _ARCHITECTURES[name].released().eval()
+
+
+def skeleton(name: str, model_config: Mapping[str, Any] | None) -> nn.Module:
+    """Return a network on the meta device, as described or, without a description, released.
+
+    Raises
+    ------
+    InputError
+        A description of no network that can be built.
+    """
+    if model_config is None:
+        return build_network(name)
+    try:
+        with torch.device('meta'):
+            return _ARCHITECTURES[name].described(model_config).eval()
+    except (ValueError, ArithmeticError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            'checkpoint_config', f'the model_config is of no network that can be built: {error}.'
+        ) from error
+
+
+def read_weights(name: str, options: EstimatorOptions, variant: str = '') -> Checkpoint:
+    """Return the checkpoint that the options, or else the catalog, name for a network.
+
+    Raises
+    ------
+    InputError
+        Weights that are not on this machine and cannot be fetched, or cannot be read.
+    """
+    model = MODELS[name]
+    repository = model.repository_of(variant)
+    reference = options.weights_of(name) or repository
+    if not reference:
+        raise InputError(
+            'checkpoint_missing',
+            f'the weights of {name} are unreleased: give a checkpoint of your own with the '
+            'option weights (--weights, parameter model.weights).',
+        )
+    path = resolve_checkpoint(reference, model.filename, options.revision or None)
+    checkpoint = read_checkpoint(path)
+    _LOGGER.info('%s: weights %s, sha256 %s', name, path, checkpoint.sha256)
+    return checkpoint
 
 
 def load_network(name: str, options: EstimatorOptions, variant: str = '') -> nn.Module:
@@ -58,54 +115,41 @@ def load_network(name: str, options: EstimatorOptions, variant: str = '') -> nn.
     Raises
     ------
     InputError
-        Weights that are not on this machine and cannot be fetched, or that do not fit.
+        Weights that are not to be had, or that do not fit.
     """
-    model = MODELS[name]
-    repository = model.repository_of(variant)
-    reference = options.weights_of(name) or repository
-    if not reference:
-        raise InputError(
-            'checkpoint_missing',
-            f'the weights of {name} are unreleased: give a checkpoint of your own with the '
-            'option weights (--weights, parameter model.weights).',
-        )
-    path = resolve_checkpoint(reference, model.filename, options.revision or None)
-    checkpoint = read_checkpoint(path)
-    network = _ARCHITECTURES[name].described(checkpoint).eval()
-    _LOGGER.info('%s: weights %s, sha256 %s', name, path, checkpoint.sha256)
-    return network
+    if options.backend == 'onnx':
+        exported = options.weights_of(name)
+        return open_exported(name, exported, options.device, partial(skeleton, name))
+    return _ARCHITECTURES[name].loaded(read_weights(name, options, variant)).eval()
 
 
-def _fixed(network: Callable[[Any], nn.Module], config: type[Any]) -> _Architecture:
+def _fixed(name: str, network: Callable[[Any], nn.Module], config: type[Any]) -> _Architecture:
     """Return the architecture of a network whose released checkpoint does not describe it."""
 
-    def described(checkpoint: Checkpoint) -> nn.Module:
-        values = checkpoint.model_config
-        shape = config() if values is None else config_from(config, values)
-        try:
-            with torch.device('meta'):
-                built = network(shape)
-        except (ValueError, ArithmeticError, RuntimeError) as error:
-            raise InputError(
-                'checkpoint_config',
-                f'the model_config of {checkpoint.path} is of no network that can be built: '
-                f'{error}.',
-            ) from error
+    def loaded(checkpoint: Checkpoint) -> nn.Module:
+        built = skeleton(name, checkpoint.model_config)
         load_strict(cast(Network, built), checkpoint.state)
         return built
 
-    return _Architecture(lambda: network(config()), described)
+    return _Architecture(
+        lambda: network(config()),
+        lambda model_config: network(config_from(config, model_config)),
+        loaded,
+    )
 
 
 _ARCHITECTURES: dict[str, _Architecture] = {
-    'student_depthmap': _fixed(StudentDepthMap, StudentDepthMapConfig),
-    'depth_pro': _fixed(DepthPro, DepthProConfig),
-    'teacher': _fixed(Teacher, TeacherConfig),
+    'student_depthmap': _fixed('student_depthmap', StudentDepthMap, StudentDepthMapConfig),
+    'depth_pro': _fixed('depth_pro', DepthPro, DepthProConfig),
+    'teacher': _fixed('teacher', Teacher, TeacherConfig),
     'student_pointmap': _Architecture(
         lambda: StudentPointMap(StudentPointMapConfig.released()),
+        lambda config: StudentPointMap(StudentPointMapConfig.from_model_config(config)),
         StudentPointMap.from_checkpoint,
     ),
     'lingbot_depth': _Architecture(
-        lambda: LingBotDepth(LingBotDepthConfig.released()), LingBotDepth.from_checkpoint
+        lambda: LingBotDepth(LingBotDepthConfig.released()),
+        lambda config: LingBotDepth(LingBotDepthConfig.from_model_config(config)),
+        LingBotDepth.from_checkpoint,
     ),
 }
