@@ -36,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FILE',
         help='JSON of key -> shape of one released checkpoint (default: digest in this package)',
     )
+    check.add_argument(
+        '--weights',
+        default='',
+        metavar='W',
+        help='load this checkpoint (file or Hugging Face id) too, strictly, and tell its SHA-256',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -105,8 +111,8 @@ def _check(args: argparse.Namespace) -> int:
             f'{unknown[0] if unknown else "no model"}: expected one of {", ".join(MODELS)}, or '
             '--all.',
         )
-    if args.released is not None and len(names) != 1:
-        raise InputError('model', '--released is the list of one model: name that one.')
+    if (args.released is not None or args.weights) and len(names) != 1:
+        raise InputError('model', '--released and --weights are of one model: name that one.')
     released = None if args.released is None else read_released(args.released)
     differing = 0
     for name in names:
@@ -117,4 +123,15 @@ def _check(args: argparse.Namespace) -> int:
         print(f'{verdict}  {name}  {report.parameters:,} parameters, {report.keys} keys; {said}')
         for difference in report.differences:
             print(f'      {difference}')
+    if args.weights:
+        _load(names[0], args.weights)
     return 1 if differing else 0
+
+
+def _load(name: str, weights: str) -> None:
+    from metric_depth_ros.estimators.learned.loading import network_from, read_weights
+    from metric_depth_ros.estimators.options import EstimatorOptions
+
+    checkpoint = read_weights(name, EstimatorOptions(weights=weights))
+    network_from(name, checkpoint)
+    print(f'ok    {name}  {checkpoint.path} loads, sha256 {checkpoint.sha256}')

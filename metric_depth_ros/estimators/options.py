@@ -28,8 +28,9 @@ class EstimatorOptions:
     device
         ``'cpu'``, ``'cuda'``, ``'cuda:1'``…; ``'auto'`` is CUDA where there is some.
     weights
-        Checkpoint of the network: a file, a folder, or a Hugging Face id; empty takes the
-        released one. Several networks at once: ``name=checkpoint``, separated by commas.
+        Checkpoint of the network: a file, a folder, a Hugging Face id, or ``owner/name/file`` of
+        one; empty takes the released one. Several networks at once: ``name=checkpoint``,
+        separated by commas.
     revision
         Commit, tag or branch of the Hugging Face repository; empty takes its default.
     precision

@@ -32,6 +32,7 @@ from metric_depth_ros.ros.extrinsics import (
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.framing import FrameBuilder
 from metric_depth_ros.ros.inputs import Inputs, create_assembly
+from metric_depth_ros.ros.logs import forward_logs
 from metric_depth_ros.ros.outputs import Outputs
 from metric_depth_ros.ros.pairing import check_installed
 from metric_depth_ros.ros.parameters import DepthNodeSettings
@@ -134,6 +135,7 @@ class DepthNode(LifecycleNode):
             else StaticTree({}, 'nothing')
         )
         self._releases.append(self._extrinsics.close)
+        self._releases.append(forward_logs(self.get_logger()))
         self._estimator: Estimator = estimator_from(settings)
         self._outputs = Outputs(self, self._faults.report)
         self._releases.append(self._outputs.close)

@@ -101,6 +101,18 @@ def test_bad_usage_is_refused_in_words(arguments, capsys):
     assert 'model' in capsys.readouterr().err
 
 
+def test_a_checkpoint_is_loaded_strictly_and_its_digest_told(tmp_path, capsys):
+    pytest.importorskip('transformers')
+    from tiny_checkpoints import write_checkpoint
+
+    from metric_depth_ros.networks.checkpoints import sha256_of
+
+    path = write_checkpoint('lingbot_depth', tmp_path)
+    assert main(['models', 'check', 'lingbot_depth', '--weights', str(path)]) == 0
+    assert f'{path} loads, sha256 {sha256_of(path)}' in capsys.readouterr().out
+    assert main(['models', 'check', 'depth_pro', '--weights', str(path)]) == 2
+
+
 @pytest.mark.parametrize('content', ['', '[]', '{"a": "b"}', '{"a": [1.5]}'])
 def test_a_list_that_is_none_is_refused(content, tmp_path, capsys):
     path = tmp_path / 'keys.json'

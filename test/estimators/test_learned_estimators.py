@@ -188,6 +188,21 @@ def test_an_architecture_that_cannot_be_is_refused_by_name(field, value, words, 
         create_estimator('student_depthmap', replace(options, weights=str(path)))
 
 
+def test_a_file_of_another_repository_can_be_named(options, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        'metric_depth_ros.estimators.learned.loading.resolve_checkpoint',
+        lambda *where: asked.append(where) or 'absent.pt',
+    )
+    for weights in ('someone/moge/model.pt', 'someone/moge'):
+        with pytest.raises(InputError, match='absent'):
+            create_estimator('student_pointmap', replace(options, weights=weights, revision='v1'))
+    assert asked == [
+        ('someone/moge', 'model.pt', 'v1'),
+        ('someone/moge', 'student_pointmap.pt', 'v1'),
+    ]
+
+
 def test_the_teacher_needs_weights_of_ones_own():
     with pytest.raises(InputError, match='unreleased'):
         create_estimator('teacher:nearest', EstimatorOptions(device='cpu'))

@@ -44,6 +44,7 @@ def live(start_node, client_in, tmp_path):
             client.subscribe(kind, topic)
         client.subscribe(DiagnosticStatus, 'depth/status')
         node.wait_for_log('active')
+        assert all(f'{name}: weights' in node.log and 'sha256' in node.log for name in networks)
         for topic in (*OUTPUTS, 'depth/status'):
             client.wait_for(lambda t=topic: client.node.count_publishers(t), topic)
         return client

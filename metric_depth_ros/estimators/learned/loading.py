@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -94,10 +95,19 @@ def read_weights(name: str, options: EstimatorOptions, variant: str = '') -> Che
             f'the weights of {name} are unreleased: give a checkpoint of your own with the '
             'option weights (--weights, parameter model.weights).',
         )
-    path = resolve_checkpoint(reference, model.filename, options.revision or None)
+    repository, filename = _split_file(reference, model.filename)
+    path = resolve_checkpoint(repository, filename, options.revision or None)
     checkpoint = read_checkpoint(path)
     _LOGGER.info('%s: weights %s, sha256 %s', name, path, checkpoint.sha256)
     return checkpoint
+
+
+def _split_file(reference: str, filename: str) -> tuple[str, str]:
+    """Return repository and file of ``owner/name/file``; other references keep the usual file."""
+    parts = reference.split('/')
+    if len(parts) == 3 and all(parts) and not Path(reference).exists():
+        return f'{parts[0]}/{parts[1]}', parts[2]
+    return reference, filename
 
 
 def load_network(name: str, options: EstimatorOptions, variant: str = '') -> nn.Module:
@@ -120,7 +130,18 @@ def load_network(name: str, options: EstimatorOptions, variant: str = '') -> nn.
     if options.backend == 'onnx':
         exported = options.weights_of(name)
         return open_exported(name, exported, options.device, partial(skeleton, name))
-    return _ARCHITECTURES[name].loaded(read_weights(name, options, variant)).eval()
+    return network_from(name, read_weights(name, options, variant))
+
+
+def network_from(name: str, checkpoint: Checkpoint) -> nn.Module:
+    """Return the network that a checkpoint describes, with its weights, on the CPU.
+
+    Raises
+    ------
+    InputError
+        Weights that do not fit.
+    """
+    return _ARCHITECTURES[name].loaded(checkpoint).eval()
 
 
 def _fixed(name: str, network: Callable[[Any], nn.Module], config: type[Any]) -> _Architecture:
