@@ -29,7 +29,9 @@ EMBEDDED = [
     'torch',
     'transformers>=4.56',
 ]
+ONNX = ['onnx', 'onnxruntime', 'onnxscript']
 TEST = [
+    *ONNX,
     'catkin-pkg',
     'colcon-common-extensions',
     'hypothesis',
@@ -54,7 +56,7 @@ setup(
     ],
     python_requires='>=3.10',
     install_requires=['setuptools'],
-    extras_require={'embedded': EMBEDDED, 'test': TEST},
+    extras_require={'embedded': EMBEDDED, 'onnx': ONNX, 'test': TEST},
     zip_safe=True,
     maintainer='metric_depth_ros developers',
     maintainer_email='metric-depth-ros@example.com',
