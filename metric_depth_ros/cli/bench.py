@@ -15,7 +15,19 @@ BENCHES = ('projection', 'codecs', 'estimator', 'alignment', 'node')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument('what', choices=[*BENCHES, 'all'], help='part to measure')
+    parser.add_argument(
+        'what', choices=[*BENCHES, 'all', 'model'], help='part to measure; all but the models'
+    )
+    parser.add_argument(
+        'model', nargs='?', default='', help='network to measure, as in: bench model lingbot_depth'
+    )
+    parser.add_argument(
+        '--size',
+        default='',
+        choices=['small', 'released'],
+        help='of the network [released on a GPU, small on a CPU]',
+    )
+    parser.add_argument('--device', default='auto', help='of the network: auto, cpu, cuda [auto]')
     parser.add_argument('--rounds', type=int, default=30, help='calls of each candidate [30]')
     parser.add_argument(
         '--out', type=Path, default=Path('out/bench'), help='folder of the JSON files [out/bench]'
@@ -24,31 +36,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure; exit 1 when a ratio is above its bar."""
-    import json
     from importlib import import_module
 
     from metric_depth_ros.errors import InputError
-    from metric_depth_ros.evaluation.machine import describe_machine, describe_versions
 
     if args.rounds < 1:
         raise InputError('rounds', f'--rounds is {args.rounds}, expected at least 1.')
-    args.out.mkdir(parents=True, exist_ok=True)
+    if args.what == 'model':
+        return 0 if _report(f'model_{args.model}', _model_rows(args), args) else 1
     within = True
     for name in BENCHES if args.what == 'all' else (args.what,):
         rows = import_module(f'metric_depth_ros.bench.{name}').run(args.rounds)
-        _print_table(name, rows)
-        report = {
-            'bench': name,
-            'rounds': args.rounds,
-            'machine': describe_machine(),
-            'versions': describe_versions(),
-            'rows': [row.as_dict() for row in rows],
-        }
-        path = args.out / f'{name}.json'
-        path.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
-        print(f'saved {path}')
-        within &= all(row.within_bar for row in rows)
+        within &= _report(name, rows, args)
     return 0 if within else 1
+
+
+def _model_rows(args: argparse.Namespace) -> list[Row]:
+    from metric_depth_ros.bench.model import run as measure
+    from metric_depth_ros.errors import InputError
+    from metric_depth_ros.estimators.learned.example import INFER
+
+    if args.model not in INFER:
+        raise InputError(
+            'model', f'bench model got {args.model!r}, expected one of {", ".join(INFER)}.'
+        )
+    return measure(args.model, args.rounds, args.size, args.device)
+
+
+def _report(name: str, rows: list[Row], args: argparse.Namespace) -> bool:
+    """Print and save the rows; return whether all are within their bars."""
+    import json
+
+    from metric_depth_ros.evaluation.machine import describe_machine, describe_versions
+
+    _print_table(name, rows)
+    report = {
+        'bench': name,
+        'rounds': args.rounds,
+        'machine': describe_machine(),
+        'versions': describe_versions(),
+        'rows': [row.as_dict() for row in rows],
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / f'{name}.json'
+    path.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+    print(f'saved {path}')
+    return all(row.within_bar for row in rows)
 
 
 def _print_table(name: str, rows: list[Row]) -> None:

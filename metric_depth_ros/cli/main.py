@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'simulate': ('simulate', 'simulate a drive or a room into a rosbag2 bag'),
     'demo': ('demo', 'simulate, replay, score and write a report'),
     'models': ('models', 'list the learned models: weights, licenses, whether they are here'),
+    'export': ('export', 'write a learned model as an ONNX file'),
     'conformance': ('conformance', "compare with values of the papers' own code"),
     'bench': ('bench', 'measure speed, as ratios to a baseline of the same run'),
     'doctor': ('doctor', 'tell what is installed, what is missing, and what to do'),

@@ -32,14 +32,16 @@ class Uploads:
         """Return the batch on the device, ready for its current stream."""
         if self._stream is None:
             return batch.map(lambda tensor: tensor.to(self._device))
+        current = torch.cuda.current_stream(self._device)
         with torch.cuda.stream(self._stream):
             moved = batch.map(self._through_pinned_memory)
-        current = torch.cuda.current_stream(self._device)
         current.wait_stream(self._stream)
         # The memory belongs to the side stream; without this it could be reused too early.
         return moved.map(lambda tensor: _recorded(tensor, current))
 
     def _through_pinned_memory(self, tensor: Tensor) -> Tensor:
+        if tensor.is_cuda:
+            return tensor  # made there, on the current stream
         return tensor.pin_memory().to(self._device, non_blocking=True)
 
 

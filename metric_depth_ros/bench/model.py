@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One network: every way of running it against a plain eager float32 run of the same network.
+
+On the CPU a small network of the same architecture is measured unless the released size is asked
+for. The limits of the released sizes hold on an H200 and are applied to no other machine.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import torch
+from torch import Tensor
+
+from metric_depth_ros.bench.arithmetic import count_flops, finish, matrix_rate
+from metric_depth_ros.bench.model_networks import Subject, find_subject
+from metric_depth_ros.bench.stopwatch import Row, race
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.runtime import Batch, Runner
+from metric_depth_ros.estimators.runtime.onnx_session import open_exported
+from metric_depth_ros.estimators.runtime.precision import DTYPES
+
+EAGER = 'eager fp32'
+REALTIME_SCALE = 1.0 / 9.0  # a canvas of 512 instead of 1536
+
+# Bars. The first two are ratios to the floor and to eager; the others hold on an H200.
+_LARGEST_CPU_RATIO = 1.0 / 1.5
+_LARGEST_TO_FLOOR = {'student_depthmap': 1.6, 'teacher': 1.6}
+_LARGEST_MS = {'student_pointmap': 10.0, 'lingbot_depth': 12.0}
+_LARGEST_REALTIME_MS = 25.0
+_LARGEST_THREE_TO_ONE = {'student_pointmap': 2.6, 'lingbot_depth': 2.6}
+_LARGEST_THREE_TO_ONE_OTHERS = 3.05
+_LARGEST_ABS_REL = 0.005
+_LARGEST_P99_TO_P50 = 1.15
+_LARGEST_GROWTH = 1.01
+_FRAMES_OF_GROWTH = 500
+
+
+def run(name: str, rounds: int, size: str = '', device: str = 'auto') -> list[Row]:
+    """Measure one network.
+
+    Parameters
+    ----------
+    name
+        Key of `estimators.learned.example.INFER`.
+    rounds
+        Calls of each candidate.
+    size
+        ``'small'`` or ``'released'``; empty takes the released one on a GPU only.
+    device
+        Torch device, or ``'auto'``.
+    """
+    on_cuda = device.startswith('cuda') or (device == 'auto' and torch.cuda.is_available())
+    size = size or ('released' if on_cuda else 'small')
+    bench = ModelBench(name, find_subject(name, size), torch.device('cuda' if on_cuda else 'cpu'))
+    on_h200 = on_cuda and 'H200' in torch.cuda.get_device_name() and size == 'released'
+    return bench.gpu_rows(rounds, on_h200) if on_cuda else bench.cpu_rows(rounds)
+
+
+class ModelBench:
+    """Measurements of one network on one device.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    subject
+        Network and input.
+    device
+        Where it runs.
+    """
+
+    def __init__(self, name: str, subject: Subject, device: torch.device) -> None:
+        self._name = name
+        self._subject = subject
+        self._device = device
+        self._batch = subject.batch()
+
+    def cpu_rows(self, rounds: int) -> list[Row]:
+        """Compare eager, compiled and exported runs; the fastest of the latter has a bar."""
+        with tempfile.TemporaryDirectory() as folder:
+            candidates = {
+                EAGER: self._eager(),
+                'fp32': self._runner(),
+                'fp32, compiled': self._runner(compile=True),
+                'bf16': self._runner(precision='bf16'),
+                'bf16, compiled': self._runner(precision='bf16', compile=True),
+                **self._exported(Path(folder)),
+            }
+            rows = race(_named_calls(candidates, self._batch), rounds)
+            errors = self._errors(candidates)
+        fast = [row for row in rows if 'compiled' in row.name or 'ONNX' in row.name]
+        best = min(fast, key=lambda row: row.ratio)
+        flops = count_flops(lambda: candidates[EAGER](self._batch))
+        return [
+            *(self._with_error(row, errors) for row in rows),
+            self._floor(rows[0], flops, 'fp32'),
+            replace(
+                best,
+                name=f'fastest compiled or exported: {best.name}',
+                bar=_LARGEST_CPU_RATIO,
+            ),
+        ]
+
+    def gpu_rows(self, rounds: int, on_h200: bool) -> list[Row]:
+        """Compare precisions, compiled code, three cameras, and the arithmetic floor."""
+        steady = self._runner(precision='bf16', compile=True)
+        candidates = {
+            EAGER: self._eager(),
+            'bf16': self._runner(precision='bf16'),
+            'bf16, compiled': steady,
+        }
+        if self._name in _LARGEST_TO_FLOOR:
+            candidates['bf16, compiled, realtime'] = self._runner(
+                precision='bf16', compile=True, resolution_scale=REALTIME_SCALE
+            )
+        rows = race(_named_calls(candidates, self._batch), rounds)
+        errors = self._errors(candidates)
+        flops = count_flops(lambda: candidates[EAGER](self._batch))
+        floor = self._floor(rows[0], flops, 'bf16')
+        fastest = rows[2]
+        checks = [
+            replace(
+                fastest,
+                name=f'{fastest.name}, to its floor',
+                baseline=floor.name,
+                ratio=fastest.p50_ms / floor.p50_ms,
+                bar=_LARGEST_TO_FLOOR.get(self._name),
+            ),
+            replace(
+                fastest,
+                name=f'{fastest.name}, AbsRel',
+                baseline=EAGER,
+                ratio=errors[fastest.name],
+                bar=_LARGEST_ABS_REL,
+            ),
+            replace(
+                fastest,
+                name=f'{fastest.name}, p99',
+                baseline='its p50',
+                ratio=fastest.p99_ms / fastest.p50_ms,
+                bar=_LARGEST_P99_TO_P50,
+            ),
+            self._three_cameras(steady, rounds),
+            self._growth(steady, fastest),
+            *self._limits(rows),
+        ]
+        if not on_h200:
+            checks = [replace(check, bar=None) for check in checks]
+        return [*(self._with_error(row, errors) for row in rows), floor, *checks]
+
+    def _eager(self) -> Callable[[Batch], Mapping[str, Tensor]]:
+        """Return a run of the network with nothing of the runtime."""
+        network = self._subject.make().to(self._device)
+
+        def call(batch: Batch) -> Mapping[str, Tensor]:
+            moved = batch.map(lambda tensor: tensor.to(self._device))
+            with torch.inference_mode():
+                outputs = self._subject.infer(network, moved, 1.0)
+                return {name: tensor.cpu() for name, tensor in outputs.items()}
+
+        return call
+
+    def _runner(
+        self, precision: str = 'fp32', compile: bool = False, resolution_scale: float = 1.0
+    ) -> Callable[[Batch], Mapping[str, Tensor]]:
+        """Return a warmed-up run through the runtime."""
+        options = EstimatorOptions(
+            device=str(self._device),
+            precision=precision,
+            compile=compile,
+            resolution_scale=resolution_scale,
+        )
+        runner = Runner(self._subject.make(), self._subject.infer, options)
+        runner.warm_up(self._batch)
+        return lambda batch: runner.run(batch).outputs
+
+    def _exported(self, folder: Path) -> dict[str, Callable[[Batch], Mapping[str, Tensor]]]:
+        """Return a run by ONNX Runtime, or nothing where it is not installed."""
+        try:
+            import onnxruntime  # noqa: F401
+            import onnxscript  # noqa: F401
+        except ImportError:
+            return {}
+        from metric_depth_ros.estimators.runtime.onnx_export import export_network, recorded_call
+
+        network, infer = self._subject.make(), self._subject.infer
+        path = folder / f'{self._name}.onnx'
+        export_network(
+            self._name, network, recorded_call(network, infer, self._batch, 1.0), None, path
+        )
+        exported = open_exported(
+            self._name, str(path), 'cpu', lambda _: self._subject.make().to('meta')
+        )
+        runner = Runner(exported, infer, EstimatorOptions(device='cpu'))
+        return {'fp32, ONNX Runtime': lambda batch: runner.run(batch).outputs}
+
+    def _errors(
+        self, candidates: Mapping[str, Callable[[Batch], Mapping[str, Tensor]]]
+    ) -> dict[str, float]:
+        """Return the mean relative difference of every candidate's depth to the first one's."""
+        depths = {name: call(self._batch)['depth'] for name, call in candidates.items()}
+        right = depths[EAGER]
+        both = {name: depth.isfinite() & right.isfinite() for name, depth in depths.items()}
+        return {
+            name: float(((depth - right).abs() / right)[both[name]].mean())
+            for name, depth in depths.items()
+        }
+
+    def _with_error(self, row: Row, errors: Mapping[str, float]) -> Row:
+        if row.name == EAGER:
+            return replace(row, name=f'{EAGER} ({self._subject.width}x{self._subject.height})')
+        return replace(row, name=f'{row.name} (AbsRel to fp32 {errors[row.name]:.1e})')
+
+    def _floor(self, eager: Row, flops: int, precision: str) -> Row:
+        rate = matrix_rate(self._device, DTYPES[precision])
+        floor_ms = 1e3 * flops / rate
+        name = (
+            f'arithmetic floor in {precision}: {flops / 1e12:.3g} TFLOP '
+            f'at {rate / 1e12:.3g} TFLOP/s'
+        )
+        return Row(name, floor_ms, floor_ms, EAGER, floor_ms / eager.p50_ms)
+
+    def _three_cameras(self, steady: Callable[[Batch], Mapping[str, Tensor]], rounds: int) -> Row:
+        one, three = self._batch, self._subject.batch(3)
+        for _ in range(20):  # until the shape of three is steady
+            steady(three)
+        rows = race({'one': lambda: steady(one), 'three': lambda: steady(three)}, rounds)
+        bar = _LARGEST_THREE_TO_ONE.get(self._name, _LARGEST_THREE_TO_ONE_OTHERS)
+        return replace(rows[1], name='three cameras', baseline='one camera', bar=bar)
+
+    def _growth(self, steady: Callable[[Batch], Mapping[str, Tensor]], timed: Row) -> Row:
+        steady(self._batch)
+        before = self._memory_bytes()
+        for _ in range(_FRAMES_OF_GROWTH):
+            steady(self._batch)
+        return replace(
+            timed,
+            name=f'memory after {_FRAMES_OF_GROWTH} frames',
+            baseline='memory before',
+            ratio=self._memory_bytes() / before,
+            bar=_LARGEST_GROWTH,
+        )
+
+    def _memory_bytes(self) -> int:
+        finish(self._device)
+        held = torch.cuda.memory_reserved() if self._device.type == 'cuda' else 0
+        return held + psutil.Process().memory_info().rss
+
+    def _limits(self, rows: list[Row]) -> list[Row]:
+        """Return the rows whose time has a limit of its own."""
+        limits = {'bf16, compiled': _LARGEST_MS.get(self._name)}
+        limits['bf16, compiled, realtime'] = _LARGEST_REALTIME_MS
+        return [
+            replace(
+                row,
+                name=f'{row.name}, to its limit',
+                baseline=f'{limit:g} ms, the limit on an H200',
+                ratio=row.p50_ms / limit,
+                bar=1.0,
+            )
+            for row in rows
+            if (limit := limits.get(row.name)) is not None
+        ]
+
+
+def _named_calls(
+    candidates: Mapping[str, Callable[[Batch], Mapping[str, Tensor]]], batch: Batch
+) -> dict[str, Callable[[], object]]:
+    return {
+        name: (lambda call=call: call(batch))  # type: ignore[misc]
+        for name, call in candidates.items()
+    }

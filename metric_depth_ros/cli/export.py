@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``metric-depth export``: a network as an ONNX file, checked against torch before it is kept."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+HELP = 'write a learned model as an ONNX file, for --backend onnx and for other runtimes'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument('name', metavar='NAME', help='of `metric-depth models`')
+    parser.add_argument(
+        '--weights',
+        default='',
+        metavar='W',
+        help='checkpoint file or Hugging Face id; default: the released one',
+    )
+    parser.add_argument('--revision', default='', help='of the Hugging Face repository')
+    parser.add_argument(
+        '-o', '--out', type=Path, required=True, metavar='FILE', help='file to write: NAME.onnx'
+    )
+    parser.add_argument(
+        '--size',
+        default='640x480',
+        metavar='WIDTHxHEIGHT',
+        help='of the images; built into the file [640x480]',
+    )
+    parser.add_argument(
+        '--resolution-scale',
+        type=float,
+        default=1.0,
+        metavar='S',
+        help='tokens of the image, in multiples of the usual; built into the file [1]',
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export one network and tell how far it is from torch."""
+    from metric_depth_ros.cli.outputs import prepare_file
+    from metric_depth_ros.errors import InputError
+    from metric_depth_ros.estimators.options import EstimatorOptions
+
+    width, height = _size(args.size)
+    if args.out.suffix != '.onnx':
+        raise InputError('output_path', f'--out is {args.out}, expected a file name *.onnx.')
+    options = EstimatorOptions(
+        device='cpu',
+        weights=args.weights,
+        revision=args.revision,
+        resolution_scale=args.resolution_scale,
+    )
+    prepare_file(args.out, '--out')
+
+    from metric_depth_ros.estimators.learned.example import INFER, example_batch
+    from metric_depth_ros.estimators.learned.loading import network_from, read_weights
+    from metric_depth_ros.estimators.runtime.onnx_export import export_network, recorded_call
+
+    name, _, variant = args.name.partition(':')
+    if name not in INFER:
+        raise InputError('model', f'export got {args.name!r}, expected one of {", ".join(INFER)}.')
+    checkpoint = read_weights(name, options, variant)
+    network = network_from(name, checkpoint)
+    # Without a camera, so that a network which recovers the focal length is exported whole.
+    batch = example_batch(width, height, camera=name not in ('depth_pro', 'student_pointmap'))
+    call = recorded_call(network, INFER[name], batch, options.resolution_scale)
+    error = export_network(name, network, call, checkpoint.model_config, args.out)
+    print(f'{args.out}: {args.name} for images of {width}x{height}')
+    print(f'sha256 of the weights {checkpoint.sha256}')
+    print(f'largest error relative to torch {error:.1e}')
+    print(f'use it with --estimator {args.name} --backend onnx --weights {args.out}')
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    from metric_depth_ros.errors import InputError
+
+    match = re.fullmatch(r'([1-9]\d{0,4})x([1-9]\d{0,4})', text)
+    if match is None:
+        raise InputError('size', f'--size is {text!r}, expected WIDTHxHEIGHT, as in 640x480.')
+    return int(match[1]), int(match[2])
