@@ -13,7 +13,7 @@ import torch
 from tiny_checkpoints import FOV_DEG, NETWORKS, tiny_network, write_checkpoint
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.base import estimate_batch, recovers_camera
+from metric_depth_ros.estimators.base import estimate_batch, recovers_camera, warm_up
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
@@ -158,6 +158,27 @@ def test_more_tokens_change_the_detail_not_the_size(name, options, frame):
     assert np.isfinite(estimates[1].depth).all()
 
 
+@pytest.mark.parametrize(
+    'name', ['student_depthmap', 'student_pointmap', 'lingbot_depth', 'teacher:classical']
+)
+def test_bf16_is_close_to_fp32(name, options, frame):
+    exact, rounded = (
+        create_estimator(name, replace(options, precision=precision)).estimate(frame)
+        for precision in ('fp32', 'bf16')
+    )
+    assert rounded.depth.dtype == np.float32
+    np.testing.assert_allclose(rounded.depth, exact.depth, rtol=0.05)
+    assert rounded.method == exact.method
+
+
+@pytest.mark.parametrize('name', ['lingbot_depth', 'composed:student_pointmap', 'classical'])
+def test_warming_up_changes_no_answer(name, options, frame):
+    estimator = create_estimator(name, options)
+    cold = estimator.estimate(frame).depth
+    warm_up(estimator, WIDTH, HEIGHT)
+    np.testing.assert_array_equal(estimator.estimate(frame).depth, cold)
+
+
 def test_depth_pro_refuses_another_resolution(options):
     with pytest.raises(InputError, match='resolution_scale'):
         create_estimator('depth_pro', replace(options, resolution_scale=3.0))
@@ -245,7 +266,10 @@ def test_a_metric_model_of_transformers_answers(tmp_path, options, frame):
         tmp_path, DepthAnythingForDepthEstimation, DepthAnythingConfig,
         depth_estimation_type='metric', max_depth=20,
     )  # fmt: skip
+    low = replace(options, precision='bf16')
+    rounded = create_estimator(spec, low).estimate(frame)
     estimate = create_estimator(spec, options).estimate(replace(frame, prompt=None))
+    np.testing.assert_allclose(rounded.depth, estimate.depth, rtol=0.1)
     assert estimate.depth.shape == (HEIGHT, WIDTH)
     assert np.isfinite(estimate.depth).all()
     assert estimate.depth.max() <= 20.0
