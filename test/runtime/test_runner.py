@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -202,6 +204,15 @@ def test_a_gpu_answers_like_the_cpu():
     for _ in range(2):
         outcome = runner.run(data)
         torch.testing.assert_close(outcome.outputs['depth'], expected.outputs['depth'])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+def test_a_graph_recorded_in_one_thread_runs_in_another():
+    runner = Runner(Doubling(), infer, EstimatorOptions(device='cuda', compile=True))
+    runner.warm_up(batch())
+    with ThreadPoolExecutor(1) as worker:
+        outcome = worker.submit(runner.run, batch()).result()
+    assert outcome.outputs['depth'].shape == (1, 9, 9)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')

@@ -3,7 +3,7 @@
 
 A network's `infer` prepares images, calls its `forward` and finishes; only the call in the middle
 is worth compiling, and its shapes change less than those of the images. On CUDA, compiled code is
-recorded as a CUDA graph (torch.compile, mode ``reduce-overhead``).
+recorded as a CUDA graph.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ from metric_depth_ros.estimators.runtime.settings import is_out_of_memory
 METHODS = ('forward', 'canonical_inverse_depth')
 # Arguments of those methods that make shapes depend on shapes only, not on values.
 _STATIC_ARGUMENTS = {'fixed_length': True}
+
+# Graphs without "trees", which torch's mode reduce-overhead would take: those belong to the thread
+# that recorded them, and a node warms up in another thread than it works in.
+_CUDA_GRAPHS: dict[str, Any] = {'triton.cudagraphs': True, 'triton.cudagraph_trees': False}
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -84,16 +88,15 @@ class EntryPoint:
 
     def _run_fast(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         assert self._fast is not None
-        if not self._on_cuda:
-            return self._fast(*args, **kwargs)
-        # A CUDA graph answers in memory that its next run overwrites.
-        torch.compiler.cudagraph_mark_step_begin()
         output = self._fast(*args, **kwargs)
+        if not self._on_cuda:
+            return output
+        # A CUDA graph answers in memory that its next run overwrites.
         return pytree.tree_map_only(Tensor, torch.clone, output)
 
     def _compile(self) -> Callable[..., Any]:
-        mode = 'reduce-overhead' if self._on_cuda else None
-        return torch.compile(self.plain, dynamic=False, mode=mode)
+        options = _CUDA_GRAPHS if self._on_cuda else None
+        return torch.compile(self.plain, dynamic=False, options=options)
 
 
 def install(network: nn.Module, *, compiled: bool, on_cuda: bool) -> list[EntryPoint]:

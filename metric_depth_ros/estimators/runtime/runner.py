@@ -30,8 +30,8 @@ from metric_depth_ros.estimators.runtime.uploads import Uploads, download
 
 Infer = Callable[[nn.Module, Batch, float], Mapping[str, Tensor]]
 
-# A CUDA graph is recorded at the third run of a shape.
-_WARM_UP_RUNS = 3
+# The first run compiles and records, the second fills the caches around it.
+_WARM_UP_RUNS = 2
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -92,12 +92,12 @@ class Runner:
         """Compile for the shape of a batch, record CUDA graphs and fill caches."""
         for point in self._points:
             point.warming_up = True
-        outcome = Outcome()
-        for _ in range(_WARM_UP_RUNS):
-            outcome = self.run(batch)
-        for point in self._points:
-            point.warming_up = False
-        return outcome
+        try:
+            outcomes = [self.run(batch) for _ in range(_WARM_UP_RUNS)]
+        finally:
+            for point in self._points:
+                point.warming_up = False
+        return outcomes[-1]
 
     def run(self, batch: Batch) -> Outcome:
         """Run the network on a batch.
