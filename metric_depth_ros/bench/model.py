@@ -213,7 +213,11 @@ class ModelBench:
 
     def _with_error(self, row: Row, errors: Mapping[str, float]) -> Row:
         if row.name == EAGER:
-            return replace(row, name=f'{EAGER} ({self._subject.width}x{self._subject.height})')
+            threads = (
+                '' if self._device.type == 'cuda' else f', threads: {torch.get_num_threads()}'
+            )
+            size = f'{self._subject.width}x{self._subject.height}'
+            return replace(row, name=f'{EAGER} ({size}{threads})')
         return replace(row, name=f'{row.name} (AbsRel to fp32 {errors[row.name]:.1e})')
 
     def _floor(self, eager: Row, flops: int, precision: str) -> Row:
