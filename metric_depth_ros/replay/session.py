@@ -43,6 +43,7 @@ RECORDING = 'recording'
 NODE_LOG = 'node.log'
 _STATE_SERVICE = '/depth/get_state'
 _DISCOVERY_S = 30.0
+_STATE_REQUESTS = 6
 _WARM_UP_WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 _SILENCE_S = 10.0  # no answer for this long after the last image: none will come
 _RSS_START_FRAME = 100
@@ -308,8 +309,13 @@ class _Session:
             self._refuse(
                 'replay_discovery', f'the node did not appear within {_DISCOVERY_S:.0f} s'
             )
-        answer = client.call_async(GetState.Request())
-        if not self._wait(answer.done, _DISCOVERY_S):
+        # A response is lost when the node has not discovered this client yet: ask again.
+        for _ in range(_STATE_REQUESTS):
+            answer = client.call_async(GetState.Request())
+            if self._wait(answer.done, _DISCOVERY_S / _STATE_REQUESTS):
+                break
+            client.remove_pending_request(answer)
+        else:
             self._refuse('replay_node', 'the node does not tell its state')
         state = answer.result().current_state
         if state.id != State.PRIMARY_STATE_ACTIVE:
