@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from metric_depth_ros.simulation.rgbd import DepthCameraModel
 from metric_depth_ros.simulation.scene import OPTICAL, Scene, camera_of, looking_at
+from metric_depth_ros.simulation.sensors.rgbd import DepthCameraModel
 from metric_depth_ros.simulation.world import (
     RGB,
     Light,

@@ -27,9 +27,9 @@ from metric_depth_ros.bags.messages import (
 from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.simulation.camera import expose, render
-from metric_depth_ros.simulation.lidar import scan
-from metric_depth_ros.simulation.rgbd import measure
 from metric_depth_ros.simulation.scene import Scene
+from metric_depth_ros.simulation.sensors.lidar import scan
+from metric_depth_ros.simulation.sensors.rgbd import measure
 
 SCENE_NAMES = ('street', 'indoor', 'tabletop')
 _START_NS = 1_767_225_600_000_000_000  # 2026-01-01 UTC: a stamp of 0 means "not set" to ROS

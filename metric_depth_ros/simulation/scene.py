@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.simulation.camera import CameraNoise
-from metric_depth_ros.simulation.lidar import LidarModel
-from metric_depth_ros.simulation.rgbd import DepthCameraModel
+from metric_depth_ros.simulation.sensors.lidar import LidarModel
+from metric_depth_ros.simulation.sensors.rgbd import DepthCameraModel
 from metric_depth_ros.simulation.world import World
 
 # Optical frame (z forward, x right, y down) of a camera that looks along x of its body.

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from metric_depth_ros.simulation.lidar import LidarModel
 from metric_depth_ros.simulation.scene import OPTICAL, Scene, camera_of
+from metric_depth_ros.simulation.sensors.lidar import LidarModel
 from metric_depth_ros.simulation.world import (
     RGB,
     Light,
