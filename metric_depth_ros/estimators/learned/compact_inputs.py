@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the compact teacher sees of a frame; the same code at run time and in training.
+
+NumPy, OpenCV and the classical completion; no torch, so that data workers stay light.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from metric_depth_ros.estimators.classical.completion import complete
+from metric_depth_ros.geometry.camera import CameraModel
+from metric_depth_ros.types import Source, SparsePrompt
+
+MULTIPLE_PX = 32  # the fine image is a multiple of this
+MOST_PIXELS = 1280 * 384  # of the fine image; larger images are scaled down
+
+CHANNELS = (
+    *(f'image_{y}{x}_{c}' for c in 'rgb' for y in (0, 1) for x in (0, 1)),
+    'guess', 'guess_confidence', 'nearest_from_guess', 'distance',
+    'point', 'point_near', 'point_far', 'point_noise', 'radar',
+    'ray_x', 'ray_y', 'ray_known', 'density',
+)  # fmt: skip
+
+_LOG_LIMIT = 3.0  # |log(depth / unit)| and differences are cut off here
+
+
+class CompactInput(NamedTuple):
+    """One image for the compact teacher.
+
+    Attributes
+    ----------
+    inputs
+        (len(CHANNELS), h, w) float32.
+    guess
+        (1, h, w) float32 natural logarithm of depth over the unit.
+    unit_m
+        Median depth of the prompt.
+    """
+
+    inputs: NDArray[np.float32]
+    guess: NDArray[np.float32]
+    unit_m: float
+
+
+def fine_size(width: int, height: int) -> tuple[int, int]:
+    """Return the (width, height) that the answer has, near the image's or the largest allowed."""
+    scale = min(1.0, (MOST_PIXELS / (width * height)) ** 0.5)
+    fine_width, fine_height = (
+        max(MULTIPLE_PX, round(side * scale / MULTIPLE_PX) * MULTIPLE_PX)
+        for side in (width, height)
+    )
+    return fine_width, fine_height
+
+
+def compact_input(
+    image: NDArray[np.uint8], prompt: SparsePrompt, camera: CameraModel | None
+) -> CompactInput:
+    """Prepare a frame that has a prompt.
+
+    Parameters
+    ----------
+    image
+        (H, W, 3) uint8 RGB.
+    prompt
+        At least one point.
+    camera
+        Of the image, where known.
+    """
+    height, width = image.shape[:2]
+    fine = fine_size(width, height)
+    image = _resized(image, fine)
+    half = (fine[0] // 2, fine[1] // 2)
+    small = _resized(image, half)
+    shrink = np.array((half[0] / width, half[1] / height), np.float32)
+    uv = (prompt.uv + np.float32(0.5)) * shrink - np.float32(0.5)
+    depth, confidence = complete(small, uv, prompt.depth, prompt.sigma, 'fast')
+    unit_m = float(np.median(prompt.depth))
+    guess = _limited(np.log(depth / unit_m))
+    channels = [
+        *_image_channels(image),
+        guess,
+        confidence,
+        *_point_channels(prompt, uv, guess, unit_m),
+        *_ray_channels(camera, (width, height), half),
+        np.full_like(guess, 0.25 * np.log(guess.size / len(prompt))),
+    ]
+    return CompactInput(np.stack(channels).astype(np.float32, copy=False), guess[None], unit_m)
+
+
+def _resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    if image.shape[1::-1] == size:
+        return image
+    smaller = size[0] < image.shape[1]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
+def _image_channels(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return (12, h, w): the 2 x 2 fine pixels of each place, exposure and contrast evened out."""
+    mean, deviation = cv2.meanStdDev(image)
+    scale = 1.0 / (float(np.sqrt(np.mean(deviation**2))) + 8.0)
+    level = (image.astype(np.float32) - np.float32(mean.mean())) * np.float32(scale)
+    h, w = image.shape[0] // 2, image.shape[1] // 2
+    return level.reshape(h, 2, w, 2, 3).transpose(4, 1, 3, 0, 2).reshape(12, h, w)
+
+
+def _point_channels(
+    prompt: SparsePrompt, uv: NDArray[np.float32], guess: NDArray[np.float32], unit_m: float
+) -> list[NDArray[np.float32]]:
+    """Return the points as maps, and how far every place is from them."""
+    h, w = guess.shape
+    column = np.rint(uv[:, 0]).astype(np.intp).clip(0, w - 1)
+    row = np.rint(uv[:, 1]).astype(np.intp).clip(0, h - 1)
+    pixel = row * w + column
+    log_depth = np.log(prompt.depth / np.float32(unit_m))
+    near = np.full(h * w, np.inf, np.float32)
+    far = np.full(h * w, -np.inf, np.float32)
+    np.minimum.at(near, pixel, log_depth)
+    np.maximum.at(far, pixel, log_depth)
+    known = np.isfinite(near).reshape(h, w)
+    flat = guess.reshape(-1)
+    near = _limited(np.where(np.isfinite(near), near - flat, 0.0)).reshape(h, w)
+    far = _limited(np.where(np.isfinite(far), far - flat, 0.0)).reshape(h, w)
+    noise = np.zeros(h * w, np.float32)
+    noise[pixel] = np.minimum(prompt.sigma / prompt.depth, 1.0)
+    radar = np.zeros(h * w, np.float32)
+    radar[pixel] = prompt.source == Source.RADAR
+    distance, nearest = distance_transform_edt(~known, return_indices=True)
+    nearest_point = (near + guess)[nearest[0], nearest[1]] - guess
+    return [
+        _limited(nearest_point),
+        0.25 * np.log1p(distance).astype(np.float32),
+        known.astype(np.float32),
+        near,
+        far,
+        noise.reshape(h, w),
+        radar.reshape(h, w),
+    ]
+
+
+def _ray_channels(
+    camera: CameraModel | None, size: tuple[int, int], half: tuple[int, int]
+) -> list[NDArray[np.float32]]:
+    """Return where the rays point, (x / z, y / z), and whether that is known."""
+    shape = half[::-1]
+    if camera is None:
+        return [np.zeros(shape, np.float32) for _ in range(3)]
+    u = (np.arange(half[0]) + 0.5) * (size[0] / half[0]) - 0.5
+    v = (np.arange(half[1]) + 0.5) * (size[1] / half[1]) - 0.5
+    x = (u - camera.K[0, 2]) / camera.K[0, 0]
+    y = (v - camera.K[1, 2]) / camera.K[1, 1]
+    return [
+        np.broadcast_to(x, shape).clip(-4.0, 4.0),
+        np.broadcast_to(y[:, None], shape).clip(-4.0, 4.0),
+        np.ones(shape, np.float32),
+    ]
+
+
+def _limited(log_ratio: NDArray) -> NDArray[np.float32]:
+    return log_ratio.clip(-_LOG_LIMIT, _LOG_LIMIT).astype(np.float32)

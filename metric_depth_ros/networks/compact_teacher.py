@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The small prompted network that ships with the package: it corrects a guess. Imports torch only.
+
+The guess is the classical completion at half the resolution. The network sees it beside the
+image and the points and adds to its logarithm, so that an untrained network answers the guess
+and a scaled prompt scales the answer. It also says how wide its error is, and where it sees sky.
+There is no normalization layer: one image alone is answered as it is in any batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+INPUT_CHANNELS = 25
+SUBPIXELS = 2  # the answer is finer than the input by this factor
+_NEIGHBORS = 9
+_LOG_WIDTH_LIMITS = (-7.0, 2.0)
+
+
+@dataclass(frozen=True)
+class CompactTeacherConfig:
+    """Shape of the network.
+
+    Attributes
+    ----------
+    widths
+        Channels of the levels, from the resolution of the input down by factors of two.
+    blocks
+        Residual blocks of each level on the way down; one less on the way up, at least one.
+    """
+
+    widths: tuple[int, ...] = (24, 48, 80, 112, 144)
+    blocks: tuple[int, ...] = (1, 2, 2, 2, 2)
+
+    @property
+    def multiple(self) -> int:
+        """Width and height of the input are multiples of this."""
+        return 2 ** (len(self.widths) - 1)
+
+    def as_model_config(self) -> dict[str, Any]:
+        """Return the plain values that are stored with the weights."""
+        return asdict(self)
+
+
+class CompactAnswer(NamedTuple):
+    """What the network says of each pixel, at `SUBPIXELS` times the resolution of its input.
+
+    Attributes
+    ----------
+    log_depth
+        (B, 1, H, W) natural logarithm of depth over the unit.
+    log_width
+        (B, 1, H, W) logarithm of the mean absolute error to be expected of `log_depth`.
+    sky
+        (B, 1, H, W) logit of the pixel seeing nothing at all.
+    """
+
+    log_depth: Tensor
+    log_width: Tensor
+    sky: Tensor
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions whose sum with the input is the identity at first."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, width, h, w) of the same."""
+        return x + self.second(functional.relu(self.first(functional.relu(x))))
+
+
+class SceneContext(nn.Module):
+    """Tells every place what the whole image is like."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, width, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, width, h, w) of the same."""
+        return x + self.layers(x.mean((2, 3), keepdim=True))
+
+
+class CompactTeacher(nn.Module):
+    """Corrects a guess of the depth.
+
+    Parameters
+    ----------
+    config
+        Shape of the network.
+    """
+
+    def __init__(self, config: CompactTeacherConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths, blocks = config.widths, config.blocks
+        pairs = list(pairwise(widths))
+        self.stem = nn.Conv2d(INPUT_CHANNELS, widths[0], 3, padding=1)
+        self.encoder = nn.ModuleList(
+            _blocks(width, count) for width, count in zip(widths, blocks, strict=True)
+        )
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairs)
+        self.context = SceneContext(widths[-1])
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairs)
+        self.decoder = nn.ModuleList(
+            _blocks(width, max(1, count - 1)) for width, count in zip(widths, blocks, strict=True)
+        )
+        self.head = nn.Conv2d(widths[0], 3 + _NEIGHBORS * SUBPIXELS**2, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    def forward(self, inputs: Tensor, guess: Tensor) -> CompactAnswer:
+        """Correct a guess.
+
+        Parameters
+        ----------
+        inputs
+            (B, INPUT_CHANNELS, h, w) as `estimators.learned.compact_inputs` makes them; h and w
+            multiples of `config.multiple`.
+        guess
+            (B, 1, h, w) natural logarithm of depth over the unit.
+
+        Returns
+        -------
+        CompactAnswer
+            Maps of 2 h x 2 w.
+        """
+        features = self._features(inputs)
+        head = self.head(functional.relu(features))
+        residual, log_width, sky = head[:, :3].split(1, dim=1)
+        maps = torch.cat((guess + residual, log_width - 2.0, sky - 2.0), dim=1)
+        log_depth, log_width, sky = upsampled(maps, head[:, 3:]).split(1, dim=1)
+        return CompactAnswer(log_depth, log_width.clamp(*_LOG_WIDTH_LIMITS), sky)
+
+    def _features(self, inputs: Tensor) -> Tensor:
+        x = self.stem(inputs)
+        skips = []
+        for level, blocks in enumerate(self.encoder):
+            if level:
+                x = self.down[level - 1](functional.relu(x))
+            x = blocks(x)
+            skips.append(x)
+        x = self.decoder[-1](self.context(x))
+        for level in reversed(range(len(self.up))):
+            finer = skips[level]
+            raised = self.up[level](functional.relu(x))
+            raised = functional.interpolate(raised, size=finer.shape[2:], mode='nearest')
+            x = self.decoder[level](finer + raised)
+        return x
+
+
+def upsampled(maps: Tensor, weights: Tensor) -> Tensor:
+    """Enlarge maps by weighted means of the 3 x 3 coarse neighbors of every fine pixel.
+
+    Parameters
+    ----------
+    maps
+        (B, C, h, w).
+    weights
+        (B, 9 * SUBPIXELS^2, h, w) logits; zero everywhere is the plain mean of the nine.
+
+    Returns
+    -------
+    Tensor
+        (B, C, SUBPIXELS * h, SUBPIXELS * w). Source: RAFT (Teed and Deng 2020), section 3.3.
+    """
+    b, c, h, w = maps.shape
+    share = weights.reshape(b, 1, _NEIGHBORS, SUBPIXELS**2, h, w).softmax(dim=2)
+    padded = functional.pad(maps, (1, 1, 1, 1), mode='replicate')
+    around = torch.stack(
+        [padded[..., y : y + h, x : x + w] for y in range(3) for x in range(3)], dim=2
+    )
+    fine = (share * around[:, :, :, None]).sum(2)
+    return functional.pixel_shuffle(fine.reshape(b, c * SUBPIXELS**2, h, w), SUBPIXELS)
+
+
+def _blocks(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))

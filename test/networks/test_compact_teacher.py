@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compact teacher corrects a guess, one image at a time."""
+
+import torch
+
+from metric_depth_ros.networks.compact_teacher import (
+    INPUT_CHANNELS,
+    SUBPIXELS,
+    CompactTeacher,
+    CompactTeacherConfig,
+    upsampled,
+)
+
+TINY = CompactTeacherConfig((4, 6, 8), (1, 1, 1))
+
+
+def _trained(seed: int = 0) -> CompactTeacher:
+    """Return a network whose every weight counts."""
+    torch.manual_seed(seed)
+    network = CompactTeacher(TINY).eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return network
+
+
+def _inputs(images: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return (
+        torch.randn(images, INPUT_CHANNELS, 8, 12, generator=generator),
+        torch.randn(images, 1, 8, 12, generator=generator),
+    )
+
+
+def test_an_untrained_network_answers_a_flat_guess_unchanged():
+    inputs, _ = _inputs()
+    guess = torch.full((1, 1, 8, 12), 0.7)
+
+    answer = CompactTeacher(TINY)(inputs, guess)
+
+    torch.testing.assert_close(answer.log_depth, torch.full((1, 1, 16, 24), 0.7))
+
+
+def test_the_answer_is_finer_than_the_input():
+    answer = _trained()(*_inputs())
+
+    assert answer.log_depth.shape == (1, 1, 8 * SUBPIXELS, 12 * SUBPIXELS)
+
+
+def test_adding_to_the_guess_adds_to_the_answer():
+    network = _trained()
+    inputs, guess = _inputs()
+
+    shift = network(inputs, guess + 1.5).log_depth - network(inputs, guess).log_depth
+
+    torch.testing.assert_close(shift, torch.full_like(shift, 1.5), rtol=0, atol=1e-5)
+
+
+def test_an_image_is_answered_alike_alone_and_in_a_batch():
+    network = _trained()
+    inputs, guess = _inputs(images=3)
+
+    together = network(inputs, guess).log_depth[1:2]
+    alone = network(inputs[1:2], guess[1:2]).log_depth
+
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+
+
+def test_enlarging_with_one_weight_copies_that_neighbor():
+    maps = torch.arange(12.0).reshape(1, 1, 3, 4)
+    weights = torch.zeros(1, 9 * SUBPIXELS**2, 3, 4)
+    weights.reshape(1, 9, SUBPIXELS**2, 3, 4)[:, 4] = 100.0  # the pixel itself
+
+    enlarged = upsampled(maps, weights)
+
+    copied = maps.repeat_interleave(SUBPIXELS, 2).repeat_interleave(SUBPIXELS, 3)
+    torch.testing.assert_close(enlarged, copied)
+
+
+def test_the_input_must_be_a_multiple_of_the_coarsest_cell():
+    assert TINY.multiple == 4
+    assert CompactTeacherConfig().multiple == 16
