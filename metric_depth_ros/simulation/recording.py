@@ -30,6 +30,7 @@ from metric_depth_ros.simulation.camera import expose, render
 from metric_depth_ros.simulation.scene import Scene
 from metric_depth_ros.simulation.sensors.lidar import scan
 from metric_depth_ros.simulation.sensors.rgbd import measure
+from metric_depth_ros.simulation.sensors.shots import gloss_of
 
 SCENE_NAMES = ('street', 'indoor', 'tabletop')
 _START_NS = 1_767_225_600_000_000_000  # 2026-01-01 UTC: a stamp of 0 means "not set" to ROS
@@ -137,6 +138,7 @@ def simulate_frames(
 
 def _simulate_frame(scene: Scene, index: int, rate_hz: float, seed: int) -> SimulatedFrame:
     generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
+    rng = np.random.default_rng((seed, index))
     T_world_base = scene.base_at(index / rate_hz)
     world = scene.world
     T_world_camera = _place(T_world_base @ scene.T_base_camera, world.device)
@@ -146,13 +148,10 @@ def _simulate_frame(scene: Scene, index: int, rate_hz: float, seed: int) -> Simu
     cloud = sensor_depth = None
     if scene.lidar is not None:
         assert scene.T_base_lidar is not None
-        T_world_lidar = _place(T_world_base @ scene.T_base_lidar, world.device)
-        cloud = scan(world, scene.lidar, T_world_lidar, generator)[0]
+        cloud = scan(world, scene.lidar, T_world_base @ scene.T_base_lidar, rng)
     if scene.depth_camera is not None:
-        measured = measure(
-            world, scene.depth_camera, scene.camera, T_world_camera, view, generator
-        )
-        sensor_depth = measured[0].cpu().numpy()
+        gloss = gloss_of(world, view.hits).reshape(truth.shape)
+        sensor_depth = measure(truth, image, scene.camera, scene.depth_camera, rng, gloss)
     return SimulatedFrame(
         stamp_ns=_START_NS + round(index * 1e9 / rate_hz),
         image=image,

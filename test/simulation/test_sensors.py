@@ -68,7 +68,7 @@ def test_the_lidar_sees_what_the_camera_does_not(frames):
 def test_lidar_lines_are_in_range_and_complete(frames):
     scene, frame = frames['street']
     distance = np.linalg.norm([frame.cloud[axis] for axis in 'xyz'], axis=0)
-    assert distance.max() < scene.lidar.max_range_m + 1.0
+    assert distance.max() < scene.lidar.echoes.max_range_m + 1.0
     assert set(np.unique(frame.cloud['ring'])) <= set(range(scene.lidar.lines))
     assert len(np.unique(frame.cloud['ring'])) > 0.7 * scene.lidar.lines
 
