@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import gc
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -94,3 +97,47 @@ def test_really_compiled_code_answers_the_same():
     install(network, compiled=True, on_cuda=False)
     images = torch.rand(1, 3, 8, 8)
     assert torch.equal(network(images)['depth'], images + 1.0)
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """Compile with torch's own machinery into graphs that tell when they are freed."""
+    alive = []
+    compiler = torch.compile
+
+    class Graph:
+        def __init__(self, module):
+            self.module = module
+
+        def __call__(self, *inputs):
+            return self.module.forward(*inputs)
+
+    def backend(module, inputs):
+        graph = Graph(module)
+        alive.append(weakref.ref(graph))
+        return graph
+
+    monkeypatch.setattr(
+        torch, 'compile', lambda method, **options: compiler(method, backend=backend)
+    )
+    return alive
+
+
+def test_starting_over_frees_the_compiled_code_of_this_network_only(graphs):
+    class Pure(nn.Module):
+        def forward(self, images):
+            return {'depth': images + 1.0}
+
+    images = torch.rand(1, 3, 4, 4)
+    networks = [Pure(), Pure()]
+    points = [install(network, compiled=True, on_cuda=False)[0] for network in networks]
+    for network in networks:
+        network(images)
+    assert len(graphs) == 2
+    points[0].start_over()
+    gc.collect()
+    assert [graph() is not None for graph in graphs] == [False, True]
+    networks[1](images)
+    assert len(graphs) == 2  # the other one was not compiled again
+    assert torch.equal(networks[0](images)['depth'], images + 1.0)
+    assert len(graphs) == 3

@@ -121,6 +121,55 @@ def test_what_never_fits_is_refused_and_the_runner_lives():
     assert runner.run(batch(side=9)).outputs['depth'].shape == (1, 1, 1)
 
 
+class SmallDevice(Doubling):
+    """Never fits while its weights are in the precision that only the device has."""
+
+    def forward(self, images, max_crops_per_batch=None):
+        if self.offset.dtype == torch.bfloat16:
+            raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 20 GiB')
+        return super().forward(images, max_crops_per_batch)
+
+
+def retreating(network):
+    """Return a runner whose device is played by bf16, and whose last resort is the CPU."""
+    options = EstimatorOptions(**CPU, precision='bf16')
+    return Runner(network, infer, options, last_resort=torch.device('cpu'))
+
+
+def test_what_fits_on_the_device_in_no_setting_is_answered_on_the_cpu():
+    network, data = SmallDevice(), batch()
+    outcome = retreating(network).run(data)
+    assert (outcome.precision, outcome.scale) == ('fp32', pytest.approx(1 / 9))
+    assert '0.11x tokens, on the CPU, out of memory' in outcome.note
+    assert network.offset.item() == 1.0 + 2.0**-20  # the exact weights, not the rounded ones
+
+
+def test_the_cpu_keeps_answering_and_it_is_said_once(caplog):
+    network = SmallDevice()
+    runner = retreating(network)
+    for _ in range(3):
+        assert 'on the CPU' in runner.run(batch()).note
+    assert len(network.calls) == 3
+    assert sum('runs on the CPU' in record.message for record in caplog.records) == 1
+
+
+def test_weights_that_do_not_fit_on_the_device_go_to_the_cpu_at_once():
+    class Heavy(Doubling):
+        def _apply(self, fn, recurse=True):
+            if fn(torch.zeros(1)).dtype == torch.bfloat16:
+                raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 4 GiB')
+            return super()._apply(fn, recurse)
+
+    outcome = retreating(Heavy()).run(batch())
+    assert 'on the CPU' in outcome.note
+    assert outcome.outputs['depth'].isfinite().all()
+
+
+def test_what_does_not_even_fit_on_the_cpu_is_refused():
+    with pytest.raises(InputError, match='fit into memory'):
+        retreating(Hungry(lambda images, crops, side: False)).run(batch())
+
+
 @pytest.mark.parametrize(
     'words', ['CUDA error: CUBLAS_STATUS_ALLOC_FAILED', "can't allocate memory: you tried"]
 )

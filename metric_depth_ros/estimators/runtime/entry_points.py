@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import inspect
 import logging
+import types
 from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo.eval_frame import remove_from_cache
 from torch.utils import _pytree as pytree
 
 from metric_depth_ros.estimators.runtime.buckets import Buckets
@@ -57,6 +59,7 @@ class EntryPoint:
             for name, value in _STATIC_ARGUMENTS.items()
             if name in inspect.signature(method).parameters
         }
+        self._source = _with_own_code(method)
         self._fast = self._compile() if compiled else None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -65,30 +68,41 @@ class EntryPoint:
         self.last_output = [x for x in pytree.tree_leaves(output) if isinstance(x, Tensor)]
         return output
 
-    def start_over(self) -> None:
-        """Forget all compiled code, and with it the memory that it holds."""
-        if self._fast is not None:
-            torch.compiler.reset()
-            self._buckets = Buckets()
-            self._fast = self._compile()
+    def start_over(self, *, compiled: bool = True) -> None:
+        """Forget this method's compiled code, and with it the memory that it holds.
+
+        Parameters
+        ----------
+        compiled
+            Whether to compile again.
+        """
+        if self._fast is None:
+            return
+        remove_from_cache(self._source)
+        self._buckets = Buckets()
+        self._fast = self._compile() if compiled else None
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         shape = _shape_of((args, kwargs))
         if self._fast is None or not self._buckets.admits(shape, at_once=self.warming_up):
             return self.plain(*args, **kwargs)
         try:
-            return self._run_fast(args, {**kwargs, **self._static})
-        except RuntimeError as error:
-            if is_out_of_memory(error) or not _is_compiler_fault(error):
+            return self._run_fast(self._fast, args, {**kwargs, **self._static})
+        except Exception as error:
+            if is_out_of_memory(error):
                 raise
-            self._fast = None
-            self.failure = 'not compiled'
-            _LOGGER.warning('torch.compile failed, the network runs uncompiled: %s', error)
-        return self.plain(*args, **kwargs)
+            reason = str(error)
+        # Raises too where the network itself is at fault, and not what was made of it.
+        output = self.plain(*args, **kwargs)
+        self.failure = 'not compiled'
+        self.start_over(compiled=False)
+        _LOGGER.warning('torch.compile failed, the network runs uncompiled: %s', reason)
+        return output
 
-    def _run_fast(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        assert self._fast is not None
-        output = self._fast(*args, **kwargs)
+    def _run_fast(
+        self, fast: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        output = fast(*args, **kwargs)
         if not self._on_cuda:
             return output
         # A CUDA graph answers in memory that its next run overwrites.
@@ -96,7 +110,7 @@ class EntryPoint:
 
     def _compile(self) -> Callable[..., Any]:
         options = _CUDA_GRAPHS if self._on_cuda else None
-        return torch.compile(self.plain, dynamic=False, options=options)
+        return torch.compile(self._source, dynamic=False, options=options)
 
 
 def install(network: nn.Module, *, compiled: bool, on_cuda: bool) -> list[EntryPoint]:
@@ -120,8 +134,15 @@ def _shape_of(arguments: Any) -> Hashable:
     return str(structure), tuple(described)
 
 
-def _is_compiler_fault(error: RuntimeError) -> bool:
-    from torch._dynamo.exc import TorchDynamoException
-    from torch._inductor.exc import InvalidCxxCompiler
+def _with_own_code(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that calls the method, with a code object of its own.
 
-    return isinstance(error, TorchDynamoException | InvalidCxxCompiler)
+    torch keeps compiled code by code object. All networks of a class share those of its methods,
+    so that forgetting one network's code would forget, and recompile, that of the others.
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return method(*args, **kwargs)
+
+    code = call.__code__.replace()
+    return types.FunctionType(code, call.__globals__, call.__name__, None, call.__closure__)

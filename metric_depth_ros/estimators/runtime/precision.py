@@ -32,30 +32,27 @@ class CastNetwork:
     Parameters
     ----------
     network
-        Loaded network, on the CPU, in float32.
-    device
-        Where it runs.
+        Loaded network, on the CPU, in float32; `move` puts it to work.
     precision
-        Key of `DTYPES`.
+        Key of `DTYPES` that it will compute in at first.
     """
 
-    def __init__(self, network: nn.Module, device: torch.device, precision: str) -> None:
+    def __init__(self, network: nn.Module, precision: str) -> None:
         self.network = network
         self.precision = precision
         self._exact = {} if precision == 'fp32' else network.state_dict()
-        network.to(device, DTYPES[precision])
-        # What tensor cores and oneDNN convolve fastest.
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def change(self, precision: str) -> None:
-        """Compute in another precision from now on."""
-        self.network.to(DTYPES[precision])
-        if precision == 'fp32':
+    def move(self, device: torch.device, precision: str) -> None:
+        """Compute on this device, in this precision, from now on."""
+        self.network.to(device, DTYPES[precision])
+        if precision == 'fp32' and self._exact:
             self.network.load_state_dict(self._exact)
+        # What tensor cores and oneDNN convolve fastest.
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = precision
 
 
-def all_finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether no floating tensor holds NaN or infinity; waits for the device once."""
+def all_finite(tensors: Iterable[Tensor]) -> Tensor:
+    """Return a bool, still on the device: whether no floating tensor holds NaN or infinity."""
     flags = [torch.isfinite(tensor).all() for tensor in tensors if tensor.is_floating_point()]
-    return not flags or bool(torch.stack(flags).all())
+    return torch.stack(flags).all() if flags else torch.tensor(True)

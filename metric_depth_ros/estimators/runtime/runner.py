@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A network that keeps answering: in the wanted precision and size, or in the next one that works.
 
-Both fallbacks last: a camera would pay for the failed attempt in every frame otherwise.
+Where no size fits into the memory of the GPU, the CPU answers. These fallbacks last: a camera
+would pay for the failed attempt in every frame otherwise.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ Infer = Callable[[nn.Module, Batch, float], Mapping[str, Tensor]]
 
 # The first run compiles and records, the second fills the caches around it.
 _WARM_UP_RUNS = 2
+# Comes back with the outputs: asking for it alone would wait for the device once more.
+_FINITE = 'is finite'
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -69,24 +72,37 @@ class Runner:
         Calls the network on a batch at a multiple of its usual number of tokens.
     options
         Device, precision, compilation and scale.
+    last_resort
+        Where frames are answered, in float32, once not even the smallest setting fits into the
+        memory of the device. Usually the CPU, and nothing where that is the device already.
     """
 
-    def __init__(self, network: nn.Module, infer: Infer, options: EstimatorOptions) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        infer: Infer,
+        options: EstimatorOptions,
+        last_resort: torch.device | None = None,
+    ) -> None:
         exported = is_exported(network)
         device = torch.device('cpu') if exported else torch_device(options.device)
+        on_cuda = device.type == 'cuda'
         wanted = 'fp32' if exported else chosen_precision(options.precision, device)
-        compiled = options.compile and not exported
         parameters = inspect.signature(network.forward).parameters
         self._infer = infer
-        self._cast = CastNetwork(network.eval(), device, wanted)
-        self._points = install(network, compiled=compiled, on_cuda=device.type == 'cuda')
-        self._uploads = Uploads(device)
-        self._wanted_precision = wanted
         self._settings = settings(
             options.resolution_scale, has_crops='max_crops_per_batch' in parameters
         )
         self._step = 0
+        self._last_resort = torch.device('cpu') if on_cuda else last_resort
+        self._device, self._wanted_precision = device, wanted
+        self._cast = CastNetwork(network.eval(), wanted)
+        compiled = options.compile and not exported
+        self._points = install(network, compiled=compiled, on_cuda=on_cuda)
+        self._uploads = Uploads(device)
         self._guarded = wanted != 'fp32'
+        self._retreated = ''
+        self._move_in()
 
     def warm_up(self, batch: Batch) -> Outcome:
         """Compile for the shape of a batch, record CUDA graphs and fill caches."""
@@ -105,13 +121,23 @@ class Runner:
         Raises
         ------
         InputError
-            `out_of_memory` if not even the smallest setting fits.
+            `out_of_memory` if not even the smallest setting fits, on the CPU either.
         """
-        uploaded = self._uploads.upload(batch)
         with torch.inference_mode():
-            outputs = self._run_guarded(uploaded)
+            outputs = self._run_guarded(batch)
         setting = self._settings[self._step]
         return Outcome(outputs, self._cast.precision, setting.scale, self._note(setting))
+
+    def _move_in(self) -> None:
+        """Put the weights onto the device, or onto the last resort if they do not fit."""
+        try:
+            self._cast.move(self._device, self._wanted_precision)
+            return
+        except RuntimeError as error:
+            if self._last_resort is None or not is_out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0]
+        self._retreat(self._last_resort, reason)
 
     def _run_guarded(self, batch: Batch) -> dict[str, Tensor]:
         """Run; once more in float32 where a lower precision gave what is no number."""
@@ -124,7 +150,8 @@ class Runner:
         self._guarded = False
         if not finite:
             # The network itself answers so: precision is not to blame, and stays.
-            self._change_precision(low)
+            if not self._retreated:
+                self._change_precision(low)
             return outputs
         _LOGGER.warning('the network overflows in %s; it runs in fp32 from now on', low)
         return exact
@@ -143,43 +170,68 @@ class Runner:
             self._step_down(len(batch), setting, reason)
 
     def _run_once(self, batch: Batch, setting: Setting) -> tuple[dict[str, Tensor], bool]:
-        batch = replace(batch, crops=setting.crops)
-        parts = [batch] if setting.together else batch.singles()
-        answers, finite = [], True
-        for part in parts:
-            for point in self._points:
-                point.last_output = []
-            outputs = self._infer(self._cast.network, part, setting.scale)
-            if self._guarded:
-                finite &= all_finite(x for point in self._points for x in point.last_output)
-            answers.append(download(outputs))
+        batch = self._uploads.upload(replace(batch, crops=setting.crops))
+        answers = [
+            self._answer(part, setting)
+            for part in ([batch] if setting.together else batch.singles())
+        ]
+        finite = all(bool(answer.pop(_FINITE, True)) for answer in answers)
         if len(answers) == 1:
             return answers[0], finite
         return {name: torch.cat([a[name] for a in answers]) for name in answers[0]}, finite
+
+    def _answer(self, batch: Batch, setting: Setting) -> dict[str, Tensor]:
+        """Run one portion; what it answers and whether that is finite come back together."""
+        for point in self._points:
+            point.last_output = []
+        outputs = dict(self._infer(self._cast.network, batch, setting.scale))
+        if self._guarded:
+            outputs[_FINITE] = all_finite(x for p in self._points for x in p.last_output)
+        return download(outputs)
 
     def _step_down(self, images: int, failed: Setting, reason: str) -> None:
         step = self._step + 1
         if images == 1 and failed.together:
             step += 1  # one image at a time is what failed
-        if step >= len(self._settings):
+        if step < len(self._settings):
+            self._step = step
+            self._forget_compiled_code()
+            said = ', '.join(self._settings[step].differences(self._settings[0]))
+            _LOGGER.warning('out of memory (%s); from now on: %s', reason, said)
+        elif self._last_resort is not None:
+            self._retreat(self._last_resort, reason)
+        else:
             raise InputError(
                 'out_of_memory',
                 f'not even {failed.scale:.2g}x tokens of one image fit into memory ({reason}): '
                 'use a smaller network or image, or free the memory that others hold.',
             )
-        self._step = step
-        self._forget_compiled_code()
-        said = ', '.join(self._settings[step].differences(self._settings[0]))
-        _LOGGER.warning('out of memory (%s); from now on: %s', reason, said)
+
+    def _retreat(self, device: torch.device, reason: str) -> None:
+        """Answer elsewhere from now on, at the smallest setting: it is slow enough there."""
+        self._last_resort = None
+        self._step = len(self._settings) - 1
+        self._guarded = False
+        self._forget_compiled_code(compiled=False)
+        self._cast.move(device, 'fp32')
+        self._uploads = Uploads(device)
+        self._device, self._wanted_precision = device, 'fp32'
+        self._retreated = f'on the {device.type.upper()}, out of memory'
+        _LOGGER.warning(
+            'out of memory (%s): the network runs on the %s from now on, slowly; free the memory '
+            'that others hold and configure again',
+            reason,
+            device.type.upper(),
+        )
 
     def _change_precision(self, precision: str) -> None:
         self._forget_compiled_code()
-        self._cast.change(precision)
+        self._cast.move(self._device, precision)
 
-    def _forget_compiled_code(self) -> None:
+    def _forget_compiled_code(self, *, compiled: bool = True) -> None:
         for point in self._points:
             point.last_output = []
-            point.start_over()
+            point.start_over(compiled=compiled)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -188,4 +240,6 @@ class Runner:
         if self._cast.precision != self._wanted_precision:
             said.append(f'{self._cast.precision} after overflow in {self._wanted_precision}')
         said += sorted({point.failure for point in self._points if point.failure})
+        if self._retreated:
+            said.append(self._retreated)
         return ', '.join(said)

@@ -65,7 +65,7 @@ def settings(scale: float, *, has_crops: bool) -> Sequence[Setting]:
     return steps
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether an error means that memory ran out; libraries under torch have their own words."""
     import torch
 

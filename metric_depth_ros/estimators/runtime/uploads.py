@@ -46,11 +46,21 @@ class Uploads:
 
 
 def download(outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return outputs on the CPU, floating numbers as float32."""
-    return {
-        name: (tensor.float() if tensor.is_floating_point() else tensor).cpu()
-        for name, tensor in outputs.items()
-    }
+    """Return outputs on the CPU, floating numbers as float32; waits for the device once."""
+    received = {name: _to_host(tensor) for name, tensor in outputs.items()}
+    for device in {tensor.device for tensor in outputs.values() if tensor.is_cuda}:
+        torch.cuda.current_stream(device).synchronize()
+    return received
+
+
+def _to_host(tensor: Tensor) -> Tensor:
+    if tensor.is_floating_point():
+        tensor = tensor.float()
+    if not tensor.is_cuda:
+        return tensor.cpu()
+    # Pinned, so that the copy queues up behind the network instead of stopping this thread.
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return host.copy_(tensor, non_blocking=True)
 
 
 def _recorded(tensor: Tensor, stream: torch.cuda.Stream) -> Tensor:
