@@ -97,7 +97,7 @@ def measure(
     )
     step = np.float32(model.disparity_step_px)
     measured = np.float32(scale) / np.maximum(np.rint(disparity / step) * step, step)
-    lost |= _weakness(seen, image, camera, model, gloss) > 0.6 + 0.3 * chance
+    lost |= _weakness(seen, image, camera, model, gloss) > np.maximum(0.6 + 0.3 * chance, 0.1)
     lost |= (measured < model.min_depth_m) | (measured > model.max_depth_m)
     return np.where(lost, np.float32(np.nan), measured)
 

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`Example`: one random view with its true depth and what LiDARs and a radar see of it.
+
+May import worlds, the camera and sensors. Sensors that can be made from depth and image alone are
+drawn at training time instead (`sensors.policy`), so that a stored example never wears out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from metric_depth_ros.geometry.camera import CameraModel
+from metric_depth_ros.simulation.camera import render
+from metric_depth_ros.simulation.sensors.rig import Site, measure_with_rig
+from metric_depth_ros.types import SparsePrompt
+
+SPLITS = ('train', 'validation')
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One image with everything that a network may learn from it.
+
+    Parameters
+    ----------
+    image
+        (H, W, 3) uint8 RGB.
+    depth
+        (H, W) float32 meters along the optical Z axis; +Inf where the sky is, never NaN.
+    camera
+        Geometry of the image.
+    kind
+        Kind of world, one of `worlds.KINDS`.
+    sensors
+        By name: all points of a sensor that fall into the image, as seen; points that a nearer
+        surface hides from the camera are still there.
+    """
+
+    image: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    camera: CameraModel
+    kind: str
+    sensors: Mapping[str, SparsePrompt] = field(default_factory=dict)
+
+
+def simulate_example(
+    seed: int,
+    split: str = 'train',
+    device: str = 'cpu',
+    kind: str | None = None,
+    size: tuple[int, int] | None = None,
+) -> Example:
+    """Return one example; the same arguments give the same example.
+
+    Parameters
+    ----------
+    seed
+        Seed of the world, the view, the photograph and the sensors.
+    split
+        ``'train'`` or ``'validation'``: they never share a seed, nor a family of worlds.
+    device
+        Where to cast rays.
+    kind, size
+        Kind of world, and (width, height) in pixels; default: random.
+    """
+    from metric_depth_ros.simulation.photography import expose_randomly
+    from metric_depth_ros.simulation.worlds import random_view
+
+    seeds = np.random.SeedSequence((seed, SPLITS.index(split))).spawn(3)
+    view_rng, photo_rng, sensor_rng = (np.random.default_rng(s) for s in seeds)
+    spec = random_view(view_rng, size, kind, split)
+    world = spec.world.to(device)
+    T_world_camera = torch.from_numpy(spec.T_world_camera.astype(np.float32))[None].to(device)
+    seen = render(world, spec.camera, T_world_camera)
+    depth = seen.depth[0].cpu().numpy()
+    site = Site(world, spec.kind, spec.camera, spec.T_world_camera)
+    return Example(
+        image=expose_randomly(seen.radiance, photo_rng, spec.noise),
+        depth=np.where(depth <= spec.max_depth_m, depth, np.float32(np.inf)),
+        camera=spec.camera,
+        kind=spec.kind,
+        sensors=measure_with_rig(site, sensor_rng),
+    )
+
+
+def simulate_examples(
+    seeds: Iterable[int], split: str = 'train', device: str = 'cpu', kind: str | None = None
+) -> Iterator[Example]:
+    """Yield an example for each seed, in order."""
+    for seed in seeds:
+        yield simulate_example(seed, split, device, kind)
