@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.simulation.camera import render
+from metric_depth_ros.simulation.photography import expose_randomly
 from metric_depth_ros.simulation.sensors.rig import Site, measure_with_rig
+from metric_depth_ros.simulation.worlds import random_view
 from metric_depth_ros.types import SparsePrompt
 
 SPLITS = ('train', 'validation')
@@ -68,9 +70,6 @@ def simulate_example(
     kind, size
         Kind of world, and (width, height) in pixels; default: random.
     """
-    from metric_depth_ros.simulation.photography import expose_randomly
-    from metric_depth_ros.simulation.worlds import random_view
-
     seeds = np.random.SeedSequence((seed, SPLITS.index(split))).spawn(3)
     view_rng, photo_rng, sensor_rng = (np.random.default_rng(s) for s in seeds)
     spec = random_view(view_rng, size, kind, split)
@@ -78,10 +77,12 @@ def simulate_example(
     T_world_camera = torch.from_numpy(spec.T_world_camera.astype(np.float32))[None].to(device)
     seen = render(world, spec.camera, T_world_camera)
     depth = seen.depth[0].cpu().numpy()
-    site = Site(world, spec.kind, spec.camera, spec.T_world_camera)
+    depth = np.where(depth <= spec.max_depth_m, depth, np.float32(np.inf))
+    typical_m = float(np.median(depth[np.isfinite(depth)])) if np.isfinite(depth).any() else 10.0
+    site = Site(world, spec.kind, spec.camera, spec.T_world_camera, typical_m)
     return Example(
-        image=expose_randomly(seen.radiance, photo_rng, spec.noise),
-        depth=np.where(depth <= spec.max_depth_m, depth, np.float32(np.inf)),
+        image=expose_randomly(seen.radiance[0], photo_rng, spec.noise),
+        depth=depth,
         camera=spec.camera,
         kind=spec.kind,
         sensors=measure_with_rig(site, sensor_rng),
@@ -89,8 +90,12 @@ def simulate_example(
 
 
 def simulate_examples(
-    seeds: Iterable[int], split: str = 'train', device: str = 'cpu', kind: str | None = None
+    seeds: Iterable[int],
+    split: str = 'train',
+    device: str = 'cpu',
+    kind: str | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Iterator[Example]:
     """Yield an example for each seed, in order."""
     for seed in seeds:
-        yield simulate_example(seed, split, device, kind)
+        yield simulate_example(seed, split, device, kind, size)

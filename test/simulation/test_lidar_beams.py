@@ -12,6 +12,7 @@ from small_worlds import wall_world
 from metric_depth_ros.simulation.sensors.echoes import EchoModel
 from metric_depth_ros.simulation.sensors.lidar import (
     LidarModel,
+    raster_beams,
     rosette_beams,
     scan,
     spinning_beams,
@@ -52,6 +53,15 @@ def test_a_rosette_does_not_repeat_itself():
     beams = rosette_beams(width_deg=40.0, count=5000, turns=60.0, phase=0.0)
     cells = np.unique((beams.directions[:, 1:] * 100).round(), axis=0)
     assert len(cells) > 1000
+
+
+def test_a_raster_fills_its_field_of_view():
+    beams = raster_beams(width_deg=60.0, height_deg=20.0, lines=10, columns=50)
+    azimuth = np.degrees(np.arctan2(beams.directions[:, 1], beams.directions[:, 0]))
+    elevation = np.degrees(np.arcsin(beams.directions[:, 2]))
+    assert len(azimuth) == 500
+    np.testing.assert_allclose((azimuth.min(), azimuth.max()), (-30.0, 30.0), atol=0.01)
+    np.testing.assert_allclose((elevation.min(), elevation.max()), (-11.0, 11.0), atol=0.1)
 
 
 def test_a_scan_lies_on_the_wall_and_the_ground():

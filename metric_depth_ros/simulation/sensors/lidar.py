@@ -97,6 +97,25 @@ def rosette_beams(width_deg: float, count: int, turns: float, phase: float) -> B
     return Beams(unit_vectors(spot.real, spot.imag), np.zeros(count, np.int64))
 
 
+def raster_beams(width_deg: float, height_deg: float, lines: int, columns: int) -> Beams:
+    """Return the beams of a solid-state LiDAR with a swinging mirror: a zigzag of lines.
+
+    Parameters
+    ----------
+    width_deg, height_deg
+        Field of view.
+    lines, columns
+        Swings of one frame, and shots of each.
+    """
+    swing = np.linspace(-1.0, 1.0, columns)
+    azimuth = np.radians(0.5 * width_deg) * np.sin(0.5 * math.pi * swing)
+    elevation = np.radians(0.5 * height_deg) * np.linspace(1.0, -1.0, lines)[:, None]
+    slope = np.radians(height_deg / lines) * 0.5 * swing
+    fall = elevation + slope * np.where(np.arange(lines) % 2, 1.0, -1.0)[:, None]
+    ring = np.repeat(np.arange(lines), columns)
+    return Beams(unit_vectors(np.tile(azimuth, lines), fall.reshape(-1)), ring)
+
+
 def unit_vectors(
     azimuth: NDArray[np.floating], elevation: NDArray[np.floating]
 ) -> NDArray[np.float32]:

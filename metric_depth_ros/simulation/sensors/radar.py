@@ -8,6 +8,7 @@ frame: x forward, y left, z up.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ class RadarModel:
     Parameters
     ----------
     returns
-        Number of points that it reports.
+        Most points that it reports.
     range_noise_m, azimuth_noise_deg
         One standard deviation each.
     max_range_m
@@ -59,6 +60,8 @@ def detect(
 ) -> NDArray[np.float32]:
     """Return (N, 3) points in the sensor frame, all with z = 0; N is at most ``model.returns``.
 
+    An empty field answers less often than that.
+
     Parameters
     ----------
     world
@@ -74,7 +77,8 @@ def detect(
     """
     azimuth, range_m, strength = _echoes(world, T_world_radar, model, half_width_deg, rng)
     of_nothing = min(rng.binomial(model.returns, model.clutter), model.returns)
-    count = min(model.returns - of_nothing, int((strength > 0.0).sum()))
+    most = min(int((strength > 0.0).sum()), math.ceil(strength.sum()))
+    count = min(model.returns - of_nothing, most)
     if count:
         chosen = rng.choice(len(strength), count, replace=False, p=strength / strength.sum())
         azimuth, range_m = azimuth[chosen], range_m[chosen]
@@ -84,7 +88,6 @@ def detect(
         azimuth = range_m = np.empty(0)
     width = np.radians(half_width_deg)
     azimuth = np.append(azimuth, rng.uniform(-width, width, of_nothing))
-    # Clutter is as likely within 1 m of any range: near and far alike in meters.
     range_m = np.append(range_m, rng.uniform(2.0, model.max_range_m, of_nothing))
     azimuth = azimuth + np.radians(model.azimuth_noise_deg) * rng.standard_normal(len(azimuth))
     range_m = range_m + model.range_noise_m * rng.standard_normal(len(range_m))

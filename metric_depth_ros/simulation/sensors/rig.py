@@ -22,6 +22,7 @@ from metric_depth_ros.simulation.sensors.lidar import (
     Beams,
     LidarModel,
     measure_points,
+    raster_beams,
     rosette_beams,
     spinning_beams,
 )
@@ -40,6 +41,8 @@ _CARRIES = {
 _LINES = (4, 8, 16, 32, 64, 128)
 _LINES_SHARE = (0.08, 0.2, 0.27, 0.22, 0.15, 0.08)
 _MOST_SHOTS = 5000
+_LONGEST_M = 1.3  # from the camera to a LiDAR
+_LONGEST_RELATIVE = 0.12
 _RADAR_SIGMA = (0.5, 0.02)
 
 
@@ -55,12 +58,15 @@ class Site:
         Kind of the world.
     camera, T_world_camera
         The camera and its (4, 4) place.
+    typical_m
+        Median depth of what the camera sees: small things are looked at with small rigs.
     """
 
     world: World
     kind: str
     camera: CameraModel
     T_world_camera: Transform
+    typical_m: float
 
 
 def measure_with_rig(site: Site, rng: np.random.Generator) -> dict[str, SparsePrompt]:
@@ -93,9 +99,15 @@ def _spinning(site: Site, rng: np.random.Generator) -> SparsePrompt:
 
 
 def _solid_state(site: Site, rng: np.random.Generator) -> SparsePrompt:
-    count = int(math.exp(rng.uniform(math.log(800.0), math.log(6000.0))))
+    count = int(math.exp(rng.uniform(math.log(600.0), math.log(6000.0))))
     width_deg = rng.uniform(35.0, 80.0)
-    beams = rosette_beams(width_deg, count, count / rng.uniform(60, 200), rng.uniform(0, 6.28))
+    if rng.random() < 0.5:
+        turns = count / rng.uniform(20.0, 120.0)
+        beams = rosette_beams(width_deg, count, turns, rng.uniform(0.0, 2.0 * math.pi))
+    else:
+        height_deg = rng.uniform(0.3, 0.8) * width_deg
+        lines = max(4, round(math.sqrt(count * rng.uniform(0.1, 1.0))))
+        beams = raster_beams(width_deg, height_deg, lines, max(8, count // lines))
     echoes = _draw_echoes(rng, site.kind)
     return _lidar_prompt(site, beams, echoes, rng)
 
@@ -103,7 +115,7 @@ def _solid_state(site: Site, rng: np.random.Generator) -> SparsePrompt:
 def _lidar_prompt(
     site: Site, beams: Beams, echoes: EchoModel, rng: np.random.Generator
 ) -> SparsePrompt:
-    mounting = draw_mounting(site.T_world_camera, _draw_offset(rng, site.kind), rng)
+    mounting = draw_mounting(site.T_world_camera, _draw_offset(rng, site.typical_m), rng)
     beams = _at_most(beams.where(mounting.in_view(beams.directions, site.camera)), _MOST_SHOTS)
     if not len(beams.ring):
         return SparsePrompt.empty()
@@ -139,11 +151,11 @@ def _radar(site: Site, rng: np.random.Generator) -> SparsePrompt:
     return SparsePrompt(prompt.uv, prompt.depth, prompt.sigma, source)
 
 
-def _draw_offset(rng: np.random.Generator, kind: str) -> NDArray[np.float64]:
+def _draw_offset(rng: np.random.Generator, typical_m: float) -> NDArray[np.float64]:
     """Return meters forward, left and up: on the roof behind the camera, or close beside it."""
     toward = rng.normal((-0.5, 0.0, 0.5), (0.4, 0.5, 0.4))
-    longest = 1.2 if kind in ('street', 'terrain') else 0.35
-    length = math.exp(rng.uniform(math.log(0.05), math.log(longest)))
+    longest = min(_LONGEST_M, _LONGEST_RELATIVE * typical_m)
+    length = longest * math.exp(rng.uniform(math.log(0.06), 0.0))
     return toward / np.linalg.norm(toward) * length
 
 

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulated training examples."""
+
+import numpy as np
+import pytest
+
+from metric_depth_ros.simulation.examples import simulate_example, simulate_examples
+from metric_depth_ros.simulation.worlds import KINDS
+from metric_depth_ros.types import Source
+
+SIZE = (96, 64)
+
+
+def small(seed=1, split='train', kind='street'):
+    return simulate_example(seed, split, kind=kind, size=SIZE)
+
+
+@pytest.fixture(scope='module')
+def streets():
+    return [small(seed) for seed in range(8)]
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_every_kind_of_world_gives_an_example(kind):
+    example = small(kind=kind)
+    assert example.image.shape == (64, 96, 3)
+    assert example.image.dtype == np.uint8
+    assert example.depth.shape == (64, 96)
+    assert example.depth.dtype == np.float32
+    assert example.camera.size == SIZE
+    assert example.kind == kind
+
+
+def test_depth_is_positive_or_the_sky(streets):
+    for example in streets:
+        assert not np.isnan(example.depth).any()
+        assert example.depth.min() > 0.0
+
+
+def test_the_same_seed_gives_the_same_example():
+    first, again = small(5), small(5)
+    np.testing.assert_array_equal(first.image, again.image)
+    np.testing.assert_array_equal(first.depth, again.depth)
+    assert list(first.sensors) == list(again.sensors)
+    for name, prompt in first.sensors.items():
+        np.testing.assert_array_equal(prompt.depth, again.sensors[name].depth)
+
+
+def test_validation_shares_no_view_with_training():
+    assert np.mean(small(5).depth != small(5, 'validation').depth) > 0.5
+
+
+def test_every_seed_is_another_example(streets):
+    assert np.mean(streets[0].depth != streets[1].depth) > 0.5
+
+
+def test_examples_come_in_the_order_of_their_seeds(streets):
+    for example, other in zip(
+        simulate_examples([0, 1], kind='street', size=SIZE), streets, strict=False
+    ):
+        np.testing.assert_array_equal(example.depth, other.depth)
+
+
+def test_streets_carry_lidar_and_radar(streets):
+    for example in streets:
+        assert {'lidar', 'radar'} <= set(example.sensors)
+    assert sum('solid_state' in e.sensors for e in streets) < len(streets)
+    lidar, radar = (
+        np.concatenate([e.sensors[name].source for e in streets]) for name in ('lidar', 'radar')
+    )
+    assert set(lidar) == {Source.LIDAR}
+    assert set(radar) == {Source.RADAR}
+
+
+def test_lidar_points_are_mostly_right_and_sometimes_behind(streets):
+    ratios = []
+    for example in streets:
+        prompt = example.sensors['lidar']
+        column, row = np.rint(prompt.uv).astype(int).T
+        ratios.append(prompt.depth / example.depth[row, column])
+    ratio = np.concatenate(ratios)
+    assert np.median(np.abs(ratio - 1.0)) < 0.02
+    assert 0.002 < np.mean(ratio > 1.2) < 0.15
+
+
+def test_radar_returns_are_few_and_often_wrong(streets):
+    ratios = []
+    for example in streets:
+        prompt = example.sensors['radar']
+        assert len(prompt) <= 120
+        column, row = np.rint(prompt.uv).astype(int).T
+        ratios.append(prompt.depth / example.depth[row, column])
+    ratio = np.concatenate(ratios)
+    assert 0.15 < np.mean(np.abs(ratio - 1.0) < 0.1) < 0.8
