@@ -29,9 +29,11 @@ EMBEDDED = [
     'torch',
     'transformers>=4.56',
 ]
+TRAINING = ['accelerate']
 ONNX = ['onnx', 'onnxruntime', 'onnxscript']
 TEST = [
     *ONNX,
+    *TRAINING,
     'catkin-pkg',
     'colcon-common-extensions',
     'hypothesis',
@@ -47,17 +49,19 @@ setup(
     name=PACKAGE,
     version='0.1.0',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    package_data={PACKAGE: ['weights/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
         (f'share/{PACKAGE}/launch', glob('launch/*.launch.py')),
-        (f'share/{PACKAGE}/config', glob('config/*')),
+        (f'share/{PACKAGE}/config', glob('config/*.*')),
+        (f'share/{PACKAGE}/config/training', glob('config/training/*.yaml')),
         (f'share/{PACKAGE}/rviz', glob('rviz/*.rviz')),
     ],
     python_requires='>=3.10',
     install_requires=['setuptools'],
-    extras_require={'embedded': EMBEDDED, 'onnx': ONNX, 'test': TEST},
-    zip_safe=True,
+    extras_require={'embedded': EMBEDDED, 'onnx': ONNX, 'training': TRAINING, 'test': TEST},
+    zip_safe=False,
     maintainer='metric_depth_ros developers',
     maintainer_email='metric-depth-ros@example.com',
     description='Metric depth perception for ROS 2: sparse sensor prompts in, dense depth out.',

@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'complete': ('complete', 'complete one image with one prompt, no ROS needed'),
     'make-bag': ('make_bag', 'turn a frame set into a rosbag2 bag'),
     'simulate': ('simulate', 'simulate a drive or a room into a rosbag2 bag'),
+    'make-shards': ('make_shards', 'simulate examples to train on'),
+    'train': ('train', 'train a network as a configuration says'),
     'demo': ('demo', 'simulate, replay, score and write a report'),
     'models': ('models', 'list the learned models: weights, licenses, whether they are here'),
     'export': ('export', 'write a learned model as an ONNX file'),

@@ -9,7 +9,6 @@ import ast
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -192,9 +191,9 @@ def test_shipped_files_that_are_asked_for_exist():
 @pytest.mark.parametrize('folder', ['launch', 'config', 'rviz'])
 def test_every_shipped_file_is_installed(folder):
     patterns = re.findall(r"glob\('([^']+)'\)", (ROOT / 'setup.py').read_text())
-    for path in (ROOT / folder).iterdir():
-        if path.name != '__pycache__':
-            assert any(fnmatch(f'{folder}/{path.name}', pattern) for pattern in patterns)
+    for path in (ROOT / folder).rglob('*'):
+        if path.is_file() and path.parent.name != '__pycache__':
+            assert any(path.relative_to(ROOT).match(pattern) for pattern in patterns)
 
 
 def test_fast_dds_profile_is_the_default_participant_with_room_for_images():

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``metric-depth make-shards``: simulated examples for a training, as WebDataset shards."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+HELP = 'simulate training examples into shards; run again to go on'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument('out', type=Path, metavar='OUT', help='folder for the shards')
+    parser.add_argument('--views', type=_positive, required=True, help='number of examples')
+    parser.add_argument('--seed', type=int, default=0, help='same seed, same examples (default 0)')
+    parser.add_argument(
+        '--split',
+        choices=('train', 'validation'),
+        default='train',
+        help='validation has worlds that train never shows; default: train',
+    )
+    parser.add_argument(
+        '--workers',
+        type=_positive,
+        default=os.cpu_count() or 1,
+        help='processes; default: one a processor',
+    )
+    parser.add_argument(
+        '--kinds',
+        nargs='+',
+        default=(),
+        metavar='KIND',
+        help='only worlds of these kinds: street, room, tabletop, terrain, clutter',
+    )
+    parser.add_argument(
+        '--per-shard', type=_positive, default=128, help='examples in a file; default: 128'
+    )
+    parser.add_argument('--device', default='cpu', help='where to cast rays: cpu or cuda')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Simulate what is missing and say what is there."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress
+
+    from metric_depth_ros.cli.outputs import prepare_folder
+    from metric_depth_ros.errors import InputError
+    from metric_depth_ros.simulation.worlds import KINDS
+    from metric_depth_ros.training.shard_maker import ShardSettings, make_shards
+
+    unknown = sorted(set(args.kinds) - set(KINDS))
+    if unknown:
+        raise InputError(
+            'simulation_kind', f'--kinds {", ".join(unknown)}: expected {", ".join(KINDS)}.'
+        )
+    prepare_folder(args.out, 'OUT')
+    settings = ShardSettings(args.views, args.seed, args.split, tuple(args.kinds), args.per_shard)
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(file=sys.stderr)) as bar:
+        task = bar.add_task(f'{args.split} to {args.out}', total=args.views)
+        count = make_shards(
+            args.out,
+            settings,
+            args.workers,
+            args.device,
+            lambda views: bar.update(task, completed=views),
+        )
+    print(f'{args.out}: {count} examples of {args.split}, seed {args.seed}')
+    return 0
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{text} is not 1 or more')
+    return value

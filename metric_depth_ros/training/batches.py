@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches by step: a pure function of seed and step, prepared by worker processes. Torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.training.config import SourceConfig, TrainingConfig
+from metric_depth_ros.training.order import EpochOrder, Share
+from metric_depth_ros.training.recipes import Prepared, Recipe
+from metric_depth_ros.training.sources import ExampleSource, open_source
+
+_SUBSTITUTES = 50  # examples that are tried in place of one that teaches nothing
+_VIEW_STREAM, _ITEM_STREAM, _VALIDATION_STREAM = range(3)
+
+
+class Request(NamedTuple):
+    """One example of a batch.
+
+    Parameters
+    ----------
+    position
+        Counted from the beginning of the training; decides example and random numbers.
+    size
+        (width, height) of the view.
+    """
+
+    position: int
+    size: tuple[int, int] | None
+
+
+class Sources:
+    """Several sources of examples under one numbering.
+
+    Parameters
+    ----------
+    configs
+        Where they are and how they take part.
+    seed, window
+        See `EpochOrder`.
+    """
+
+    def __init__(self, configs: Sequence[SourceConfig], seed: int = 0, window: int = 0) -> None:
+        self.opened: list[ExampleSource] = [open_source(Path(c.path), c.kind) for c in configs]
+        self.real = [config.real for config in configs]
+        shares = [
+            Share(tuple(source.groups), config.fraction, config.repeat)
+            for source, config in zip(self.opened, configs, strict=True)
+        ]
+        self.order = EpochOrder(shares, seed, window)
+        self.sizes = [share.size for share in shares]
+
+
+class TrainingExamples(Dataset[Prepared]):
+    """Prepared examples by request."""
+
+    def __init__(self, sources: Sources, recipe: Recipe, seed: int) -> None:
+        self._sources = sources
+        self._recipe = recipe
+        self._seed = seed
+
+    def __getitem__(self, request: Request) -> Prepared:
+        """Prepare an example, or the next one that something can be learned from."""
+        rng = np.random.default_rng((self._seed, _ITEM_STREAM, request.position))
+        for offset in range(_SUBSTITUTES):
+            source, index = self._sources.order.at(request.position + offset)
+            prepared = self._recipe.prepare(
+                self._sources.opened[source].load(index),
+                request.size,
+                rng,
+                real=self._sources.real[source],
+                augment=True,
+            )
+            if prepared is not None:
+                return prepared
+        raise InputError(
+            'training_data',
+            f'none of {_SUBSTITUTES} examples in a row has enough depth to learn from.',
+        )
+
+
+class ValidationExamples(Dataset['Prepared | None']):
+    """Prepared examples by number, always the same and with the same prompts."""
+
+    def __init__(self, sources: Sources, recipe: Recipe, count: int) -> None:
+        self._sources = sources
+        self._recipe = recipe
+        numbered = [(s, i) for s, size in enumerate(sources.sizes) for i in range(size)]
+        step = max(1, len(numbered) // count) if count else 1
+        self._numbered = numbered[::step][: count or None]
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self._numbered)
+
+    def __getitem__(self, number: int) -> Prepared | None:
+        """Prepare an example; None when it has no depth to compare with."""
+        source, index = self._numbered[number]
+        return self._recipe.prepare(
+            self._sources.opened[source].load(index),
+            None,
+            np.random.default_rng((_VALIDATION_STREAM, source, index)),
+            real=self._sources.real[source],
+            augment=False,
+        )
+
+
+class StepSampler(Sampler[list[Request]]):
+    """The requests of one process, one list a pass, without end.
+
+    Parameters
+    ----------
+    config
+        Batch size, passes of a step, seed.
+    recipe
+        Draws the size of a step's views.
+    first_step
+        Where to begin.
+    process, processes
+        Which part of every batch; the parts make up the same batch whatever their number.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, recipe: Recipe, first_step: int, process: int, processes: int
+    ) -> None:
+        parts = processes * config.accumulate
+        if config.batch_size % parts:
+            raise InputError(
+                'training_config',
+                f'batch_size is {config.batch_size}, expected a multiple of {parts}: '
+                f'{processes} processes of {config.accumulate} passes each.',
+            )
+        self._config = config
+        self._recipe = recipe
+        self._first_step = first_step
+        self._process = process
+        self._each = config.batch_size // parts
+
+    def __iter__(self) -> Iterator[list[Request]]:
+        """Yield lists of requests, pass after pass."""
+        step = self._first_step
+        while True:
+            rng = np.random.default_rng((self._config.seed, _VIEW_STREAM, step))
+            size = self._recipe.view_size(rng)
+            first = step * self._config.batch_size
+            first += self._process * self._config.accumulate * self._each
+            for part in range(self._config.accumulate):
+                start = first + part * self._each
+                yield [Request(start + i, size) for i in range(self._each)]
+            step += 1
+
+
+def training_batches(
+    examples: TrainingExamples, sampler: StepSampler, recipe: Recipe, workers: int
+) -> Iterator[dict[str, Any]]:
+    """Return an endless iterator over collated batches on the CPU."""
+    loader = DataLoader(
+        examples,
+        batch_sampler=sampler,
+        collate_fn=recipe.collate,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_one_thread,
+        pin_memory=torch.cuda.is_available(),
+    )
+    return iter(loader)
+
+
+def validation_examples(
+    examples: ValidationExamples, workers: int, process: int, processes: int
+) -> DataLoader[Any]:
+    """Return a loader over the examples of one process, one at a time."""
+    return DataLoader(
+        examples,
+        batch_size=None,
+        sampler=range(process, len(examples), processes),
+        num_workers=workers,
+        worker_init_fn=_one_thread,
+    )
+
+
+def _one_thread(worker: int) -> None:
+    """Workers are many and each is busy: threads of one only take from another."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)

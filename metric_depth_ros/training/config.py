@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a training is told: a YAML file, checked key by key before anything starts.
+
+A key that is unknown, missing or of a wrong type is named with its file. Standard library, PyYAML.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from metric_depth_ros.errors import InputError
+
+PRECISIONS = ('fp32', 'bf16')
+SCHEDULES = ('cosine', 'constant', 'halving')
+SOURCES = ('shards', 'frames', 'kitti')
+
+Section = TypeVar('Section')
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """Examples that take part.
+
+    Attributes
+    ----------
+    path
+        Folder; one that is not absolute is relative to where the command is run.
+    kind
+        ``'shards'``, ``'frames'`` (frame sets) or ``'kitti'`` (depth completion).
+    fraction
+        Only the first part of them.
+    repeat
+        Visits an epoch.
+    real
+        The depth is a sensor's, wrong here and there, rather than rendered.
+    """
+
+    path: str
+    kind: str = 'shards'
+    fraction: float = 1.0
+    repeat: float = 1.0
+    real: bool = False
+
+    def __post_init__(self) -> None:
+        one_of('kind', self.kind, SOURCES)
+        within('fraction', self.fraction, 0.0, 1.0)
+        within('repeat', self.repeat, 0.0, 1e6)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW, and how its rates change.
+
+    Attributes
+    ----------
+    rate, backbone_rate
+        Peak learning rates of the head and of the pretrained transformer.
+    weight_decay, betas
+        Of AdamW; biases and scales do not decay.
+    clip_norm
+        Largest norm of the gradient.
+    warmup_steps, backbone_warmup_steps
+        Linear rise from 0; None for the backbone is the same as the head.
+    schedule
+        ``'cosine'`` to `final_share` of the peak at the last step, ``'constant'``, or
+        ``'halving'`` every `halving_steps`.
+    """
+
+    rate: float
+    backbone_rate: float | None = None
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip_norm: float = 1.0
+    warmup_steps: int = 0
+    backbone_warmup_steps: int | None = None
+    schedule: str = 'cosine'
+    final_share: float = 0.0
+    halving_steps: int = 25_000
+
+    def __post_init__(self) -> None:
+        one_of('schedule', self.schedule, SCHEDULES)
+        within('rate', self.rate, 0.0, 10.0)
+        within('clip_norm', self.clip_norm, 0.0, 1e9)
+
+
+@dataclass(frozen=True)
+class EveryConfig:
+    """After how many steps something is done.
+
+    Attributes
+    ----------
+    log, validate, checkpoint, pictures
+        Lines of metrics.jsonl, figures of the validation set, checkpoints, picture sheets.
+    keep
+        Checkpoints that are kept, newest first.
+    """
+
+    log: int = 20
+    validate: int = 1000
+    checkpoint: int = 1000
+    pictures: int = 1000
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            within(item.name, getattr(self, item.name), 0, 10**9)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A whole training.
+
+    Attributes
+    ----------
+    recipe
+        What is trained: see `recipes`.
+    data, validation
+        Where examples come from; without a validation set no figures but the loss are known.
+    optimizer
+        Rates.
+    steps, batch_size
+        Updates of the weights, and images in each, over all processes together.
+    accumulate
+        Passes that a process divides its part of a batch into.
+    seed
+        Same seed, same weights.
+    network, options
+        Of the recipe: the shape of its network, and its own choices.
+    start_from
+        Weights to begin with, or none.
+    precision
+        ``'fp32'`` or ``'bf16'`` (products in bf16, sums and weights in fp32).
+    ema_decay
+        Of the running mean of the weights, which is what is validated and shipped; 0 for none.
+    window
+        See `order.EpochOrder`.
+    workers
+        Processes that prepare examples, of each training process; 0 prepares in line.
+    validation_count
+        Examples of the validation set that are looked at; 0 for all.
+    """
+
+    recipe: str
+    data: tuple[SourceConfig, ...]
+    optimizer: OptimizerConfig
+    steps: int
+    batch_size: int
+    accumulate: int = 1
+    seed: int = 0
+    validation: tuple[SourceConfig, ...] = ()
+    network: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    start_from: str | None = None
+    precision: str = 'fp32'
+    ema_decay: float = 0.999
+    window: int = 0
+    workers: int = 2
+    validation_count: int = 0
+    every: EveryConfig = field(default_factory=EveryConfig)
+
+    def __post_init__(self) -> None:
+        one_of('precision', self.precision, PRECISIONS)
+        within('steps', self.steps, 0, 10**9)
+        within('batch_size', self.batch_size, 1, 10**6)
+        within('accumulate', self.accumulate, 1, 10**6)
+        within('ema_decay', self.ema_decay, 0.0, 1.0)
+        if not self.data:
+            raise ValueError('data: expected at least one source of examples.')
+
+    def plain(self) -> dict[str, Any]:
+        """Return the values as they are stored with a checkpoint."""
+        return asdict(self)
+
+
+# What may differ between a checkpoint and the training that goes on from it: nothing that decides
+# what the next step sees.
+FREE_ON_RESUME = (
+    'steps',
+    'every',
+    'workers',
+    'optimizer',
+    'validation',
+    'validation_count',
+    'accumulate',
+    'start_from',
+)
+
+
+def read_config(path: Path) -> TrainingConfig:
+    """Read and check a configuration.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read, or a key that cannot be used; both are named.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text('utf-8'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError('training_config', f'{path} cannot be read: {error}.') from error
+    return section_from(TrainingConfig, content, str(path))
+
+
+def section_from(kind: type[Section], content: Any, where: str) -> Section:
+    """Return a configuration dataclass of plain values.
+
+    Parameters
+    ----------
+    where
+        Names the place in errors, e.g. ``'tiny.yaml: optimizer'``.
+
+    Raises
+    ------
+    InputError
+        A key that is missing, unknown, or has a value of another type or out of range.
+    """
+    if not isinstance(content, Mapping):
+        raise InputError('training_config', f'{where}: expected keys and values, got {content!r}.')
+    hints = typing.get_type_hints(kind)
+    known = {item.name: item for item in fields(typing.cast(Any, kind))}
+    unknown = [str(key) for key in content if key not in known]
+    missing = [name for name, item in known.items() if name not in content and _required(item)]
+    if unknown or missing:
+        faults = [f'unknown {", ".join(unknown)}'] if unknown else []
+        faults += [f'missing {", ".join(missing)}'] if missing else []
+        raise InputError(
+            'training_config', f'{where}: {"; ".join(faults)}; known are {", ".join(known)}.'
+        )
+    values = {key: _value(hints[key], value, f'{where}: {key}') for key, value in content.items()}
+    try:
+        return kind(**values)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError('training_config', f'{where}: {error}') from error
+
+
+def one_of(name: str, value: object, choices: tuple[object, ...]) -> None:
+    """Refuse a value that is none of the choices."""
+    if value not in choices:
+        raise ValueError(f'{name} is {value!r}, expected one of {", ".join(map(str, choices))}.')
+
+
+def within(name: str, value: float, low: float, high: float) -> None:
+    """Refuse a number out of range."""
+    if not low <= value <= high:
+        raise ValueError(f'{name} is {value}, expected {low} to {high}.')
+
+
+def _described(kinds: list[Any], value: Any) -> Any:
+    """Return the first of several kinds whose fields the value's keys are."""
+    for kind in kinds:
+        described = is_dataclass(kind) and isinstance(value, Mapping)
+        if described and value.keys() <= {item.name for item in fields(kind)}:
+            return kind
+    return kinds[0]
+
+
+def _required(item: Any) -> bool:
+    return item.default is MISSING and item.default_factory is MISSING
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    origin, items = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in items:
+            return None
+        kinds = [kind for kind in items if kind is not type(None)]
+        return _value(_described(kinds, value), value, where)
+    if is_dataclass(hint) and isinstance(hint, type):
+        return section_from(hint, value, where)
+    if origin is tuple and isinstance(value, list | tuple):
+        kinds = [items[0]] * len(value) if items[1:] == (Ellipsis,) else list(items)
+        if len(kinds) == len(value):
+            return tuple(
+                _value(kind, item, f'{where}[{i}]')
+                for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
+            )
+    if origin is Mapping or hint is Mapping:
+        if isinstance(value, Mapping):
+            return dict(value)
+    elif hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+        # YAML 1.1 reads 1e-6 as text.
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    elif isinstance(hint, type) and type(value) is hint:
+        return value
+    name = getattr(hint, '__name__', None) if origin is None else None
+    raise InputError(
+        'training_config', f'{where} is {value!r}, expected {name or _plain_name(hint)}.'
+    )
+
+
+def _plain_name(hint: Any) -> str:
+    return 'a list' if typing.get_origin(hint) is tuple else 'keys and values'

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine that a training runs on: one process or many, CPU or GPUs. Imports accelerate.
+
+How many processes there are, and whether their weights are sharded, is told by ``accelerate
+launch``; without it there is one process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+DEVICES = ('auto', 'cpu', 'cuda')
+
+
+def create_engine(config: TrainingConfig, device: str) -> Accelerator:
+    """Return the engine of this process.
+
+    Raises
+    ------
+    InputError
+        accelerate is not installed, or there is no such device.
+    """
+    try:
+        from accelerate import Accelerator
+    except ImportError as error:
+        raise InputError(
+            'training_engine',
+            "training needs the package accelerate: pip install 'metric_depth_ros[training]', or "
+            'pip install accelerate.',
+        ) from error
+    if device == 'cuda' and not torch.cuda.is_available():
+        raise InputError(
+            'device', '--device is cuda, but torch sees no CUDA device: use --device cpu.'
+        )
+    return Accelerator(
+        mixed_precision='bf16' if config.precision == 'bf16' else 'no',
+        cpu=device == 'cpu',
+    )
+
+
+def shards_weights(engine: Accelerator) -> bool:
+    """Whether no process has all weights and moments (FSDP, DeepSpeed)."""
+    from accelerate.utils import DistributedType
+
+    return engine.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+
+
+def moved(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """Return a batch with its tensors on a device; other values stay."""
+    return {
+        name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+        for name, value in batch.items()
+    }

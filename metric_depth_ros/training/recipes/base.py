@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every recipe offers to the trainer, and the recipes by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.simulation.examples import Example
+from metric_depth_ros.types import SparsePrompt
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# name -> module here, with `create(network, options, where)`.
+RECIPES = ('teacher', 'student', 'radar', 'masked', 'compact')
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """One example, made ready by a data worker.
+
+    Parameters
+    ----------
+    example
+        As it is seen: window, size.
+    prompt
+        What the network is told of its depth.
+    arrays
+        Input and target of the network, by name.
+    """
+
+    example: Example
+    prompt: SparsePrompt
+    arrays: Mapping[str, Any]
+
+
+class Recipe(Protocol):
+    """A network, the preparation of its input, and its losses."""
+
+    @property
+    def backbone_prefixes(self) -> tuple[str, ...]:
+        """Beginnings of the names of parameters that learn at the backbone's rate."""
+        ...
+
+    @property
+    def new_prefixes(self) -> tuple[str, ...]:
+        """Beginnings of the names of weights that a checkpoint to start from may lack."""
+        ...
+
+    def build(self) -> nn.Module:
+        """Return the network with random weights; what has no loss is frozen."""
+        ...
+
+    def model_config(self) -> dict[str, Any]:
+        """Return the plain values that are stored with its weights."""
+        ...
+
+    def view_size(self, rng: np.random.Generator) -> tuple[int, int] | None:
+        """Return the (width, height) of all examples of one step, or None for their own."""
+        ...
+
+    def prepare(
+        self,
+        example: Example,
+        size: tuple[int, int] | None,
+        rng: np.random.Generator,
+        *,
+        real: bool,
+        augment: bool,
+    ) -> Prepared | None:
+        """Prepare an example in a data worker; None when nothing can be learned from it.
+
+        Parameters
+        ----------
+        size
+            Of `view_size`; None keeps the whole example.
+        rng
+            Decides window, prompt and all else.
+        real
+            Depth is measured, not rendered.
+        augment
+            Change what can be changed at random; else only the prompt is drawn.
+        """
+        ...
+
+    def collate(self, prepared: Sequence[Prepared]) -> dict[str, Any]:
+        """Return a batch."""
+        ...
+
+    def losses(self, network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return the means over the images: ``'loss'``, which is minimized, and its parts."""
+        ...
+
+    def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
+        """Return the depth of every image in meters, in the size of its example."""
+        ...
+
+    def baseline(self, prepared: Prepared) -> NDArray[np.float32] | None:
+        """Return the depth that the network has to be better than, or None."""
+        ...
+
+
+def create_recipe(
+    name: str, network: Mapping[str, Any], options: Mapping[str, Any], where: str
+) -> Recipe:
+    """Make a recipe.
+
+    Parameters
+    ----------
+    name
+        One of `RECIPES`.
+    network, options
+        Plain values of the configuration.
+    where
+        Names the configuration in errors.
+
+    Raises
+    ------
+    InputError
+        An unknown name, or values that the recipe cannot use.
+    """
+    if name not in RECIPES:
+        raise InputError(
+            'training_config',
+            f'{where}: recipe is {name!r}, expected one of {", ".join(RECIPES)}.',
+        )
+    module: Any = import_module(f'metric_depth_ros.training.recipes.{name}')
+    recipe: Recipe = module.create(network, options, where)
+    return recipe
+
+
+def stacked(prepared: Sequence[Prepared]) -> dict[str, Tensor]:
+    """Return the arrays of examples of one size as tensors that begin with B."""
+    import torch
+
+    names = prepared[0].arrays
+    return {
+        name: torch.from_numpy(np.stack([np.asarray(one.arrays[name]) for one in prepared]))
+        for name in names
+    }

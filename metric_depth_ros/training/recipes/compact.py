@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compact teacher: corrects the classical guess, and says how wide its error is.
+
+Input and guess are made by the code that makes them at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metric_depth_ros.estimators.learned.compact_inputs import compact_input, fine_size
+from metric_depth_ros.networks.compact_teacher import CompactTeacher, CompactTeacherConfig
+from metric_depth_ros.simulation.examples import Example
+from metric_depth_ros.training.config import section_from, within
+from metric_depth_ros.training.gradient_loss import multiscale_gradient_error
+from metric_depth_ros.training.losses import laplace_likelihood, masked_mean
+from metric_depth_ros.training.prompts import nonempty_prompt
+from metric_depth_ros.training.recipes.base import Prepared, stacked
+from metric_depth_ros.training.views import random_view
+
+_LEAST_SHARE = 0.02  # of the pixels, with a depth
+_GRAY = 127
+
+
+@dataclass(frozen=True)
+class CompactOptions:
+    """Choices of the recipe.
+
+    Attributes
+    ----------
+    sizes
+        (width, height) that the examples of a step may have; multiples of 32.
+    gradient_weight, sky_weight
+        Of the differences between neighbors, and of telling the sky.
+    blank_image_share
+        Examples whose image is gray: what the points alone can say. 1 is the ablation.
+    """
+
+    sizes: tuple[tuple[int, int], ...] = ((256, 192), (320, 160), (224, 224), (320, 192))
+    gradient_weight: float = 0.5
+    sky_weight: float = 0.1
+    blank_image_share: float = 0.05
+
+    def __post_init__(self) -> None:
+        within('blank_image_share', self.blank_image_share, 0.0, 1.0)
+        odd = [size for size in self.sizes if size[0] % 32 or size[1] % 32]
+        if odd or not self.sizes:
+            raise ValueError(f'sizes: {odd or "none"} given, expected multiples of 32.')
+
+
+class CompactRecipe:
+    """Trains a `CompactTeacher`.
+
+    Parameters
+    ----------
+    config
+        Shape of the network.
+    options
+        Choices.
+    """
+
+    backbone_prefixes: tuple[str, ...] = ()
+    new_prefixes: tuple[str, ...] = ()
+
+    def __init__(self, config: CompactTeacherConfig, options: CompactOptions) -> None:
+        self._config = config
+        self._options = options
+
+    def build(self) -> nn.Module:
+        """Return the network, which answers the guess at first."""
+        return CompactTeacher(self._config)
+
+    def model_config(self) -> dict[str, Any]:
+        """Return the shape of the network."""
+        return self._config.as_model_config()
+
+    def view_size(self, rng: np.random.Generator) -> tuple[int, int] | None:
+        """Draw one of the sizes."""
+        return self._options.sizes[int(rng.integers(len(self._options.sizes)))]
+
+    def prepare(
+        self,
+        example: Example,
+        size: tuple[int, int] | None,
+        rng: np.random.Generator,
+        *,
+        real: bool,
+        augment: bool,
+    ) -> Prepared | None:
+        """Draw a window and a prompt, and make the network's input."""
+        if size is not None:
+            example = random_view(example, size, rng, mirror=augment)
+        if np.isfinite(example.depth).mean() < _LEAST_SHARE:
+            return None
+        prompt = nonempty_prompt(example, rng)
+        if prompt is None:
+            return None
+        if augment and rng.random() < self._options.blank_image_share:
+            example = replace(example, image=np.full_like(example.image, _GRAY))
+        made = compact_input(example.image, prompt, example.camera)
+        fine = fine_size(example.depth.shape[1], example.depth.shape[0])
+        truth = cv2.resize(example.depth, fine, interpolation=cv2.INTER_NEAREST)
+        arrays = {
+            'inputs': made.inputs,
+            'guess': made.guess,
+            'relative': (truth / np.float32(made.unit_m)).astype(np.float32),
+            'unit_m': np.float32(made.unit_m),
+        }
+        return Prepared(example, prompt, arrays)
+
+    def collate(self, prepared: Sequence[Prepared]) -> dict[str, Any]:
+        """Stack examples of one size."""
+        return stacked(prepared)
+
+    def losses(self, network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return likelihood, gradients and sky."""
+        answer = network(batch['inputs'], batch['guess'])
+        log_depth, log_width, sky = (part[:, 0].float() for part in answer)
+        relative: Tensor = batch['relative']
+        mask = relative.isfinite() & (relative > 0)
+        log_truth = relative.where(mask, 1.0).log()
+        likelihood = laplace_likelihood(log_depth, log_width, log_truth, mask)
+        gradients = multiscale_gradient_error(log_depth, log_truth, mask)
+        endless = relative.isposinf()
+        told = functional.binary_cross_entropy_with_logits(sky, endless.float(), reduction='none')
+        parts = {
+            'likelihood': likelihood.mean(),
+            'gradients': gradients.mean(),
+            'sky': masked_mean(told, mask | endless).mean(),
+        }
+        options = self._options
+        total = (
+            parts['likelihood']
+            + options.gradient_weight * parts['gradients']
+            + options.sky_weight * parts['sky']
+        )
+        with torch.no_grad():
+            error = masked_mean((log_depth - log_truth).abs(), mask).mean()
+        return {'loss': total, **parts, 'log_error': error}
+
+    def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
+        """Return depth where the network sees no sky."""
+        answer = network(batch['inputs'], batch['guess'])
+        depth = answer.log_depth.float().exp() * batch['unit_m'].view(-1, 1, 1, 1)
+        return list(depth[:, 0].cpu().numpy())
+
+    def baseline(self, prepared: Prepared) -> NDArray[np.float32] | None:
+        """Return the guess."""
+        depth = np.exp(prepared.arrays['guess'][0]) * prepared.arrays['unit_m']
+        height, width = prepared.example.depth.shape
+        return cv2.resize(depth, (width, height), interpolation=cv2.INTER_LINEAR).astype(
+            np.float32, copy=False
+        )
+
+
+def create(network: Mapping[str, Any], options: Mapping[str, Any], where: str) -> CompactRecipe:
+    """Make the recipe of plain values."""
+    return CompactRecipe(
+        section_from(CompactTeacherConfig, network, f'{where}: network'),
+        section_from(CompactOptions, options, f'{where}: options'),
+    )

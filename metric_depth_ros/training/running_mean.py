@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The running mean of a network's weights (EMA), which errs less than any one of them. Torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class RunningMean:
+    """Exponential mean of the trainable weights, in float32.
+
+    Parameters
+    ----------
+    network
+        Its present weights are where the mean begins.
+    decay
+        Share of the mean that a step keeps. In the first steps it keeps less, so that random
+        weights do not linger: at step n at most (1 + n) / (10 + n).
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self._decay = decay
+        self._parameters = {
+            name: parameter
+            for name, parameter in network.named_parameters()
+            if parameter.requires_grad
+        }
+        self.weights = {
+            name: parameter.detach().float().clone()
+            for name, parameter in self._parameters.items()
+        }
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take the weights of a finished step in, counted from 1."""
+        share = 1.0 - min(self._decay, (1.0 + step) / (10.0 + step))
+        present = [parameter.detach().float() for parameter in self._parameters.values()]
+        torch._foreach_lerp_(list(self.weights.values()), present, share)
+
+    @torch.no_grad()
+    def load(self, weights: dict[str, Tensor]) -> None:
+        """Continue from stored weights of the same names."""
+        for name, mean in self.weights.items():
+            mean.copy_(weights[name])
+
+    @contextmanager
+    def swapped_in(self) -> Iterator[None]:
+        """Let the network have the mean for a while."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for name, parameter in self._parameters.items():
+            kept = parameter.detach().clone()
+            parameter.copy_(self.weights[name])
+            self.weights[name].copy_(kept)

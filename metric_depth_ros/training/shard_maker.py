@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulates examples into shards, in several processes; goes on where it was stopped.
+
+May import `simulation`.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import numpy as np
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.training.shards import (
+    existing_counts,
+    shard_name,
+    write_index,
+    write_shard,
+)
+
+SETTINGS_NAME = 'simulated.json'
+_SEEDS = 1 << 32  # examples that a seed has
+
+
+@dataclass(frozen=True)
+class ShardSettings:
+    """What is simulated.
+
+    Attributes
+    ----------
+    views
+        Number of examples.
+    seed, split
+        Same seed and split, same examples; no split has an example of another.
+    kinds
+        Kinds of worlds, drawn evenly; none for the simulation's own mixture.
+    per_shard
+        Examples in a shard.
+    """
+
+    views: int
+    seed: int = 0
+    split: str = 'train'
+    kinds: tuple[str, ...] = ()
+    per_shard: int = 128
+
+
+def make_shards(
+    folder: Path,
+    settings: ShardSettings,
+    workers: int,
+    device: str = 'cpu',
+    progress: Callable[[int], None] = lambda views: None,
+) -> int:
+    """Simulate the examples that are not there yet.
+
+    Parameters
+    ----------
+    folder
+        Made when it is not there.
+    workers
+        Processes.
+    device
+        Where rays are cast.
+    progress
+        Called with the number of examples that are there.
+
+    Returns
+    -------
+    int
+        Examples that are there.
+
+    Raises
+    ------
+    InputError
+        The folder holds examples of other settings.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _refuse_other_settings(folder, settings)
+    numbers = range(-(-settings.views // settings.per_shard))
+    counts = existing_counts(folder, numbers)
+    progress(sum(counts.values()))
+    missing = [number for number in numbers if number not in counts]
+    for number, count in _made(folder, settings, missing, workers, device):
+        counts[number] = count
+        progress(sum(counts.values()))
+    write_index(folder, {shard_name(number): counts[number] for number in numbers})
+    return sum(counts.values())
+
+
+def example_seed(seed: int, view: int) -> int:
+    """Return the seed of one of a seed's examples."""
+    return seed * _SEEDS + view
+
+
+def _made(
+    folder: Path, settings: ShardSettings, numbers: list[int], workers: int, device: str
+) -> Iterator[tuple[int, int]]:
+    if not numbers:
+        return
+    context = multiprocessing.get_context('spawn')  # a forked process cannot use CUDA
+    stop = context.Event()
+    workers = max(1, min(workers, len(numbers)))
+    with ProcessPoolExecutor(workers, context, _begin, (stop,)) as pool:
+        futures = [pool.submit(_make, folder, settings, n, device) for n in numbers]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+_stop: Event | None = None
+
+
+def _begin(stop: Event) -> None:
+    """Prepare a worker: one thread, and the parent alone answers to an interrupt."""
+    import signal
+
+    import cv2
+    import torch
+
+    global _stop
+    _stop = stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def _make(folder: Path, settings: ShardSettings, number: int, device: str) -> tuple[int, int]:
+    from metric_depth_ros.simulation.examples import Example, simulate_example
+
+    def examples() -> Iterator[tuple[str, Example]]:
+        first = number * settings.per_shard
+        for view in range(first, min(first + settings.per_shard, settings.views)):
+            if _stop is not None and _stop.is_set():
+                raise InterruptedError('the simulation was stopped')
+            seed = example_seed(settings.seed, view)
+            yield (
+                f'{view:08d}',
+                simulate_example(seed, settings.split, device, _kind(settings, seed)),
+            )
+
+    return number, write_shard(folder / shard_name(number), examples())
+
+
+def _kind(settings: ShardSettings, seed: int) -> str | None:
+    if not settings.kinds:
+        return None
+    return settings.kinds[int(np.random.default_rng(seed).integers(len(settings.kinds)))]
+
+
+def _refuse_other_settings(folder: Path, settings: ShardSettings) -> None:
+    """Keep what a folder was made with, so that two data sets never mix; views may be added."""
+    path = folder / SETTINGS_NAME
+    plain = {key: value for key, value in asdict(settings).items() if key != 'views'}
+    content = json.dumps(plain, indent=1)
+    if path.is_file():
+        if path.read_text('utf-8') != content:
+            raise InputError(
+                'training_data',
+                f'{folder} holds examples that were made with {path.read_text("utf-8")}, now '
+                f'{content} are asked for: choose another folder, or the same settings.',
+            )
+    else:
+        path.write_text(content, 'utf-8')

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights that a training begins with: a whole network's, or those of a part of it. Torch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.networks.checkpoints import read_checkpoint
+
+_LOGGER = logging.getLogger(__name__)
+_NAMED_AT_MOST = 5
+
+
+def start_from(network: nn.Module, path: Path, new_prefixes: Sequence[str]) -> None:
+    """Load weights; nothing of a checkpoint is executed.
+
+    Parameters
+    ----------
+    network
+        With random weights.
+    path
+        Checkpoint with official names or the network's own.
+    new_prefixes
+        Beginnings of the names of parts that may be missing and stay random.
+
+    Raises
+    ------
+    InputError
+        A checkpoint that cannot be read, has what the network has not, or lacks what may not be
+        missing.
+    """
+    state = dict(read_checkpoint(path).state)
+    translate = getattr(network, 'from_official', None)
+    if translate is not None:
+        state = translate(state)
+    own = network.state_dict()
+    unexpected = [name for name in state if name not in own]
+    missing = [name for name in own if name not in state]
+    misfits = [n for n in own if n in state and own[n].shape != state[n].shape]
+    allowed = tuple(new_prefixes)
+    lacking = [name for name in missing if not (allowed and name.startswith(allowed))]
+    faults = {'unexpected': unexpected, 'missing': lacking, 'of another shape': misfits}
+    found = [
+        f'{len(names)} {fault} ({", ".join(names[:_NAMED_AT_MOST])})'
+        for fault, names in faults.items()
+        if names
+    ]
+    if found:
+        raise InputError(
+            'training_start',
+            f'{path} does not fit {type(network).__name__}: {"; ".join(found)}. start_from takes '
+            'weights of the same architecture: check network.',
+        )
+    if missing:
+        _LOGGER.info('%s: %d tensors begin at random', path, len(missing))
+    network.load_state_dict(state, strict=False)

@@ -1,0 +1,386 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop: batches in, weights out, with a journal, figures, pictures and checkpoints.
+
+Every step is a function of the seed, the step and the weights before it. A training that stops
+after any checkpoint therefore goes on to the same weights, and several processes make the same
+step as one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.training import checkpoints
+from metric_depth_ros.training.batches import (
+    Sources,
+    StepSampler,
+    TrainingExamples,
+    ValidationExamples,
+    training_batches,
+    validation_examples,
+)
+from metric_depth_ros.training.config import FREE_ON_RESUME, TrainingConfig
+from metric_depth_ros.training.devices import create_engine, moved, shards_weights
+from metric_depth_ros.training.recipes import Recipe
+from metric_depth_ros.training.running_mean import RunningMean
+from metric_depth_ros.training.schedule import parameter_groups, set_rates
+from metric_depth_ros.training.starting_weights import start_from
+from metric_depth_ros.training.validation import figures_of, means, picture_sheet
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+JOURNAL_NAME = 'metrics.jsonl'
+WEIGHTS_NAME = 'weights.safetensors'
+BEST_NAME = 'best.safetensors'
+PICTURES = 'pictures'
+_PICTURED = 6
+_BEST_BY = ('ratio', 'abs_rel')  # the first that there is; less is better
+
+Figures = dict[str, float]
+
+
+class Training:
+    """A training in progress, in one of its processes.
+
+    Parameters
+    ----------
+    config
+        What is trained.
+    recipe
+        Its recipe.
+    out
+        Folder for everything that it writes.
+    device
+        ``'auto'``, ``'cpu'`` or ``'cuda'``.
+    """
+
+    def __init__(self, config: TrainingConfig, recipe: Recipe, out: Path, device: str) -> None:
+        self.config = config
+        self.out = out
+        self.step = 0
+        self._recipe = recipe
+        self._engine: Accelerator = create_engine(config, device)
+        self._sources = Sources(config.data, config.seed, config.window)
+        self._validation = Sources(config.validation)
+        torch.manual_seed(config.seed)
+        network = recipe.build()
+        if config.start_from is not None:
+            start_from(network, Path(config.start_from), recipe.new_prefixes)
+        groups = parameter_groups(network, config.optimizer, recipe.backbone_prefixes)
+        optimizer = torch.optim.AdamW(groups, betas=config.optimizer.betas)
+        prepared = self._engine.prepare(network, optimizer)
+        self._network: nn.Module = prepared[0]
+        self._optimizer: Any = prepared[1]
+        self._bare: nn.Module = self._engine.unwrap_model(self._network)
+        self._mean = RunningMean(self._bare, config.ema_decay) if config.ema_decay else None
+        self._best = float('inf')
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes and talks."""
+        return bool(self._engine.is_main_process)
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint.
+
+        Raises
+        ------
+        InputError
+            There is none, or it is of another training.
+        """
+        found = checkpoints.complete_checkpoints(self.out)
+        if not found:
+            raise InputError(
+                'training_checkpoint', f'{self.out} has no checkpoint to resume from.'
+            )
+        folder = found[-1]
+        state = checkpoints.read_state(folder)
+        _refuse_another_training(folder, state['config'], self.config.plain())
+        self.step = state['step']
+        if shards_weights(self._engine):
+            self._engine.load_state(str(folder / 'engine'))
+        else:
+            names = self._bare.state_dict().keys()
+            self._bare.load_state_dict(checkpoints.read_tensors(folder, 'network', names))
+            checkpoints.load_optimizer(self._bare_optimizer(), folder, 'optimizer')
+        if self._mean is not None:
+            self._mean.load(checkpoints.read_tensors(folder, 'mean', self._mean.weights))
+        if self.is_main:
+            self._best = _cut_journal(self.out / JOURNAL_NAME, self.step)
+
+    def run(self, progress: Callable[[int, Figures], None] = lambda step, figures: None) -> bool:
+        """Train to the last step, or until a signal asks to stop.
+
+        Parameters
+        ----------
+        progress
+            Called by the main process after every step that is logged.
+
+        Returns
+        -------
+        bool
+            Whether the last step was reached.
+        """
+        every = self.config.every
+        started, started_step = time.monotonic(), self.step
+        with stop_requests() as stop:
+            batches = self._batches()
+            recent: list[dict[str, Tensor]] = []  # since the last line of the journal
+            while self.step < self.config.steps:
+                recent.append(self._train_step(batches))
+                self.step += 1
+                done = self.step == self.config.steps
+                stopping = self._agreed(stop.is_set())
+                if self._due(every.log) or done or stopping:
+                    figures = self._means(recent)
+                    recent.clear()
+                    elapsed = time.monotonic() - started
+                    figures['steps_per_s'] = (self.step - started_step) / elapsed
+                    figures['rate'] = self._bare_optimizer().param_groups[0]['lr']
+                    self._write('train', figures)
+                    _refuse_divergence(figures['loss'], self.step)
+                    if self.is_main:
+                        progress(self.step, figures)
+                if self._due(every.validate) or done:
+                    self._validate()
+                if self._due(every.pictures) or done:
+                    self._draw()
+                if self._due(every.checkpoint) or done or stopping:
+                    self._save()
+                if stopping:
+                    return done
+        return True
+
+    def _train_step(self, batches: Iterator[dict[str, Any]]) -> dict[str, Tensor]:
+        """Update the weights once, and return the losses of this process."""
+        self._network.train()
+        torch.manual_seed(_step_seed(self.config.seed, self.step, self._engine.process_index))
+        set_rates(
+            self._bare_optimizer().param_groups,
+            self.config.optimizer,
+            self.step,
+            self.config.steps,
+        )
+        passes = self.config.accumulate
+        total: dict[str, Tensor] = {}
+        for number in range(passes):
+            batch = moved(next(batches), self._engine.device)
+            last = number == passes - 1
+            with nullcontext() if last else self._engine.no_sync(self._network):
+                with self._engine.autocast():
+                    losses = self._recipe.losses(self._network, batch)
+                self._engine.backward(losses['loss'] / passes)
+            for name, value in losses.items():
+                total[name] = total.get(name, 0.0) + value.detach() / passes
+        norm = self._engine.clip_grad_norm_(
+            self._network.parameters(), self.config.optimizer.clip_norm
+        )
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        if self._mean is not None:
+            self._mean.update(self.step + 1)
+        return {**total, 'gradient_norm': torch.as_tensor(0.0 if norm is None else norm)}
+
+    def _batches(self) -> Iterator[dict[str, Any]]:
+        examples = TrainingExamples(self._sources, self._recipe, self.config.seed)
+        sampler = StepSampler(
+            self.config,
+            self._recipe,
+            self.step,
+            self._engine.process_index,
+            self._engine.num_processes,
+        )
+        return training_batches(examples, sampler, self._recipe, self.config.workers)
+
+    def _validate(self) -> None:
+        if not self.config.validation:
+            return
+        loader = validation_examples(
+            self._validation_examples(),
+            self.config.workers,
+            self._engine.process_index,
+            self._engine.num_processes,
+        )
+        with self._mean_weights() as network:
+            rows = figures_of(network, self._recipe, loader, self._engine.device)
+        if self._engine.num_processes > 1:
+            from accelerate.utils import gather_object
+
+            rows = gather_object(rows)
+        figures = means(rows)
+        self._write('validation', figures)
+        score = next((figures[name] for name in _BEST_BY if name in figures), None)
+        if self.is_main and score is not None and score < self._best:
+            self._best = score
+            self._export(BEST_NAME)
+
+    def _draw(self) -> None:
+        if not self.is_main or not self.config.validation or shards_weights(self._engine):
+            return
+        import cv2
+
+        examples = self._validation_examples()
+        step = max(1, len(examples) // _PICTURED)
+        chosen = (examples[number] for number in range(0, len(examples), step))
+        with self._mean_weights() as network:
+            sheet = picture_sheet(
+                network, self._recipe, itertools.islice(chosen, _PICTURED), self._engine.device
+            )
+        if sheet is not None:
+            folder = self.out / PICTURES
+            folder.mkdir(exist_ok=True)
+            cv2.imwrite(str(folder / f'step_{self.step:08d}.png'), sheet[..., ::-1])
+
+    def _validation_examples(self) -> ValidationExamples:
+        return ValidationExamples(self._validation, self._recipe, self.config.validation_count)
+
+    @contextmanager
+    def _mean_weights(self) -> Iterator[nn.Module]:
+        """Yield the network with the mean weights, for inference."""
+        self._bare.eval()
+        with nullcontext() if self._mean is None else self._mean.swapped_in():
+            yield self._bare
+        self._bare.train()
+
+    def _save(self) -> None:
+        """Write a checkpoint and the weights as they would be shipped."""
+        folder = checkpoints.checkpoint_folder(self.out, self.step)
+        tensors: dict[str, Mapping[str, Tensor]] = {}
+        if not shards_weights(self._engine):
+            tensors['network'] = self._bare.state_dict()
+            tensors['optimizer'] = checkpoints.optimizer_tensors(self._bare_optimizer())
+        if self._mean is not None:
+            tensors['mean'] = self._mean.weights
+        if self.is_main:
+            checkpoints.write_checkpoint(self.out, self.step, tensors, self.config.plain())
+        self._engine.wait_for_everyone()
+        if shards_weights(self._engine):
+            self._engine.save_state(str(folder / 'engine'))
+        if self.is_main:
+            self._export(WEIGHTS_NAME)
+            checkpoints.remove_old(self.out, self.config.every.keep)
+
+    def _export(self, name: str) -> None:
+        state = dict(self._bare.state_dict())
+        if self._mean is not None:
+            state |= self._mean.weights
+        translate = getattr(self._bare, 'to_official', None)
+        about = {
+            'model_config': self._recipe.model_config(),
+            'recipe': self.config.recipe,
+            'step': self.step,
+            'seed': self.config.seed,
+        }
+        checkpoints.write_weights(
+            self.out / name, state if translate is None else translate(state), about
+        )
+
+    def _write(self, what: str, figures: Figures) -> None:
+        if self.is_main:
+            line = {'step': self.step, 'what': what, **figures}
+            with (self.out / JOURNAL_NAME).open('a', encoding='utf-8') as journal:
+                journal.write(json.dumps(line) + '\n')
+
+    def _due(self, period: int) -> bool:
+        return bool(period) and self.step % period == 0
+
+    def _agreed(self, stop: bool) -> bool:
+        """Whether any process was asked to stop: all of them stop after the same step."""
+        if self._engine.num_processes == 1:
+            return stop
+        asked = torch.tensor(float(stop), device=self._engine.device)
+        return bool(self._engine.reduce(asked, 'sum') > 0)
+
+    def _means(self, steps: Sequence[Mapping[str, Tensor]]) -> Figures:
+        """Return the mean losses of some steps, over all processes."""
+        names = list(steps[0])
+        values = [
+            torch.stack([step[name].float().to(self._engine.device) for name in names])
+            for step in steps
+        ]
+        mean: Tensor = self._engine.reduce(torch.stack(values).mean(0), 'mean')
+        return dict(zip(names, mean.tolist(), strict=True))
+
+    def _bare_optimizer(self) -> torch.optim.Optimizer:
+        """Return the optimizer without the engine's wrapper, which hides its state."""
+        bare: torch.optim.Optimizer = getattr(self._optimizer, 'optimizer', self._optimizer)
+        return bare
+
+
+@contextmanager
+def stop_requests() -> Iterator[threading.Event]:
+    """Yield an event that SIGINT or SIGTERM sets; a second SIGINT interrupts at once."""
+    stop = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _step_seed(seed: int, step: int, process: int) -> int:
+    """Return the seed of the network's own random numbers (dropout) in one step."""
+    return (seed * 1_000_003 + step) * 1_009 + process
+
+
+def _refuse_another_training(
+    folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> None:
+    plain = json.loads(json.dumps(wanted))
+    different = [
+        key for key in plain if key not in FREE_ON_RESUME and stored.get(key) != plain[key]
+    ]
+    if different:
+        key = different[0]
+        raise InputError(
+            'training_checkpoint',
+            f'{folder} is of another training: {", ".join(different)} differ ({key} was '
+            f'{stored.get(key)!r}, is {plain[key]!r}). Choose another --out, or the same '
+            'configuration.',
+        )
+
+
+def _refuse_divergence(loss: float, step: int) -> None:
+    if loss != loss or loss in (float('inf'), float('-inf')):
+        raise InputError(
+            'training_diverged',
+            f'the loss is {loss} at step {step}: lower optimizer.rate or raise warmup_steps, and '
+            'resume from the last checkpoint.',
+        )
+
+
+def _cut_journal(path: Path, step: int) -> float:
+    """Drop the lines after a step, which will be made again; return the best score before it."""
+    best = float('inf')
+    if path.is_file():
+        lines = [json.loads(line) for line in path.read_text('utf-8').splitlines()]
+        kept = [line for line in lines if line['step'] <= step]
+        path.write_text(''.join(json.dumps(line) + '\n' for line in kept), 'utf-8')
+        for line in kept:
+            score = next((line[name] for name in _BEST_BY if name in line), best)
+            best = min(best, score)
+    return best

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An example seen differently: cropped, resized, mirrored. NumPy and OpenCV.
+
+Depth is resampled to the nearest pixel, because a mean over an edge is a depth that nothing has.
+The camera follows, so that rays keep their meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from metric_depth_ros.geometry.camera import CameraModel
+from metric_depth_ros.simulation.examples import Example
+from metric_depth_ros.types import SparsePrompt
+
+_LEAST_AREA = 0.35  # of a random window
+
+
+def random_view(
+    example: Example, size: tuple[int, int], rng: np.random.Generator, *, mirror: bool = True
+) -> Example:
+    """Return a random window of an example, resized, and mirrored half of the time.
+
+    Parameters
+    ----------
+    size
+        (width, height) of the result; the window has its proportions.
+    mirror
+        Whether it may be mirrored.
+    """
+    height, width = example.depth.shape
+    largest = min(width / size[0], height / size[1])
+    zoom = largest * float(rng.uniform(_LEAST_AREA, 1.0)) ** 0.5
+    window = max(1, round(size[0] * zoom)), max(1, round(size[1] * zoom))
+    x = int(rng.integers(0, width - min(width, window[0]) + 1))
+    y = int(rng.integers(0, height - min(height, window[1]) + 1))
+    seen = resized(cropped(example, x, y, *window), *size)
+    return mirrored(seen) if mirror and rng.random() < 0.5 else seen
+
+
+def cropped(example: Example, x: int, y: int, width: int, height: int) -> Example:
+    """Return a window, cut off at the border of the image."""
+    rows, columns = slice(y, y + height), slice(x, x + width)
+    depth = example.depth[rows, columns]
+    height, width = depth.shape
+    return replace(
+        example,
+        image=example.image[rows, columns],
+        depth=depth,
+        camera=example.camera.cropped(x, y, width, height),
+        sensors={
+            name: _inside(
+                replace(points, uv=points.uv - np.array((x, y), np.float32)), width, height
+            )
+            for name, points in example.sensors.items()
+        },
+    )
+
+
+def resized(example: Example, width: int, height: int) -> Example:
+    """Return the example at another size; pixel edges coincide."""
+    old_height, old_width = example.depth.shape
+    if (old_width, old_height) == (width, height):
+        return example
+    smaller = width < old_width
+    rows = np.minimum((np.arange(height) + 0.5) * old_height / height, old_height - 1)
+    columns = np.minimum((np.arange(width) + 0.5) * old_width / width, old_width - 1)
+    scale = np.array((width / old_width, height / old_height), np.float32)
+    image = cv2.resize(
+        example.image,
+        (width, height),
+        interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR,
+    )
+    return replace(
+        example,
+        image=image.astype(np.uint8, copy=False),
+        depth=example.depth[rows.astype(np.intp)[:, None], columns.astype(np.intp)],
+        camera=example.camera.resized(width, height),
+        sensors={
+            name: replace(points, uv=(points.uv + np.float32(0.5)) * scale - np.float32(0.5))
+            for name, points in example.sensors.items()
+        },
+    )
+
+
+def mirrored(example: Example) -> Example:
+    """Return the example with left and right exchanged; only for a lens without distortion."""
+    camera = example.camera
+    if camera.distortion.coefficients:
+        return example
+    width = camera.width
+    K = camera.K.copy()
+    K[0, 2] = width - 1 - K[0, 2]
+    flip, shift = np.array((-1, 1), np.float32), np.array((width - 1, 0), np.float32)
+    return replace(
+        example,
+        image=np.ascontiguousarray(example.image[:, ::-1]),
+        depth=example.depth[:, ::-1],
+        camera=CameraModel(width, camera.height, K),
+        sensors={
+            name: replace(points, uv=points.uv * flip + shift)
+            for name, points in example.sensors.items()
+        },
+    )
+
+
+def _inside(points: SparsePrompt, width: int, height: int) -> SparsePrompt:
+    u, v = points.uv[:, 0], points.uv[:, 1]
+    keep = (u > -0.5) & (u < width - 0.5) & (v > -0.5) & (v < height - 0.5)
+    return SparsePrompt(
+        points.uv[keep], points.depth[keep], points.sigma[keep], points.source[keep]
+    )
