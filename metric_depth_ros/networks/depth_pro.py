@@ -3,92 +3,47 @@
 
 Assembled here from the parts that the other pyramid networks share: transformers' own Depth Pro
 computes the same numbers, but only for sizes whose decoder is as wide as the finest latent map,
-and it keeps every hidden state of the crops. Imports torch and siblings.
+and it keeps every hidden state of the crops. Imports torch, `errors` and siblings.
 
-Source: apple/ml-depth-pro.
+Source: Bochkovskii et al., "Depth Pro" (ICLR 2025), and its reference code, ml-depth-pro.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.networks.backbones import Backbone, State, translate_parts
+from metric_depth_ros.networks.backbones import Backbone
 from metric_depth_ros.networks.backbones.dinov2 import DinoV2, DinoV2Config
-from metric_depth_ros.networks.canonical import (
-    HALF,
-    batched,
-    depth_from_canonical,
-    normalized_canvas,
-    per_image,
-)
+from metric_depth_ros.networks.canonical import PerImage, depth_from_canonical, per_image
 from metric_depth_ros.networks.fusion import FusionBlock, FusionDecoder, depth_head, projection
+from metric_depth_ros.networks.images import HALF, batched
 from metric_depth_ros.networks.pyramid import PyramidEncoder, Upsampling
+from metric_depth_ros.networks.pyramid_network import PyramidConfig, PyramidNetwork
 
-INVERSE_DEPTH_LIMITS = (1e-4, 1e4)
+INVERSE_DEPTH_LIMITS = (1e-4, 1e4)  # 1/m
 FOV_GRID = 24
 
 
-@dataclass(frozen=True)
-class DepthProConfig:
-    """Shape of the network; the defaults are the released one.
+def vit_large() -> DinoV2Config:
+    """DINOv2 ViT-L with patches of 16 pixels, for crops of 384."""
+    return DinoV2Config(1024, 24, 16, patch_size=16, native_grid=24, mask_token=False)
 
-    Attributes
-    ----------
-    backbone
-        Shape of each of the three vision transformers.
-    taps
-        Blocks of the crops' transformer that feed the latent maps, fine to coarse.
-    widths
-        Channels of the latent, full-size, half-size and global maps.
-    decoder_width
-        Channels of the decoder.
-    head_width
-        Channels of the head's last layer.
-    canvas
-        Side of the square that images are stretched to.
+
+@dataclass(frozen=True)
+class DepthProConfig(PyramidConfig):
+    """Shape of the network: each of the three vision transformers has that of `backbone`.
+
+    Taps stand fine to coarse. See `PyramidConfig`.
     """
 
-    backbone: DinoV2Config = field(
-        default_factory=lambda: DinoV2Config(
-            1024, 24, 16, patch_size=16, native_grid=24, mask_token=False
-        )
-    )
+    backbone: DinoV2Config = field(default_factory=vit_large)
     taps: tuple[int, int] = (5, 11)
     widths: tuple[int, int, int, int] = (256, 512, 1024, 1024)
-    decoder_width: int = 256
-    head_width: int = 32
-    canvas: int = 1536
-
-    @classmethod
-    def released(cls) -> DepthProConfig:
-        """Architecture of the published weights."""
-        return cls()
-
-    @classmethod
-    def from_golden(cls, config: Mapping[str, Any]) -> DepthProConfig:
-        """Architecture of a conformance case: the `config` entry of its config.json."""
-        vit = config['vit']
-        return cls(
-            backbone=DinoV2Config(
-                vit['embed_dim'],
-                vit['depth'],
-                vit['num_heads'],
-                patch_size=vit['patch_size'],
-                native_grid=vit['img_size'] // vit['patch_size'],
-                mask_token=False,
-            ),
-            taps=(config['hook_block_ids'][0], config['hook_block_ids'][1]),
-            widths=tuple(config['dims_encoder']),
-            decoder_width=config['decoder_features'],
-            head_width=config['last_dims'][0],
-            canvas=config['network_input'],
-        )
 
 
 class FieldOfView(nn.Module):
@@ -139,7 +94,7 @@ class FieldOfView(nn.Module):
         return self.head(grid + self.downsample(lowres.detach()))
 
 
-class DepthPro(nn.Module):
+class DepthPro(PyramidNetwork):
     """Canonical inverse depth and field of view of one image.
 
     Parameters
@@ -149,8 +104,7 @@ class DepthPro(nn.Module):
     """
 
     def __init__(self, config: DepthProConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config, HALF)
         self.encoder = depth_pro_encoder(
             DinoV2(config.backbone),
             config.taps,
@@ -192,7 +146,7 @@ class DepthPro(nn.Module):
     def infer(
         self,
         images: Tensor,
-        focal_px: float | Sequence[float] | Tensor | None = None,
+        focal_px: PerImage | None = None,
         *,
         max_crops_per_batch: int | None = None,
     ) -> dict[str, Tensor]:
@@ -227,25 +181,10 @@ class DepthPro(nn.Module):
             canonical,
             focal,
             (height, width),
+            canvas=self.config.canvas,
             limits=INVERSE_DEPTH_LIMITS,
-            resize=(height, width) != (self.config.canvas,) * 2,
         )
         return {'depth': depth, 'focallength_px': focal.flatten()}
-
-    def prepare(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB images to normalized squares in the network's dtype and device."""
-        weight = next(self.head.parameters())
-        return normalized_canvas(
-            images.to(weight.device), self.config.canvas, mean=HALF, std=HALF, dtype=weight.dtype
-        )
-
-    def from_official(self, state: Mapping[str, Tensor]) -> State:
-        """Give the released state dict this module's names; unknown keys stay as they are."""
-        return translate_parts(state, self._backbones(), to_official=False)
-
-    def to_official(self, state: Mapping[str, Tensor]) -> State:
-        """Give this module's state dict the released names and shapes."""
-        return translate_parts(state, self._backbones(), to_official=True)
 
     def _decode(self, canvas: Tensor, max_crops_per_batch: int | None) -> tuple[Tensor, Tensor]:
         if canvas.shape[-1] != self.config.canvas:
@@ -255,13 +194,6 @@ class DepthPro(nn.Module):
                 f'embeddings and field-of-view head fit {self.config.canvas} only',
             )
         return self.decoder(self.encoder(canvas, max_crops_per_batch))
-
-    def _backbones(self) -> dict[str, Any]:
-        return {
-            'encoder.patch_encoder.': self.encoder.patch_encoder,
-            'encoder.image_encoder.': self.encoder.image_encoder,
-            'fov.encoder.0.': self.fov.encoder[0],
-        }
 
 
 def depth_pro_encoder(

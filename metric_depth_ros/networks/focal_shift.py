@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from metric_depth_ros.networks.convstack import view_plane_uv
+from metric_depth_ros.networks.view_plane import view_plane_uv
 
 _SAMPLES = 64  # a side, whatever the aspect
 _FTOL, _XTOL, _GTOL = 1e-3, 1e-8, 1e-8  # the authors', and SciPy's defaults

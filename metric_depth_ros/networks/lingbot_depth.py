@@ -11,50 +11,34 @@ Source: "LingBot-Depth: Masked Depth Modeling" (2026) and its reference code.
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import interpolate, max_pool2d
+from torch import Tensor
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks import model_config as reading
-from metric_depth_ros.networks.backbones import Backbone, State, translate_parts
-from metric_depth_ros.networks.backbones.dinov2 import (
+from metric_depth_ros.networks.backbones.dinov2 import DinoV2Config, named_config
+from metric_depth_ros.networks.checkpoints import Checkpoint
+from metric_depth_ros.networks.convstack import ConvStack, ConvStackConfig, moge_head, moge_neck
+from metric_depth_ros.networks.depth_tokens import ImageDepthEncoder
+from metric_depth_ros.networks.images import batched, unit_range
+from metric_depth_ros.networks.key_names import State, with_renamed_keys
+from metric_depth_ros.networks.moge import (
     HIGHEST_RESOLUTION_LEVEL,
-    DinoV2Config,
-    DinoV2Encoder,
-    image_batch,
-    named_config,
-    token_grid,
-    tokens_of_level,
-)
-from metric_depth_ros.networks.checkpoints import Checkpoint, load_strict
-from metric_depth_ros.networks.convstack import (
-    ConvStack,
-    ConvStackConfig,
+    MoGeNetwork,
     at_image_size,
-    moge_head,
-    moge_neck,
+    mask_out,
     neck_inputs,
 )
-
-REPOSITORY = 'robbyant/lingbot-depth-pretrain-vitl-14-v0.5'
-COMPLETION_REPOSITORY = 'robbyant/lingbot-depth-postrain-dc-vitl14'
-FILENAME = 'model.pt'
+from metric_depth_ros.networks.view_plane import project_back
 
 _LOGGER = logging.getLogger(__name__)
 
-_NEAREST_M = 0.01  # measurements up to it are none
-# A patch counts when one of its processed pixels, 0 meaning none, lies up to this.
-_LARGEST_PROCESSED = 200.0
-_SMALLEST_PROCESSED = -9.5
-_IMAGE_OFFSET, _DEPTH_OFFSET = 1.0, 2.0  # added to every channel of the tokens of a modality
-
 _DEPTH_EMBEDDING = 'encoder.backbone.depth_patch_embed.'
+_EMBEDDING_HERE = 'encoder.depth_patch_embed.'
 _OTHER_DEPTH_EMBEDDING = 'encoder.backbone.depth_mask_patch_embed.'
 # The authors' class is given these and never builds them.
 _NEVER_BUILT = ('normal_head.', 'scale_head.', 'encoder.backbone.mask_token_mae')
@@ -101,18 +85,10 @@ class LingBotDepthConfig:
 
     @classmethod
     def from_model_config(cls, model_config: Mapping[str, Any]) -> LingBotDepthConfig:
-        """Read the ``model_config`` of a checkpoint; unknown keys are reported and ignored.
+        """Read the arguments of the authors' class; unknown ones are reported and ignored.
 
-        Parameters
-        ----------
-        model_config
-            Constructor arguments of the authors' class; the backbone of the encoder may also be
-            a dict of the fields of `DinoV2Config`.
-
-        Raises
-        ------
-        InputError
-            A part that is missing or that cannot be built; the message names it.
+        The backbone of the encoder may also be a dict of the fields of `DinoV2Config`. Raises
+        `InputError` naming the part that is missing or cannot be built.
         """
         reading.report_unknown_keys(model_config, _MODEL_CONFIG_KEYS)
         encoder = reading.part(model_config, 'encoder')
@@ -129,8 +105,8 @@ class LingBotDepthConfig:
             backbone=backbone,
             taps=taps,
             neck=reading.stack(model_config, 'neck'),
-            depth_head=reading.stack(model_config, 'depth_head'),
-            mask_head=reading.optional_stack(model_config, 'mask_head'),
+            depth_head=reading.stack(model_config, 'depth_head', 1),
+            mask_head=reading.optional_stack(model_config, 'mask_head', 1),
             remap_depth_in=reading.choice(
                 model_config, 'remap_depth_in', 'log', ('log', 'linear')
             ),
@@ -152,122 +128,7 @@ class LingBotDepthConfig:
         )
 
 
-class Sequences(NamedTuple):
-    """Token sequences of a batch.
-
-    Parameters
-    ----------
-    tokens
-        (B, L, C): class, image patches row-major, depth patches row-major, padding.
-    key_mask
-        (B, L) bool of the tokens that take part; None when all do.
-    """
-
-    tokens: Tensor
-    key_mask: Tensor | None
-
-
-class PatchEmbedding(nn.Module):
-    """Tokens of a depth map, one a patch."""
-
-    def __init__(self, embed_dim: int, patch_size: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(1, embed_dim, kernel_size=patch_size, stride=patch_size)
-
-    def forward(self, depth: Tensor) -> Tensor:
-        """Return (B, N, C) from (B, 1, H, W)."""
-        return self.proj(depth.to(self.proj.weight.dtype)).flatten(2).transpose(1, 2)
-
-
-class ImageDepthEncoder(DinoV2Encoder):
-    """An encoder whose transformer attends to image and depth patches together."""
-
-    def __init__(self, backbone: DinoV2Config, taps: Sequence[int], log_depth: bool) -> None:
-        super().__init__(backbone, taps, backbone.embed_dim)
-        self.log_depth = log_depth
-        self.depth_patch_embed = PatchEmbedding(backbone.embed_dim, backbone.patch_size)
-
-    def prepare_depth(self, depth: Tensor, rows: int, columns: int) -> Tensor:
-        """Resize measured depth (B, H, W) in meters to the grid; (B, 1, h, w), 0 where none.
-
-        In log mode a depth of exactly 1 m becomes 0 as well, and so counts as none: this is how
-        the released weights were trained.
-        """
-        patch = self.backbone.patch_size
-        resized = interpolate(depth[:, None].float(), (rows * patch, columns * patch))
-        metric = resized.nan_to_num(0.0, posinf=0.0, neginf=0.0)
-        valid = metric > _NEAREST_M
-        return metric.where(valid, 1.0).log() if self.log_depth else metric * valid
-
-    def kept_patches(self, prepared: Tensor) -> Tensor:
-        """Return (B, N) bool: patches with at least one measured pixel in range."""
-        measured = (
-            (prepared != 0) & (prepared >= _SMALLEST_PROCESSED) & (prepared <= _LARGEST_PROCESSED)
-        )
-        return max_pool2d(measured.float(), self.backbone.patch_size).flatten(1) > 0
-
-    def sequences(
-        self, image: Tensor, depth: Tensor, keep: Tensor | None, *, fixed_length: bool = False
-    ) -> Sequences:
-        """Build the sequences that enter the first block.
-
-        Parameters
-        ----------
-        image, depth
-            Prepared (B, 3, h, w) and (B, 1, h, w).
-        keep
-            (B, N) bool of the depth patches that take part, or None for all.
-        fixed_length
-            Mask the others out where they are, so that shapes do not depend on values (export,
-            CUDA graphs) and nothing waits for the device; else leave them out and pad to the
-            longest sequence of the batch.
-        """
-        vit = self.backbone
-        rows, columns = (side // vit.patch_size for side in image.shape[-2:])
-        positions = vit.position_embedding(rows, columns)
-        image_tokens = vit.embed_image(image)
-        image_tokens[:, 1:] += _IMAGE_OFFSET
-        depth_tokens = self.depth_patch_embed(depth) + _DEPTH_OFFSET + positions[:, 1:]
-        if keep is None or fixed_length:
-            everything = torch.cat((image_tokens, depth_tokens), dim=1)
-            if keep is None:
-                return Sequences(everything, None)
-            always = torch.ones_like(image_tokens[:, :, 0], dtype=torch.bool)
-            return Sequences(everything, torch.cat((always, keep), dim=1))
-        counts = keep.sum(dim=1)
-        longest = int(counts.max())
-        kept_first = keep.byte().argsort(dim=1, descending=True, stable=True)[:, :longest, None]
-        chosen = depth_tokens.gather(1, kept_first.expand(-1, -1, depth_tokens.shape[-1]))
-        tokens = torch.cat((image_tokens, chosen), dim=1)
-        if int(counts.min()) == longest:
-            return Sequences(tokens, None)
-        lengths = counts[:, None] + image_tokens.shape[1]
-        return Sequences(tokens, torch.arange(tokens.shape[1], device=tokens.device) < lengths)
-
-    def forward(  # type: ignore[override]  # the parent knows no depth
-        self,
-        image: Tensor,
-        depth: Tensor,
-        rows: int,
-        columns: int,
-        *,
-        mask_depth: bool = True,
-        fixed_length: bool = False,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the map (B, C, rows, columns) and the class token (B, C)."""
-        prepared = self.prepare_depth(depth, rows, columns)
-        tokens, key_mask = self.sequences(
-            self.prepare_image(image, rows, columns),
-            prepared,
-            self.kept_patches(prepared) if mask_depth else None,
-            fixed_length=fixed_length,
-        )
-        *raw, _ = self.backbone.run_blocks(tokens, self.taps, key_mask)
-        taps = [self.backbone.norm(tap[:, : 1 + rows * columns]) for tap in raw]
-        return self.project((tap[:, 1:] for tap in taps), rows, columns), taps[-1][:, 0]
-
-
-class LingBotDepth(nn.Module):
+class LingBotDepth(MoGeNetwork):
     """LingBot-Depth: image and incomplete depth in, complete metric depth and mask out.
 
     Parameters
@@ -277,7 +138,7 @@ class LingBotDepth(nn.Module):
     """
 
     def __init__(self, config: LingBotDepthConfig) -> None:
-        super().__init__()
+        super().__init__(config.num_tokens_range)
         self.config = config
         self.encoder = ImageDepthEncoder(
             config.backbone, config.taps, log_depth=config.remap_depth_in == 'log'
@@ -287,45 +148,24 @@ class LingBotDepth(nn.Module):
         self.mask_head = None if config.mask_head is None else ConvStack(config.mask_head)
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint) -> LingBotDepth:
-        """Build the network that a checkpoint describes and load it, on the CPU, for inference.
+    def from_model_config(cls, model_config: Mapping[str, Any]) -> LingBotDepth:
+        """Build the network with random weights; see `LingBotDepthConfig`."""
+        return cls(LingBotDepthConfig.from_model_config(model_config))
 
-        Raises
-        ------
-        InputError
-            No ``model_config``, no depth embedding, or keys that do not fit.
-        """
-        config = LingBotDepthConfig.from_model_config(reading.required_model_config(checkpoint))
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> LingBotDepth:
+        """Build and load as `MoGeNetwork.from_checkpoint`, from what `usable_state` leaves."""
         state, dropped = usable_state(checkpoint.state)
         if dropped:
             _LOGGER.warning('%s: not used by the network: %s', checkpoint.path, ', '.join(dropped))
-        with torch.device('meta'):
-            network = cls(config)
-        load_strict(network, state)
-        return network.eval()
+        return super().from_checkpoint(replace(checkpoint, state=state))
 
-    def token_grid(
-        self,
-        width: int,
-        height: int,
-        *,
-        num_tokens: int | None = None,
-        resolution_level: int = HIGHEST_RESOLUTION_LEVEL,
-    ) -> tuple[int, int]:
-        """Return (rows, columns) of patches that an image is worked on at.
-
-        Parameters
-        ----------
-        width, height
-            Size of the image.
-        num_tokens
-            Image patches, about; wins over the level.
-        resolution_level
-            0 (fast) to 9 (fine), spread over the configured range.
-        """
-        if num_tokens is None:
-            num_tokens = tokens_of_level(resolution_level, self.config.num_tokens_range)
-        return token_grid(num_tokens, width, height)
+    def try_out(self) -> None:
+        """Run on one patch, with all of its tokens whatever their values."""
+        patch = self.config.backbone.patch_size
+        self(
+            torch.zeros(1, 3, patch, patch), torch.ones(1, patch, patch), (1, 1), fixed_length=True
+        )
 
     def forward(
         self,
@@ -404,7 +244,7 @@ class LingBotDepth(nn.Module):
             ``depth`` (B, H, W) m; ``mask`` (B, H, W) bool where the network has that head;
             ``points`` (B, H, W, 3) m where there are intrinsics. Without B when `image` had none.
         """
-        images = image_batch(image)
+        images = unit_range(batched(image))
         height, width = images.shape[-2:]
         maps = self(
             images,
@@ -415,28 +255,23 @@ class LingBotDepth(nn.Module):
             mask_depth=enable_depth_mask,
         )
         if intrinsics is not None:
-            maps['points'] = project_back(maps['depth'], intrinsics.expand(len(images), 3, 3))
+            maps['points'] = _points(maps['depth'], intrinsics.expand(len(images), 3, 3))
         if 'mask' in maps:
             maps['mask'] = maps['mask'] > 0.5
             if apply_mask:
-                _put_infinity(maps)
-        return maps if image.dim() == 4 else {name: value[0] for name, value in maps.items()}
+                maps = mask_out(maps, maps['mask'])
+        return maps if image.ndim == 4 else {name: value[0] for name, value in maps.items()}
 
-    def from_official(self, state: Mapping[str, Tensor]) -> State:
+    def from_official(self, state: State) -> dict[str, Tensor]:
         """Give the authors' state dict this module's names; unknown keys stay as they are."""
-        renamed = _with_prefix(state, _DEPTH_EMBEDDING, 'encoder.depth_patch_embed.')
-        return translate_parts(renamed, self._translated_parts(), to_official=False)
+        return super().from_official(with_renamed_keys(state, {_DEPTH_EMBEDDING: _EMBEDDING_HERE}))
 
-    def to_official(self, state: Mapping[str, Tensor]) -> State:
+    def to_official(self, state: State) -> dict[str, Tensor]:
         """Give this module's state dict the authors' names and shapes."""
-        translated = translate_parts(state, self._translated_parts(), to_official=True)
-        return _with_prefix(translated, 'encoder.depth_patch_embed.', _DEPTH_EMBEDDING)
-
-    def _translated_parts(self) -> dict[str, Backbone]:
-        return {'encoder.backbone.': self.encoder.backbone}
+        return with_renamed_keys(super().to_official(state), {_EMBEDDING_HERE: _DEPTH_EMBEDDING})
 
 
-def usable_state(state: Mapping[str, Tensor]) -> tuple[State, list[str]]:
+def usable_state(state: State) -> tuple[State, list[str]]:
     """Return what a network takes of a released state, and the keys that were dropped.
 
     The depth embedding has two spellings in the wild. The authors' own loader leaves it random
@@ -461,37 +296,21 @@ def usable_state(state: Mapping[str, Tensor]) -> tuple[State, list[str]]:
         )
     dropped = sorted(key for key in state if key.startswith(_NEVER_BUILT))
     kept = {key: tensor for key, tensor in state.items() if key not in dropped}
-    return _with_prefix(kept, spelled[0], _DEPTH_EMBEDDING), dropped
+    return with_renamed_keys(kept, {spelled[0]: _DEPTH_EMBEDDING}), dropped
 
 
-def project_back(depth: Tensor, intrinsics: Tensor) -> Tensor:
-    """Return the points (B, H, W, 3) of depth (B, H, W); pixel centers at integer coordinates.
+def _points(depth: Tensor, intrinsics: Tensor) -> Tensor:
+    """Return the points (B, H, W, 3) m of depth (B, H, W) m; pixel centers at whole numbers.
 
     Parameters
     ----------
     depth
-        Meters along the optical axis.
+        Along the optical axis.
     intrinsics
         (B, 3, 3) in units of the image's width and height.
     """
     height, width = depth.shape[-2:]
     u = torch.arange(width, device=depth.device, dtype=depth.dtype)
     v = torch.arange(height, device=depth.device, dtype=depth.dtype)
-    K = intrinsics[:, :, :, None]
-    x = (u - K[:, 0, 2] * width) / (K[:, 0, 0] * width)
-    y = (v - K[:, 1, 2] * height) / (K[:, 1, 1] * height)
-    return torch.stack((depth * x[:, None, :], depth * y[:, :, None], depth), dim=-1)
-
-
-def _put_infinity(maps: dict[str, Tensor]) -> None:
-    mask = maps['mask']
-    maps['depth'] = maps['depth'].where(mask, math.inf)
-    if 'points' in maps:
-        maps['points'] = maps['points'].where(mask[..., None], math.inf)
-
-
-def _with_prefix(state: Mapping[str, Tensor], before: str, after: str) -> State:
-    return {
-        after + key.removeprefix(before) if key.startswith(before) else key: tensor
-        for key, tensor in state.items()
-    }
+    in_pixels = intrinsics * intrinsics.new_tensor([[width], [height], [1]])
+    return project_back(depth, in_pixels, u, v)

@@ -10,7 +10,7 @@ Estimation" (CVPR 2025), section 3.2, and its reference code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,7 @@ from transformers.models.prompt_depth_anything.modeling_prompt_depth_anything im
     PromptDepthAnythingNeck,
 )
 
-from metric_depth_ros.networks.backbones import State
+from metric_depth_ros.networks.key_names import State, inverted, with_renamed_keys
 
 PATCH_SIZE = 14
 _LEVELS = 4
@@ -41,6 +41,7 @@ _BLOCK_NAMES = {
     },
     'out_conv.': 'projection.',
 }
+_LAYER_NAMES = {official: f'layer.{ours}' for official, ours in _BLOCK_NAMES.items()}
 _HEAD_NAMES = {
     **{
         f'{official}.{level}.': f'neck.reassemble_stage.layers.{level}.{ours}.'
@@ -113,13 +114,13 @@ class PromptFusionBlock(nn.Module):
         """
         return self.layer(x, skip, size=size, prompt_depth=prompt)
 
-    def from_official(self, state: Mapping[str, Tensor]) -> State:
+    def from_official(self, state: State) -> dict[str, Tensor]:
         """Give the authors' state dict this module's names."""
-        return _renamed(state, {ours: f'layer.{name}' for ours, name in _BLOCK_NAMES.items()})
+        return with_renamed_keys(state, _LAYER_NAMES)
 
-    def to_official(self, state: Mapping[str, Tensor]) -> State:
+    def to_official(self, state: State) -> dict[str, Tensor]:
         """Give this module's state dict the authors' names."""
-        return _renamed(state, {f'layer.{name}': ours for ours, name in _BLOCK_NAMES.items()})
+        return with_renamed_keys(state, inverted(_LAYER_NAMES))
 
 
 class PromptHead(nn.Module):
@@ -160,13 +161,13 @@ class PromptHead(nn.Module):
         features = self.neck(with_class_token, rows, columns, prompt_depth=prompt)
         return self.head(features, rows, columns)[:, None]
 
-    def from_official(self, state: Mapping[str, Tensor]) -> State:
+    def from_official(self, state: State) -> dict[str, Tensor]:
         """Give the authors' state dict this module's names."""
-        return _renamed(state, _HEAD_NAMES)
+        return with_renamed_keys(state, _HEAD_NAMES)
 
-    def to_official(self, state: Mapping[str, Tensor]) -> State:
+    def to_official(self, state: State) -> dict[str, Tensor]:
         """Give this module's state dict the authors' names."""
-        return _renamed(state, {ours: official for official, ours in _HEAD_NAMES.items()})
+        return with_renamed_keys(state, inverted(_HEAD_NAMES))
 
 
 def normalize_prompt(prompt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -185,11 +186,3 @@ def normalize_prompt(prompt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def denormalize_depth(depth: Tensor, nearest: Tensor, farthest: Tensor) -> Tensor:
     """Return meters from the head's output, given what `normalize_prompt` returned."""
     return depth * (farthest - nearest) + nearest
-
-
-def _renamed(state: Mapping[str, Tensor], names: Mapping[str, str]) -> State:
-    renamed: State = {}
-    for key, tensor in state.items():
-        before = next((prefix for prefix in names if key.startswith(prefix)), '')
-        renamed[names.get(before, '') + key.removeprefix(before)] = tensor
-    return renamed

@@ -4,18 +4,18 @@
 A square canvas is cut at full, half and quarter size into 25, 9 and 1 crops of a quarter of its
 side. All 35 go through the transformer as one batch; their patch tokens are put together again
 without the overlap. Crops stand in the batch crop by crop: crop 0 of every image, then crop 1.
-Sizes follow the canvas, so that tiny and reduced networks run the same code. Imports torch.
+Sizes follow the canvas, so that tiny and reduced networks run the same code. Imports torch,
+`errors` and siblings.
 
-Source: ml-depth-pro, encoder.py; MetricAnything student_depthmap, which adds the shared encoder.
+Source: Bochkovskii et al., "Depth Pro" (ICLR 2025), and ml-depth-pro, encoder.py; MetricAnything's
+student_depthmap, which adds the shared encoder.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -280,76 +280,3 @@ def _upsampler(width: int, upsampling: Upsampling) -> nn.Sequential:
         layers.append(nn.ConvTranspose2d(channels, upsampling.out, 2, stride=2, bias=False))
         channels = upsampling.out
     return nn.Sequential(*layers)
-
-
-@contextmanager
-def record_intermediates(network: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Record what a pyramid network computes on its way, under the names of the conformance data.
-
-    Parameters
-    ----------
-    network
-        A network with `encoder` (`PyramidEncoder`) and `decoder`.
-
-    Yields
-    ------
-    dict
-        Filled by the next forward pass, whole tensors: ``network_input``, ``vit_in``, ``tapN``
-        (raw block outputs), ``vit_out`` (class token and patches), ``mergeN`` in the order of the
-        calls, ``encodingN``, ``decoder_features``, ``decoder_lowres`` and
-        ``canonical_inverse_depth``; of Depth Pro also ``image_vit_out``, ``fov_vit_out`` and
-        ``fov_deg``.
-    """
-    record: dict[str, Tensor] = {}
-    merges: list[Tensor] = []
-    encoder = network.get_submodule('encoder')
-    backbone = encoder.get_submodule('patch_encoder')
-
-    def on_backbone(name: str) -> Any:
-        def hook(module: Any, inputs: tuple[Any, ...], output: Any) -> None:
-            tokens, taps = output
-            prefix = module.prefix_tokens
-            kept = torch.cat([tokens[:, :1], tokens[:, prefix:]], dim=1)
-            found = {name: kept, **{f'tap{index}': tap for index, tap in enumerate(taps)}}
-            if name == 'vit_out':
-                found['vit_in'] = inputs[0]
-            for key, value in found.items():
-                record[key] = torch.cat([record[key], value]) if key in record else value
-
-        return hook
-
-    def on_merge(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        record[f'merge{len(merges)}'] = output
-        merges.append(output)
-
-    def on_encoder(module: nn.Module, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-        record['network_input'] = inputs[0]
-        record.update({f'encoding{index}': value for index, value in enumerate(output)})
-
-    def on_decoder(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        record['decoder_features'], record['decoder_lowres'] = output
-
-    def on_network(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        outputs = output if isinstance(output, tuple) else (output,)
-        record.update(zip(('canonical_inverse_depth', 'fov_deg'), outputs, strict=False))
-
-    hooks = [
-        backbone.register_forward_hook(on_backbone('vit_out')),
-        encoder.get_submodule('merge_high').register_forward_hook(on_merge),
-        encoder.get_submodule('merge_middle').register_forward_hook(on_merge),
-        encoder.register_forward_hook(on_encoder),
-        network.get_submodule('decoder').register_forward_hook(on_decoder),
-        network.register_forward_hook(on_network),
-    ]
-    for path, name in (
-        ('encoder.image_encoder', 'image_vit_out'),
-        ('fov.encoder.0', 'fov_vit_out'),
-    ):
-        module = dict(network.named_modules()).get(path)
-        if module is not None:
-            hooks.append(module.register_forward_hook(on_backbone(name)))
-    try:
-        yield record
-    finally:
-        for hook in hooks:
-            hook.remove()

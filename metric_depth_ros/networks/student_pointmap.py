@@ -21,29 +21,19 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from metric_depth_ros.networks import model_config as reading
-from metric_depth_ros.networks.backbones import Backbone, State, translate_parts
-from metric_depth_ros.networks.backbones.dinov2 import (
+from metric_depth_ros.networks.backbones.dinov2 import DinoV2Config, named_config
+from metric_depth_ros.networks.convstack import ConvStack, ConvStackConfig, moge_head, moge_neck
+from metric_depth_ros.networks.focal_shift import FocalShift, recover_focal_shift
+from metric_depth_ros.networks.images import batched, unit_range
+from metric_depth_ros.networks.moge import (
     HIGHEST_RESOLUTION_LEVEL,
-    DinoV2Config,
-    DinoV2Encoder,
-    image_batch,
-    named_config,
-    token_grid,
-    tokens_of_level,
-)
-from metric_depth_ros.networks.checkpoints import Checkpoint, load_strict
-from metric_depth_ros.networks.convstack import (
-    ConvStack,
-    ConvStackConfig,
+    MoGeEncoder,
+    MoGeNetwork,
     at_image_size,
-    moge_head,
-    moge_neck,
+    mask_out,
     neck_inputs,
 )
-from metric_depth_ros.networks.focal_shift import FocalShift, recover_focal_shift
-
-REPOSITORY = 'yjh001/metricanything_student_pointmap'
-FILENAME = 'student_pointmap.pt'
+from metric_depth_ros.networks.view_plane import normalized_intrinsics, project_back
 
 _MODEL_CONFIG_KEYS = (
     'encoder',
@@ -98,18 +88,10 @@ class StudentPointMapConfig:
 
     @classmethod
     def from_model_config(cls, model_config: Mapping[str, Any]) -> StudentPointMapConfig:
-        """Read the ``model_config`` of a checkpoint; unknown keys are reported and ignored.
+        """Read the arguments of the authors' class; unknown ones are reported and ignored.
 
-        Parameters
-        ----------
-        model_config
-            Constructor arguments of the authors' class; the backbone of the encoder may also be
-            a dict of the fields of `DinoV2Config`.
-
-        Raises
-        ------
-        InputError
-            A part that is missing or that cannot be built; the message names it.
+        The backbone of the encoder may also be a dict of the fields of `DinoV2Config`. Raises
+        `InputError` naming the part that is missing or cannot be built.
         """
         reading.report_unknown_keys(model_config, _MODEL_CONFIG_KEYS)
         backbone, taps, dim_out = reading.encoder(model_config)
@@ -119,9 +101,9 @@ class StudentPointMapConfig:
             taps=taps,
             dim_out=dim_out,
             neck=reading.stack(model_config, 'neck'),
-            points_head=reading.stack(model_config, 'points_head'),
-            mask_head=reading.optional_stack(model_config, 'mask_head'),
-            normal_head=reading.optional_stack(model_config, 'normal_head'),
+            points_head=reading.stack(model_config, 'points_head', 3),
+            mask_head=reading.optional_stack(model_config, 'mask_head', 1),
+            normal_head=reading.optional_stack(model_config, 'normal_head', 3),
             scale_head=reading.integers(scale_head.get('dims'), 'dims of the scale_head'),
             remap_output=reading.choice(model_config, 'remap_output', 'linear', _REMAPS),
             num_tokens_range=reading.num_tokens_range(model_config),
@@ -142,7 +124,7 @@ class StudentPointMapConfig:
         )
 
 
-class StudentPointMap(nn.Module):
+class StudentPointMap(MoGeNetwork):
     """MoGe-2: affine points, mask, metric scale and, if so configured, normals.
 
     Parameters
@@ -152,9 +134,9 @@ class StudentPointMap(nn.Module):
     """
 
     def __init__(self, config: StudentPointMapConfig) -> None:
-        super().__init__()
+        super().__init__(config.num_tokens_range)
         self.config = config
-        self.encoder = DinoV2Encoder(config.backbone, config.taps, config.dim_out)
+        self.encoder = MoGeEncoder(config.backbone, config.taps, config.dim_out)
         self.neck = ConvStack(config.neck)
         self.points_head = ConvStack(config.points_head)
         self.mask_head = None if config.mask_head is None else ConvStack(config.mask_head)
@@ -162,42 +144,14 @@ class StudentPointMap(nn.Module):
         self.scale_head = _perceptron(config.scale_head)
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint) -> StudentPointMap:
-        """Build the network that a checkpoint describes and load it, on the CPU, for inference.
+    def from_model_config(cls, model_config: Mapping[str, Any]) -> StudentPointMap:
+        """Build the network with random weights; see `StudentPointMapConfig`."""
+        return cls(StudentPointMapConfig.from_model_config(model_config))
 
-        Raises
-        ------
-        InputError
-            No ``model_config``, or keys that do not fit it.
-        """
-        config = StudentPointMapConfig.from_model_config(reading.required_model_config(checkpoint))
-        with torch.device('meta'):
-            network = cls(config)
-        load_strict(network, checkpoint.state)
-        return network.eval()
-
-    def token_grid(
-        self,
-        width: int,
-        height: int,
-        *,
-        num_tokens: int | None = None,
-        resolution_level: int = HIGHEST_RESOLUTION_LEVEL,
-    ) -> tuple[int, int]:
-        """Return (rows, columns) of patches that an image is worked on at.
-
-        Parameters
-        ----------
-        width, height
-            Size of the image.
-        num_tokens
-            Patches, about; wins over the level.
-        resolution_level
-            0 (fast) to 9 (fine), spread over the configured range.
-        """
-        if num_tokens is None:
-            num_tokens = tokens_of_level(resolution_level, self.config.num_tokens_range)
-        return token_grid(num_tokens, width, height)
+    def try_out(self) -> None:
+        """Run on one patch."""
+        patch = self.config.backbone.patch_size
+        self(torch.zeros(1, 3, patch, patch), (1, 1))
 
     def forward(self, image: Tensor, grid: tuple[int, int]) -> dict[str, Tensor]:
         """Predict maps of the image's size; shapes depend on the arguments' shapes only.
@@ -267,7 +221,7 @@ class StudentPointMap(nn.Module):
             bool and ``normal`` (B, H, W, 3) where the network has those heads. Without B when
             `image` had none.
         """
-        batch = image_batch(image)
+        batch = unit_range(batched(image))
         height, width = batch.shape[-2:]
         grid = self.token_grid(
             width, height, num_tokens=num_tokens, resolution_level=resolution_level
@@ -278,18 +232,7 @@ class StudentPointMap(nn.Module):
             force_projection=force_projection,
             apply_mask=apply_mask,
         )
-        return result if image.dim() == 4 else {name: value[0] for name, value in result.items()}
-
-    def from_official(self, state: Mapping[str, Tensor]) -> State:
-        """Give the authors' state dict this module's names; unknown keys stay as they are."""
-        return translate_parts(state, self._translated_parts(), to_official=False)
-
-    def to_official(self, state: Mapping[str, Tensor]) -> State:
-        """Give this module's state dict the authors' names and shapes."""
-        return translate_parts(state, self._translated_parts(), to_official=True)
-
-    def _translated_parts(self) -> dict[str, Backbone]:
-        return {'encoder.backbone.': self.encoder.backbone}
+        return result if image.ndim == 4 else {name: value[0] for name, value in result.items()}
 
 
 def metric_maps(
@@ -314,7 +257,10 @@ def metric_maps(
         mask = mask & (depth > 0)
     scale = maps['metric_scale'][:, None, None]
     if force_projection:
-        points = project_back(depth, intrinsics)
+        u, v = (
+            (torch.arange(count, device=depth.device) + 0.5) / count for count in (width, height)
+        )
+        points = project_back(depth, intrinsics, u, v)
     else:
         points = torch.cat((points[..., :2], depth[..., None]), dim=-1)
     result = {
@@ -326,18 +272,23 @@ def metric_maps(
         result['normal'] = maps['normal']
     if mask is None:
         return result
-    if apply_mask:
-        for name, nothing in (('points', math.inf), ('depth', math.inf), ('normal', 0.0)):
-            if name in result:
-                keep = mask if name == 'depth' else mask[..., None]
-                result[name] = result[name].where(keep, nothing)
-    return {**result, 'mask': mask}
+    return {**(mask_out(result, mask) if apply_mask else result), 'mask': mask}
 
 
 def solve_camera(
     points: Tensor, mask: Tensor | None, fov_x_deg: float | Tensor | None
 ) -> FocalShift:
-    """Find the shift of z, and the focal length where no field of view (B,) is known."""
+    """Find the shift of z, and the focal length where no field of view is known.
+
+    Parameters
+    ----------
+    points
+        (B, H, W, 3) up to a shift of z.
+    mask
+        (B, H, W) bool of the points that count, or None for all.
+    fov_x_deg
+        Horizontal field of view, one for all or (B,).
+    """
     if fov_x_deg is None:
         return recover_focal_shift(points, mask)
     batch, height, width, _ = points.shape
@@ -345,28 +296,6 @@ def solve_camera(
     aspect = width / height
     focal = (aspect / math.sqrt(1 + aspect**2) / half.tan()).expand(batch)
     return recover_focal_shift(points, mask, focal)
-
-
-def normalized_intrinsics(focal: Tensor, aspect: float) -> Tensor:
-    """Return (B, 3, 3) camera matrices in units of the image's width and height."""
-    diagonal = math.sqrt(1 + aspect**2)
-    intrinsics = torch.zeros(len(focal), 3, 3, device=focal.device)
-    intrinsics[:, 0, 0] = focal / 2 * diagonal / aspect
-    intrinsics[:, 1, 1] = focal / 2 * diagonal
-    intrinsics[:, :2, 2] = 0.5
-    intrinsics[:, 2, 2] = 1
-    return intrinsics
-
-
-def project_back(depth: Tensor, intrinsics: Tensor) -> Tensor:
-    """Return the points (B, H, W, 3) of depth (B, H, W); pixel centers at (i + 0.5) / size."""
-    height, width = depth.shape[-2:]
-    u = (torch.arange(width, device=depth.device) + 0.5) / width
-    v = (torch.arange(height, device=depth.device) + 0.5) / height
-    K = intrinsics[:, :, :, None]
-    x = (u - K[:, 0, 2]) / K[:, 0, 0]
-    y = (v - K[:, 1, 2]) / K[:, 1, 1]
-    return torch.stack((depth * x[:, None, :], depth * y[:, :, None], depth), dim=-1)
 
 
 def _perceptron(widths: Sequence[int]) -> nn.Sequential:

@@ -8,12 +8,13 @@ prompt scales the depth exactly. A zero convolution ends every injection: an unt
 branch changes nothing. The paper's weights and code are unreleased; what it leaves open is chosen
 here and said so. Imports torch, `errors` and siblings.
 
-Source: MetricAnything, sections 3.2 and 7; the injection is that of Prompt Depth Anything.
+Source: "MetricAnything" (2026), sections 3.2 and 7; Lin et al., "Prompting Depth Anything"
+(CVPR 2025), for the injection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,64 +23,36 @@ import torch
 from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.networks.backbones import Backbone, State, translate_parts
 from metric_depth_ros.networks.backbones.dinov2 import DinoV2, DinoV2Config
 from metric_depth_ros.networks.backbones.dinov3 import DinoV3, DinoV3Config
-from metric_depth_ros.networks.canonical import (
-    HALF,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    batched,
-    normalized_canvas,
-    per_image,
-    resized,
-)
-from metric_depth_ros.networks.depth_pro import depth_pro_decoder, depth_pro_encoder
+from metric_depth_ros.networks.canonical import PerImage, per_image
+from metric_depth_ros.networks.depth_pro import depth_pro_decoder, depth_pro_encoder, vit_large
 from metric_depth_ros.networks.fusion import depth_head
+from metric_depth_ros.networks.images import HALF, IMAGENET, batched, resized
+from metric_depth_ros.networks.pyramid_network import PyramidConfig, PyramidNetwork
 
-INVERSE_DEPTH_LIMITS = (1e-4, 1e4)
+INVERSE_DEPTH_LIMITS = (1e-4, 1e4)  # in units of the prompt
 PROMPT_CHANNELS = 3
 LEVELS = 5
 
 
 @dataclass(frozen=True)
-class TeacherConfig:
+class TeacherConfig(PyramidConfig):
     """Shape of the network; the defaults are the large one, with the encoder of the student.
 
-    Attributes
-    ----------
-    backbone
-        Vision transformer of all crops and of the global view. The paper does not name it; its
-        arithmetic fits ViT-H+ and not ViT-L.
-    taps
-        Blocks that feed the latent maps, fine to coarse: at a quarter and at half of the depth.
-    widths
-        Channels of the latent, full-size, half-size and global maps.
-    decoder_width
-        Channels of the decoder and of the prompt branches.
-    head_width
-        Channels of the head's last layer.
-    canvas
-        Side of the square that images are stretched to.
+    The paper does not name the vision transformer; its arithmetic fits ViT-H+ and not ViT-L. The
+    taps, fine to coarse, are at a quarter and at half of the depth. The prompt branches are as
+    wide as the decoder. See `PyramidConfig`.
     """
 
     backbone: DinoV3Config | DinoV2Config = field(default_factory=DinoV3Config)
     taps: tuple[int, int] = (7, 15)
     widths: tuple[int, int, int, int] = (256, 512, 1024, 1024)
-    decoder_width: int = 256
-    head_width: int = 32
-    canvas: int = 1536
-
-    @classmethod
-    def vit_huge(cls) -> TeacherConfig:
-        """DINOv3 ViT-H+/16, as the released student."""
-        return cls()
 
     @classmethod
     def vit_large(cls) -> TeacherConfig:
-        """DINOv2 ViT-L/16, as Depth Pro, whose weights then fit all but the prompt branches."""
-        backbone = DinoV2Config(1024, 24, 16, patch_size=16, native_grid=24, mask_token=False)
-        return cls(backbone=backbone, taps=(5, 11))
+        """With the transformer of Depth Pro, whose weights fit all but the prompt branches."""
+        return cls(backbone=vit_large(), taps=(5, 11))
 
 
 class PromptBranch(nn.Module):
@@ -125,7 +98,7 @@ class PromptBranch(nn.Module):
         return torch.addcmul(features, self.layers(seen), prompted.to(features.dtype))
 
 
-class Teacher(nn.Module):
+class Teacher(PyramidNetwork):
     """Inverse depth of one image, relative to its prompt's.
 
     Parameters
@@ -135,13 +108,12 @@ class Teacher(nn.Module):
     """
 
     def __init__(self, config: TeacherConfig) -> None:
-        super().__init__()
-        self.config = config
-        backbone: Backbone = (
-            DinoV3(config.backbone)
-            if isinstance(config.backbone, DinoV3Config)
-            else DinoV2(config.backbone)
-        )
+        backbone: DinoV3 | DinoV2
+        if isinstance(config.backbone, DinoV3Config):
+            normalization, backbone = IMAGENET, DinoV3(config.backbone)
+        else:
+            normalization, backbone = HALF, DinoV2(config.backbone)
+        super().__init__(config, normalization)
         self.encoder = depth_pro_encoder(
             backbone, config.taps, config.widths, config.decoder_width
         )
@@ -194,7 +166,7 @@ class Teacher(nn.Module):
         prompt: Tensor | None = None,
         unit_m: Tensor | None = None,
         *,
-        focal_px: float | Sequence[float] | Tensor | None = None,
+        focal_px: PerImage | None = None,
         canvas: int | None = None,
         max_crops_per_batch: int | None = None,
     ) -> dict[str, Tensor]:
@@ -237,29 +209,6 @@ class Teacher(nn.Module):
         relative = self(prepared, prompt, max_crops_per_batch).float()
         relative = resized(relative, (height, width)).clamp(*INVERSE_DEPTH_LIMITS)
         return {'depth': (unit / relative)[:, 0], 'prompted': prompted.flatten()}
-
-    def prepare(self, images: Tensor, canvas: int | None = None) -> Tensor:
-        """(B, 3, H, W) RGB images to normalized squares in the network's dtype and device."""
-        weight = next(self.head.parameters())
-        dinov3 = isinstance(self.config.backbone, DinoV3Config)
-        return normalized_canvas(
-            images.to(weight.device),
-            canvas or self.config.canvas,
-            mean=IMAGENET_MEAN if dinov3 else HALF,
-            std=IMAGENET_STD if dinov3 else HALF,
-            dtype=weight.dtype,
-        )
-
-    def from_official(self, state: Mapping[str, Tensor]) -> State:
-        """Give a checkpoint with the transformer's own names this module's names."""
-        return translate_parts(state, self._backbones(), to_official=False)
-
-    def to_official(self, state: Mapping[str, Tensor]) -> State:
-        """Give this module's state dict the names that checkpoints have."""
-        return translate_parts(state, self._backbones(), to_official=True)
-
-    def _backbones(self) -> dict[str, Any]:
-        return {'encoder.patch_encoder.': self.encoder.patch_encoder}
 
 
 def has_points(prompt: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def test_agrees_with_the_authors_code_at_every_step(shared, folder, quantities):
 
 def test_the_released_checkpoint_fits_key_by_key(shared):
     with torch.device('meta'):
-        network = DepthPro(DepthProConfig.released())
+        network = DepthPro(DepthProConfig())
     listed = json.loads((shared / 'goldens/depth_pro/released_keys.json').read_text())
     assert released_keys(network) == {key: tuple(shape) for key, shape in listed.items()}
     assert parameter_count(network) == 951_991_330
@@ -33,6 +33,6 @@ def test_the_released_checkpoint_fits_key_by_key(shared):
 
 def test_a_canvas_that_the_weights_do_not_fit_is_refused():
     with torch.device('meta'):
-        network = DepthPro(DepthProConfig.released())
+        network = DepthPro(DepthProConfig())
     with pytest.raises(InputError, match='fit 1536 only'):
         network(torch.empty(1, 3, 1024, 1024, device='meta'))

@@ -10,13 +10,8 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks.backbones.dinov2 import (
     DinoV2,
     DinoV2Config,
-    DinoV2Encoder,
     find_attention_names,
-    find_taps,
-    image_batch,
     named_config,
-    token_grid,
-    tokens_of_level,
     translate,
 )
 from metric_depth_ros.networks.checkpoints import load_strict, official_state
@@ -163,55 +158,17 @@ def test_a_version_with_other_names_is_named():
         find_attention_names(['norm1.weight', 'attention.qkv.weight'])
 
 
-@pytest.mark.parametrize(
-    ('layers', 'taps'), [(1, (23,)), (4, (20, 21, 22, 23)), ([5, 11], (5, 11)), ([11, 5], (5, 11))]
-)
-def test_intermediate_layers_are_the_last_n_or_a_list(layers, taps):
-    assert find_taps(layers, 24) == taps
-
-
-@pytest.mark.parametrize('layers', [0, 25, [24], [-1], [], [3, 3]])
-def test_layers_that_do_not_exist_are_refused(layers):
-    with pytest.raises(InputError, match='intermediate_layers'):
-        find_taps(layers, 24)
-
-
 def test_a_backbone_is_known_by_name():
     assert named_config('dinov2_vitl14') == DinoV2Config(1024, 24, 16)
     with pytest.raises(InputError, match='dinov2_vitg14'):
         named_config('dinov2_vitg14')
 
 
-def test_the_grid_has_the_aspect_of_the_image_and_rounds_half_to_even():
-    assert token_grid(3600, 640, 480) == (52, 69)
-    assert token_grid(1, 4, 25) == (2, 0)  # 2.5 and 0.4
+@pytest.mark.parametrize(
+    'shape', [(24, 3, 5), (24, 0, 2), (24, 10**9, 2), (0, 3, 2), (24, 3, 0), (24, 3, -2)]
+)
+def test_a_shape_that_cannot_be_built_is_refused(shape):
+    with pytest.raises(InputError) as refused:
+        DinoV2Config(*shape)
 
-
-def test_levels_spread_over_the_range():
-    assert tokens_of_level(0, (1200, 3600)) == 1200
-    assert tokens_of_level(4, (48, 96)) == 69
-    assert tokens_of_level(9, (1200, 3600)) == 3600
-
-
-def test_an_image_may_be_bytes_or_fractions():
-    image = torch.randint(0, 256, (3, 5, 6), dtype=torch.uint8)
-
-    assert torch.equal(image_batch(image), image_batch(image.float()[None] / 255))
-
-
-@torch.inference_mode()
-def test_the_encoder_sums_projections_of_normalized_taps():
-    torch.manual_seed(2)
-    encoder = DinoV2Encoder(TINY, (0, 2), 7).eval()
-    image = torch.rand(1, 3, 28, 42)
-
-    features, class_token = encoder(image, 2, 3)
-
-    _, raw = encoder.backbone(encoder.prepare_image(image, 2, 3), (0, 2))
-    taps = [encoder.backbone.norm(tokens) for tokens in raw]
-    expected = sum(
-        projection(tap[:, 1:].transpose(1, 2).reshape(1, -1, 2, 3))
-        for projection, tap in zip(encoder.output_projections, taps, strict=True)
-    )
-    torch.testing.assert_close(features, expected)
-    assert torch.equal(class_token, taps[-1][:, 0])
+    assert refused.value.fault == 'checkpoint_config'

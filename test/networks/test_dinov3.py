@@ -76,9 +76,9 @@ def test_unknown_keys_pass_through_so_that_loading_can_name_them(backbone):
 
 def test_vit_huge_plus_has_the_published_number_of_parameters():
     with torch.device('meta'):
-        huge = DinoV3(DinoV3Config.vit_huge_plus())
+        huge = DinoV3(DinoV3Config())
     assert sum(parameter.numel() for parameter in huge.parameters()) == 840_633_600
-    assert swiglu_hidden_dim(1280, 6.0) == DinoV3Config.vit_huge_plus().hidden_dim
+    assert swiglu_hidden_dim(1280, 6.0) == DinoV3Config().hidden_dim
 
 
 def test_rotary_periods_survive_half_precision():

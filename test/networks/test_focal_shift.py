@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy.optimize import least_squares
 
-from metric_depth_ros.networks.convstack import view_plane_uv
 from metric_depth_ros.networks.focal_shift import recover_focal_shift
+from metric_depth_ros.networks.view_plane import view_plane_uv
 
 
 def pinhole_points(focal, shift, height=48, width=64):

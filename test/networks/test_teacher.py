@@ -176,7 +176,7 @@ def test_a_prompt_of_the_wrong_shape_is_refused(teacher, images, shape):
 
 def test_the_sizes_are_those_of_the_document():
     with torch.device('meta'):
-        huge, large = Teacher(TeacherConfig.vit_huge()), Teacher(TeacherConfig.vit_large())
+        huge, large = Teacher(TeacherConfig()), Teacher(TeacherConfig.vit_large())
     assert parameter_count(huge) == 888_657_217
     assert parameter_count(large) == 349_928_513
     assert parameter_count(huge.prompt_branches) == 5_936_640
@@ -184,7 +184,7 @@ def test_the_sizes_are_those_of_the_document():
 
 def test_depth_pro_weights_fit_all_but_the_prompt_branches():
     with torch.device('meta'):
-        large, depth_pro = Teacher(TeacherConfig.vit_large()), DepthPro(DepthProConfig.released())
+        large, depth_pro = Teacher(TeacherConfig.vit_large()), DepthPro(DepthProConfig())
     ours = {key: value.shape for key, value in large.state_dict().items()}
     theirs = {key: value.shape for key, value in depth_pro.state_dict().items()}
     new = {key for key in ours if ours[key] != theirs.get(key)}

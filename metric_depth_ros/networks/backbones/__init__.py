@@ -1,29 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vision transformers, run by transformers' own layers, and the names their authors gave them.
 
-A backbone is a module with `embed_dim`, `patch_size` and `prefix_tokens` (tokens before the
-patches), called as `backbone(images, taps)`. It returns all tokens after the final norm, and the
-raw output of every tapped block. `from_official` and `to_official` translate state dicts.
+Imports torch and `errors`; the transformers are in the modules of their names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
-State = dict[str, Tensor]
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.networks.key_names import State
+
+MOST_BLOCKS = 256
 
 
-class Backbone(Protocol):
-    """What the networks ask of a vision transformer."""
+class Backbone(nn.Module):
+    """What the networks ask of a vision transformer.
+
+    Attributes
+    ----------
+    embed_dim
+        Channels of a token.
+    patch_size
+        Side of a patch in pixels.
+    prefix_tokens
+        Tokens before the patches.
+    """
 
     embed_dim: int
     patch_size: int
     prefix_tokens: int
 
-    def __call__(self, images: Tensor, taps: Sequence[int] = ()) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, images: Tensor, taps: Sequence[int] = ()) -> tuple[Tensor, list[Tensor]]:
         """Encode normalized images.
 
         Parameters
@@ -36,41 +46,47 @@ class Backbone(Protocol):
         Returns
         -------
         tuple
-            All tokens (N, T, C) after the final norm; raw outputs (N, T, C) of the tapped
-            blocks, in the order of `taps`.
+            All tokens (N, T, C) after the final norm, patches row-major; raw outputs (N, T, C)
+            of the tapped blocks, in the order of `taps`.
         """
-        ...
+        raise NotImplementedError
 
-    def from_official(self, state: Mapping[str, Tensor]) -> State:
+    def from_official(self, state: State) -> dict[str, Tensor]:
         """Give the authors' state dict this module's names; unknown keys stay as they are."""
-        ...
+        raise NotImplementedError
 
-    def to_official(self, state: Mapping[str, Tensor]) -> State:
+    def to_official(self, state: State) -> dict[str, Tensor]:
         """Give this module's state dict the authors' names and shapes."""
-        ...
+        raise NotImplementedError
 
 
-def translate_parts(
-    state: Mapping[str, Tensor], parts: Mapping[str, Backbone], *, to_official: bool
-) -> State:
-    """Translate the keys below each backbone's prefix and keep all others.
+def check_shape(
+    embed_dim: int, depth: int, num_heads: int, patch_size: int, *, head_multiple: int = 1
+) -> None:
+    """Refuse the shape of a transformer that cannot be built: it may come from a file.
 
     Parameters
     ----------
-    state
-        State dict of a whole network.
-    parts
-        Prefix (``'encoder.patch_encoder.'``) to the backbone that stands there.
-    to_official
-        Direction: to the authors' names, or from them.
+    embed_dim, depth, num_heads, patch_size
+        Channels of a token, blocks, attention heads, side of a patch in pixels.
+    head_multiple
+        What the channels of a head are a multiple of.
+
+    Raises
+    ------
+    InputError
+        `checkpoint_config` naming what is wrong. Building as many blocks as a file may ask for
+        would take hours.
     """
-    translated = {key: value for key, value in state.items() if not key.startswith(tuple(parts))}
-    for prefix, backbone in parts.items():
-        part = {
-            key.removeprefix(prefix): value
-            for key, value in state.items()
-            if key.startswith(prefix)
-        }
-        renamed = backbone.to_official(part) if to_official else backbone.from_official(part)
-        translated.update({prefix + key: value for key, value in renamed.items()})
-    return translated
+    if min(embed_dim, num_heads, patch_size) < 1 or embed_dim % (num_heads * head_multiple):
+        raise InputError(
+            'checkpoint_config',
+            f'a vision transformer of {embed_dim} channels in {num_heads} heads, with patches of '
+            f'{patch_size} pixels, cannot be built: expected positive numbers, and a multiple of '
+            f'{head_multiple} as channels of a head.',
+        )
+    if not 1 <= depth <= MOST_BLOCKS:
+        raise InputError(
+            'checkpoint_config',
+            f'the vision transformer has {depth} blocks, expected 1 to {MOST_BLOCKS}.',
+        )

@@ -1,31 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """DINOv2 vision transformer from transformers, loadable from Meta's own checkpoints.
 
-Imports torch, transformers and `errors`. Three things differ from transformers' whole model:
-the position embedding is resampled with the authors' scale of ``(n + 0.1) / 37`` (transformers
-resizes to n), block outputs are tapped without keeping all of them, and keys can be masked.
+Imports torch, transformers, `errors` and siblings. Three things differ from transformers' whole
+model: the position embedding is resampled with the authors' scale of ``(n + 0.1) / 37``
+(transformers resizes to n), block outputs are tapped without keeping all of them, and keys can be
+masked.
+
+Source: Oquab et al., "DINOv2" (TMLR 2024), and its reference code.
 """
 
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import interpolate
 from transformers import Dinov2Config, Dinov2Model
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.networks.backbones import State
-
-HIGHEST_RESOLUTION_LEVEL = 9
+from metric_depth_ros.networks.backbones import Backbone, check_shape
+from metric_depth_ros.networks.key_names import State, inverted, renamed, split_block
 
 _POSITION_OFFSET = 0.1
-_IMAGE_MEAN = (0.485, 0.456, 0.406)
-_IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,9 @@ class DinoV2Config:
     native_grid: int = 37
     mask_token: bool = True
 
+    def __post_init__(self) -> None:
+        check_shape(self.embed_dim, self.depth, self.num_heads, self.patch_size)
+
 
 NAMED_CONFIGS: Mapping[str, DinoV2Config] = {
     'dinov2_vits14': DinoV2Config(384, 12, 6),
@@ -75,7 +77,6 @@ _OUTER_NAMES = {
     'pos_embed': 'embeddings.position_embeddings',
     'mask_token': 'embeddings.mask_token',
     'patch_embed.proj.': 'embeddings.patch_embeddings.projection.',
-    'norm.': 'norm.',
 }
 _LAYER_SCALES = {
     'ls1.gamma': 'layer_scale1.lambda1',
@@ -83,7 +84,7 @@ _LAYER_SCALES = {
 }
 
 
-class DinoV2(nn.Module):
+class DinoV2(Backbone):
     """DINOv2 vision transformer; tokens are [class, patches row-major].
 
     Parameters
@@ -164,11 +165,11 @@ class DinoV2(nn.Module):
         *tapped, last = self.run_blocks(self.embed_image(images), taps)
         return self.norm(last), tapped
 
-    def from_official(self, state: Mapping[str, Tensor]) -> State:
+    def from_official(self, state: State) -> dict[str, Tensor]:
         """Give the authors' state dict this module's names; unknown keys stay as they are."""
         return translate(state, self._attention_names(), to_official=False)
 
-    def to_official(self, state: Mapping[str, Tensor]) -> State:
+    def to_official(self, state: State) -> dict[str, Tensor]:
         """Give this module's state dict the authors' names and shapes."""
         return translate(state, self._attention_names(), to_official=True)
 
@@ -185,55 +186,6 @@ class DinoV2(nn.Module):
             for whole, part in zip(outputs, alone, strict=True):
                 whole[sample, keep] = part[0]
         return outputs
-
-
-class DinoV2Encoder(nn.Module):
-    """What MoGe-2 and LingBot-Depth share: an image in, one map of projected patches out.
-
-    Parameters
-    ----------
-    backbone
-        Shape of the transformer.
-    taps
-        Tapped blocks, ascending.
-    dim_out
-        Channels of the map.
-    """
-
-    image_mean: Tensor
-    image_std: Tensor
-
-    def __init__(self, backbone: DinoV2Config, taps: Sequence[int], dim_out: int) -> None:
-        super().__init__()
-        self.taps = tuple(taps)
-        self.backbone = DinoV2(backbone)
-        self.output_projections = nn.ModuleList(
-            nn.Conv2d(backbone.embed_dim, dim_out, kernel_size=1) for _ in self.taps
-        )
-        self.register_buffer('image_mean', torch.tensor(_IMAGE_MEAN).view(1, 3, 1, 1))
-        self.register_buffer('image_std', torch.tensor(_IMAGE_STD).view(1, 3, 1, 1))
-
-    def prepare_image(self, image: Tensor, rows: int, columns: int) -> Tensor:
-        """Resize an image in [0, 1] to the grid and normalize it, in the network's dtype."""
-        patch = self.backbone.patch_size
-        size = (rows * patch, columns * patch)
-        resized = interpolate(image.float(), size, mode='bilinear', antialias=True)
-        normalized = (resized - self.image_mean) / self.image_std
-        return normalized.to(self.backbone.norm.weight.dtype)
-
-    def project(self, patches: Iterable[Tensor], rows: int, columns: int) -> Tensor:
-        """Sum the projections of the tapped patches (N, rows * columns, C) into one map."""
-        projected = [
-            convolution(tap.transpose(1, 2).unflatten(2, (rows, columns)).contiguous())
-            for convolution, tap in zip(self.output_projections, patches, strict=True)
-        ]
-        return torch.stack(projected, dim=1).sum(dim=1)
-
-    def forward(self, image: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
-        """Return the map (N, dim_out, rows, columns) and the class token (N, C) of images."""
-        _, raw = self.backbone(self.prepare_image(image, rows, columns), self.taps)
-        taps = [self.backbone.norm(tokens) for tokens in raw]
-        return self.project((tap[:, 1:] for tap in taps), rows, columns), taps[-1][:, 0]
 
 
 def find_attention_names(block_keys: Iterable[str]) -> tuple[str, str, str, str]:
@@ -253,8 +205,8 @@ def find_attention_names(block_keys: Iterable[str]) -> tuple[str, str, str, str]
 
 
 def translate(
-    state: Mapping[str, Tensor], attention: tuple[str, str, str, str], *, to_official: bool
-) -> State:
+    state: State, attention: tuple[str, str, str, str], *, to_official: bool
+) -> dict[str, Tensor]:
     """Translate keys of a DINOv2 and split, or fuse, its query, key and value projections.
 
     Parameters
@@ -270,42 +222,22 @@ def translate(
     block_names = {**_LAYER_SCALES, 'attn.proj.': f'{output}.'}
     outer_names = _OUTER_NAMES
     if to_official:
-        block_names = {ours: official for official, ours in block_names.items()}
-        outer_names = {ours: official for official, ours in outer_names.items()}
-    translated: State = {}
+        block_names, outer_names = inverted(block_names), inverted(outer_names)
+    translated: dict[str, Tensor] = {}
     for key, value in state.items():
-        block, inner = _split_block(key)
+        block, inner = split_block(key)
         name, _, kind = inner.rpartition('.')
         if not block:
-            translated[_renamed(inner, outer_names)] = value
+            translated[renamed(inner, outer_names)] = value
         elif name == 'attn.qkv' and not to_official:
-            chunks = value.chunk(3)
-            translated.update(
-                {f'{block}{part}.{kind}': rows for part, rows in zip(parts, chunks, strict=False)}
-            )
+            names = [f'{block}{part}.{kind}' for part in parts]
+            translated.update(zip(names, value.chunk(3), strict=True))
         elif name == parts[0] and to_official:
             fused = [state[f'{block}{part}.{kind}'] for part in parts]
             translated[f'{block}attn.qkv.{kind}'] = torch.cat(fused)
         elif not (name in parts and to_official):
-            translated[block + _renamed(inner, block_names)] = value
+            translated[block + renamed(inner, block_names)] = value
     return translated
-
-
-def find_taps(intermediate_layers: int | Sequence[int], depth: int) -> tuple[int, ...]:
-    """Return the ascending blocks that a configuration's ``intermediate_layers`` means.
-
-    A number n means the last n blocks.
-    """
-    if isinstance(intermediate_layers, int):
-        taps = tuple(range(depth - intermediate_layers, depth))
-    else:
-        taps = tuple(sorted(intermediate_layers))
-    if not taps or taps[0] < 0 or taps[-1] >= depth or len(set(taps)) != len(taps):
-        raise InputError(
-            'checkpoint_config',
-            f'intermediate_layers {intermediate_layers} do not fit a backbone of {depth} blocks.',
-        )
-    return taps
 
 
 def named_config(name: str) -> DinoV2Config:
@@ -316,24 +248,6 @@ def named_config(name: str) -> DinoV2Config:
             f'the backbone {name!r} is not known, expected one of {", ".join(NAMED_CONFIGS)}.',
         )
     return NAMED_CONFIGS[name]
-
-
-def token_grid(num_tokens: int, width: int, height: int) -> tuple[int, int]:
-    """Return (rows, columns) of about `num_tokens` patches with the aspect of the image."""
-    aspect = width / height
-    return round(math.sqrt(num_tokens / aspect)), round(math.sqrt(num_tokens * aspect))
-
-
-def tokens_of_level(resolution_level: float, num_tokens_range: tuple[int, int]) -> int:
-    """Return the number of patches at a resolution level from 0 (fast) to 9 (fine)."""
-    fewest, most = num_tokens_range
-    return int(fewest + resolution_level / HIGHEST_RESOLUTION_LEVEL * (most - fewest))
-
-
-def image_batch(image: Tensor) -> Tensor:
-    """Return RGB images (B, 3, H, W) in [0, 1] from uint8 or float, with or without B."""
-    image = image / 255 if image.dtype == torch.uint8 else image
-    return image if image.dim() == 4 else image[None]
 
 
 def _transformers_config(config: DinoV2Config) -> Dinov2Config:
@@ -348,18 +262,3 @@ def _transformers_config(config: DinoV2Config) -> Dinov2Config:
         layer_norm_eps=1e-6,
         layerscale_value=1.0,
     )
-
-
-def _split_block(key: str) -> tuple[str, str]:
-    """``'blocks.3.norm1.weight'`` to ``('blocks.3.', 'norm1.weight')``; others to themselves."""
-    parts = key.split('.', 2)
-    if len(parts) == 3 and parts[0] == 'blocks' and parts[1].isdigit():
-        return f'blocks.{parts[1]}.', parts[2]
-    return '', key
-
-
-def _renamed(key: str, names: Mapping[str, str]) -> str:
-    for before, after in names.items():
-        if key == before or (before.endswith('.') and key.startswith(before)):
-            return after + key.removeprefix(before)
-    return key

@@ -1,31 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """DINOv3 vision transformer from transformers, loadable from Meta's own checkpoints.
 
-Imports torch and transformers. Three things differ from transformers' whole model:
+Imports torch, transformers and siblings. Three things differ from transformers' whole model:
 block outputs are tapped without keeping all of them, state-dict names do not depend on the
 version of transformers, and the rotary periods come from the checkpoint.
+
+Source: Siméoni et al., "DINOv3" (2025), and its reference code.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
-from metric_depth_ros.networks.backbones import State
+from metric_depth_ros.networks.backbones import Backbone, check_shape
+from metric_depth_ros.networks.key_names import State, inverted, renamed, split_block
 
 ROPE_BASE = 100.0
 
 
 @dataclass(frozen=True)
 class DinoV3Config:
-    """Shape of a DINOv3 vision transformer with gated MLP.
+    """Shape of a DINOv3 vision transformer with gated MLP; the default is ViT-H+/16.
 
-    `hidden_dim` is the width of the SwiGLU hidden layer.
+    Attributes
+    ----------
+    embed_dim, depth, num_heads
+        Channels of a token, number of blocks, attention heads.
+    hidden_dim
+        Channels of the SwiGLU hidden layer.
+    patch_size
+        Side of a patch in pixels.
+    num_registers
+        Tokens between the class token and the patches.
     """
 
     embed_dim: int = 1280
@@ -35,10 +47,9 @@ class DinoV3Config:
     patch_size: int = 16
     num_registers: int = 4
 
-    @classmethod
-    def vit_huge_plus(cls) -> DinoV3Config:
-        """ViT-H+/16, 840,633,600 parameters."""
-        return cls()
+    def __post_init__(self) -> None:
+        # Rotary positions take two angles for each of a row and a column.
+        check_shape(self.embed_dim, self.depth, self.num_heads, self.patch_size, head_multiple=4)
 
 
 def swiglu_hidden_dim(embed_dim: int, ffn_ratio: float) -> int:
@@ -84,7 +95,7 @@ class RotaryTable(nn.Module):
         return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
-class DinoV3(nn.Module):
+class DinoV3(Backbone):
     """DINOv3 vision transformer; tokens are [class, registers, patches row-major].
 
     Parameters
@@ -120,51 +131,43 @@ class DinoV3(nn.Module):
                 tapped[index] = tokens
         return self.norm(tokens), [tapped[index] for index in taps]
 
-    def from_official(self, state: Mapping[str, Tensor]) -> State:
+    def from_official(self, state: State) -> dict[str, Tensor]:
         """Give Meta's state dict this module's names; unknown keys stay as they are.
 
         The fused projection is split in three, and its bias is multiplied with its mask, as
         Meta's code does in every forward pass; that silences the keys.
         """
-        ours: State = {}
+        ours: dict[str, Tensor] = {}
         for key, value in state.items():
-            block, inner = _split_block(key)
-            if inner == 'attn.qkv.weight':
+            block, inner = split_block(key)
+            if not block:
+                ours[renamed(key, _OUTER_NAMES)] = value[None] if key == 'mask_token' else value
+            elif inner == 'attn.qkv.weight':
                 ours.update(_split_projection(block, 'weight', value))
             elif inner == 'attn.qkv.bias':
                 mask = state.get(f'{block}attn.qkv.bias_mask', torch.ones_like(value))
                 ours.update(_split_projection(block, 'bias', value * mask))
-            elif inner == 'attn.qkv.bias_mask':
-                continue
-            elif inner is not None:
-                ours[block + _renamed(inner, _BLOCK_NAMES)] = value
-            elif key == 'mask_token':
-                ours['embeddings.mask_token'] = value[None]
-            else:
-                ours[_renamed(key, _OUTER_NAMES)] = value
+            elif inner != 'attn.qkv.bias_mask':
+                ours[block + renamed(inner, _BLOCK_NAMES)] = value
         return ours
 
-    def to_official(self, state: Mapping[str, Tensor]) -> State:
+    def to_official(self, state: State) -> dict[str, Tensor]:
         """Give this module's state dict Meta's names and shapes."""
-        block_names = {ours: official for official, ours in _BLOCK_NAMES.items()}
-        outer_names = {ours: official for official, ours in _OUTER_NAMES.items()}
-        official: State = {}
+        outer_names, block_names = inverted(_OUTER_NAMES), inverted(_BLOCK_NAMES)
+        official: dict[str, Tensor] = {}
         for key, value in state.items():
-            block, inner = _split_block(key)
-            if inner == 'attention.q_proj.weight':
+            block, inner = split_block(key)
+            if not block:
+                name = renamed(key, outer_names)
+                official[name] = value[0] if name == 'mask_token' else value
+            elif inner == 'attention.q_proj.weight':
                 official[f'{block}attn.qkv.weight'] = _fused_projection(state, block, 'weight')
             elif inner == 'attention.q_proj.bias':
                 official[f'{block}attn.qkv.bias'] = _fused_projection(state, block, 'bias')
                 heard, silent = torch.ones_like(value), torch.zeros_like(value)
                 official[f'{block}attn.qkv.bias_mask'] = torch.cat([heard, silent, heard])
-            elif inner is not None and inner.startswith(_PROJECTIONS):
-                continue
-            elif inner is not None:
-                official[block + _renamed(inner, block_names)] = value
-            elif key == 'embeddings.mask_token':
-                official['mask_token'] = value[0]
-            else:
-                official[_renamed(key, outer_names)] = value
+            elif not inner.startswith(_PROJECTIONS):
+                official[block + renamed(inner, block_names)] = value
         return official
 
 
@@ -174,13 +177,11 @@ _PROJECTIONS = ('attention.q_proj.', 'attention.k_proj.', 'attention.v_proj.')
 _OUTER_NAMES = {
     'cls_token': 'embeddings.cls_token',
     'storage_tokens': 'embeddings.register_tokens',
+    'mask_token': 'embeddings.mask_token',
     'patch_embed.proj.': 'embeddings.patch_embeddings.',
     'rope_embed.periods': 'rope.periods',
-    'norm.': 'norm.',
 }
 _BLOCK_NAMES = {
-    'norm1.': 'norm1.',
-    'norm2.': 'norm2.',
     'attn.proj.': 'attention.o_proj.',
     'ls1.gamma': 'layer_scale1.lambda1',
     'ls2.gamma': 'layer_scale2.lambda1',
@@ -210,25 +211,10 @@ def _transformers_config(config: DinoV3Config) -> DINOv3ViTConfig:
     )
 
 
-def _split_block(key: str) -> tuple[str, str | None]:
-    """``'blocks.3.norm1.weight'`` to ``('blocks.3.', 'norm1.weight')``; others to themselves."""
-    parts = key.split('.', 2)
-    if len(parts) == 3 and parts[0] == 'blocks' and parts[1].isdigit():
-        return f'blocks.{parts[1]}.', parts[2]
-    return key, None
-
-
-def _split_projection(block: str, kind: str, fused: Tensor) -> State:
+def _split_projection(block: str, kind: str, fused: Tensor) -> dict[str, Tensor]:
     names = [f'{block}attention.{part}_proj.{kind}' for part in 'qkv']
     return dict(zip(names, fused.chunk(3), strict=True))
 
 
-def _fused_projection(state: Mapping[str, Tensor], block: str, kind: str) -> Tensor:
+def _fused_projection(state: State, block: str, kind: str) -> Tensor:
     return torch.cat([state[f'{block}attention.{part}_proj.{kind}'] for part in 'qkv'])
-
-
-def _renamed(key: str, names: Mapping[str, str]) -> str:
-    for before, after in names.items():
-        if key == before or (before.endswith('.') and key.startswith(before)):
-            return after + key.removeprefix(before)
-    return key

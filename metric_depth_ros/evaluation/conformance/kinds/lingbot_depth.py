@@ -82,11 +82,11 @@ def _encoder_steps(
     arguments: Mapping[str, Any],
 ) -> dict[str, Tensor]:
     """Return the encoder's prepared inputs and its tokens, sample by sample."""
-    from metric_depth_ros.networks.backbones.dinov2 import image_batch
+    from metric_depth_ros.networks.images import batched, unit_range
 
     encoder = network.encoder
     grid = (features.shape[-2], features.shape[-1])
-    image_14 = encoder.prepare_image(image_batch(image), *grid)
+    image_14 = encoder.prepare_image(unit_range(batched(image)), *grid)
     depth_14 = encoder.prepare_depth(depth, *grid)
     keep = encoder.kept_patches(depth_14) if arguments.get('enable_depth_mask', True) else None
     tokens, key_mask = encoder.sequences(image_14, depth_14, keep)
@@ -104,7 +104,7 @@ def _encoder_steps(
 
 
 def _mask_probability(heard: Mapping[str, Any], image: Tensor) -> Tensor:
-    from metric_depth_ros.networks.convstack import at_image_size
+    from metric_depth_ros.networks.moge import at_image_size
 
     height, width = image.shape[-2:]
     return at_image_size(heard['mask_head'][-1], height, width).squeeze(1).sigmoid()
