@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The small prompted network that ships with the package: it corrects a guess. Imports torch only.
+"""The small prompted network that ships with the package: it corrects a guess.
 
 The guess is the classical completion at half the resolution. The network sees it beside the
 image and the points and adds to its logarithm, so that an untrained network answers the guess
 and a scaled prompt scales the answer. It also says how wide its error is, and where it sees sky.
-There is no normalization layer: one image alone is answered as it is in any batch.
+There is no normalization layer: one image alone is answered as it is in any batch. Imports torch
+and siblings.
 """
 
 from __future__ import annotations
@@ -17,9 +18,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from metric_depth_ros.networks.compact_blocks import (
+    NEIGHBORS,
+    OwnNames,
+    ResidualBlock,
+    SceneContext,
+    start_at_zero,
+    upsampled,
+)
+
 INPUT_CHANNELS = 25
 SUBPIXELS = 2  # the answer is finer than the input by this factor
-_NEIGHBORS = 9
 _LOG_WIDTH_LIMITS = (-7.0, 2.0)
 
 
@@ -66,36 +75,7 @@ class CompactAnswer(NamedTuple):
     sky: Tensor
 
 
-class ResidualBlock(nn.Module):
-    """Two convolutions whose sum with the input is the identity at first."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, width, h, w) of the same."""
-        return x + self.second(functional.relu(self.first(functional.relu(x))))
-
-
-class SceneContext(nn.Module):
-    """Tells every place what the whole image is like."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, width, 1)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, width, h, w) of the same."""
-        return x + self.layers(x.mean((2, 3), keepdim=True))
-
-
-class CompactTeacher(nn.Module):
+class CompactTeacher(OwnNames, nn.Module):
     """Corrects a guess of the depth.
 
     Parameters
@@ -119,9 +99,8 @@ class CompactTeacher(nn.Module):
         self.decoder = nn.ModuleList(
             _blocks(width, max(1, count - 1)) for width, count in zip(widths, blocks, strict=True)
         )
-        self.head = nn.Conv2d(widths[0], 3 + _NEIGHBORS * SUBPIXELS**2, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        self.head = nn.Conv2d(widths[0], 3 + NEIGHBORS * SUBPIXELS**2, 3, padding=1)
+        start_at_zero(self.head)
 
     def forward(self, inputs: Tensor, guess: Tensor) -> CompactAnswer:
         """Correct a guess.
@@ -143,7 +122,7 @@ class CompactTeacher(nn.Module):
         head = self.head(functional.relu(features))
         residual, log_width, sky = head[:, :3].split(1, dim=1)
         maps = torch.cat((guess + residual, log_width - 2.0, sky - 2.0), dim=1)
-        log_depth, log_width, sky = upsampled(maps, head[:, 3:]).split(1, dim=1)
+        log_depth, log_width, sky = upsampled(maps, head[:, 3:], SUBPIXELS).split(1, dim=1)
         return CompactAnswer(log_depth, log_width.clamp(*_LOG_WIDTH_LIMITS), sky)
 
     def _features(self, inputs: Tensor) -> Tensor:
@@ -161,31 +140,6 @@ class CompactTeacher(nn.Module):
             raised = functional.interpolate(raised, size=finer.shape[2:], mode='nearest')
             x = self.decoder[level](finer + raised)
         return x
-
-
-def upsampled(maps: Tensor, weights: Tensor) -> Tensor:
-    """Enlarge maps by weighted means of the 3 x 3 coarse neighbors of every fine pixel.
-
-    Parameters
-    ----------
-    maps
-        (B, C, h, w).
-    weights
-        (B, 9 * SUBPIXELS^2, h, w) logits; zero everywhere is the plain mean of the nine.
-
-    Returns
-    -------
-    Tensor
-        (B, C, SUBPIXELS * h, SUBPIXELS * w). Source: RAFT (Teed and Deng 2020), section 3.3.
-    """
-    b, c, h, w = maps.shape
-    share = weights.reshape(b, 1, _NEIGHBORS, SUBPIXELS**2, h, w).softmax(dim=2)
-    padded = functional.pad(maps, (1, 1, 1, 1), mode='replicate')
-    around = torch.stack(
-        [padded[..., y : y + h, x : x + w] for y in range(3) for x in range(3)], dim=2
-    )
-    fine = (share * around[:, :, :, None]).sum(2)
-    return functional.pixel_shuffle(fine.reshape(b, c * SUBPIXELS**2, h, w), SUBPIXELS)
 
 
 def _blocks(width: int, count: int) -> nn.Sequential:

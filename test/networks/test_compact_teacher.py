@@ -3,12 +3,12 @@
 
 import torch
 
+from metric_depth_ros.networks.compact_blocks import upsampled
 from metric_depth_ros.networks.compact_teacher import (
     INPUT_CHANNELS,
     SUBPIXELS,
     CompactTeacher,
     CompactTeacherConfig,
-    upsampled,
 )
 
 TINY = CompactTeacherConfig((4, 6, 8), (1, 1, 1))
@@ -70,7 +70,7 @@ def test_enlarging_with_one_weight_copies_that_neighbor():
     weights = torch.zeros(1, 9 * SUBPIXELS**2, 3, 4)
     weights.reshape(1, 9, SUBPIXELS**2, 3, 4)[:, 4] = 100.0  # the pixel itself
 
-    enlarged = upsampled(maps, weights)
+    enlarged = upsampled(maps, weights, SUBPIXELS)
 
     copied = maps.repeat_interleave(SUBPIXELS, 2).repeat_interleave(SUBPIXELS, 3)
     torch.testing.assert_close(enlarged, copied)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the small networks of the package are made of. Imports torch only.
+
+Nothing here has batch statistics: one image alone is answered as it is in any batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+NEIGHBORS = 9  # of a fine pixel among the coarse ones
+
+
+class OwnNames:
+    """The keys of a checkpoint are the names of the module: nobody else has named them."""
+
+    def from_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the state as it is."""
+        return dict(state)
+
+    def to_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the state as it is."""
+        return dict(state)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions whose sum with the input is the identity at first."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        start_at_zero(self.second)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, width, h, w) of the same."""
+        return x + self.second(functional.relu(self.first(functional.relu(x))))
+
+
+class WideBlock(nn.Module):
+    """Every place looks 7 x 7 places around itself; the identity at first.
+
+    Source: Liu et al., "A ConvNet for the 2020s" (CVPR 2022), with weights that start at zero in
+    place of the scale of the residual.
+
+    Parameters
+    ----------
+    width
+        Channels in and out.
+    expansion
+        Hidden channels, in multiples of `width`.
+    """
+
+    def __init__(self, width: int, expansion: int) -> None:
+        super().__init__()
+        self.look = nn.Conv2d(width, width, 7, padding=3, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.expand = nn.Linear(width, expansion * width)
+        self.contract = nn.Linear(expansion * width, width)
+        start_at_zero(self.contract)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, width, h, w) of the same."""
+        seen = self.norm(self.look(x).permute(0, 2, 3, 1))
+        change = self.contract(functional.gelu(self.expand(seen)))
+        return x + change.permute(0, 3, 1, 2)
+
+
+class SceneContext(nn.Module):
+    """Tells every place what the whole image is like."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, width, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, width, h, w) of the same."""
+        return x + self.layers(x.mean((2, 3), keepdim=True))
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Normalizes the channels of every place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C, h, w) of the same."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def start_at_zero(layer: nn.Module) -> None:
+    """Let a layer answer nothing until it has learned."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
+def upsampled(maps: Tensor, weights: Tensor, factor: int) -> Tensor:
+    """Enlarge maps by weighted means of the 3 x 3 coarse neighbors of every fine pixel.
+
+    Parameters
+    ----------
+    maps
+        (B, C, h, w).
+    weights
+        (B, NEIGHBORS * factor^2, h, w) logits; zero everywhere is the plain mean of the nine.
+    factor
+        How many times finer the result is.
+
+    Returns
+    -------
+    Tensor
+        (B, C, factor * h, factor * w). Source: RAFT (Teed and Deng 2020), section 3.3.
+    """
+    b, c, h, w = maps.shape
+    share = weights.reshape(b, 1, NEIGHBORS, factor**2, h, w).softmax(dim=2)
+    padded = functional.pad(maps, (1, 1, 1, 1), mode='replicate')
+    around = torch.stack(
+        [padded[..., y : y + h, x : x + w] for y in range(3) for x in range(3)], dim=2
+    )
+    fine = (share * around[:, :, :, None]).sum(2)
+    return functional.pixel_shuffle(fine.reshape(b, c * factor**2, h, w), factor)
