@@ -66,6 +66,9 @@ def _rows(model: Model) -> Iterator[tuple[str, str]]:
     yield 'task', model.task
     yield 'parameters', f'{model.parameters:,}'
     yield 'license', model.license
+    if model.shipped:
+        yield 'weights', 'shipped with this package'
+        return
     if not model.repository:
         yield 'weights', 'none published; --weights FILE'
         return

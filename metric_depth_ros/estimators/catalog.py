@@ -33,6 +33,8 @@ class Model:
     released_keys, released_digest
         Number of keys of the released checkpoint, and SHA-256 over its sorted ``key:shape``
         lines; 0 and empty where unreleased.
+    shipped
+        Whether its weights come with this package.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Model:
     variants: Mapping[str, str] = field(default_factory=dict)
     released_keys: int = 0
     released_digest: str = ''
+    shipped: bool = False
 
     def repository_of(self, variant: str) -> str:
         """Return the repository of a variant, ``''`` being the usual one.
@@ -69,6 +72,15 @@ _STUDENT_CARD = "Apache-2.0 by the authors' model card"
 MODELS: Mapping[str, Model] = {
     model.name: model
     for model in (
+        Model(
+            'compact_teacher',
+            'depth from an image and any metric prompt, made for the CPU of a robot',
+            2_647_367,
+            '',
+            '',
+            'Apache-2.0, as this package; trained on simulated worlds only',
+            shipped=True,
+        ),
         Model(
             'student_depthmap',
             'metric depth of one image whose focal length is known',

@@ -42,6 +42,13 @@ def _composed(variant: str, options: EstimatorOptions) -> Estimator:
     return ComposedEstimator(create_estimator(variant, options), str(device))
 
 
+def _compact_teacher(variant: str, options: EstimatorOptions) -> Estimator:
+    from metric_depth_ros.estimators.learned.compact_teacher import create
+
+    _refuse_variant('compact_teacher', variant)
+    return create(options)
+
+
 def _student_depthmap(variant: str, options: EstimatorOptions) -> Estimator:
     from metric_depth_ros.estimators.learned.student_depthmap import create
 
@@ -91,6 +98,7 @@ _FACTORIES: dict[str, Factory] = {
     'classical': _classical,
     'nearest': _nearest,
     'composed': _composed,
+    'compact_teacher': _compact_teacher,
     'student_depthmap': _student_depthmap,
     'student_pointmap': _student_pointmap,
     'lingbot_depth': _lingbot_depth,
@@ -110,6 +118,7 @@ def create_estimator(spec: str, options: EstimatorOptions = _DEFAULT_OPTIONS) ->
     ----------
     spec
         ``'classical'`` (same as ``'classical:quality'``), ``'classical:fast'``, ``'nearest'``;
+        ``'compact_teacher'``;
         ``'student_depthmap'``, ``'student_pointmap'``, ``'depth_pro'``;
         ``'lingbot_depth[:completion]'``; ``'teacher[:PRIOR]'``, ``'composed:PRIOR'`` with the
         specification of a prior; ``'hf:ID'`` with a Hugging Face id or a folder.

@@ -49,6 +49,8 @@ def _value(hint: Any, value: Any, name: str) -> Any:
     if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
         return config_from(hint, value)
     items = typing.get_args(hint)
+    if items[1:] == (Ellipsis,) and isinstance(value, list | tuple):
+        items = items[:1] * len(value)
     if items and isinstance(value, list | tuple) and len(value) == len(items):
         return tuple(_value(kind, item, name) for kind, item in zip(items, value, strict=True))
     if type(value) is hint and (hint is not int or value >= 0):

@@ -31,11 +31,14 @@ class Answer(NamedTuple):
         Recovered from the image, or None; the frame's own camera wins.
     note
         What a reader of `DepthEstimate.method` should know, e.g. ``'no prompt'``.
+    confidence
+        (H, W) float32 in [0, 1], or None from networks that know nothing of their errors.
     """
 
     depth: NDArray[np.float32]
     camera: CameraModel | None = None
     note: str = ''
+    confidence: NDArray[np.float32] | None = None
 
 
 class Adapter(Protocol):
@@ -124,7 +127,7 @@ class LearnedEstimator:
         return [
             DepthEstimate(
                 answer.depth,
-                None,
+                answer.confidence,
                 frame.camera or answer.camera,
                 self._method(answer.note, outcome.note),
                 timings_ms,

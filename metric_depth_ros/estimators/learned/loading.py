@@ -15,6 +15,7 @@ from torch import nn
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.catalog import MODELS
 from metric_depth_ros.estimators.learned.architecture import config_from
+from metric_depth_ros.estimators.learned.shipped import shipped_checkpoint
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime.onnx_session import open_exported
 from metric_depth_ros.networks.checkpoints import (
@@ -23,6 +24,7 @@ from metric_depth_ros.networks.checkpoints import (
     load_strict,
     read_checkpoint,
 )
+from metric_depth_ros.networks.compact_teacher import CompactTeacher, CompactTeacherConfig
 from metric_depth_ros.networks.depth_pro import DepthPro, DepthProConfig
 from metric_depth_ros.networks.hub import resolve_checkpoint
 from metric_depth_ros.networks.lingbot_depth import LingBotDepth, LingBotDepthConfig
@@ -87,8 +89,11 @@ def read_weights(name: str, options: EstimatorOptions, variant: str = '') -> Che
         Weights that are not on this machine and cannot be fetched, or cannot be read.
     """
     model = MODELS[name]
+    given = options.weights_of(name)
+    if model.shipped and not given:
+        return shipped_checkpoint(name)
     repository = model.repository_of(variant)
-    reference = options.weights_of(name) or repository
+    reference = given or repository
     if not reference:
         raise InputError(
             'checkpoint_missing',
@@ -163,6 +168,7 @@ _ARCHITECTURES: dict[str, _Architecture] = {
     'student_depthmap': _fixed('student_depthmap', StudentDepthMap, StudentDepthMapConfig),
     'depth_pro': _fixed('depth_pro', DepthPro, DepthProConfig),
     'teacher': _fixed('teacher', Teacher, TeacherConfig),
+    'compact_teacher': _fixed('compact_teacher', CompactTeacher, CompactTeacherConfig),
     'student_pointmap': _Architecture(
         lambda: StudentPointMap(StudentPointMapConfig.released()),
         lambda config: StudentPointMap(StudentPointMapConfig.from_model_config(config)),

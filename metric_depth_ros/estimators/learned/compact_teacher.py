@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compact teacher as an estimator: classical completion, corrected by a small network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metric_depth_ros.estimators.learned.compact_inputs import (
+    CHANNELS,
+    CompactInput,
+    compact_input,
+    fine_size,
+)
+from metric_depth_ros.estimators.learned.compact_output import confidence_of, depth_of
+from metric_depth_ros.estimators.learned.estimator import (
+    Answer,
+    Arrays,
+    LearnedEstimator,
+    has_prompt,
+    image_tensor,
+)
+from metric_depth_ros.estimators.learned.loading import load_network
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.runtime import Batch
+from metric_depth_ros.networks.compact_teacher import CompactTeacher
+from metric_depth_ros.types import Frame
+
+NAME = 'compact_teacher'
+
+
+def create(options: EstimatorOptions) -> LearnedEstimator:
+    """Make the estimator."""
+    return LearnedEstimator(NAME, load_network(NAME, options), CompactTeacherAdapter(), options)
+
+
+class CompactTeacherAdapter:
+    """The network sees the guess, the points, the image and where its rays point."""
+
+    recovers_camera = False
+
+    def batch(self, frames: Sequence[Frame]) -> Batch:
+        """Complete every frame classically; a frame without a prompt is blank."""
+        prepared = [_prepared(frame) for frame in frames]
+        return Batch(
+            image_tensor(frames),
+            None,
+            {
+                'inputs': torch.from_numpy(np.stack([p.inputs for p in prepared])),
+                'guess': torch.from_numpy(np.stack([p.guess for p in prepared])),
+                'unit_m': torch.tensor([p.unit_m for p in prepared]),
+            },
+        )
+
+    def infer(self, network: nn.Module, batch: Batch, scale: float) -> Mapping[str, Tensor]:
+        """Run at the one resolution that the inputs have."""
+        answer = cast(CompactTeacher, network)(batch.prompts['inputs'], batch.prompts['guess'])
+        maps = {name: tensor[:, 0] for name, tensor in answer._asdict().items()}
+        return {**maps, 'unit_m': batch.prompts['unit_m']}
+
+    def answer(self, frame: Frame, outputs: Arrays) -> Answer:
+        """Return depth through the points; all NaN without any, for nothing tells the scale."""
+        shape = frame.image.shape[0], frame.image.shape[1]
+        if frame.prompt is None or not has_prompt(frame):
+            return Answer(np.full(shape, np.nan, np.float32), note='no prompt')
+        log_width = outputs['log_width']
+        depth = depth_of(
+            outputs['log_depth'], log_width, frame.prompt, float(outputs['unit_m']), shape
+        )
+        return Answer(depth, confidence=confidence_of(log_width, outputs['sky'], shape))
+
+
+def _prepared(frame: Frame) -> CompactInput:
+    if frame.prompt is not None and has_prompt(frame):
+        return compact_input(frame.image, frame.prompt, frame.camera)
+    width, height = fine_size(frame.image.shape[1], frame.image.shape[0])
+    shape = height // 2, width // 2
+    nothing = np.zeros((1 + len(CHANNELS), *shape), np.float32)
+    return CompactInput(nothing[1:], nothing[:1], 1.0)
