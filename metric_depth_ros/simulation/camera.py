@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The color camera: rays of a `CameraModel`, light that reaches it, and its imperfect sensor.
+"""The color camera: rays of a `CameraModel` and the light that reaches it.
 
 May import geometry. Ground-truth depth comes from the very rays that make the image.
 """
@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from metric_depth_ros.geometry.camera import CameraModel
@@ -20,16 +19,10 @@ from metric_depth_ros.simulation.world import World
 
 _LAMP_REFERENCE_M = 2.0
 _SHADOW_LIFT = 2e-3
-_TILE_PX = 32
-
-
-@dataclass(frozen=True)
-class CameraNoise:
-    """What the sensor adds: blur in pixels, noise of a mid-gray pixel in 8-bit steps."""
-
-    blur_px: float = 0.55
-    noise_steps: float = 2.0
-    vignette: float = 0.15
+_BEFORE_POINT = 0.999
+_SUN_REACH_M = 1e3
+_LAST = 1 << 62
+_TILE_PX = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +67,7 @@ def render(world: World, camera: CameraModel, T_world_camera: Tensor) -> View:
     order = _tile_order(camera.width, camera.height).to(world.device)
     rays = camera_rays(camera, world.device)[order]
     directions = rays @ T_world_camera[:, :3, :3].transpose(-1, -2)
-    origins = T_world_camera[:, None, :3, 3].expand_as(directions)
+    origins = T_world_camera[:, None, :3, 3]
     hits = cast(world, origins, directions)
     pixel_angle = 1.0 / float(camera.K[0, 0])
     radiance = _shade(world, hits, origins, directions, pixel_angle)
@@ -89,21 +82,6 @@ def _tile_order(width: int, height: int) -> Tensor:
     v, u = torch.meshgrid(torch.arange(height), torch.arange(width), indexing='ij')
     tile = (v // _TILE_PX) * width + u // _TILE_PX
     return tile.reshape(-1).argsort(stable=True)
-
-
-def expose(radiance: Tensor, noise: CameraNoise, generator: torch.Generator) -> NDArray[np.uint8]:
-    """Return what the sensor makes of the light, (B, H, W, 3) uint8 sRGB."""
-    light = _blur(radiance, noise.blur_px)
-    height, width = light.shape[1:3]
-    v = torch.linspace(-1.0, 1.0, height, device=light.device)[:, None]
-    u = torch.linspace(-1.0, 1.0, width, device=light.device)
-    light = light * (1.0 - noise.vignette * 0.5 * (u * u + v * v))[..., None]
-    filmic = light * (2.51 * light + 0.03) / (light * (2.43 * light + 0.59) + 0.14)
-    srgb = filmic.clamp(0.0, 1.0) ** (1.0 / 2.2) * 255.0
-    grain = torch.randn(srgb.shape, generator=generator).to(srgb.device)
-    # Photon noise: bright pixels vary more, and the tone curve evens most of it out again.
-    srgb = srgb + grain * noise.noise_steps * (0.6 + 0.4 * srgb / 128.0)
-    return srgb.round().clamp(0.0, 255.0).to(torch.uint8).cpu().numpy()
 
 
 def _shade(
@@ -126,9 +104,9 @@ def _shade(
     batch = torch.arange(len(mirror), device=mirror.device)[:, None]
     gloss = world.materials.gloss[batch, hits.material.clamp(min=0)]
     reflected = view - 2.0 * (view * hits.normal).sum(-1, keepdim=True) * hits.normal
-    around = _sky(world, reflected, clouds=False) * (0.3 * gloss)[..., None]
+    around = _sky(world, reflected) * (0.3 * gloss)[..., None]
     lit = lit + lamp * (mirror * gloss)[..., None] + around * light.ambient[:, None]
-    sky = _sky(world, view)
+    sky = _sky(world, view, clouds=~hits.found)
     haze = torch.exp(-range_m / light.haze[:, None])[..., None]
     return torch.where(hits.found[..., None], torch.lerp(light.sky[:, None], lit, haze), sky)
 
@@ -141,41 +119,65 @@ def _direct_light(world: World, hits: Hits, point: Tensor) -> tuple[Tensor, Tens
     range_m = toward.norm(dim=-1, keepdim=True)
     unit = toward / range_m
     start = point + hits.normal * (_SHADOW_LIFT + 1e-4 * point.abs().amax(-1, keepdim=True))
-    # A lamp shades only what lies between it and the point; the sun shades from anywhere.
-    reach = torch.where(is_lamp > 0.0, range_m, 1e3)
     lit = hits.found & ((unit * hits.normal).sum(-1) > 0.0)
-    shadow = _blocked_where(world, lit, start, unit * reach)
+    shadow = _shadow_where(world, lit, start)
     fading = torch.where(is_lamp > 0.0, (_LAMP_REFERENCE_M / range_m) ** 2, 1.0)
     visible = (lit & ~shadow)[..., None]
     return world.light.color[:, None] * fading * visible, unit
 
 
-def _blocked_where(world: World, wanted: Tensor, origins: Tensor, directions: Tensor) -> Tensor:
+def _shadow_where(world: World, wanted: Tensor, points: Tensor) -> Tensor:
     """Cast shadow rays only where they are wanted, while all worlds keep one count of rays."""
     count = int(wanted.sum(1).max())
-    order = wanted.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :count]
-    index = order[..., None].expand(-1, -1, 3)
-    shadow = blocked(world, origins.gather(1, index), directions.gather(1, index), 1.0)
+    position = world.light.position[:, None]
+    order = torch.where(wanted, _seen_from_light(position, points), _LAST).argsort(1)[:, :count]
+    points = points.gather(1, order[..., None].expand(-1, -1, 3))
+    if bool((position[..., 3] > 0.0).all()):
+        # From the lamp: what all rays share makes them fast.
+        shadow = blocked(world, position[..., :3], points - position[..., :3], _BEFORE_POINT)
+    elif bool((position[..., 3] == 0.0).all()):
+        shadow = blocked(world, points, position[..., :3], _SUN_REACH_M)
+    else:
+        to_light = position[..., :3] - position[..., 3:] * points
+        reach = torch.where(position[..., 3:] > 0.0, 1.0, _SUN_REACH_M)
+        shadow = blocked(world, points, to_light * reach, 1.0)
     return torch.zeros_like(wanted).scatter(1, order, shadow)
 
 
-def _sky(world: World, view: Tensor, clouds: bool = True) -> Tensor:
-    """Return the (B, R, 3) light of the sky: pale at the horizon, blue above, some clouds."""
+def _seen_from_light(position: Tensor, points: Tensor) -> Tensor:
+    """Return (B, R) keys by which points that neighbor each other in the light's view sort so.
+
+    The key interleaves the bits of two coordinates (Z-order).
+    """
+    is_lamp = position[..., 3:]
+    axis = torch.nn.functional.normalize(position[..., :3], dim=-1)
+    helper = torch.where(axis[..., 2:].abs() < 0.9, *axis.new_tensor([[0.0, 0, 1], [1, 0, 0]]))
+    right = torch.nn.functional.normalize(torch.linalg.cross(axis, helper), dim=-1)
+    up = torch.linalg.cross(axis, right)
+    from_sun = torch.stack(((points * right).sum(-1), (points * up).sum(-1)), -1)
+    ray = points - position[..., :3]
+    flat = ray / ray.abs().sum(-1, keepdim=True)
+    from_lamp = flat[..., :2] + 3.0 * (flat[..., 2:] > 0.0)
+    seen = torch.where(is_lamp > 0.0, from_lamp, from_sun)
+    low, high = seen.amin(1, keepdim=True), seen.amax(1, keepdim=True)
+    bits = ((seen - low) / (high - low).clamp(min=1e-6) * 32_767.0).long()
+    for shift, mask in ((8, 0x00FF00FF), (4, 0x0F0F0F0F), (2, 0x33333333), (1, 0x55555555)):
+        bits = (bits | (bits << shift)) & mask
+    return bits[..., 0] | (bits[..., 1] << 1)
+
+
+def _sky(world: World, view: Tensor, clouds: Tensor | None = None) -> Tensor:
+    """Return the (B, R, 3) light of the sky: pale at the horizon, blue above.
+
+    `clouds` tells where some are, (B, R) bool.
+    """
     light = world.light
     height = view[..., 2:].clamp(0.0, 1.0)
     blue = light.sky[:, None] * view.new_tensor([0.35, 0.55, 0.95])
     sky = torch.lerp(light.sky[:, None], blue, height.sqrt())
-    if clouds:
-        cover = layered_noise(view / (height + 0.15) * 2.0 + 5.0, 4)[..., None]
-        sky = torch.lerp(sky, 1.2 * light.sky[:, None], (3.0 * cover - 1.5).clamp(0.0, 0.8))
+    if clouds is not None:
+        b, r = clouds.nonzero(as_tuple=True)
+        cover = layered_noise(view[b, r] / (height[b, r] + 0.15) * 2.0 + 5.0)[..., None]
+        bright = 1.2 * light.sky[b]
+        sky[b, r] = torch.lerp(sky[b, r], bright, (3.0 * cover - 1.5).clamp(0.0, 0.8))
     return sky
-
-
-def _blur(image: Tensor, sigma_px: float) -> Tensor:
-    offsets = torch.arange(-2, 3, device=image.device, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (offsets / sigma_px) ** 2)
-    kernel = (kernel / kernel.sum()).expand(3, 1, 1, 5)
-    planes = torch.nn.functional.pad(image.permute(0, 3, 1, 2), (2, 2, 2, 2), 'replicate')
-    planes = torch.nn.functional.conv2d(planes, kernel, groups=3)
-    planes = torch.nn.functional.conv2d(planes, kernel.transpose(-1, -2), groups=3)
-    return planes.permute(0, 2, 3, 1)

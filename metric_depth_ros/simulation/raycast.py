@@ -4,12 +4,15 @@
 Camera, LiDAR, shadow and projector rays are all rays. Distances count in lengths of the ray's
 direction vector: a camera ray (x, y, 1) in its optical frame gives depth along the optical axis
 directly, a unit vector gives range.
+
+Rays that follow each other form bundles; a bundle is tested against the solids that its cone may
+meet, and all such pairs of all worlds are worked off together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -19,21 +22,30 @@ from metric_depth_ros.simulation.world import Relief, Solids, World
 
 _NEAREST = 1e-4  # ignores the surface that a ray starts from
 _TINY = 1e-9
-_RELIEF_STEPS = 12
-_RELIEF_HALVINGS = 10
-# Rays in one go: a bundle. A CPU gains from narrow bundles, which few solids can meet, and from
-# temporaries that stay in its cache; a GPU must be kept busy.
-_BUNDLE_RAYS = {'cpu': 1 << 11, 'cuda': 1 << 18}
+_BUNDLE_RAYS = 256
+_CONE_MARGIN = 1e-3
+# Pairs in one go. A CPU gains from temporaries that stay in its cache; a GPU must be kept busy.
+_PAIRS = {'cpu': 64, 'cuda': 1 << 15}
+_RELIEF_STEPS = 16
+_RELIEF_REFINEMENTS = 6
+_RELIEF_FAR_M = 1e3
+_RELIEF_NEAR_M = 2.0  # steps are even up to about here and grow beyond
+_SHADING_RELIEF_M = 0.3  # lower ground throws no shadow
 
+Planes = tuple[Tensor, Tensor, Tensor]
 # Near and far distances at which rays enter and leave a convex unit shape; near > far: a miss.
 Interval = tuple[Tensor, Tensor]
 
 
 class _Shape(NamedTuple):
-    """A unit shape: where rays (start, along) pass it, and its outward normal at a point."""
+    """A unit shape: where rays (start, along) pass it, its outward normal and its half width.
 
-    interval: Callable[[Tensor, Tensor], Interval]
+    The half width is asked for along a direction in the shape's axes, scaled by its half extents.
+    """
+
+    interval: Callable[[Planes, Planes], Interval]
     outward: Callable[[Tensor], Tensor]
+    reach: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,25 +84,39 @@ def cast(world: World, origins: Tensor, directions: Tensor) -> Hits:
     world
         B worlds.
     origins, directions
-        (B, R, 3) meters in the frame of the world; a direction need not have length 1.
+        (B, R, 3) meters in the frame of the world; a direction need not have length 1. What all
+        rays share may be given once, (B, 1, 3), which is faster. Rays that follow each other
+        should be neighbors.
     """
-    groups = _groups(world)
-    chunks = [
-        _cast_bundle(world, _within(groups, o, d), o, d) for o, d in _bundles(origins, directions)
-    ]
-    return Hits(*(torch.cat([getattr(c, f.name) for c in chunks], 1) for f in fields(Hits)))
+    rays = max(origins.shape[1], directions.shape[1])
+    distance, solid = _first_solid(world, origins, directions, rays)
+    ground = _ground_distance(world.ground, origins, directions, distance)
+    on_ground = ground < distance
+    distance = torch.minimum(distance, ground)
+    solid = torch.where(on_ground, -1, solid)
+    point = origins + directions * torch.where(distance.isfinite(), distance, 0.0)[..., None]
+    hits = _surfaces(world, distance, point, solid, on_ground)
+    behind = (hits.normal * directions).sum(-1, keepdim=True) > 0.0
+    return Hits(
+        distance,
+        torch.where(behind, -hits.normal, hits.normal),
+        hits.local_point,
+        hits.local_normal,
+        hits.material,
+    )
 
 
 def blocked(world: World, origins: Tensor, directions: Tensor, limit: float) -> Tensor:
-    """Tell which rays meet a surface before `limit`, in lengths of the direction; (B, R) bool."""
-    groups = _groups(world)
-    parts = []
-    for o, d in _bundles(origins, directions):
-        nearest = _ground_distance(world.ground, o, d)
-        for group in _within(groups, o, d):
-            nearest = torch.minimum(nearest, _distances(group, o, d).amin(-1))
-        parts.append(nearest < limit)
-    return torch.cat(parts, 1)
+    """Tell which rays meet a surface before `limit`, in lengths of the direction; (B, R) bool.
+
+    Ground that is nearly flat blocks nothing.
+    """
+    rays = max(origins.shape[1], directions.shape[1])
+    nearest, _ = _first_solid(world, origins, directions, rays)
+    if world.ground.amplitude.abs().sum(-1).max() > _SHADING_RELIEF_M:
+        ground = _ground_distance(world.ground, origins, directions, nearest)
+        nearest = torch.minimum(nearest, ground)
+    return nearest < limit
 
 
 def ground_height(ground: Relief, x: Tensor, y: Tensor) -> Tensor:
@@ -103,130 +129,183 @@ def ground_height(ground: Relief, x: Tensor, y: Tensor) -> Tensor:
     return (ground.amplitude[:, None] * angle.sin()).sum(-1)
 
 
-@dataclass(frozen=True, eq=False)
-class _Group:
-    """Solids of one shape with spheres around them: centers (B, N, 3) and radii (B, N)."""
-
-    shape: _Shape
-    solids: Solids
-    center: Tensor
-    radius: Tensor
-
-
-def _groups(world: World) -> list[_Group]:
-    """Return the shapes that the worlds have any solids of."""
-    groups = []
-    for shape, solids in (
-        (_BOX, world.boxes),
-        (_SPHERE, world.spheres),
-        (_CYLINDER, world.cylinders),
-    ):
-        if solids.material.shape[1]:
-            axes, shift = solids.local_from_world[..., :3], solids.local_from_world[..., 3:]
-            # The map is a rotation after a scale, so its inverse needs no solver.
-            center = -(axes.transpose(-1, -2) @ (solids.size[..., None] ** 2 * shift))[..., 0]
-            radius = solids.size.norm(dim=-1)
-            groups.append(_Group(shape, solids, center, radius))
-    return groups
-
-
-def _bundles(origins: Tensor, directions: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    rays = _BUNDLE_RAYS[origins.device.type]
-    yield from zip(origins.split(rays, 1), directions.split(rays, 1), strict=True)
-
-
-def _within(groups: list[_Group], origins: Tensor, directions: Tensor) -> list[_Group]:
-    """Return the solids that a bundle of rays may meet in any world of the batch.
-
-    The bundle lies in a cone whose tip is blown up to a sphere around all origins.
-    """
-    middle = origins.mean(1, keepdim=True)
-    spread = (origins - middle).norm(dim=-1).amax(1, keepdim=True)
-    unit = torch.nn.functional.normalize(directions, dim=-1)
-    axis = torch.nn.functional.normalize(unit.mean(1, keepdim=True), dim=-1)
-    half_angle = (unit * axis).sum(-1).amin(1, keepdim=True).clamp(-1.0, 1.0).acos()
-    kept = []
-    for group in groups:
-        toward = group.center - middle
-        range_m = toward.norm(dim=-1)
-        reach = group.radius + spread
-        angle = ((toward * axis).sum(-1) / range_m).clamp(-1.0, 1.0).acos()
-        met = (range_m <= reach) | (angle <= half_angle + (reach / range_m).clamp(max=1.0).asin())
-        which = met.any(0).nonzero()[:, 0]
-        if len(which):
-            solids = group.solids
-            chosen = Solids(
-                solids.local_from_world[:, which], solids.size[:, which], solids.material[:, which]
-            )
-            kept.append(
-                _Group(group.shape, chosen, group.center[:, which], group.radius[:, which])
-            )
-    return kept
-
-
-def _cast_bundle(world: World, groups: list[_Group], origins: Tensor, directions: Tensor) -> Hits:
-    distance = _ground_distance(world.ground, origins, directions)
-    found = distance.isfinite()
-    point = origins + directions * torch.where(found, distance, 0.0)[..., None]
-    normal = _ground_normal(world.ground, point)
-    local_point, local_normal = point, normal
-    material = torch.where(found, world.ground.material[:, None], -1)
-    for group in groups:
-        nearest, which = _distances(group, origins, directions).min(-1)
-        closer = nearest < distance
-        if not closer.any():
-            continue
-        distance = torch.where(closer, nearest, distance)
-        end = origins + directions * torch.where(closer, nearest, 0.0)[..., None]
-        point_here, local_normal_here, normal_here = _surface(group, which, end)
-        pick = closer[..., None]
-        local_point = torch.where(pick, point_here, local_point)
-        local_normal = torch.where(pick, local_normal_here, local_normal)
-        normal = torch.where(pick, normal_here, normal)
-        material = torch.where(closer, group.solids.material.gather(1, which), material)
-    seen_from_behind = (normal * directions).sum(-1, keepdim=True) > 0.0
-    normal = torch.where(seen_from_behind, -normal, normal) * (material >= 0)[..., None]
-    return Hits(distance, normal, local_point, local_normal, material)
-
-
-def _distances(group: _Group, origins: Tensor, directions: Tensor) -> Tensor:
-    """Return (B, R, N) distances to each solid, +Inf for a miss; from inside, to the way out."""
-    local_from_world = group.solids.local_from_world
-    axes, shift = local_from_world[..., :3], local_from_world[..., 3]
-    start = torch.einsum('brk,bnik->brni', origins, axes) + shift[:, None]
-    along = torch.einsum('brk,bnik->brni', directions, axes)
-    near, far = group.shape.interval(start, along)
-    distance = torch.where(near > _NEAREST, near, far)
-    return torch.where((near <= far) & (far > _NEAREST), distance, torch.inf)
-
-
-def _box_interval(start: Tensor, along: Tensor) -> Interval:
-    inverse = 1.0 / torch.where(along.abs() < _TINY, _TINY, along)
-    middle = -start * inverse
-    reach = inverse.abs()
-    return (middle - reach).amax(-1), (middle + reach).amin(-1)
-
-
-def _sphere_interval(start: Tensor, along: Tensor) -> Interval:
-    return _quadratic_interval(
-        (along * along).sum(-1), (start * along).sum(-1), (start * start).sum(-1) - 1.0
+def _first_solid(
+    world: World, origins: Tensor, directions: Tensor, rays: int
+) -> tuple[Tensor, Tensor]:
+    """Return (B, R) distances to the first solid and its number among all; +Inf and -1: none."""
+    batch = len(origins)
+    start, along = _bundled(origins), _bundled(directions)
+    bundles = max(start.shape[1], along.shape[1])
+    shape = (batch * bundles, _BUNDLE_RAYS)
+    nearest = start.new_full(shape, torch.inf)
+    solid = torch.full(shape, -1, dtype=torch.long, device=start.device)
+    cones = _cones(start, along)
+    first = 0
+    for unit, solids in _groups(world):
+        count = solids.material.shape[1]
+        if count:
+            b, t, n = _may_meet(cones, unit, solids).nonzero(as_tuple=True)
+            step = _PAIRS[start.device.type]
+            for pick in (slice(i, i + step) for i in range(0, len(b), step)):
+                _take_nearer(
+                    nearest,
+                    solid,
+                    _pair_distances(unit, solids, start, along, b[pick], t[pick], n[pick]),
+                    b[pick] * bundles + t[pick],
+                    n[pick] + first,
+                )
+        first += count
+    return (
+        nearest.reshape(batch, -1)[:, :rays],
+        solid.reshape(batch, -1)[:, :rays],
     )
 
 
-def _cylinder_interval(start: Tensor, along: Tensor) -> Interval:
-    x, y, z = start.unbind(-1)
-    dx, dy, dz = along.unbind(-1)
+def _groups(world: World) -> tuple[tuple[_Shape, Solids], ...]:
+    return (_BOX, world.boxes), (_SPHERE, world.spheres), (_CYLINDER, world.cylinders)
+
+
+def _bundled(vectors: Tensor) -> Tensor:
+    """Return (B, R, 3) vectors as bundles (B, T, 3, K), the last one filled up."""
+    if vectors.shape[1] > 1 and vectors.stride(1) == 0:
+        vectors = vectors[:, :1]
+    rays = vectors.shape[1]
+    if rays == 1:
+        return vectors[..., None]
+    missing = -rays % _BUNDLE_RAYS
+    if missing:
+        vectors = torch.cat((vectors, vectors[:, -1:].expand(-1, missing, -1)), 1)
+    bundles = vectors.reshape(len(vectors), -1, _BUNDLE_RAYS, 3)
+    return bundles.transpose(-1, -2).contiguous()
+
+
+class _Cones(NamedTuple):
+    """Cones around bundles: a cylinder around the origins, an axis, and the angle around it.
+
+    Tensors are (B, T, 3) and (B, T, 1), or of one bundle where all share origin or direction.
+    `aside` and `ahead` are the cylinder's radius and half length.
+    """
+
+    middle: Tensor
+    aside: Tensor
+    ahead: Tensor
+    axis: Tensor
+    sine: Tensor
+    cosine: Tensor
+
+
+def _cones(start: Tensor, along: Tensor) -> _Cones:
+    middle = start.mean(-1)
+    unit = along * _dot(along, along).clamp(min=_TINY).rsqrt()[:, :, None]
+    axis = torch.nn.functional.normalize(unit.mean(-1), dim=-1)
+    cosine = _dot(unit, axis[..., None])
+    widest = cosine.amin(-1, keepdim=True)
+    # A cone that is as wide as a half space holds everything: no angle.
+    sine = (1.0 - widest * widest).clamp(min=0.0).sqrt() + _CONE_MARGIN
+    cosine = torch.where(
+        (widest > 0.0) & (sine < 1.0), (1.0 - sine * sine).clamp(min=0.0).sqrt(), torch.nan
+    )
+    offset = start - middle[..., None]
+    ahead = _dot(offset, axis[..., None])
+    aside = (_dot(offset, offset) - ahead * ahead).clamp(min=0.0).amax(-1, keepdim=True).sqrt()
+    return _Cones(middle, aside, ahead.abs().amax(-1, keepdim=True), axis, sine, cosine)
+
+
+def _dot(first: Tensor, second: Tensor) -> Tensor:
+    """Return the dot products of (B, T, 3, K) vectors."""
+    x, y, z = (first * second).unbind(2)
+    return x + y + z
+
+
+def _may_meet(cones: _Cones, shape: _Shape, solids: Solids) -> Tensor:
+    """Tell which solids the cones may meet, (B, T, N): no plane between them is found.
+
+    The plane tried touches the cone on the side of the solid's center.
+    """
+    half = solids.size
+    # The map is a rotation after a scale, so its inverse needs no solver.
+    scaled = solids.local_from_world[..., :3] * (half * half)[..., None]  # rows: axes by extents
+    center = -(scaled * solids.local_from_world[..., 3:]).sum(-2)
+    toward = center[:, None] - cones.middle[:, :, None]
+    ahead = (toward * cones.axis[:, :, None]).sum(-1)
+    aside = toward - ahead[..., None] * cones.axis[:, :, None]
+    outward = torch.nn.functional.normalize(aside, dim=-1)
+    plane = cones.cosine[:, :, None] * outward - cones.sine[:, :, None] * cones.axis[:, :, None]
+    reach = shape.reach(torch.einsum('btnk,bnik->btni', plane, scaled))
+    spread = cones.cosine * cones.aside + cones.sine * cones.ahead
+    gap = (toward * plane).sum(-1) - reach - spread
+    behind = ahead + half.norm(dim=-1)[:, None] + cones.aside + cones.ahead < 0.0
+    is_wide = cones.cosine.isnan()
+    return ((gap <= 0.0) & ~behind) | (is_wide & ahead.isfinite())
+
+
+def _pair_distances(
+    shape: _Shape, solids: Solids, start: Tensor, along: Tensor, b: Tensor, t: Tensor, n: Tensor
+) -> Tensor:
+    """Return the distances (P, K) of bundles to solids, pair by pair; from inside, to the way out.
+
+    `b`, `t`, `n` number the worlds, the bundles in them and the solids in them.
+    """
+    maps = solids.local_from_world[b, n]
+    axes, shift = maps[..., :3], maps[..., 3:]
+    origin = start[b, t if start.shape[1] > 1 else 0]
+    direction = along[b, t if along.shape[1] > 1 else 0]
+    x, y, z = torch.baddbmm(shift, axes, origin).unbind(1)
+    dx, dy, dz = torch.bmm(axes, direction).unbind(1)
+    near, far = shape.interval((x, y, z), (dx, dy, dz))
+    distance = torch.where(near > _NEAREST, near, far)
+    hit = (near <= far) & (far > _NEAREST)
+    return torch.where(hit, distance, torch.inf).expand(-1, _BUNDLE_RAYS)
+
+
+def _take_nearer(
+    nearest: Tensor, solid: Tensor, distance: Tensor, bundle: Tensor, number: Tensor
+) -> None:
+    """Update the nearest distances of bundles, in place, from pairs (P, K) in order of bundles."""
+    rows = bundle[:, None].expand_as(distance)
+    nearest.scatter_reduce_(0, rows, distance, 'amin')
+    pair, ray = ((distance == nearest[bundle]) & distance.isfinite()).nonzero(as_tuple=True)
+    solid[bundle[pair], ray] = number[pair]
+
+
+def _box_interval(start: Planes, along: Planes) -> Interval:
+    near, far = _slab(start[0], along[0])
+    for s, a in zip(start[1:], along[1:], strict=True):
+        low, high = _slab(s, a)
+        near, far = torch.maximum(near, low), torch.minimum(far, high)
+    return near, far
+
+
+def _slab(start: Tensor, along: Tensor) -> Interval:
+    inverse = 1.0 / torch.where(along.abs() < _TINY, _TINY, along)
+    middle, reach = -start * inverse, inverse.abs()
+    return middle - reach, middle + reach
+
+
+def _sphere_interval(start: Planes, along: Planes) -> Interval:
+    x, y, z = start
+    dx, dy, dz = along
+    return _quadratic_interval(
+        dx * dx + dy * dy + dz * dz, x * dx + y * dy + z * dz, x * x + y * y + z * z - 1.0
+    )
+
+
+def _cylinder_interval(start: Planes, along: Planes) -> Interval:
+    x, y, z = start
+    dx, dy, dz = along
     near, far = _quadratic_interval(dx * dx + dy * dy, x * dx + y * dy, x * x + y * y - 1.0)
-    inverse = 1.0 / torch.where(dz.abs() < _TINY, _TINY, dz)
-    middle, reach = -z * inverse, inverse.abs()
-    return torch.maximum(near, middle - reach), torch.minimum(far, middle + reach)
+    low, high = _slab(z, dz)
+    return torch.maximum(near, low), torch.minimum(far, high)
 
 
 def _quadratic_interval(a: Tensor, b: Tensor, c: Tensor) -> Interval:
     """Return where a t^2 + 2 b t + c is negative."""
     a = a.clamp(min=_TINY)  # along the axis of a cylinder, which goes on for ever
-    root = (b * b - a * c).sqrt()  # NaN for a miss: every comparison with it is false
-    return (-b - root) / a, (-b + root) / a
+    inverse = 1.0 / a
+    square = b * b - a * c
+    root = square.clamp(min=0.0).sqrt()  # no NaN: they make a CPU slow
+    far = torch.where(square >= 0.0, (root - b) * inverse, -torch.inf)
+    return (-b - root) * inverse, far
 
 
 def _box_outward(unit: Tensor) -> Tensor:
@@ -246,65 +325,113 @@ def _cylinder_outward(unit: Tensor) -> Tensor:
     )
 
 
-_BOX = _Shape(_box_interval, _box_outward)
-_SPHERE = _Shape(_sphere_interval, _sphere_outward)
-_CYLINDER = _Shape(_cylinder_interval, _cylinder_outward)
+def _box_reach(direction: Tensor) -> Tensor:
+    return direction.abs().sum(-1)
 
 
-def _surface(group: _Group, which: Tensor, end: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return local point (meters), local normal and world normal of the solids that were hit."""
-    batch = torch.arange(len(which), device=which.device)[:, None]
-    axes = group.solids.local_from_world[batch, which]
-    size = group.solids.size[batch, which]
-    unit = (axes[..., :3] @ end[..., None])[..., 0] + axes[..., 3]
-    outward = group.shape.outward(unit)
-    normal = (axes[..., :3].transpose(-1, -2) @ outward[..., None])[..., 0]
-    return unit * size, outward, torch.nn.functional.normalize(normal, dim=-1)
+def _sphere_reach(direction: Tensor) -> Tensor:
+    return direction.norm(dim=-1)
 
 
-def _ground_distance(ground: Relief, origins: Tensor, directions: Tensor) -> Tensor:
-    """Return (B, R) distances to the ground, +Inf for rays that do not come down to it."""
+def _cylinder_reach(direction: Tensor) -> Tensor:
+    return direction[..., :2].norm(dim=-1) + direction[..., 2].abs()
+
+
+_BOX = _Shape(_box_interval, _box_outward, _box_reach)
+_SPHERE = _Shape(_sphere_interval, _sphere_outward, _sphere_reach)
+_CYLINDER = _Shape(_cylinder_interval, _cylinder_outward, _cylinder_reach)
+
+
+def _surfaces(
+    world: World, distance: Tensor, point: Tensor, solid: Tensor, on_ground: Tensor
+) -> Hits:
+    """Return what lies at the points where rays end; normals point outward."""
+    normal = torch.zeros_like(point)
+    local_point, local_normal = point.clone(), torch.zeros_like(point)
+    material = torch.where(on_ground, world.ground.material[:, None], -1)
+    b, r = on_ground.nonzero(as_tuple=True)
+    normal[b, r] = local_normal[b, r] = _ground_normal(world.ground, b, point[b, r])
+    first = 0
+    for shape, solids in _groups(world):
+        count = solids.material.shape[1]
+        b, r = ((solid >= first) & (solid < first + count)).nonzero(as_tuple=True)
+        if len(b):
+            n = solid[b, r] - first
+            maps = solids.local_from_world[b, n]
+            unit = (maps[..., :3] * point[b, r][:, None]).sum(-1) + maps[..., 3]
+            outward = shape.outward(unit)
+            across = (maps[..., :3] * outward[..., None]).sum(-2)
+            normal[b, r] = torch.nn.functional.normalize(across, dim=-1)
+            local_point[b, r] = unit * solids.size[b, n]
+            local_normal[b, r] = outward
+            material[b, r] = solids.material[b, n]
+        first += count
+    return Hits(distance, normal, local_point, local_normal, material)
+
+
+def _ground_distance(ground: Relief, origins: Tensor, directions: Tensor, limit: Tensor) -> Tensor:
+    """Return (B, R) distances to the ground, +Inf where it is not met before `limit`."""
     height, slope = origins[..., 2], directions[..., 2]
-    falling = slope < -_TINY
-    slope = torch.where(falling, slope, -1.0)
-    if ground.amplitude.shape[1] and falling.any():
-        distance = _relief_distance(ground, origins, directions, slope)
-    else:
-        distance = -height / slope
-    return torch.where(falling & (distance > _NEAREST), distance, torch.inf)
-
-
-def _relief_distance(ground: Relief, origins: Tensor, directions: Tensor, slope: Tensor) -> Tensor:
-    """Return where falling rays pass through the relief: first in steps, then by halving."""
-
-    def above(distance: Tensor) -> Tensor:
-        x, y, z = (origins + directions * distance[..., None]).unbind(-1)
-        return z > ground_height(ground, x, y)
-
     highest = ground.amplitude.abs().sum(-1, keepdim=True)
-    height = origins[..., 2]
-    start = ((highest - height) / slope).clamp(min=0.0)
-    step = ((-highest - height) / slope - start) / _RELIEF_STEPS
-    low, high = start, start + step
-    for _ in range(_RELIEF_STEPS - 1):
-        still_above = above(high)
-        low = torch.where(still_above, high, low)
-        high = torch.where(still_above, high + step, high)
-    for _ in range(_RELIEF_HALVINGS):
-        middle = 0.5 * (low + high)
-        still_above = above(middle)
-        low = torch.where(still_above, middle, low)
-        high = torch.where(still_above, high, middle)
-    return 0.5 * (low + high)
+    if not ground.amplitude.shape[1]:
+        distance = -height / torch.where(slope < -_TINY, slope, -_TINY)
+        return torch.where((slope < -_TINY) & (distance > _NEAREST), distance, torch.inf)
+    # Between these distances a ray is in the layer that holds the relief.
+    inverse = 1.0 / torch.where(slope.abs() < _TINY, _TINY, slope)
+    up, down = (highest - height) * inverse, (-highest - height) * inverse
+    start = torch.minimum(up, down).clamp(min=0.0)
+    end = torch.minimum(torch.maximum(up, down).clamp(max=_RELIEF_FAR_M), limit)
+    start, end = torch.broadcast_tensors(start, end)
+    b, r = (start < end).nonzero(as_tuple=True)
+    distance = torch.full_like(limit, torch.inf)
+    if len(b):
+        origin = origins[b, r if origins.shape[1] > 1 else 0]
+        direction = directions[b, r if directions.shape[1] > 1 else 0]
+        distance[b, r] = _relief_distance(ground, b, origin, direction, start[b, r], end[b, r])
+    return distance
 
 
-def _ground_normal(ground: Relief, point: Tensor) -> Tensor:
-    x, y, _ = point.unbind(-1)
-    step = 0.05
+def _relief_distance(
+    ground: Relief, b: Tensor, origin: Tensor, direction: Tensor, start: Tensor, end: Tensor
+) -> Tensor:
+    """Return where rays (M, 3) pass down through the relief: first in steps, then by secants."""
+    amplitude, phase, wave = ground.amplitude[b], ground.phase[b], ground.wave[b]
+
+    def clearance(distance: Tensor) -> Tensor:
+        point = origin + direction * distance[..., None]
+        angle = wave[..., 0] * point[..., :1] + wave[..., 1] * point[..., 1:2] + phase
+        return point[..., 2] - (amplitude * angle.sin()).sum(-1)
+
+    near = _RELIEF_NEAR_M / direction.norm(dim=-1)
+    growth = ((end + near) / (start + near)) ** (1.0 / _RELIEF_STEPS)
+    low, high = start, end
+    above, below = clearance(low), torch.full_like(start, -torch.inf)
+    step = start + near
+    for _ in range(_RELIEF_STEPS):
+        step = step * growth
+        here = clearance(step - near)
+        searching = below == -torch.inf
+        ends = searching & (here <= 0.0)
+        passes = searching & (here > 0.0)
+        high, below = torch.where(ends, step - near, high), torch.where(ends, here, below)
+        low, above = torch.where(passes, step - near, low), torch.where(passes, here, above)
+    met = below.isfinite() & (above > 0.0)
+    for i in range(_RELIEF_REFINEMENTS):
+        share = above / (above - below)
+        middle = low + (high - low) * (share if i % 3 < 2 else 0.5)
+        here = clearance(middle)
+        low, above = torch.where(here > 0.0, middle, low), torch.where(here > 0.0, here, above)
+        high, below = torch.where(here > 0.0, high, middle), torch.where(here > 0.0, below, here)
+    distance = low + (high - low) * (above / (above - below))
+    return torch.where(met & (distance > _NEAREST), distance, torch.inf)
+
+
+def _ground_normal(ground: Relief, b: Tensor, point: Tensor) -> Tensor:
+    """Return the upward normals (M, 3) of the ground at points (M, 3) of the worlds `b`."""
+    slopes = torch.zeros_like(point[..., :2])
     if ground.amplitude.shape[1]:
-        slope_x = (ground_height(ground, x + step, y) - ground_height(ground, x - step, y)) / 0.1
-        slope_y = (ground_height(ground, x, y + step) - ground_height(ground, x, y - step)) / 0.1
-    else:
-        slope_x = slope_y = torch.zeros_like(x)
-    normal = torch.stack((-slope_x, -slope_y, torch.ones_like(x)), -1)
+        wave = ground.wave[b]
+        angle = (wave * point[:, None, :2]).sum(-1) + ground.phase[b]
+        slopes = ((ground.amplitude[b] * angle.cos())[..., None] * wave).sum(-2)
+    normal = torch.cat((-slopes, torch.ones_like(slopes[..., :1])), -1)
     return torch.nn.functional.normalize(normal, dim=-1)

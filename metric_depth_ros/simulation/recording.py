@@ -26,7 +26,8 @@ from metric_depth_ros.bags.messages import (
 )
 from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.simulation.camera import expose, render
+from metric_depth_ros.simulation.camera import render
+from metric_depth_ros.simulation.photography import expose_randomly
 from metric_depth_ros.simulation.scene import Scene
 from metric_depth_ros.simulation.sensors.lidar import scan
 from metric_depth_ros.simulation.sensors.rgbd import measure
@@ -137,13 +138,12 @@ def simulate_frames(
 
 
 def _simulate_frame(scene: Scene, index: int, rate_hz: float, seed: int) -> SimulatedFrame:
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
     rng = np.random.default_rng((seed, index))
     T_world_base = scene.base_at(index / rate_hz)
     world = scene.world
     T_world_camera = _place(T_world_base @ scene.T_base_camera, world.device)
     view = render(world, scene.camera, T_world_camera)
-    image = expose(view.radiance, scene.noise, generator)[0]
+    image = expose_randomly(view.radiance[0], rng, scene.noise)
     truth = view.depth[0].cpu().numpy()
     cloud = sensor_depth = None
     if scene.lidar is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_depth_ros.geometry.camera import CameraModel
-from metric_depth_ros.simulation.camera import CameraNoise
+from metric_depth_ros.simulation.photography import CameraNoise
 from metric_depth_ros.simulation.sensors.lidar import LidarModel
 from metric_depth_ros.simulation.sensors.rgbd import DepthCameraModel
 from metric_depth_ros.simulation.world import World

@@ -51,7 +51,7 @@ def make_street(size: tuple[int, int], seed: int) -> Scene:
     def base_at(seconds: float) -> NDArray[np.float64]:
         yaw = 0.015 * math.sin(0.9 * seconds + sway)
         T = np.eye(4)
-        T[:3, :3] = rotation(yaw, pitch=0.004 * math.sin(5.0 * seconds)).numpy()
+        T[:3, :3] = rotation(yaw, pitch=0.004 * math.sin(5.0 * seconds))
         T[:3, 3] = (_SPEED_M_S * seconds, -1.75 + 0.1 * math.sin(0.7 * seconds), 0.0)
         return T
 

@@ -16,8 +16,9 @@ from torch import Tensor
 from metric_depth_ros.simulation.raycast import Hits
 from metric_depth_ros.simulation.world import Pattern, World
 
-_LATTICE = 32
-_LATTICE_SEED = 20_260_101  # the same noise everywhere: worlds differ by where they look at it
+_LATTICE = 16
+_LAYERS = 3
+_LATTICE_SEED = 20_260_101  # the same noise everywhere: materials differ by their offset in it
 _LANE_M = 3.5
 
 
@@ -37,11 +38,13 @@ def albedo(world: World, hits: Hits, footprint: Tensor) -> Tensor:
     pattern = materials.pattern[batch, row]
     period = materials.period[batch, row]
     point = hits.local_point
+    shifted = point + materials.offset[batch, row] * period[..., None]
     mix = torch.zeros_like(period)
     for kind, weight in _PATTERNS.items():
         chosen = pattern == kind
         if chosen.any():
-            value = weight(point[chosen], hits.local_normal[chosen], period[chosen])
+            place = point if kind == Pattern.ROAD else shifted  # lanes lie where the road does
+            value = weight(place[chosen], hits.local_normal[chosen], period[chosen])
             mix[chosen] = value
     sharp = (period / (3.0 * footprint.clamp(min=1e-6))).clamp(0.0, 1.0)
     mix = torch.where(pattern == Pattern.PLAIN, mix, 0.4 + (mix - 0.4) * sharp)
@@ -54,37 +57,38 @@ def albedo(world: World, hits: Hits, footprint: Tensor) -> Tensor:
 
 def smooth_noise(point: Tensor) -> Tensor:
     """Return noise in [0, 1] that varies over distances of 1; (..., 3) to (...)."""
-    lattice = _noise_lattice().to(point.device)
-    cell = point.floor()
-    blend = point - cell
-    blend = blend * blend * (3.0 - 2.0 * blend)
-    low = (cell.long() % _LATTICE).unbind(-1)
-    high = ((cell.long() + 1) % _LATTICE).unbind(-1)
-    bx, by, bz = blend.unbind(-1)
-
-    def corner(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-        return lattice[(x * _LATTICE + y) * _LATTICE + z]
-
-    def edge(y: Tensor, z: Tensor) -> Tensor:
-        return torch.lerp(corner(low[0], y, z), corner(high[0], y, z), bx)
-
-    front = torch.lerp(edge(low[1], low[2]), edge(high[1], low[2]), by)
-    back = torch.lerp(edge(low[1], high[2]), edge(high[1], high[2]), by)
-    return torch.lerp(front, back, bz)
+    return _sampled(_noise_volume(1, point.device), point)
 
 
-def layered_noise(point: Tensor, layers: int = 3) -> Tensor:
-    """Return noise in [0, 1] with detail at several scales."""
-    total = torch.zeros_like(point[..., 0])
-    for i in range(layers):
-        total = total + smooth_noise(point * 2.1**i + 17.3 * i) * 0.5 ** (i + 1)
-    return total / (1.0 - 0.5**layers)
+def layered_noise(point: Tensor) -> Tensor:
+    """Return noise in [0, 1] with detail at several scales; (..., 3) to (...)."""
+    return _sampled(_noise_volume(_LAYERS, point.device), point)
 
 
-@lru_cache(maxsize=1)
-def _noise_lattice() -> Tensor:
+@lru_cache(maxsize=8)
+def _noise_volume(layers: int, device: torch.device) -> Tensor:
+    """Return (1, 1, N, N, N) noise that repeats; its finest layer is white."""
     generator = torch.Generator().manual_seed(_LATTICE_SEED)
-    return torch.rand(_LATTICE**3, generator=generator)
+    side = _LATTICE * 2 ** (layers - 1)
+    total = torch.zeros(1, 1, side, side, side)
+    for i in range(layers):
+        cells = _LATTICE * 2**i
+        white = torch.rand(1, 1, cells, cells, cells, generator=generator)
+        closed = torch.nn.functional.pad(white, (0, 1) * 3, 'circular')
+        size = (side + side // cells,) * 3
+        fine = torch.nn.functional.interpolate(closed, size, mode='trilinear')
+        total = total + fine[..., :side, :side, :side] * 0.5 ** (i + 1)
+    total = total / (1.0 - 0.5**layers)
+    return torch.nn.functional.pad(total, (0, 1) * 3, 'circular').to(device)
+
+
+def _sampled(volume: Tensor, point: Tensor) -> Tensor:
+    """Return a repeating volume at points; it repeats after `_LATTICE`."""
+    grid = point.remainder(_LATTICE) * (2.0 / _LATTICE) - 1.0
+    values = torch.nn.functional.grid_sample(
+        volume, grid.reshape(1, 1, 1, -1, 3), align_corners=True
+    )
+    return values.reshape(point.shape[:-1])
 
 
 def _wall_coordinates(point: Tensor, normal: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,7 +146,42 @@ def _road(point: Tensor, normal: Tensor, period: Tensor) -> Tensor:
     dashes = (y.abs() < 0.07) & ((x / period).remainder(1.0) < 0.5)
     edges = (y.abs() - _LANE_M).abs() < 0.07
     worn = layered_noise(point * 3.0) > 0.28
-    return torch.where((dashes | edges) & worn, 1.0, 0.4 * layered_noise(point * 0.7, 4))
+    return torch.where((dashes | edges) & worn, 1.0, 0.4 * layered_noise(point * 0.7))
+
+
+def _tiles(point: Tensor, normal: Tensor, period: Tensor) -> Tensor:
+    """Return tiles (0 to 0.5, each its own shade) with joints (1)."""
+    flat = normal[..., 2].abs() > 0.5
+    along, up = _wall_coordinates(point, normal)
+    u = torch.where(flat, point[..., 0], along) / period
+    v = torch.where(flat, point[..., 1], up) / period
+    joint = (u.remainder(1.0) < 0.05) | (v.remainder(1.0) < 0.05)
+    shade = 0.5 * smooth_noise(torch.stack((u.floor(), v.floor(), u.floor()), -1) * 3.7)
+    return torch.where(joint, 1.0, shade)
+
+
+def _dots(point: Tensor, normal: Tensor, period: Tensor) -> Tensor:
+    cell = (point / period[..., None]).remainder(1.0) - 0.5
+    return (cell.norm(dim=-1) < 0.4).float()
+
+
+def _patches(point: Tensor, normal: Tensor, period: Tensor) -> Tensor:
+    return (smooth_noise(point / period[..., None]) > 0.5).float()
+
+
+def _glyphs(point: Tensor, normal: Tensor, period: Tensor) -> Tensor:
+    """Return small cells at random, as of print."""
+    cell = (point / (0.2 * period[..., None])).floor()
+    line = cell[..., 2].remainder(3.0) > 0.0
+    return ((smooth_noise(cell * 5.3) > 0.5) & line).float()
+
+
+def _waves(point: Tensor, normal: Tensor, period: Tensor) -> Tensor:
+    bent = (
+        point / period[..., None]
+        + 0.4 * smooth_noise(point / (0.5 * period[..., None]))[..., None]
+    )
+    return 0.5 + 0.5 * (6.28 * bent.sum(-1)).sin()
 
 
 _PATTERNS: dict[Pattern, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
@@ -154,4 +193,9 @@ _PATTERNS: dict[Pattern, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     Pattern.BRICKS: _bricks,
     Pattern.WINDOWS: _windows,
     Pattern.ROAD: _road,
+    Pattern.TILES: _tiles,
+    Pattern.DOTS: _dots,
+    Pattern.PATCHES: _patches,
+    Pattern.GLYPHS: _glyphs,
+    Pattern.WAVES: _waves,
 }

@@ -14,11 +14,15 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 RGB = tuple[float, float, float]
 Vector = tuple[float, float, float]
+Rotation = NDArray[np.float64]
+_UPRIGHT: Rotation = np.eye(3)
 _NOWHERE = float('nan')  # every comparison with it is false, so no ray ever meets it
 _Tensors = TypeVar('_Tensors', bound='_TensorRecord')
 
@@ -34,6 +38,11 @@ class Pattern(IntEnum):
     BRICKS = 5
     WINDOWS = 6
     ROAD = 7
+    TILES = 8
+    DOTS = 9
+    PATCHES = 10
+    GLYPHS = 11
+    WAVES = 12
 
 
 class _TensorRecord:
@@ -97,6 +106,8 @@ class Materials(_TensorRecord):
         (B, M) size of the pattern in meters.
     gloss
         (B, M) strength of the mirror-like part in [0, 1].
+    offset
+        (B, M, 3) shift of the pattern, in periods, so that no two surfaces need look alike.
     """
 
     pattern: Tensor
@@ -104,6 +115,7 @@ class Materials(_TensorRecord):
     second_color: Tensor
     period: Tensor
     gloss: Tensor
+    offset: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,11 +166,11 @@ def linear(red: int, green: int, blue: int) -> RGB:
     return r, g, b
 
 
-def rotation(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Tensor:
+def rotation(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Rotation:
     """Return the (3, 3) rotation Rz(yaw) Ry(pitch) Rx(roll), angles in radians."""
     cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
     cr, sr = math.cos(roll), math.sin(roll)
-    return torch.tensor(
+    return np.array(
         [
             [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
             [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
@@ -171,12 +183,12 @@ class WorldBuilder:
     """Collect solids and materials one by one, then `build` the tensors of one world."""
 
     def __init__(self) -> None:
-        self._solids: dict[str, list[tuple[Tensor, Tensor, int]]] = {
+        self._solids: dict[str, list[tuple[Vector, Vector, Rotation, int]]] = {
             'boxes': [],
             'spheres': [],
             'cylinders': [],
         }
-        self._materials: list[tuple[Pattern, RGB, RGB, float, float]] = []
+        self._materials: list[tuple[Pattern, RGB, RGB, float, float, Vector]] = []
         self._waves: list[tuple[float, float, float, float]] = []
         self._ground_material = 0
 
@@ -187,20 +199,23 @@ class WorldBuilder:
         pattern: Pattern = Pattern.NOISE,
         period: float = 0.3,
         gloss: float = 0.0,
+        offset: Vector = (0.0, 0.0, 0.0),
     ) -> int:
         """Add a material and return its number; one color alone is given a darker second."""
         if second_color is None:
             r, g, b = (0.6 * c for c in color)
             second_color = (r, g, b)
-        self._materials.append((pattern, color, second_color, period, gloss))
+        self._materials.append((pattern, color, second_color, period, gloss, offset))
         return len(self._materials) - 1
 
-    def box(self, center: Vector, size: Vector, material: int, turn: Tensor | None = None) -> None:
+    def box(
+        self, center: Vector, size: Vector, material: int, turn: Rotation | None = None
+    ) -> None:
         """Add a box; `size` is its full extent along its own axes in meters."""
         self._add('boxes', center, (size[0] / 2, size[1] / 2, size[2] / 2), material, turn)
 
     def ellipsoid(
-        self, center: Vector, radii: Vector, material: int, turn: Tensor | None = None
+        self, center: Vector, radii: Vector, material: int, turn: Rotation | None = None
     ) -> None:
         """Add an ellipsoid with three radii in meters."""
         self._add('spheres', center, radii, material, turn)
@@ -211,7 +226,7 @@ class WorldBuilder:
         radius: float,
         length: float,
         material: int,
-        turn: Tensor | None = None,
+        turn: Rotation | None = None,
     ) -> None:
         """Add a cylinder along its own z axis; `length` from end to end in meters."""
         self._add('cylinders', center, (radius, radius, length / 2), material, turn)
@@ -235,7 +250,7 @@ class WorldBuilder:
 
     def build(self, light: Light) -> World:
         """Return the world, a batch of one."""
-        pattern, color, second, period, gloss = zip(*self._materials, strict=True)
+        pattern, color, second, period, gloss, offset = zip(*self._materials, strict=True)
         waves = torch.tensor(self._waves, dtype=torch.float32).reshape(1, -1, 4)
         return World(
             boxes=self._group('boxes'),
@@ -253,18 +268,15 @@ class WorldBuilder:
                 torch.tensor([second], dtype=torch.float32),
                 torch.tensor([period], dtype=torch.float32),
                 torch.tensor([gloss], dtype=torch.float32),
+                torch.tensor([offset], dtype=torch.float32),
             ),
             light=light,
         )
 
     def _add(
-        self, group: str, center: Vector, size: Vector, material: int, turn: Tensor | None
+        self, group: str, center: Vector, half: Vector, material: int, turn: Rotation | None
     ) -> None:
-        half = torch.tensor(size, dtype=torch.float32)
-        turn = torch.eye(3) if turn is None else turn
-        to_local = turn.T / half[:, None]
-        shift = -to_local @ torch.tensor(center, dtype=torch.float32)
-        self._solids[group].append((torch.cat((to_local, shift[:, None]), dim=1), half, material))
+        self._solids[group].append((center, half, _UPRIGHT if turn is None else turn, material))
 
     def _group(self, name: str) -> Solids:
         solids = self._solids[name]
@@ -274,8 +286,16 @@ class WorldBuilder:
                 torch.zeros(1, 0, 3),
                 torch.zeros(1, 0, dtype=torch.long),
             )
-        maps, sizes, materials = zip(*solids, strict=True)
-        return Solids(torch.stack(maps)[None], torch.stack(sizes)[None], torch.tensor([materials]))
+        centers, halves, turns, materials = zip(*solids, strict=True)
+        half = np.array(halves)
+        to_local = np.array(turns).transpose(0, 2, 1) / half[..., None]
+        shift = -(to_local @ np.array(centers)[..., None])
+        local_from_world = np.concatenate((to_local, shift), -1).astype(np.float32)
+        return Solids(
+            torch.from_numpy(local_from_world)[None],
+            torch.from_numpy(half.astype(np.float32))[None],
+            torch.tensor([materials]),
+        )
 
 
 def stack_worlds(worlds: Sequence[World]) -> World:
