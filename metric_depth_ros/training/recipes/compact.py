@@ -12,7 +12,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -39,14 +38,18 @@ class CompactOptions:
     ----------
     sizes
         (width, height) that the examples of a step may have; multiples of 32.
-    gradient_weight, sky_weight
-        Of the differences between neighbors, and of telling the sky.
+    error_weight, gradient_weight, width_weight, sky_weight
+        Of the error of the logarithm, of its differences between neighbors, of the likelihood
+        of the width, and of telling the sky. The likelihood moves the width alone: as a loss of
+        the depth it would give up the hard pixels for the easy ones.
     blank_image_share
         Examples whose image is gray: what the points alone can say. 1 is the ablation.
     """
 
     sizes: tuple[tuple[int, int], ...] = ((256, 192), (320, 160), (224, 224), (320, 192))
+    error_weight: float = 4.0
     gradient_weight: float = 0.5
+    width_weight: float = 0.1
     sky_weight: float = 0.1
     blank_image_share: float = 0.05
 
@@ -122,30 +125,31 @@ class CompactRecipe:
         return stacked(prepared)
 
     def losses(self, network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Return likelihood, gradients and sky."""
+        """Return the error, its gradients, the width's likelihood and the sky."""
         answer = network(batch['inputs'], batch['guess'])
         log_depth, log_width, sky = (part[:, 0].float() for part in answer)
         relative: Tensor = batch['relative']
         mask = relative.isfinite() & (relative > 0)
         log_truth = relative.where(mask, 1.0).log()
-        likelihood = laplace_likelihood(log_depth, log_width, log_truth, mask)
+        likelihood = laplace_likelihood(log_depth.detach(), log_width, log_truth, mask)
+        error = masked_mean((log_depth - log_truth).abs(), mask)
         gradients = multiscale_gradient_error(log_depth, log_truth, mask)
         endless = relative.isposinf()
         told = functional.binary_cross_entropy_with_logits(sky, endless.float(), reduction='none')
         parts = {
-            'likelihood': likelihood.mean(),
+            'log_error': error.mean(),
+            'width': likelihood.mean(),
             'gradients': gradients.mean(),
             'sky': masked_mean(told, mask | endless).mean(),
         }
         options = self._options
         total = (
-            parts['likelihood']
+            options.error_weight * parts['log_error']
+            + options.width_weight * parts['width']
             + options.gradient_weight * parts['gradients']
             + options.sky_weight * parts['sky']
         )
-        with torch.no_grad():
-            error = masked_mean((log_depth - log_truth).abs(), mask).mean()
-        return {'loss': total, **parts, 'log_error': error}
+        return {'loss': total, **parts}
 
     def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
         """Return depth where the network sees no sky."""
