@@ -17,7 +17,7 @@ def small(seed=1, split='train', kind='street'):
 
 @pytest.fixture(scope='module')
 def streets():
-    return [small(seed) for seed in range(8)]
+    return [small(seed) for seed in range(5)]
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -37,8 +37,8 @@ def test_depth_is_positive_or_the_sky(streets):
         assert example.depth.min() > 0.0
 
 
-def test_the_same_seed_gives_the_same_example():
-    first, again = small(5), small(5)
+def test_the_same_seed_gives_the_same_example(streets):
+    first, again = streets[3], small(3)
     np.testing.assert_array_equal(first.image, again.image)
     np.testing.assert_array_equal(first.depth, again.depth)
     assert list(first.sensors) == list(again.sensors)
@@ -46,8 +46,8 @@ def test_the_same_seed_gives_the_same_example():
         np.testing.assert_array_equal(prompt.depth, again.sensors[name].depth)
 
 
-def test_validation_shares_no_view_with_training():
-    assert np.mean(small(5).depth != small(5, 'validation').depth) > 0.5
+def test_validation_shares_no_view_with_training(streets):
+    assert np.mean(streets[3].depth != small(3, 'validation').depth) > 0.5
 
 
 def test_every_seed_is_another_example(streets):
@@ -55,10 +55,9 @@ def test_every_seed_is_another_example(streets):
 
 
 def test_examples_come_in_the_order_of_their_seeds(streets):
-    for example, other in zip(
-        simulate_examples([0, 1], kind='street', size=SIZE), streets, strict=False
-    ):
-        np.testing.assert_array_equal(example.depth, other.depth)
+    backward = simulate_examples([1, 0], kind='street', size=SIZE)
+    for example, expected in zip(backward, streets[1::-1], strict=True):
+        np.testing.assert_array_equal(example.depth, expected.depth)
 
 
 def test_streets_carry_lidar_and_radar(streets):

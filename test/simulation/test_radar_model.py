@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Simulated radars."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_worlds import wall_world
@@ -22,7 +24,7 @@ def test_returns_lie_in_the_plane_of_the_radar():
 
 
 def test_the_number_of_returns_is_the_model_s():
-    assert len(returns(RadarModel(returns=70))) == 70
+    assert len(returns(RadarModel(returns=50))) == 50
 
 
 def test_walls_answer_and_the_ground_hardly_does():
@@ -40,21 +42,22 @@ def test_what_lies_behind_an_object_answers_too():
 
 
 def test_azimuth_noise_has_its_deviation():
-    noisy = RadarModel(
-        returns=3000, range_noise_m=0.0, azimuth_noise_deg=1.0, clutter=0.0, ghosts=0.0
-    )
-    # A thin pole: all that answers stands straight ahead.
-    points = returns(noisy, wall_world((20.0, -0.3, 0.3)), seed=3)
-    near_pole = np.abs(np.linalg.norm(points, axis=1) - 20.0) < 0.3
-    azimuth = np.degrees(np.arctan2(points[near_pole, 1], points[near_pole, 0]))
-    assert np.std(azimuth) == pytest.approx(1.0, rel=0.5)
+    noisy = replace(CLEAN, azimuth_noise_deg=1.0)
+    # A thin pole: all that answers at its distance stands straight ahead.
+    pole = wall_world((20.0, -0.2, 0.2))
+    points = np.concatenate([returns(noisy, pole, seed) for seed in range(30)])
+    of_pole = points[np.abs(np.linalg.norm(points, axis=1) - 20.0) < 0.05]
+    azimuth = np.degrees(np.arctan2(of_pole[:, 1], of_pole[:, 0]))
+    assert len(azimuth) > 20
+    assert np.std(azimuth) == pytest.approx(1.0, rel=0.3)
+
+
+def test_an_empty_field_hardly_answers():
+    assert len(returns(CLEAN, wall_world())) < 10
 
 
 def test_ghosts_are_twice_as_far():
-    model = RadarModel(
-        returns=60, range_noise_m=0.0, azimuth_noise_deg=0.0, clutter=0.0, ghosts=1.0
-    )
-    assert np.median(np.linalg.norm(returns(model), axis=1)) > 39.0
+    assert np.median(np.linalg.norm(returns(replace(CLEAN, ghosts=1.0)), axis=1)) > 39.0
 
 
 def test_clutter_is_anywhere():
@@ -62,10 +65,6 @@ def test_clutter_is_anywhere():
     distance = np.linalg.norm(returns(model), axis=1)
     assert distance.min() < 20.0
     assert distance.max() > 80.0
-
-
-def test_an_empty_world_gives_only_clutter():
-    assert len(returns(CLEAN, wall_world())) <= CLEAN.returns
 
 
 def test_the_same_seed_gives_the_same_returns():

@@ -19,6 +19,7 @@ from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.simulation.sensors import faults, patterns
 from metric_depth_ros.simulation.sensors.rgbd import DepthCameraModel, measure
 from metric_depth_ros.simulation.sensors.sfm import triangulated_corners
+from metric_depth_ros.simulation.sensors.surfaces import fool
 from metric_depth_ros.simulation.sensors.time_of_flight import TimeOfFlightModel, measure_cells
 from metric_depth_ros.types import SparsePrompt
 
@@ -44,6 +45,7 @@ _THINNED = 0.35
 _NOISY = 0.25
 _WITH_HOLES = 0.1
 _WITH_OUTLIERS = 0.2
+_FOOLED = 0.5
 _SENSOR_SCALE_PX = 580.0
 
 
@@ -167,6 +169,7 @@ def _depth_camera(
         baseline_m=noise_px / relative * typical / _SENSOR_SCALE_PX,
         disparity_step_px=rng.choice((0.03125, 0.0625, 0.125)),
         disparity_noise_px=noise_px,
+        noise_patch_px=_log_uniform(rng, 0.8, 6.0),
         min_depth_m=rng.uniform(0.0, 0.4) * typical,
         max_depth_m=_log_uniform(rng, 1.5, 20.0) * typical,
         edge_loss=edge_loss,
@@ -174,7 +177,10 @@ def _depth_camera(
         texture_need=texture_need,
         darkness=darkness,
     )
-    depth = measure(example.depth, example.image, example.camera, model, rng)
+    depth = example.depth
+    if rng.random() < _FOOLED:
+        depth = fool(depth, example.image, int(rng.integers(1, 5)), rng)
+    depth = measure(depth, example.image, example.camera, model, rng)
     return prompt_from_registered_depth(depth)
 
 

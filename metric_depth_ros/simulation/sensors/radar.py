@@ -19,6 +19,8 @@ from metric_depth_ros.simulation.sensors.lidar import unit_vectors
 from metric_depth_ros.simulation.sensors.shots import Shots, shoot
 from metric_depth_ros.simulation.world import World
 
+_TYPICAL_M = 20.0
+_EAGERNESS = 3.0  # returns for each cell with a plain wall in it, times four
 _FLAT = 0.85  # levelness from which a surface is ground, which sends the wave on
 
 
@@ -77,7 +79,7 @@ def detect(
     """
     azimuth, range_m, strength = _echoes(world, T_world_radar, model, half_width_deg, rng)
     of_nothing = min(rng.binomial(model.returns, model.clutter), model.returns)
-    most = min(int((strength > 0.0).sum()), math.ceil(strength.sum()))
+    most = min(int((strength > 0.0).sum()), math.ceil(_EAGERNESS * strength.sum()))
     count = min(model.returns - of_nothing, most)
     if count:
         chosen = rng.choice(len(strength), count, replace=False, p=strength / strength.sum())
@@ -115,16 +117,33 @@ def _echoes(
     behind = np.flatnonzero(first.range_m < 0.7 * model.max_range_m)
     start = first.range_m[behind] + rng.uniform(1.0, 8.0, len(behind)).astype(np.float32)
     second = shoot(world, T_world_radar, directions[behind], start)
-    return (
-        np.append(azimuth, azimuth[behind]),
-        np.append(first.range_m, second.range_m),
-        np.append(_strength(first, model), 0.5 * _strength(second, model)),
-    )
+    azimuth = np.append(azimuth, azimuth[behind])
+    range_m = np.append(first.range_m, second.range_m)
+    strength = np.append(_strength(first, model), 0.5 * _strength(second, model))
+    one_a_cell = _cells(azimuth, range_m, strength)
+    return azimuth[one_a_cell], range_m[one_a_cell], strength[one_a_cell]
+
+
+def _cells(
+    azimuth: NDArray[np.floating], range_m: NDArray[np.floating], strength: NDArray[np.floating]
+) -> NDArray[np.intp]:
+    """Return the strongest echo of each cell that the radar can tell from others."""
+    order = np.argsort(-strength, kind='stable')
+    order = order[strength[order] > 0.0]
+    cell = np.stack((np.degrees(azimuth[order]), range_m[order])).round()
+    _, first = np.unique(cell, axis=1, return_index=True)
+    return order[first]
 
 
 def _strength(shots: Shots, model: RadarModel) -> NDArray[np.float64]:
-    """Return relative chances to be reported; the detector keeps far objects as it does near."""
+    """Return relative chances to be reported.
+
+    The sensitivity rises with range, and far objects cross fewer rays of ours: both even out.
+    """
     metal = 0.25 + shots.gloss
     ground = np.where(shots.levelness > _FLAT, 0.02, 1.0)
     seen = np.isfinite(shots.range_m) & (shots.range_m < model.max_range_m)
-    return np.where(seen, metal * ground * (0.2 + shots.incidence**2), 0.0).astype(np.float64)
+    far = np.where(seen, shots.range_m, 0.0) / _TYPICAL_M
+    return np.where(seen, metal * ground * far * (0.2 + shots.incidence**2), 0.0).astype(
+        np.float64
+    )

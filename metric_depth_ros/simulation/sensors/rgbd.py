@@ -36,6 +36,8 @@ class DepthCameraModel:
         One standard deviation of disparity.
     min_depth_m, max_depth_m
         Range.
+    noise_patch_px
+        Disparity errs alike over patches of this radius: one standard deviation of a Gaussian.
     edge_loss
         Share of the pixels next to a depth edge that are lost.
     fattening_px
@@ -52,6 +54,7 @@ class DepthCameraModel:
     baseline_m: float = 0.075
     disparity_step_px: float = 0.125
     disparity_noise_px: float = 0.08
+    noise_patch_px: float = 1.0
     min_depth_m: float = 0.25
     max_depth_m: float = 6.0
     edge_loss: float = 0.7
@@ -89,17 +92,22 @@ def measure(
     disparity = np.float32(scale) / seen
     lost = ~known | _hidden_from_second_eye(disparity, camera, model)
     chance = _soft_noise(depth.shape, 1.5, rng)
-    lost |= _edges(seen) & (rng.random(depth.shape, np.float32) < model.edge_loss)
+    lost |= _edges(seen) & (_even_chance(chance) < model.edge_loss)
     if model.fattening_px:
         disparity = cv2.dilate(disparity, np.ones((1, 2 * model.fattening_px + 1), np.uint8))
     disparity = disparity + np.float32(model.disparity_noise_px) * _soft_noise(
-        depth.shape, 1.0, rng
+        depth.shape, model.noise_patch_px, rng
     )
     step = np.float32(model.disparity_step_px)
     measured = np.float32(scale) / np.maximum(np.rint(disparity / step) * step, step)
     lost |= _weakness(seen, image, camera, model, gloss) > np.maximum(0.6 + 0.3 * chance, 0.1)
     lost |= (measured < model.min_depth_m) | (measured > model.max_depth_m)
     return np.where(lost, np.float32(np.nan), measured)
+
+
+def _even_chance(noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Spread unit noise nearly evenly over 0 to 1, so that holes are patches and not specks."""
+    return np.float32(1.0) / (np.float32(1.0) + np.exp(np.float32(-1.7) * noise))
 
 
 def incidence(depth: NDArray[np.float32], camera: CameraModel) -> NDArray[np.float32]:
