@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from metric_depth_ros.estimators.options import BACKENDS, PRECISIONS, EstimatorOptions
+from metric_depth_ros.estimators.options import BACKENDS, PRECISIONS, PRESETS, EstimatorOptions
 
 
 def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +40,13 @@ def add_learned_arguments(parser: argparse.ArgumentParser) -> None:
         help='tokens of the image, in multiples of the usual (3 and 9: finer); default: 1',
     )
     learned.add_argument('--backend', default='torch', choices=BACKENDS, help='default: torch')
+    learned.add_argument(
+        '--preset',
+        default='full',
+        choices=PRESETS,
+        help='realtime: a fifth of the arithmetic, with less detail (student_depthmap, teacher); '
+        'default: full',
+    )
 
 
 def options_from(args: argparse.Namespace) -> EstimatorOptions:
@@ -58,4 +65,5 @@ def options_from(args: argparse.Namespace) -> EstimatorOptions:
         compile=args.compile,
         resolution_scale=args.resolution_scale,
         backend=args.backend,
+        preset=args.preset,
     )

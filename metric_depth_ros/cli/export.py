@@ -7,6 +7,8 @@ import argparse
 import re
 from pathlib import Path
 
+from metric_depth_ros.estimators.options import PRESETS
+
 HELP = 'write a learned model as an ONNX file, for --backend onnx and for other runtimes'
 
 
@@ -28,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='640x480',
         metavar='WIDTHxHEIGHT',
         help='of the images; built into the file [640x480]',
+    )
+    parser.add_argument(
+        '--preset',
+        default='full',
+        choices=PRESETS,
+        help='realtime: fewer crops, a smaller canvas; built into the file [full]',
     )
     parser.add_argument(
         '--resolution-scale',
@@ -52,26 +60,29 @@ def run(args: argparse.Namespace) -> int:
         weights=args.weights,
         revision=args.revision,
         resolution_scale=args.resolution_scale,
+        preset=args.preset,
     )
     prepare_file(args.out, '--out')
 
     from metric_depth_ros.estimators.learned.example import INFER, example_batch
     from metric_depth_ros.estimators.learned.loading import network_from, read_weights
+    from metric_depth_ros.estimators.learned.presets import with_preset
     from metric_depth_ros.estimators.runtime.onnx_export import export_network, recorded_call
 
     name, _, variant = args.name.partition(':')
     if name not in INFER:
         raise InputError('model', f'export got {args.name!r}, expected one of {", ".join(INFER)}.')
     checkpoint = read_weights(name, options, variant)
-    network = network_from(name, checkpoint)
+    network = with_preset(name, network_from(name, checkpoint), args.preset)
     # Without a camera, so that a network which recovers the focal length is exported whole.
     batch = example_batch(width, height, camera=name not in ('depth_pro', 'student_pointmap'))
     call = recorded_call(network, INFER[name], batch, options.resolution_scale)
-    error = export_network(name, network, call, checkpoint.model_config, args.out)
+    error = export_network(name, network, call, checkpoint.model_config, args.out, args.preset)
     print(f'{args.out}: {args.name} for images of {width}x{height}')
     print(f'sha256 of the weights {checkpoint.sha256}')
     print(f'largest error relative to torch {error:.1e}')
-    print(f'use it with --estimator {args.name} --backend onnx --weights {args.out}')
+    preset = '' if args.preset == 'full' else f' --preset {args.preset}'
+    print(f'use it with --estimator {args.name} --backend onnx --weights {args.out}{preset}')
     return 0
 
 

@@ -13,6 +13,7 @@ from metric_depth_ros.errors import InputError
 
 PRECISIONS = ('auto', 'fp32', 'bf16', 'fp16')
 BACKENDS = ('torch', 'onnx')
+PRESETS = ('full', 'realtime')
 SCALE_LIMITS = (0.1, 9.0)
 
 _DEVICE = re.compile(r'auto|cpu|cuda(:\d+)?')
@@ -42,6 +43,9 @@ class EstimatorOptions:
         than 1 for speed.
     backend
         ``'torch'`` or ``'onnx'`` (ONNX Runtime).
+    preset
+        ``'full'`` as released; ``'realtime'`` is a fifth of the arithmetic of the crop-pyramid
+        networks (student_depthmap, teacher), with less detail.
 
     Raises
     ------
@@ -56,6 +60,7 @@ class EstimatorOptions:
     compile: bool = False
     resolution_scale: float = 1.0
     backend: str = 'torch'
+    preset: str = 'full'
 
     def __post_init__(self) -> None:
         if not _DEVICE.fullmatch(self.device):
@@ -64,6 +69,8 @@ class EstimatorOptions:
             raise _refused('precision', self.precision, f'one of {", ".join(PRECISIONS)}')
         if self.backend not in BACKENDS:
             raise _refused('backend', self.backend, f'one of {", ".join(BACKENDS)}')
+        if self.preset not in PRESETS:
+            raise _refused('preset', self.preset, f'one of {", ".join(PRESETS)}')
         low, high = SCALE_LIMITS
         if not low <= self.resolution_scale <= high:
             raise _refused('resolution_scale', self.resolution_scale, f'{low:g} to {high:g}')
@@ -74,9 +81,14 @@ class EstimatorOptions:
         return named.get(network, unnamed)
 
     def for_companion(self) -> EstimatorOptions:
-        """Return the options of a second network, which only weights given by name are for."""
+        """Return the options of a second network: a prior, a fallback.
+
+        Only weights given by name are for it, and it runs as released: what it can be scaled to
+        is another matter than for the first one.
+        """
         named, _ = self._split_weights()
-        return replace(self, weights=','.join(f'{name}={path}' for name, path in named.items()))
+        weights = ','.join(f'{name}={path}' for name, path in named.items())
+        return replace(self, weights=weights, resolution_scale=1.0, preset='full')
 
     def _split_weights(self) -> tuple[dict[str, str], str]:
         named, unnamed = {}, []

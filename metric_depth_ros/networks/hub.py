@@ -7,9 +7,13 @@ Imports huggingface_hub when an id is given, never before, and `errors`.
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 
 from metric_depth_ros.errors import InputError
+
+# A robot without a connection learns so at once; the hub's own library retries for half a minute.
+REACH_TIMEOUT_S = 4.0
 
 _REPOSITORY = re.compile(r'[\w][\w.-]*/[\w][\w.-]*')
 _FILE_SUFFIX = re.compile(r'\.(safetensors|pt|pth|bin|ckpt)$')
@@ -38,14 +42,22 @@ def resolve_checkpoint(reference: str, filename: str, revision: str | None = Non
         path = path / filename
     if path.is_file():
         return path
-    if _FILE_SUFFIX.search(reference) or not _REPOSITORY.fullmatch(reference):
-        raise InputError(
-            'checkpoint_missing',
-            f'{reference} is neither a checkpoint file nor a Hugging Face id owner/name.',
-        )
+    _require_id(reference)
     return cached_checkpoint(reference, filename, revision) or _download(
         reference, filename, revision
     )
+
+
+def require_repository(repository: str, revision: str | None = None) -> None:
+    """Refuse a model of transformers that the hub does not have, or a hub out of reach.
+
+    Raises
+    ------
+    InputError
+        As in `resolve_checkpoint`; the command fetches the whole repository.
+    """
+    _require_id(repository)
+    _require_answer(repository, 'config.json', revision, fetch_command(repository, '', revision))
 
 
 def cached_checkpoint(repository: str, filename: str, revision: str | None = None) -> Path | None:
@@ -58,31 +70,85 @@ def cached_checkpoint(repository: str, filename: str, revision: str | None = Non
     return Path(found) if isinstance(found, str) else None
 
 
-def fetch_command(repository: str, filename: str, revision: str | None = None) -> str:
-    """Return the shell command that brings the file into the local cache."""
-    suffix = '' if revision is None else f' --revision {revision}'
-    return f'hf download {repository} {filename}{suffix}'
+def fetch_command(repository: str, filename: str = '', revision: str | None = None) -> str:
+    """Return the shell command that brings the file, or all files, into the local cache."""
+    words = ['hf download', repository, filename, f'--revision {revision}' if revision else '']
+    return ' '.join(filter(None, words))
+
+
+def _require_id(reference: str) -> None:
+    if _FILE_SUFFIX.search(reference) or not _REPOSITORY.fullmatch(reference):
+        raise InputError(
+            'checkpoint_missing',
+            f'{reference} is neither a checkpoint file nor a Hugging Face id owner/name.',
+        )
 
 
 def _download(repository: str, filename: str, revision: str | None) -> Path:
     command = fetch_command(repository, filename, revision)
+    _require_answer(repository, filename, revision, command)
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
     try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+        return Path(hf_hub_download(repository, filename, revision=revision))
+    except (HfHubHTTPError, OSError) as error:
+        raise _missing(f'{filename} of {repository}', _reason(error), command) from error
+
+
+def _require_answer(repository: str, filename: str, revision: str | None, command: str) -> None:
+    """Refuse, with the command that fetches it, what the hub does not offer now."""
+    what = f'{filename} of {repository}'
+    try:
+        _reach(repository, filename, revision)
     except ImportError as error:
         raise InputError(
             'checkpoint_missing',
-            f'{filename} of {repository} is not on this machine and huggingface_hub is not '
-            f'installed: run `pip install huggingface_hub`, then `{command}`.',
+            f'{what} is not on this machine and huggingface_hub is not installed: run '
+            f'`pip install huggingface_hub`, then `{command}`.',
         ) from error
-    try:
-        return Path(hf_hub_download(repository, filename, revision=revision))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise InputError(
-            'checkpoint_missing',
-            f'{filename} of {repository} is not on this machine and {_reason(error)}: with a '
-            f'connection, run `{command}`.',
-        ) from error
+    except Exception as error:  # of several HTTP libraries, one for each version of the hub's
+        raise _missing(what, _reason(error), command) from error
+
+
+def _missing(what: str, reason: str, command: str) -> InputError:
+    return InputError(
+        'checkpoint_missing',
+        f'{what} is not on this machine and {reason}: with a connection, run `{command}`.',
+    )
+
+
+def _reach(repository: str, filename: str, revision: str | None) -> None:
+    """Ask the hub for a file once, without retrying.
+
+    In a thread of its own: looking up a name can take long where there is no network, whatever
+    the timeout of the connection.
+
+    Raises
+    ------
+    TimeoutError
+        Nothing has answered within `REACH_TIMEOUT_S`.
+    Exception
+        What the hub's library makes of a connection that fails, or of the hub's refusal.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    faults: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            url = hf_hub_url(repository, filename, revision=revision)
+            get_hf_file_metadata(url, timeout=REACH_TIMEOUT_S)
+        except Exception as error:
+            faults.append(error)
+
+    asking = threading.Thread(target=ask, name='hub', daemon=True)
+    asking.start()
+    asking.join(REACH_TIMEOUT_S)
+    if asking.is_alive():
+        raise TimeoutError(f'no answer within {REACH_TIMEOUT_S:g} s')
+    for error in faults:
+        raise error
 
 
 def _reason(error: Exception) -> str:
@@ -99,4 +165,6 @@ def _reason(error: Exception) -> str:
         return 'the hub cannot be reached'
     if isinstance(error, errors.EntryNotFoundError):
         return 'the repository has no such file'
-    return f'the hub did not give it ({type(error).__name__})'
+    if isinstance(error, errors.HfHubHTTPError | errors.HFValidationError):
+        return f'the hub did not give it ({type(error).__name__})'
+    return 'the hub cannot be reached'

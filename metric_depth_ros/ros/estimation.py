@@ -27,6 +27,7 @@ def estimator_from(settings: DepthNodeSettings) -> Estimator:
         compile=model.compile,
         resolution_scale=model.resolution_scale,
         backend=model.backend,
+        preset=model.preset,
     )
     estimator = create_estimator(settings.estimator, options)
     if settings.fallback_estimator:

@@ -86,6 +86,13 @@ class ModelSettings:
         choices=('torch', 'onnx'),
         change=CONFIGURE,
     )
+    preset: str = _parameter(
+        'full',
+        'realtime is a fifth of the arithmetic of student_depthmap and teacher, with less detail; '
+        'full is as they were released.',
+        choices=('full', 'realtime'),
+        change=CONFIGURE,
+    )
     warm_up_width: int = _parameter(
         0,
         'Width of the images that the network is warmed up for at configure; 0 does not, and the '

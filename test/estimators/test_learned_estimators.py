@@ -304,5 +304,80 @@ def test_prompt_depth_anything_takes_its_scale_from_the_prompt(tmp_path, options
 
 def test_a_model_that_is_not_here_says_how_to_fetch_it(options, monkeypatch):
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
-    with pytest.raises(InputError, match='hf download'):
+    with pytest.raises(InputError, match='run `hf download nobody/no-such-model`'):
         create_estimator('hf:nobody/no-such-model', options)
+
+
+def test_a_folder_without_a_model_is_refused(options, tmp_path):
+    with pytest.raises(InputError, match='expected a depth-estimation model'):
+        create_estimator(f'hf:{tmp_path}', options)
+
+
+@pytest.fixture(scope='module')
+def hf_depth_pro(tmp_path_factory):
+    """A tiny Depth Pro of transformers, as a folder."""
+    pytest.importorskip('torchvision', reason='the preprocessor of hf: Depth Pro needs it')
+    from transformers import DepthProConfig, DepthProForDepthEstimation, DepthProImageProcessor
+
+    folder = tmp_path_factory.mktemp('hf_depth_pro')
+    vit = {
+        'model_type': 'dinov2', 'hidden_size': 16, 'num_hidden_layers': 2,
+        'num_attention_heads': 2, 'image_size': 48, 'patch_size': 2, 'use_mask_token': False,
+    }  # fmt: skip
+    torch.manual_seed(1)
+    config = DepthProConfig(
+        fusion_hidden_size=16, patch_size=48, intermediate_hook_ids=[1, 0],
+        intermediate_feature_dims=[16, 16], scaled_images_ratios=[0.25, 0.5, 1],
+        scaled_images_overlap_ratios=[0.0, 0.5, 0.25], scaled_images_feature_dims=[16, 16, 16],
+        use_fov_model=True, image_model_config=vit, patch_model_config=vit, fov_model_config=vit,
+    )  # fmt: skip
+    model = DepthProForDepthEstimation(config)
+    with torch.no_grad():
+        model.head.layers[-2].bias.fill_(0.5)
+        last = model.fov_model.head.layers[-1]
+        last.weight.zero_()
+        last.bias.fill_(FOV_DEG)
+    model.save_pretrained(folder)
+    DepthProImageProcessor(size={'height': 192, 'width': 192}).save_pretrained(folder)
+    return f'hf:{folder}'
+
+
+def test_a_model_that_tells_a_focal_length_takes_that_of_the_camera(hf_depth_pro, options, frame):
+    estimator = create_estimator(hf_depth_pro, options)
+    near, far = estimator.estimate_batch([frame, zoomed(frame, 100.0)])
+    np.testing.assert_allclose(far.depth, 2.0 * near.depth, rtol=1e-4)
+    assert far.camera.K[0, 0] == 100.0
+
+
+def test_a_model_that_tells_a_focal_length_recovers_the_camera(hf_depth_pro, options, frame):
+    estimator = create_estimator(hf_depth_pro, options)
+    assert recovers_camera(estimator)
+    estimate = estimator.estimate(replace(frame, camera=None))
+    focal_px = 0.5 * WIDTH / np.tan(np.radians(0.5 * FOV_DEG))
+    assert estimate.camera.K[0, 0] == pytest.approx(focal_px, rel=1e-3)
+    known = estimator.estimate(zoomed(frame, focal_px))
+    np.testing.assert_allclose(known.depth, estimate.depth, rtol=1e-4)
+
+
+class CanonicalDepth:
+    """Does what the postprocessing of Depth Pro does with a field of view."""
+
+    def post_process_depth_estimation(self, output, target_sizes):
+        (_, width), half = target_sizes[0], torch.deg2rad(output['field_of_view'][0]) / 2
+        focal = 0.5 * width / torch.tan(half)
+        depth = output.predicted_depth[0] * focal / width
+        return [{'predicted_depth': depth, 'focal_length': focal}]
+
+
+def test_the_focal_length_of_the_camera_goes_before_the_one_that_a_model_tells(frame):
+    from metric_depth_ros.estimators.learned.huggingface import HuggingFaceAdapter
+
+    adapter = HuggingFaceAdapter(CanonicalDepth(), prompted=False, sees_field_of_view=True)
+    outputs = {
+        'depth': np.ones((HEIGHT, WIDTH), np.float32),
+        'field_of_view': np.float32(FOV_DEG),
+    }
+    known = adapter.answer(frame, outputs)
+    np.testing.assert_allclose(known.depth, 50.0 / WIDTH, rtol=1e-5)
+    told = adapter.answer(replace(frame, camera=None), outputs)
+    assert told.camera.K[0, 0] == pytest.approx(0.5 * WIDTH / np.tan(np.radians(FOV_DEG / 2)))

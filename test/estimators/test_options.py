@@ -14,6 +14,7 @@ from metric_depth_ros.estimators.options import EstimatorOptions
         ('device', 'cuda:x'),
         ('precision', 'int3'),
         ('backend', 'tensorflow'),
+        ('preset', 'fast'),
         ('resolution_scale', 0.0),
         ('resolution_scale', float('nan')),
     ],
@@ -39,6 +40,11 @@ def test_a_companion_takes_only_weights_given_by_name():
     assert companion.weights_of('depth_pro') == 'prior.pt'
     assert companion.weights_of('student_pointmap') == ''
     assert companion.device == 'cpu'
+
+
+def test_a_companion_runs_as_released():
+    options = EstimatorOptions(resolution_scale=3.0, preset='realtime', precision='bf16')
+    assert options.for_companion() == EstimatorOptions(precision='bf16')
 
 
 def test_two_checkpoints_without_a_name_are_refused():

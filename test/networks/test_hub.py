@@ -2,6 +2,7 @@
 """A checkpoint is found on this machine, or the message says how to bring it here."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -91,6 +92,41 @@ def test_offline_the_message_has_the_command_that_fetches_the_file(tmp_path):
     assert len(said.splitlines()) == 1
 
 
+@pytest.fixture
+def silent_port():
+    """A port whose connections are accepted by nobody and answered by nothing."""
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        server.listen(1)
+        yield server.getsockname()[1]
+
+
+def test_a_hub_that_never_answers_is_given_up_soon(silent_port, tmp_path):
+    said = resolve_in_a_process(
+        tmp_path,
+        HF_ENDPOINT=f'http://127.0.0.1:{silent_port}',
+        HF_HUB_OFFLINE='0',
+        NO_PROXY='127.0.0.1',
+    )
+
+    assert 'the hub cannot be reached' in said
+    assert f'`hf download {REPOSITORY} {FILENAME}`' in said
+
+
+def test_a_hub_that_refuses_connections_is_not_tried_again(monkeypatch, tmp_path):
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path))
+    asked = []
+
+    def failing(url, **options):
+        asked.append(url)
+        raise OSError('no route to host')
+
+    monkeypatch.setattr('huggingface_hub.get_hf_file_metadata', failing)
+    with pytest.raises(InputError, match='cannot be reached'):
+        resolve_checkpoint(REPOSITORY, FILENAME)
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize(
     ('code', 'reason'),
     [
@@ -124,6 +160,10 @@ def test_a_cached_file_needs_no_network(tmp_path):
 
 def test_the_command_names_a_revision():
     assert fetch_command('a/b', 'c.pt', 'v1') == 'hf download a/b c.pt --revision v1'
+
+
+def test_without_a_file_the_command_fetches_the_repository():
+    assert fetch_command('a/b') == 'hf download a/b'
 
 
 def test_a_local_file_does_not_import_the_hub(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -30,7 +31,7 @@ from metric_depth_ros.estimators.learned.estimator import (
 from metric_depth_ros.estimators.nearest import NearestFill
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch
-from metric_depth_ros.networks.hub import resolve_checkpoint
+from metric_depth_ros.networks.hub import require_repository
 from metric_depth_ros.types import Frame, SparsePrompt
 
 _ALWAYS_METRIC = ('depth_pro', 'glpn', 'prompt_depth_anything', 'zoedepth')
@@ -59,12 +60,19 @@ def create(model_id: str, options: EstimatorOptions) -> LearnedEstimator:
             'estimator_option',
             f'backend is {options.backend!r}, but hf: models run on torch only: set it to torch.',
         )
+    if options.preset != 'full':
+        raise InputError(
+            'estimator_option',
+            f'preset is {options.preset!r}, which hf: models do not have: set it to full.',
+        )
     model, processor = _load(model_id, options.revision or None)
     _require_metric(model_id, model.config)
-    prompted = model.config.model_type == _PROMPTED
-    return LearnedEstimator(
-        f'hf:{model_id}', model, HuggingFaceAdapter(processor, prompted), options
+    adapter = HuggingFaceAdapter(
+        processor,
+        prompted=model.config.model_type == _PROMPTED,
+        sees_field_of_view=bool(getattr(model.config, 'use_fov_model', False)),
     )
+    return LearnedEstimator(f'hf:{model_id}', model, adapter, options)
 
 
 class HuggingFaceAdapter:
@@ -76,13 +84,15 @@ class HuggingFaceAdapter:
         Its image processor.
     prompted
         Whether the network takes a prompt, without which its depth has no scale.
+    sees_field_of_view
+        Whether the network tells the field of view, which scales its depth. A known focal length
+        takes its place.
     """
 
-    recovers_camera = False
-
-    def __init__(self, processor: Any, prompted: bool) -> None:
+    def __init__(self, processor: Any, *, prompted: bool, sees_field_of_view: bool) -> None:
         self._processor = processor
         self._prompted = prompted
+        self.recovers_camera = sees_field_of_view
 
     def batch(self, frames: Sequence[Frame]) -> Batch:
         """Preprocess images, and fill the prompts to coarse maps."""
@@ -109,7 +119,7 @@ class HuggingFaceAdapter:
         if self._prompted and not has_prompt(frame):
             nothing = np.full((height, width), np.nan, np.float32)
             return Answer(nothing, note='no prompt')
-        result = self._postprocess(outputs, (height, width))
+        result = self._postprocess(_with_known_focal(outputs, frame), (height, width))
         depth = result['predicted_depth'].float().numpy()
         camera = None
         if result.get('focal_length') is not None:
@@ -124,6 +134,18 @@ class HuggingFaceAdapter:
         if 'source_sizes' in signature(self._processor.post_process_depth_estimation).parameters:
             sizes['source_sizes'] = [size]
         return self._processor.post_process_depth_estimation(output, **sizes)[0]
+
+
+def _with_known_focal(outputs: Arrays, frame: Frame) -> Arrays:
+    """Return the outputs with the field of view in degrees of the frame's camera, if it has one.
+
+    The models that tell a field of view, Depth Pro, scale their depth with it: taking that of
+    the calibration is taking its focal length.
+    """
+    if frame.camera is None or 'field_of_view' not in outputs:
+        return outputs
+    half = np.arctan(0.5 * frame.image.shape[1] / frame.camera.K[0, 0])
+    return {**outputs, 'field_of_view': np.float32(np.degrees(2.0 * half))}
 
 
 def coarse_depth(frame: Frame) -> NDArray[np.float32]:
@@ -144,21 +166,35 @@ def coarse_depth(frame: Frame) -> NDArray[np.float32]:
 
 
 def _load(model_id: str, revision: str | None) -> tuple[Any, Any]:
-    where = {} if revision is None else {'revision': revision}
+    """Return model and processor, from this machine if they are here."""
+    where: dict[str, Any] = {} if revision is None else {'revision': revision}
+    folder = Path(model_id).expanduser()
     try:
-        resolve_checkpoint(model_id, 'config.json', revision)  # refused sooner than file by file
-        processor = AutoImageProcessor.from_pretrained(model_id, **where)
-        model, report = AutoModelForDepthEstimation.from_pretrained(
-            model_id, output_loading_info=True, **where
+        return _loaded(
+            str(folder) if folder.is_dir() else model_id, local_files_only=True, **where
         )
     except (OSError, ValueError) as error:
-        suffix = '' if revision is None else f' --revision {revision}'
+        if folder.is_dir():
+            raise _unusable(model_id, error) from error
+    require_repository(model_id, revision)
+    try:
+        return _loaded(model_id, **where)
+    except (OSError, ValueError) as error:
+        raise _unusable(model_id, error) from error
+
+
+def _loaded(model_id: str, **where: Any) -> tuple[Any, Any]:
+    try:
+        processor = AutoImageProcessor.from_pretrained(model_id, **where)
+    except ImportError as error:
         raise InputError(
-            'checkpoint_missing',
-            f'the model {model_id} cannot be loaded ({str(error).splitlines()[0]}): it needs to '
-            'be a depth-estimation model of transformers, on this machine or within reach; with '
-            f'a connection, run `hf download {model_id}{suffix}`.',
+            'estimator_library',
+            f'the preprocessor of {model_id} needs a library that is not installed '
+            f'({str(error).strip().splitlines()[0]}): most often `pip install torchvision`.',
         ) from error
+    model, report = AutoModelForDepthEstimation.from_pretrained(
+        model_id, output_loading_info=True, **where
+    )
     missing = sorted(report['missing_keys'])
     if missing:
         raise InputError(
@@ -167,6 +203,14 @@ def _load(model_id: str, revision: str | None) -> tuple[Any, Any]:
             '): they would be random.',
         )
     return model.eval(), processor
+
+
+def _unusable(model_id: str, error: Exception) -> InputError:
+    return InputError(
+        'checkpoint_missing',
+        f'the model {model_id} cannot be loaded ({str(error).splitlines()[0]}): expected a '
+        'depth-estimation model of transformers with its weights and its preprocessor.',
+    )
 
 
 def _require_metric(model_id: str, config: Any) -> None:

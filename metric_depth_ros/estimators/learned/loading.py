@@ -15,6 +15,7 @@ from torch import nn
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.catalog import MODELS
 from metric_depth_ros.estimators.learned.architecture import config_from
+from metric_depth_ros.estimators.learned.presets import with_preset
 from metric_depth_ros.estimators.learned.shipped import shipped_checkpoint
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime.onnx_session import open_exported
@@ -130,12 +131,14 @@ def load_network(name: str, options: EstimatorOptions, variant: str = '') -> nn.
     Raises
     ------
     InputError
-        Weights that are not to be had, or that do not fit.
+        Weights that are not to be had, or that do not fit, or a preset of other networks.
     """
     if options.backend == 'onnx':
-        exported = options.weights_of(name)
-        return open_exported(name, exported, options.device, partial(skeleton, name))
-    return network_from(name, read_weights(name, options, variant))
+        exported, build = options.weights_of(name), partial(skeleton, name)
+        network = open_exported(name, exported, options.device, build, options.preset)
+    else:
+        network = network_from(name, read_weights(name, options, variant))
+    return with_preset(name, network, options.preset)
 
 
 def network_from(name: str, checkpoint: Checkpoint) -> nn.Module:

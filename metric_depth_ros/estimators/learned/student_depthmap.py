@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -19,9 +18,9 @@ from metric_depth_ros.estimators.learned.estimator import (
     image_tensor,
 )
 from metric_depth_ros.estimators.learned.loading import load_network
+from metric_depth_ros.estimators.learned.presets import canvas_side
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch
-from metric_depth_ros.networks.pyramid import canvas_multiple
 from metric_depth_ros.networks.student_depthmap import INVERSE_DEPTH_LIMITS, StudentDepthMap
 from metric_depth_ros.types import Frame
 
@@ -61,16 +60,10 @@ class StudentDepthMapAdapter:
         return student.infer(
             batch.images,
             batch.focal_px,
-            canvas=scaled_canvas(student.config.canvas, student.config.backbone.patch_size, scale),
+            canvas=canvas_side(student, scale),
             max_crops_per_batch=batch.crops,
         )
 
     def answer(self, frame: Frame, outputs: Arrays) -> Answer:
         """Return the depth; what reaches the limit of the network is beyond range."""
         return Answer(beyond_limit(outputs['depth'], 1.0 / INVERSE_DEPTH_LIMITS[0]))
-
-
-def scaled_canvas(canvas: int, patch_size: int, scale: float) -> int:
-    """Return the side of a canvas of `scale` times the area, as near as crops allow."""
-    multiple = canvas_multiple(patch_size)
-    return max(1, round(canvas * math.sqrt(scale) / multiple)) * multiple

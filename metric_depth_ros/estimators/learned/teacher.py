@@ -23,7 +23,7 @@ from metric_depth_ros.estimators.learned.estimator import (
     prompt_maps,
 )
 from metric_depth_ros.estimators.learned.loading import load_network
-from metric_depth_ros.estimators.learned.student_depthmap import scaled_canvas
+from metric_depth_ros.estimators.learned.presets import canvas_side
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch
 from metric_depth_ros.networks.teacher import Teacher
@@ -92,7 +92,7 @@ class TeacherAdapter:
             batch.prompts['prompt'],
             batch.prompts['unit_m'],
             focal_px=batch.focal_px,
-            canvas=scaled_canvas(teacher.config.canvas, teacher.config.backbone.patch_size, scale),
+            canvas=canvas_side(teacher, scale),
             max_crops_per_batch=batch.crops,
         )
         return {'depth': maps['depth'], 'focal_px': batch.focal_px}

@@ -69,6 +69,7 @@ def export_network(
     call: ForwardCall,
     model_config: Mapping[str, Any] | None,
     path: Path,
+    preset: str = 'full',
 ) -> float:
     """Write the file and compare it with the network.
 
@@ -84,6 +85,8 @@ def export_network(
         Its configuration, as its checkpoint has it; None for the released one.
     path
         File to write.
+    preset
+        That the network is in, for the file to tell.
 
     Returns
     -------
@@ -107,6 +110,7 @@ def export_network(
         {
             'network': name,
             'model_config': model_config,
+            'preset': preset,
             'arguments': {key: value for key, value in call.others.items() if _is_built_in(key)},
             'outputs': keys,
         }

@@ -107,7 +107,9 @@ class ExportedForward:
             )
 
 
-def open_exported(name: str, file: str, device: str, skeleton: Skeleton) -> nn.Module:
+def open_exported(
+    name: str, file: str, device: str, skeleton: Skeleton, preset: str = 'full'
+) -> nn.Module:
     """Return a network that runs an exported file.
 
     Parameters
@@ -120,6 +122,8 @@ def open_exported(name: str, file: str, device: str, skeleton: Skeleton) -> nn.M
         ``'cpu'``, or another for the GPU providers that this ONNX Runtime has.
     skeleton
         Builds the network from its configuration on the meta device.
+    preset
+        That the file must have been exported with.
 
     Raises
     ------
@@ -138,6 +142,12 @@ def open_exported(name: str, file: str, device: str, skeleton: Skeleton) -> nn.M
     if description['network'] != name:
         raise InputError(
             'onnx_file', f'{path} holds the network {description["network"]}, expected {name}.'
+        )
+    if description['preset'] != preset:
+        raise InputError(
+            'onnx_file',
+            f'{path} was exported with the preset {description["preset"]!r} and is asked for '
+            f'{preset!r}: set preset to that, or export it again with --preset {preset}.',
         )
     network = skeleton(description['model_config']).eval()
     # Only the shape of the module is used; untouched memory of empty tensors costs nothing.
