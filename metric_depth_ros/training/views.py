@@ -24,6 +24,8 @@ def random_view(
 ) -> Example:
     """Return a random window of an example, resized, and mirrored half of the time.
 
+    It is enlarged only where the whole example is too small: enlarged depth has staircases.
+
     Parameters
     ----------
     size
@@ -33,7 +35,7 @@ def random_view(
     """
     height, width = example.depth.shape
     largest = min(width / size[0], height / size[1])
-    zoom = largest * float(rng.uniform(_LEAST_AREA, 1.0)) ** 0.5
+    zoom = max(min(1.0, largest), largest * float(rng.uniform(_LEAST_AREA, 1.0)) ** 0.5)
     window = max(1, round(size[0] * zoom)), max(1, round(size[1] * zoom))
     x = int(rng.integers(0, width - min(width, window[0]) + 1))
     y = int(rng.integers(0, height - min(height, window[1]) + 1))

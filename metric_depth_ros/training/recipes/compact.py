@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,6 +29,7 @@ from metric_depth_ros.training.views import random_view
 
 _LEAST_SHARE = 0.02  # of the pixels, with a depth
 _GRAY = 127
+_LARGEST_LOG = 6.0  # of an answer whose depth still counts: no overflow while it is untrained
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,18 @@ class CompactOptions:
     ----------
     sizes
         (width, height) that the examples of a step may have; multiples of 32.
-    error_weight, gradient_weight, width_weight, sky_weight
-        Of the error of the logarithm, of its differences between neighbors, of the likelihood
-        of the width, and of telling the sky. The likelihood moves the width alone: as a loss of
-        the depth it would give up the hard pixels for the easy ones.
+    error_weight, depth_weight, gradient_weight, width_weight, sky_weight
+        Of the error of the logarithm, of the error of the depth relative to the mean depth
+        (which far pixels decide), of the logarithm's differences between neighbors, of the
+        likelihood of the width, and of telling the sky. The likelihood moves the width alone:
+        as a loss of the depth it would give up the hard pixels for the easy ones.
     blank_image_share
         Examples whose image is gray: what the points alone can say. 1 is the ablation.
     """
 
-    sizes: tuple[tuple[int, int], ...] = ((256, 192), (320, 160), (224, 224), (320, 192))
+    sizes: tuple[tuple[int, int], ...] = ((224, 160), (256, 128), (192, 192), (288, 128))
     error_weight: float = 4.0
+    depth_weight: float = 1.0
     gradient_weight: float = 0.5
     width_weight: float = 0.1
     sky_weight: float = 0.1
@@ -80,7 +84,7 @@ class CompactRecipe:
 
     def build(self) -> nn.Module:
         """Return the network, which answers the guess at first."""
-        return CompactTeacher(self._config)
+        return CompactTeacher(self._config).to(memory_format=torch.channels_last)
 
     def model_config(self) -> dict[str, Any]:
         """Return the shape of the network."""
@@ -130,14 +134,17 @@ class CompactRecipe:
         log_depth, log_width, sky = (part[:, 0].float() for part in answer)
         relative: Tensor = batch['relative']
         mask = relative.isfinite() & (relative > 0)
+        endless = relative.isposinf()
         log_truth = relative.where(mask, 1.0).log()
         likelihood = laplace_likelihood(log_depth.detach(), log_width, log_truth, mask)
         error = masked_mean((log_depth - log_truth).abs(), mask)
+        relative = relative.where(mask, 0.0)
+        far = masked_mean((log_depth.clamp(max=_LARGEST_LOG).exp() - relative).abs(), mask)
         gradients = multiscale_gradient_error(log_depth, log_truth, mask)
-        endless = relative.isposinf()
         told = functional.binary_cross_entropy_with_logits(sky, endless.float(), reduction='none')
         parts = {
             'log_error': error.mean(),
+            'depth_error': (far / masked_mean(relative, mask)).mean(),
             'width': likelihood.mean(),
             'gradients': gradients.mean(),
             'sky': masked_mean(told, mask | endless).mean(),
@@ -145,6 +152,7 @@ class CompactRecipe:
         options = self._options
         total = (
             options.error_weight * parts['log_error']
+            + options.depth_weight * parts['depth_error']
             + options.width_weight * parts['width']
             + options.gradient_weight * parts['gradients']
             + options.sky_weight * parts['sky']
