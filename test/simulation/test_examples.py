@@ -3,12 +3,22 @@
 
 import numpy as np
 import pytest
+import torch
 
 from metric_depth_ros.simulation.examples import simulate_example, simulate_examples
 from metric_depth_ros.simulation.worlds import KINDS
 from metric_depth_ros.types import Source
 
 SIZE = (96, 64)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def one_thread():
+    """Keep torch's threads from waiting for each other on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def small(seed=1, split='train', kind='street'):

@@ -20,7 +20,7 @@ from metric_depth_ros.simulation.sensors.shots import Shots, shoot
 from metric_depth_ros.simulation.world import World
 
 _TYPICAL_M = 20.0
-_EAGERNESS = 3.0  # returns for each cell with a plain wall in it, times four
+_EAGERNESS = 3.0  # about one return of each cell that a plain wall at that range fills
 _FLAT = 0.85  # levelness from which a surface is ground, which sends the wave on
 
 
