@@ -116,10 +116,11 @@ def upsampled(maps: Tensor, weights: Tensor, factor: int) -> Tensor:
         (B, C, factor * h, factor * w). Source: RAFT (Teed and Deng 2020), section 3.3.
     """
     b, c, h, w = maps.shape
-    share = weights.reshape(b, 1, NEIGHBORS, factor**2, h, w).softmax(dim=2)
-    padded = functional.pad(maps, (1, 1, 1, 1), mode='replicate')
-    around = torch.stack(
-        [padded[..., y : y + h, x : x + w] for y in range(3) for x in range(3)], dim=2
-    )
-    fine = (share * around[:, :, :, None]).sum(2)
+    share = weights.contiguous().reshape(b, NEIGHBORS, 1, factor**2, h, w).softmax(dim=1)
+    padded = functional.pad(maps.contiguous(), (1, 1, 1, 1), mode='replicate')[:, :, None]
+    # One neighbor at a time: all nine at once would be limited by memory, and take twice as long.
+    fine = share[:, 0] * padded[..., :h, :w]
+    for neighbor in range(1, NEIGHBORS):
+        y, x = divmod(neighbor, 3)
+        fine = torch.addcmul(fine, share[:, neighbor], padded[..., y : y + h, x : x + w])
     return functional.pixel_shuffle(fine.reshape(b, c * factor**2, h, w), factor)
