@@ -22,7 +22,7 @@ from metric_depth_ros.estimators.base import Estimator, recovers_camera
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.declaration import DeclaredParameters
 from metric_depth_ros.ros.diagnostics import Counters, Problem, health_status, silent_problem
-from metric_depth_ros.ros.estimation import estimator_from
+from metric_depth_ros.ros.estimation import apply_live, estimator_from
 from metric_depth_ros.ros.extrinsics import (
     Extrinsics,
     StaticTree,
@@ -202,6 +202,7 @@ class DepthNode(LifecycleNode):
             return
         settings = self._declared.settings()
         self._settings = settings
+        apply_live(self._estimator, settings)
         self._faults.throttle_s = settings.log_throttle_s
         if self._assembly is not None and self._inputs is not None:
             self._assembly.set_limits(settings.prompt.max_age_s, settings.prompt.max_wait_s)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from metric_depth_ros.estimators.fallback import FALLBACK_SUFFIX
+from metric_depth_ros.estimators.fallback import is_by_fallback
 
 Problem = tuple[bytes, str]  # level and sentence
 
@@ -48,7 +48,7 @@ class FrameReport:
     @property
     def by_fallback(self) -> bool:
         """Whether the fallback estimator answered."""
-        return self.method.endswith(FALLBACK_SUFFIX)
+        return is_by_fallback(self.method)
 
 
 _DROPPED = {

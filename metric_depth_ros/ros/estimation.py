@@ -32,7 +32,15 @@ def estimator_from(settings: DepthNodeSettings) -> Estimator:
     estimator = create_estimator(settings.estimator, options)
     if settings.fallback_estimator:
         monocular = create_estimator(settings.fallback_estimator, options.for_companion())
-        estimator = FallbackEstimator(estimator, monocular, settings.prompt.min_points)
+        estimator = FallbackEstimator(
+            estimator, monocular, settings.prompt.min_points, settings.fallback_policy
+        )
     if model.warm_up_width and model.warm_up_height:
         warm_up(estimator, model.warm_up_width, model.warm_up_height)
     return estimator
+
+
+def apply_live(estimator: Estimator, settings: DepthNodeSettings) -> None:
+    """Give an estimator what may change while it runs."""
+    if isinstance(estimator, FallbackEstimator):
+        estimator.policy = settings.fallback_policy

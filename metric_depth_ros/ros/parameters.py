@@ -291,6 +291,14 @@ class DepthNodeSettings:
         'monocular one, e.g. student_pointmap. Empty: the estimator answers every frame.',
         change=CONFIGURE,
     )
+    fallback_policy: str = _parameter(
+        'auto',
+        'Which of the two answers, where there is a fallback_estimator. auto: the estimator while '
+        'the prompt is fresh and has enough points (back after three such frames with half as '
+        'many again), else the fallback. prompted, monocular: always the estimator, always the '
+        'fallback.',
+        choices=('auto', 'prompted', 'monocular'),
+    )
     device: str = _parameter(
         'auto',
         'Where a learned estimator runs: auto (a GPU if there is one), cpu, cuda, cuda:1.',

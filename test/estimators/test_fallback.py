@@ -4,7 +4,13 @@
 import numpy as np
 import pytest
 
-from metric_depth_ros.estimators.fallback import FallbackEstimator
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.fallback import (
+    RETURN_FRAMES,
+    FallbackEstimator,
+    PromptTrust,
+    is_by_fallback,
+)
 from metric_depth_ros.estimators.nearest import NearestFill
 from metric_depth_ros.types import DepthEstimate, Frame, SparsePrompt
 
@@ -18,6 +24,16 @@ class Monocular:
     def estimate(self, frame):
         assert frame.prompt is None
         return DepthEstimate(np.full(frame.image.shape[:2], 7.0, np.float32), method='mono')
+
+
+class Refusing(NearestFill):
+    """A prompted method that refuses frames for one reason."""
+
+    def __init__(self, fault):
+        self._fault = fault
+
+    def estimate(self, frame):
+        raise InputError(self._fault, 'refused')
 
 
 def frame(points):
@@ -35,23 +51,68 @@ def estimator():
     return FallbackEstimator(NearestFill(), Monocular(), min_points=5)
 
 
-def test_enough_points_are_answered_by_the_prompted_one(estimator):
+def methods(estimator, *points):
+    return [estimator.estimate(frame(count)).method for count in points]
+
+
+def test_enough_points_are_answered_by_the_prompted_one_from_the_first_frame(estimator):
     estimate = estimator.estimate(frame(5))
     assert estimate.method == 'nearest'
     assert (estimate.depth == 3.0).all()
+    assert not is_by_fallback(estimate.method)
 
 
-@pytest.mark.parametrize('points', [0, 4])
-def test_too_few_points_are_answered_without_them_and_said_so(estimator, points):
+@pytest.mark.parametrize(('points', 'reason'), [(0, 'no prompt'), (4, '4 of 5 points')])
+def test_too_few_points_are_answered_without_them_and_said_so(estimator, points, reason):
     estimate = estimator.estimate(frame(points))
-    assert estimate.method == 'mono (fallback)'
+    assert estimate.method == f'mono (fallback: {reason})'
+    assert is_by_fallback(estimate.method)
     assert (estimate.depth == 7.0).all()
 
 
-def test_no_prompt_at_all_and_back(estimator):
+def test_a_silent_prompt_is_left_at_once_and_taken_back_when_it_has_stayed(estimator):
     bare = Frame(0, 'camera', np.zeros((4, 6, 3), np.uint8))
-    methods = [estimator.estimate(f).method for f in (frame(9), bare, frame(9))]
-    assert methods == ['nearest', 'mono (fallback)', 'nearest']
+    told = [estimator.estimate(f).method for f in (frame(9), bare, *[frame(9)] * 4)]
+    back = 'mono (fallback: the prompt is coming back)'
+    assert told == ['nearest', 'mono (fallback: no prompt)', back, back, 'nearest', 'nearest']
+
+
+def test_a_prompt_on_every_third_frame_does_not_change_the_method_every_frame(estimator):
+    told = methods(estimator, *[0, 0, 9] * 10)
+    assert all(is_by_fallback(method) for method in told)
+
+
+def test_a_number_of_points_about_the_threshold_does_not_change_the_method_every_frame():
+    trust, rng = PromptTrust(100), np.random.default_rng(3)
+    trusted = [not trust.doubt(int(points)) for points in rng.poisson(100, 500)]
+    assert np.count_nonzero(np.diff(trusted)) <= 1
+
+
+def test_many_points_win_the_prompt_back():
+    trust = PromptTrust(100)
+    trust.doubt(0)
+    assert [bool(trust.doubt(150)) for _ in range(RETURN_FRAMES)] == [True, True, False]
+    assert not trust.doubt(100)
+
+
+def test_a_frame_without_a_camera_that_the_prompted_one_cannot_answer_is_answered():
+    estimator = FallbackEstimator(Refusing('camera_missing'), Monocular(), 5)
+    assert methods(estimator, 9) == ['mono (fallback: no CameraInfo)']
+
+
+def test_other_refusals_of_the_prompted_one_are_not_hidden():
+    estimator = FallbackEstimator(Refusing('out_of_memory'), Monocular(), 5)
+    with pytest.raises(InputError, match='refused'):
+        estimator.estimate(frame(9))
+
+
+def test_a_policy_other_than_auto_takes_one_of_the_two_always(estimator):
+    estimator.policy = 'monocular'
+    assert methods(estimator, 9) == ['mono (fallback: as set)']
+    estimator.policy = 'prompted'
+    assert methods(estimator, 2) == ['nearest']
+    estimator.policy = 'auto'
+    assert methods(estimator, 9) == ['nearest']
 
 
 def test_it_recovers_the_camera_if_the_monocular_one_does(estimator):

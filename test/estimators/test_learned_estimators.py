@@ -110,6 +110,31 @@ def test_what_the_network_masks_is_beyond_range(options, frame, tmp_path):
     assert np.isposinf(estimator.estimate(frame).depth).all()
 
 
+@pytest.mark.parametrize('name', ['student_pointmap', 'lingbot_depth'])
+def test_the_probability_of_what_is_said_of_a_pixel_is_its_confidence(
+    name, options, frame, tmp_path
+):
+    network, model_config = tiny_network(name)
+    confidences = []
+    for logit in (2.0, -2.0):  # a surface, none
+        with torch.no_grad():
+            network.mask_head.output_blocks[4].weight.zero_()
+            network.mask_head.output_blocks[4].bias.fill_(logit)
+        path = tmp_path / 'masked.pt'
+        state = network.to_official(network.state_dict())
+        torch.save({'model_config': model_config, 'model': state}, path)
+        estimator = create_estimator(name, replace(options, weights=str(path)))
+        confidences.append(estimator.estimate(frame).confidence)
+    for confidence in confidences:
+        assert confidence.shape == (HEIGHT, WIDTH)
+        np.testing.assert_allclose(confidence, 1.0 / (1.0 + np.exp(-2.0)), rtol=1e-4)
+
+
+@pytest.mark.parametrize('name', ['student_depthmap', 'depth_pro'])
+def test_networks_that_know_nothing_of_their_errors_give_no_confidence(name, options, frame):
+    assert create_estimator(name, options).estimate(frame).confidence is None
+
+
 def test_lingbot_answers_without_a_prompt_and_says_so(options, frame):
     estimator = create_estimator('lingbot_depth', options)
     assert estimator.estimate(replace(frame, prompt=None)).method == 'lingbot_depth (no prompt)'

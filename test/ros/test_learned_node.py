@@ -134,7 +134,7 @@ def test_the_prompted_network_answers_while_there_are_points_and_the_monocular_o
         prompt__max_age_s=0.1,
     )
     client.subscribe(DiagnosticArray, '/diagnostics')
-    prompted, silent = 'lingbot_depth', 'student_pointmap (fallback)'
+    prompted, silent = 'lingbot_depth', 'student_pointmap (fallback: no prompt)'
 
     def until(wanted, *topics):
         """Send frames until this method answers one; return its outputs."""

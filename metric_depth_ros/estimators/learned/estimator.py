@@ -181,6 +181,22 @@ def centered_pinhole(width: int, height: int, focal_px: float) -> CameraModel | 
     return CameraModel.pinhole(width, height, float(focal_px), float(focal_px), *center)
 
 
+def mask_confidence(depth: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how sure a network is of what it says of each pixel: a surface, or none (+Inf).
+
+    It says nothing about the error of the depth.
+
+    Parameters
+    ----------
+    depth
+        (H, W) m, +Inf where the network sees no surface.
+    mask
+        (H, W) probability that there is one.
+    """
+    sure = np.where(np.isposinf(depth), 1.0 - mask, mask)
+    return np.where(np.isnan(depth), np.float32(0.0), sure).astype(np.float32)
+
+
 def beyond_limit(depth: NDArray[np.float32], limit_m: float) -> NDArray[np.float32]:
     """Return the depth with +Inf where the network's range ends, which only means "far"."""
     return np.where(depth >= 0.999 * limit_m, np.float32(np.inf), depth)

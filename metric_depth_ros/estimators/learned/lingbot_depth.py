@@ -15,12 +15,15 @@ from metric_depth_ros.estimators.learned.estimator import (
     LearnedEstimator,
     has_prompt,
     image_tensor,
+    mask_confidence,
     prompt_maps,
 )
 from metric_depth_ros.estimators.learned.loading import load_network
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch
+from metric_depth_ros.networks.images import unit_range
 from metric_depth_ros.networks.lingbot_depth import LingBotDepth
+from metric_depth_ros.networks.moge import mask_out
 from metric_depth_ros.types import Frame
 
 NAME = 'lingbot_depth'
@@ -45,14 +48,22 @@ class LingBotDepthAdapter:
     def infer(self, network: nn.Module, batch: Batch, scale: float) -> Mapping[str, Tensor]:
         """Run on `scale` times the usual number of image tokens."""
         model = cast(LingBotDepth, network)
-        maps = model.infer(
-            batch.images,
+        height, width = batch.images.shape[-2:]
+        tokens = round(model.config.num_tokens_range[1] * scale)
+        # Not its infer, which drops the probabilities of the mask.
+        maps: dict[str, Tensor] = model(
+            unit_range(batch.images),
             batch.prompts['depth'],
-            num_tokens=round(model.config.num_tokens_range[1] * scale),
+            model.token_grid(width, height, num_tokens=tokens),
         )
-        return {'depth': maps['depth']}
+        return mask_out(maps, maps['mask'] > 0.5) if 'mask' in maps else maps
 
     def answer(self, frame: Frame, outputs: Arrays) -> Answer:
         """Return the depth, +Inf where the network masks; without a prompt it is monocular."""
         depth = np.where(outputs['depth'] > 0.0, outputs['depth'], np.float32(np.nan))
-        return Answer(depth, note='' if has_prompt(frame) else 'no prompt')
+        mask = outputs.get('mask')
+        return Answer(
+            depth,
+            note='' if has_prompt(frame) else 'no prompt',
+            confidence=None if mask is None else mask_confidence(depth, mask),
+        )

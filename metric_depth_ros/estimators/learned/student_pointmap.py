@@ -16,12 +16,14 @@ from metric_depth_ros.estimators.learned.estimator import (
     LearnedEstimator,
     focal_tensor,
     image_tensor,
+    mask_confidence,
 )
 from metric_depth_ros.estimators.learned.loading import load_network
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch
 from metric_depth_ros.geometry.focal import recover_camera
-from metric_depth_ros.networks.student_pointmap import StudentPointMap
+from metric_depth_ros.networks.images import unit_range
+from metric_depth_ros.networks.student_pointmap import StudentPointMap, metric_maps
 from metric_depth_ros.types import Frame
 
 NAME = 'student_pointmap'
@@ -44,21 +46,30 @@ class StudentPointMapAdapter:
     def infer(self, network: nn.Module, batch: Batch, scale: float) -> Mapping[str, Tensor]:
         """Run; without a focal length the points come along, to recover it from."""
         student = cast(StudentPointMap, network)
-        width = batch.images.shape[-1]
+        height, width = batch.images.shape[-2:]
         fov_x_deg = None
         if batch.focal_px is not None:
             fov_x_deg = torch.rad2deg(2.0 * torch.atan(0.5 * width / batch.focal_px))
-        maps = student.infer(
-            batch.images,
-            fov_x_deg=fov_x_deg,
-            num_tokens=round(student.config.num_tokens_range[1] * scale),
-            force_projection=False,  # projected points would only return the first guess
+        tokens = round(student.config.num_tokens_range[1] * scale)
+        # Not its infer, which drops the probabilities of the mask.
+        maps: dict[str, Tensor] = student(
+            unit_range(batch.images), student.token_grid(width, height, num_tokens=tokens)
         )
-        wanted = ('depth', 'points') if fov_x_deg is None else ('depth',)
-        return {name: maps[name] for name in wanted}
+        # Projected points would only return the first guess of the camera.
+        metric = metric_maps(maps, fov_x_deg=fov_x_deg, force_projection=False)
+        outputs = {'depth': metric['depth']}
+        if 'mask' in maps:
+            outputs['mask'] = maps['mask']
+        if fov_x_deg is None:
+            outputs['points'] = metric['points']
+        return outputs
 
     def answer(self, frame: Frame, outputs: Arrays) -> Answer:
         """Return the depth, +Inf where the network masks (sky), and the recovered camera."""
         depth = np.where(outputs['depth'] > 0.0, outputs['depth'], np.float32(np.nan))
-        points = outputs.get('points')
-        return Answer(depth, None if points is None else recover_camera(points))
+        points, mask = outputs.get('points'), outputs.get('mask')
+        return Answer(
+            depth,
+            None if points is None else recover_camera(points),
+            confidence=None if mask is None else mask_confidence(depth, mask),
+        )
