@@ -4,8 +4,11 @@
 import numpy as np
 import pytest
 import torch
+from small_worlds import wall_world
 
 from metric_depth_ros.simulation.examples import simulate_example, simulate_examples
+from metric_depth_ros.simulation.scene import OPTICAL, camera_of
+from metric_depth_ros.simulation.sensors.rig import Site, measure_with_rig
 from metric_depth_ros.simulation.worlds import KINDS
 from metric_depth_ros.types import Source
 
@@ -101,3 +104,14 @@ def test_radar_returns_are_few_and_often_wrong(streets):
         ratios.append(prompt.depth / example.depth[row, column])
     ratio = np.concatenate(ratios)
     assert 0.15 < np.mean(np.abs(ratio - 1.0) < 0.1) < 0.8
+
+
+def test_no_sensor_sits_in_a_wall():
+    """A wall stands right behind the camera; the LiDAR on its mast does not look out of it."""
+    world = wall_world((-1.1, -20.0, 20.0), (20.0, -20.0, 20.0))
+    T_world_camera = OPTICAL.copy()
+    T_world_camera[2, 3] = 1.5
+    site = Site(world, 'street', camera_of(*SIZE, 80.0), T_world_camera, typical_m=20.0)
+    for seed in range(5):
+        prompt = measure_with_rig(site, np.random.default_rng(seed))['lidar']
+        assert np.median(prompt.depth) > 2.0

@@ -29,7 +29,7 @@ def test_misplaced_points_are_as_many_as_said(share, seed):
 
 def test_misplaced_points_lie_anywhere_in_the_scene_and_a_little_beyond():
     wrong = faults.misplace(ALL, 1.0, np.random.default_rng(0)).depth
-    assert 1.0 < wrong.min() < 2.0
+    assert 1.0 <= wrong.min() < 2.0
     assert 20.0 < wrong.max() < 41.0
 
 
@@ -42,6 +42,25 @@ def test_points_under_a_mask_are_dropped():
     mask = np.zeros(DEPTH.shape, np.bool_)
     mask[:30] = True
     assert faults.drop_under(ALL, mask).uv[:, 1].min() == 30
+
+
+def test_a_lattice_of_step_two_is_every_second_row_and_column():
+    kept = faults.keep_lattice(ALL, 2.0)
+    assert len(kept) == len(ALL) / 4
+    assert not (kept.uv % 2.0).any()
+
+
+def test_a_lattice_between_one_and_two_pixels_has_empty_rows():
+    kept = faults.keep_lattice(ALL, 1.5)
+    assert len(np.unique(kept.uv[:, 1])) == 40
+
+
+@given(du=st.floats(-9.0, 9.0), dv=st.floats(-9.0, 9.0))
+def test_shifted_points_stay_in_the_image(du, dv):
+    moved = faults.shift(ALL, (du, dv), (80, 60))
+    column, row = np.rint(moved.uv).T
+    assert ((column >= 0) & (column < 80) & (row >= 0) & (row < 60)).all()
+    assert len(moved) >= 70 * 50
 
 
 def test_noise_is_relative():

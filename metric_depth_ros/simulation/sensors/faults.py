@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,14 +28,37 @@ def drop_under(prompt: SparsePrompt, mask: NDArray[np.bool_]) -> SparsePrompt:
     return keep(prompt, ~mask[inside[1], inside[0]])
 
 
+def keep_lattice(prompt: SparsePrompt, step_px: float) -> SparsePrompt:
+    """Keep the points on every `step_px`-th row and column.
+
+    So looks the image of a smaller depth camera that was moved to the color camera point by
+    point: at steps between 1 and 2 a fabric of dense and empty rows.
+    """
+    nearest = np.rint(np.rint(prompt.uv / step_px) * step_px)
+    return keep(prompt, np.abs(nearest - prompt.uv).max(axis=1, initial=0.0) < 0.5)
+
+
+def shift(
+    prompt: SparsePrompt, by_px: NDArray[np.floating], size: tuple[int, int]
+) -> SparsePrompt:
+    """Move all points by (du, dv), as a wrong registration does; drop what leaves the image."""
+    moved = prompt.uv + np.asarray(by_px, np.float32)
+    inside = ((moved > -0.5) & (moved < np.array(size) - 0.5)).all(axis=1)
+    return keep(SparsePrompt(moved, prompt.depth, prompt.sigma, prompt.source), inside)
+
+
 def misplace(prompt: SparsePrompt, share: float, rng: np.random.Generator) -> SparsePrompt:
-    """Replace the depth of a share of the points by any depth of the scene, and some beyond."""
+    """Replace the depth of a share of the points by any depth of the scene, and some beyond.
+
+    All factors of depth are equally likely, or all depths are: one of the two for a prompt.
+    """
     if not len(prompt):
         return prompt
     wrong = rng.random(len(prompt)) < share
-    near, far = np.quantile(prompt.depth, (0.02, 0.98))
-    low, high = math.log(0.5 * near), math.log(2.0 * far)
-    anywhere = np.exp(rng.uniform(low, high, len(prompt))).astype(np.float32)
+    near, far = np.quantile(prompt.depth, (0.02, 0.98)) * (0.5, 2.0)
+    chance = rng.random(len(prompt))
+    by_factor, by_depth = near * (far / near) ** chance, near + (far - near) * chance
+    anywhere = (by_factor if rng.random() < 0.5 else by_depth).astype(np.float32)
     depth = np.where(wrong, anywhere, prompt.depth)
     return SparsePrompt(prompt.uv, depth, prompt.sigma, prompt.source)
 

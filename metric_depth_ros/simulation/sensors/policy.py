@@ -44,7 +44,10 @@ _CLEANED = 0.7  # a node removes hidden points unless it is told not to
 _THINNED = 0.35
 _NOISY = 0.25
 _WITH_HOLES = 0.1
-_WITH_OUTLIERS = 0.2
+_WITH_OUTLIERS = 0.25
+_MERGED = 0.04  # two sensors on one robot
+_UNREGISTERED = 0.2
+_MOVED_TO_COLOR = 0.2  # point by point, from a depth camera with fewer pixels
 _FOOLED = 0.5
 _SENSOR_SCALE_PX = 580.0
 
@@ -63,16 +66,22 @@ def draw_prompt(
     shares
         How often each kind of prompt is drawn; kinds that the example lacks are left out.
     """
-    kind = _draw_kind(example, rng, shares)
-    if kind is None:
-        return SparsePrompt.empty()
-    prompt = _DRAW[kind](example, rng)
+    prompt = _draw_one(example, rng, shares)
+    if len(prompt) and rng.random() < _MERGED:
+        prompt = SparsePrompt.merge((prompt, _draw_one(example, rng, shares)))
     if rng.random() < _WITH_HOLES:
         mask = patterns.block_mask(example.depth.shape, rng.uniform(0.1, 0.6), rng)
         prompt = faults.drop_under(prompt, mask)
     if rng.random() < _WITH_OUTLIERS:
-        prompt = faults.misplace(prompt, rng.uniform(0.005, 0.05), rng)
+        prompt = faults.misplace(prompt, rng.uniform(0.005, 0.07), rng)
     return prompt
+
+
+def _draw_one(
+    example: Example, rng: np.random.Generator, shares: Mapping[str, float]
+) -> SparsePrompt:
+    kind = _draw_kind(example, rng, shares)
+    return SparsePrompt.empty() if kind is None else _DRAW[kind](example, rng)
 
 
 def _draw_kind(
@@ -181,7 +190,10 @@ def _depth_camera(
     if rng.random() < _FOOLED:
         depth = fool(depth, example.image, int(rng.integers(1, 5)), rng)
     depth = measure(depth, example.image, example.camera, model, rng)
-    return prompt_from_registered_depth(depth)
+    prompt = prompt_from_registered_depth(depth)
+    if rng.random() < _MOVED_TO_COLOR:
+        prompt = faults.keep_lattice(prompt, rng.uniform(1.05, 3.0))
+    return _maybe_unregistered(prompt, example, rng)
 
 
 def _time_of_flight(example: Example, rng: np.random.Generator) -> SparsePrompt:
@@ -193,7 +205,8 @@ def _time_of_flight(example: Example, rng: np.random.Generator) -> SparsePrompt:
         max_depth_m=_log_uniform(rng, 1.2, 10.0) * typical,
     )
     height, width = example.depth.shape
-    return prompt_from_low_resolution(width, height, measure_cells(example.depth, model, rng))
+    prompt = prompt_from_low_resolution(width, height, measure_cells(example.depth, model, rng))
+    return _maybe_unregistered(prompt, example, rng)
 
 
 def _corners(example: Example, rng: np.random.Generator) -> SparsePrompt:
@@ -216,6 +229,15 @@ def _blocks(example: Example, rng: np.random.Generator) -> SparsePrompt:
 def _maybe_noisy(prompt: SparsePrompt, rng: np.random.Generator) -> SparsePrompt:
     if rng.random() < _NOISY:
         return faults.add_noise(prompt, _log_uniform(rng, 0.002, 0.03), rng)
+    return prompt
+
+
+def _maybe_unregistered(
+    prompt: SparsePrompt, example: Example, rng: np.random.Generator
+) -> SparsePrompt:
+    if rng.random() < _UNREGISTERED:
+        by_px = rng.normal(0.0, 0.005 * example.camera.width, 2)
+        return faults.shift(prompt, by_px, example.camera.size)
     return prompt
 
 

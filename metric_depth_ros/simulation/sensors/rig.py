@@ -17,6 +17,7 @@ from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.rigid import Transform
 from metric_depth_ros.prompting.lidar import prompt_from_cloud
 from metric_depth_ros.simulation.raycast import ground_height
+from metric_depth_ros.simulation.scene import OPTICAL
 from metric_depth_ros.simulation.sensors.echoes import EchoModel
 from metric_depth_ros.simulation.sensors.lidar import (
     Beams,
@@ -28,6 +29,7 @@ from metric_depth_ros.simulation.sensors.lidar import (
 )
 from metric_depth_ros.simulation.sensors.mounting import draw_mounting
 from metric_depth_ros.simulation.sensors.radar import RadarModel, detect
+from metric_depth_ros.simulation.sensors.shots import shoot
 from metric_depth_ros.simulation.world import World
 from metric_depth_ros.types import Source, SparsePrompt
 
@@ -43,6 +45,7 @@ _LINES_SHARE = (0.08, 0.2, 0.27, 0.22, 0.15, 0.08)
 _MOST_SHOTS = 5000
 _LONGEST_M = 1.3  # from the camera to a LiDAR
 _LONGEST_RELATIVE = 0.12
+_CLEARANCE = 0.7  # of the way to what stands beside the camera
 _RADAR_SIGMA = (0.5, 0.02)
 
 
@@ -115,7 +118,8 @@ def _solid_state(site: Site, rng: np.random.Generator) -> SparsePrompt:
 def _lidar_prompt(
     site: Site, beams: Beams, echoes: EchoModel, rng: np.random.Generator
 ) -> SparsePrompt:
-    mounting = draw_mounting(site.T_world_camera, _draw_offset(rng, site.typical_m), rng)
+    offset = _clear(site, _draw_offset(rng, site.typical_m))
+    mounting = draw_mounting(site.T_world_camera, offset, rng)
     beams = _at_most(beams.where(mounting.in_view(beams.directions, site.camera)), _MOST_SHOTS)
     if not len(beams.ring):
         return SparsePrompt.empty()
@@ -135,7 +139,7 @@ def _radar(site: Site, rng: np.random.Generator) -> SparsePrompt:
     )
     drop = _height_above_ground(site) - rng.uniform(0.3, 0.9)
     offset = np.array((rng.uniform(0.0, 1.5), rng.uniform(-0.4, 0.4), -np.clip(drop, -0.5, 1.5)))
-    mounting = draw_mounting(site.T_world_camera, offset, rng)
+    mounting = draw_mounting(site.T_world_camera, _clear(site, offset), rng)
     half_width = 0.5 * site.camera.fov_x_deg + 2.0
     points = detect(site.world, mounting.T_world_sensor, model, half_width, rng)
     sigma_m, sigma_rel = _RADAR_SIGMA
@@ -157,6 +161,14 @@ def _draw_offset(rng: np.random.Generator, typical_m: float) -> NDArray[np.float
     longest = min(_LONGEST_M, _LONGEST_RELATIVE * typical_m)
     length = longest * math.exp(rng.uniform(math.log(0.06), 0.0))
     return toward / np.linalg.norm(toward) * length
+
+
+def _clear(site: Site, offset: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shorten an offset, so that the sensor sits in or behind no wall."""
+    length = float(np.linalg.norm(offset))
+    along = (OPTICAL[:3, :3].T @ offset / length)[None].astype(np.float32)
+    free_m = float(shoot(site.world, site.T_world_camera, along).range_m[0])
+    return offset * min(1.0, _CLEARANCE * free_m / length)
 
 
 def _draw_echoes(rng: np.random.Generator, kind: str) -> EchoModel:
