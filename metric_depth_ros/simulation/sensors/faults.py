@@ -34,8 +34,8 @@ def keep_lattice(prompt: SparsePrompt, step_px: float) -> SparsePrompt:
     So looks the image of a smaller depth camera that was moved to the color camera point by
     point: at steps between 1 and 2 a fabric of dense and empty rows.
     """
-    nearest = np.rint(np.rint(prompt.uv / step_px) * step_px)
-    return keep(prompt, np.abs(nearest - prompt.uv).max(axis=1, initial=0.0) < 0.5)
+    off = np.abs(np.rint(np.rint(prompt.uv / step_px) * step_px) - prompt.uv)
+    return keep(prompt, (off[:, 0] < 0.5) & (off[:, 1] < 0.5))
 
 
 def shift(
