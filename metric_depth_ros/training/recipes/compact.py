@@ -6,7 +6,7 @@ Input and guess are made by the code that makes them at run time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,9 +20,14 @@ from torch.nn import functional
 from metric_depth_ros.estimators.learned.compact_inputs import compact_input, fine_size
 from metric_depth_ros.networks.compact_teacher import CompactTeacher, CompactTeacherConfig
 from metric_depth_ros.simulation.examples import Example
-from metric_depth_ros.training.config import section_from, within
+from metric_depth_ros.training.config import one_of, section_from, within
 from metric_depth_ros.training.gradient_loss import multiscale_gradient_error
-from metric_depth_ros.training.losses import laplace_likelihood, masked_mean
+from metric_depth_ros.training.losses import (
+    absolute_error,
+    laplace_likelihood,
+    masked_mean,
+    robust_absolute_error,
+)
 from metric_depth_ros.training.prompts import nonempty_prompt
 from metric_depth_ros.training.recipes.base import Prepared, stacked
 from metric_depth_ros.training.views import random_view
@@ -30,6 +35,11 @@ from metric_depth_ros.training.views import random_view
 _LEAST_SHARE = 0.02  # of the pixels, with a depth
 _GRAY = 127
 _LARGEST_LOG = 6.0  # of an answer whose depth still counts: no overflow while it is untrained
+_SPACES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    'log': torch.clone,
+    'depth': torch.exp,
+    'inverse': lambda log_depth: torch.exp(-log_depth),
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,11 @@ class CompactOptions:
         (which far pixels decide), of the logarithm's differences between neighbors, of the
         likelihood of the width, and of telling the sky. The likelihood moves the width alone:
         as a loss of the depth it would give up the hard pixels for the easy ones.
+    space
+        Where the error is taken: ``'log'``, ``'depth'`` or ``'inverse'`` depth, the latter two
+        relative to their mean.
+    robust
+        Drop the largest fifth of the errors.
     blank_image_share
         Examples whose image is gray: what the points alone can say. 1 is the ablation.
     """
@@ -55,9 +70,12 @@ class CompactOptions:
     gradient_weight: float = 0.5
     width_weight: float = 0.1
     sky_weight: float = 0.1
+    space: str = 'log'
+    robust: bool = False
     blank_image_share: float = 0.05
 
     def __post_init__(self) -> None:
+        one_of('space', self.space, tuple(_SPACES))
         within('blank_image_share', self.blank_image_share, 0.0, 1.0)
         odd = [size for size in self.sizes if size[0] % 32 or size[1] % 32]
         if odd or not self.sizes:
@@ -84,7 +102,8 @@ class CompactRecipe:
 
     def build(self) -> nn.Module:
         """Return the network, which answers the guess at first."""
-        return CompactTeacher(self._config).to(memory_format=torch.channels_last)
+        network: nn.Module = CompactTeacher(self._config)
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def model_config(self) -> dict[str, Any]:
         """Return the shape of the network."""
@@ -137,13 +156,13 @@ class CompactRecipe:
         endless = relative.isposinf()
         log_truth = relative.where(mask, 1.0).log()
         likelihood = laplace_likelihood(log_depth.detach(), log_width, log_truth, mask)
-        error = masked_mean((log_depth - log_truth).abs(), mask)
+        error = self._error(log_depth.clamp(max=_LARGEST_LOG), log_truth, mask)
         relative = relative.where(mask, 0.0)
         far = masked_mean((log_depth.clamp(max=_LARGEST_LOG).exp() - relative).abs(), mask)
         gradients = multiscale_gradient_error(log_depth, log_truth, mask)
         told = functional.binary_cross_entropy_with_logits(sky, endless.float(), reduction='none')
         parts = {
-            'log_error': error.mean(),
+            'error': error.mean(),
             'depth_error': (far / masked_mean(relative, mask)).mean(),
             'width': likelihood.mean(),
             'gradients': gradients.mean(),
@@ -151,13 +170,21 @@ class CompactRecipe:
         }
         options = self._options
         total = (
-            options.error_weight * parts['log_error']
+            options.error_weight * parts['error']
             + options.depth_weight * parts['depth_error']
             + options.width_weight * parts['width']
             + options.gradient_weight * parts['gradients']
             + options.sky_weight * parts['sky']
         )
         return {'loss': total, **parts}
+
+    def _error(self, log_depth: Tensor, log_truth: Tensor, mask: Tensor) -> Tensor:
+        """Return the (B,) error that the options ask for."""
+        mean_error = robust_absolute_error if self._options.robust else absolute_error
+        if self._options.space == 'log':
+            return mean_error(log_depth, log_truth, mask)
+        values, truth = (_SPACES[self._options.space](x) for x in (log_depth, log_truth))
+        return mean_error(values, truth, mask) / masked_mean(truth, mask)
 
     def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
         """Return depth where the network sees no sky."""

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Put the weights of a finished training into the package, with how they were made.
+
+    python scripts/ship_weights.py compact_teacher out/training/compact_teacher_cpu
+
+Weights are stored as float16, and refused if that changes an answer by more than 0.1 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from metric_depth_ros.estimators.learned.loading import build_network, network_from
+from metric_depth_ros.estimators.learned.shipped import MANIFEST
+from metric_depth_ros.evaluation.machine import describe_machine
+from metric_depth_ros.networks.checkpoints import read_checkpoint
+from metric_depth_ros.training.checkpoints import complete_checkpoints, read_state
+from metric_depth_ros.training.trainer import JOURNAL_NAME, WEIGHTS_NAME
+
+FOLDER = Path(__file__).resolve().parent.parent / 'metric_depth_ros' / 'weights'
+BUDGET_BYTES = 24 * 2**20  # of all shipped weights together
+
+
+def main() -> int:
+    """Run the command; 0 when the weights are in place."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('name', help='of the network: compact_teacher or compact_student')
+    parser.add_argument('run', type=Path, help='folder of the training')
+    parser.add_argument('--data', default='', help='commands that made the data')
+    parser.add_argument('--machine', default='', help='where it was trained; default: here')
+    args = parser.parse_args()
+    checkpoint = read_checkpoint(args.run / WEIGHTS_NAME)
+    path = FOLDER / f'{args.name}.safetensors'
+    half = {name: tensor.half().contiguous() for name, tensor in checkpoint.state.items()}
+    save_file(half, path, {'model_config': json.dumps(checkpoint.model_config)})
+    _refuse_loss_of_precision(args.name, args.run / WEIGHTS_NAME, path)
+    stored = read_checkpoint(path)
+    manifest: dict[str, Any] = json.loads((FOLDER / MANIFEST).read_text('utf-8'))
+    manifest[args.name] = {
+        'file': path.name,
+        'sha256': stored.sha256,
+        'parameters': sum(tensor.numel() for tensor in stored.state.values()),
+        **_history(args.run),
+        'data': args.data,
+        'machine': args.machine or _machine(),
+    }
+    (FOLDER / MANIFEST).write_text(json.dumps(manifest, indent=1) + '\n', 'utf-8')
+    total = sum(file.stat().st_size for file in FOLDER.glob('*.safetensors'))
+    print(f'{path.name}: {path.stat().st_size / 2**20:.2f} MiB; all: {total / 2**20:.2f} MiB')
+    return 0 if total <= BUDGET_BYTES else 1
+
+
+def _history(run: Path) -> dict[str, Any]:
+    """Return command, seed, steps, hours and the last figures of the validation set."""
+    state = read_state(complete_checkpoints(run)[-1])
+    config = state['config']
+    lines = [json.loads(line) for line in (run / JOURNAL_NAME).read_text('utf-8').splitlines()]
+    validations = [line for line in lines if line['what'] == 'validation']
+    seconds = sum(line.get('seconds', 0.0) for line in lines)
+    return {
+        'command': f'metric-depth train {config["recipe"]} --config {run.name}',
+        'configuration': config,
+        'seed': config['seed'],
+        'steps': state['step'],
+        'hours': round(seconds / 3600.0, 2),
+        'validation': validations[-1] if validations else {},
+    }
+
+
+def _machine() -> str:
+    machine = describe_machine()
+    return f'{machine["processor"]}, {machine["cores"]} cores'
+
+
+def _refuse_loss_of_precision(name: str, exact: Path, half: Path) -> None:
+    """Compare the answers to noise of both weights."""
+    answers = []
+    for path in (exact, half):
+        network = network_from(name, read_checkpoint(path))
+        torch.manual_seed(0)
+        inputs = [torch.randn(1, channels, 32, 32) for channels in _channels(name)]
+        with torch.inference_mode():
+            answers.append(network(*inputs)[0])
+    worst = float((answers[0] - answers[1]).abs().max())
+    if worst > 1e-3:
+        sys.exit(f'float16 changes the logarithm of depth by {worst:.2g}: store float32 instead.')
+
+
+def _channels(name: str) -> tuple[int, ...]:
+    """Return the channels of each input of a network."""
+    if name == 'compact_teacher':
+        from metric_depth_ros.networks.compact_teacher import INPUT_CHANNELS
+
+        return INPUT_CHANNELS, 1
+    return (build_network(name).stem.in_channels,)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
