@@ -34,7 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--resume', action='store_true', help='go on from the newest checkpoint in the folder'
     )
-    parser.add_argument('--steps', type=int, help='stop at this step instead of the configured')
+    parser.add_argument(
+        '--until',
+        type=int,
+        metavar='STEP',
+        help='stop after this step, as an interrupt would; rates stay those of the whole training',
+    )
     parser.add_argument(
         '--device', choices=('auto', 'cpu', 'cuda'), default='auto', help='default: auto'
     )
@@ -42,8 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; an interrupt writes a checkpoint and is no error."""
-    from dataclasses import replace
-
     from metric_depth_ros.cli.outputs import prepare_folder
     from metric_depth_ros.errors import InputError
     from metric_depth_ros.training.config import read_config
@@ -57,8 +60,6 @@ def run(args: argparse.Namespace) -> int:
             'training_config',
             f'{path} is for the recipe {config.recipe}, not {args.recipe}: give the matching one.',
         )
-    if args.steps is not None:
-        config = replace(config, steps=args.steps)
     recipe = create_recipe(config.recipe, config.network, config.options, str(path))
     out = args.out or Path('out/training') / path.stem
 
@@ -73,17 +74,17 @@ def run(args: argparse.Namespace) -> int:
             'training_checkpoint',
             f'{out} already holds checkpoints: add --resume to go on, or choose another --out.',
         )
-    done = _run(training)
+    done = _run(training, args.until)
     if training.is_main:
         end = 'done' if done else 'stopped; --resume goes on'
         print(f'{out}: step {training.step} of {config.steps}, {end}')
     return 0
 
 
-def _run(training: Training) -> bool:
+def _run(training: Training, until: int | None) -> bool:
     """Train under a progress bar in the main process."""
     if not training.is_main:
-        return training.run()
+        return training.run(until=until)
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -100,4 +101,4 @@ def _run(training: Training) -> bool:
         def show(step: int, figures: dict[str, float]) -> None:
             bar.update(task, completed=step, description=f'loss {figures["loss"]:.4f}')
 
-        return training.run(show)
+        return training.run(show, until)

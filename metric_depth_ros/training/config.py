@@ -165,7 +165,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         one_of('precision', self.precision, PRECISIONS)
-        within('steps', self.steps, 0, 10**9)
+        within('steps', self.steps, 1, 10**9)
         within('batch_size', self.batch_size, 1, 10**6)
         within('accumulate', self.accumulate, 1, 10**6)
         within('ema_decay', self.ema_decay, 0.0, 1.0)

@@ -122,13 +122,19 @@ class Training:
         if self.is_main:
             self._best = _cut_journal(self.out / JOURNAL_NAME, self.step)
 
-    def run(self, progress: Callable[[int, Figures], None] = lambda step, figures: None) -> bool:
+    def run(
+        self,
+        progress: Callable[[int, Figures], None] = lambda step, figures: None,
+        until: int | None = None,
+    ) -> bool:
         """Train to the last step, or until a signal asks to stop.
 
         Parameters
         ----------
         progress
             Called by the main process after every step that is logged.
+        until
+            Stop after this step.
 
         Returns
         -------
@@ -144,7 +150,7 @@ class Training:
                 recent.append(self._train_step(batches))
                 self.step += 1
                 done = self.step == self.config.steps
-                stopping = self._agreed(stop.is_set())
+                stopping = self._agreed(stop.is_set()) or self.step == until
                 if self._due(every.log) or done or stopping:
                     figures = self._means(recent)
                     recent.clear()
@@ -352,7 +358,9 @@ def _refuse_another_training(
 ) -> None:
     plain = json.loads(json.dumps(wanted))
     different = [
-        key for key in plain if key not in FREE_ON_RESUME and stored.get(key) != plain[key]
+        key
+        for key in plain
+        if key in stored and key not in FREE_ON_RESUME and stored[key] != plain[key]
     ]
     if different:
         key = different[0]

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop: exact resume, processes, interrupts, files that are not to be trusted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_training import write_config, write_shards
+
+from metric_depth_ros.cli.main import main
+
+pytest.importorskip('accelerate', reason="training needs accelerate: pip install '.[training]'")
+
+LAUNCH_TIMEOUT_S = 240.0
+ENVIRONMENT = {**os.environ, 'OMP_NUM_THREADS': '1'}
+
+
+class Evil:
+    """Unpickling this makes a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def journal(out, what='train'):
+    lines = [json.loads(line) for line in (out / 'metrics.jsonl').read_text().splitlines()]
+    return [line for line in lines if line['what'] == what]
+
+
+def arguments(config, out, *extra):
+    return ['train', 'compact', '--config', str(config), '--out', str(out), *extra]
+
+
+def train(config, out, *extra):
+    return main(arguments(config, out, '--device', 'cpu', *extra))
+
+
+def weights(out, step):
+    folder = out / f'checkpoints/step_{step:08d}'
+    return {name: load_file(folder / f'{name}.safetensors') for name in ('network', 'mean')}
+
+
+def same(a, b):
+    return all(torch.equal(a[part][key], b[part][key]) for part in a for key in a[part])
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    """A whole training of six steps: its configuration and its folder."""
+    folder = tmp_path_factory.mktemp('training')
+    config = write_config(folder)
+    assert train(config, folder / 'out') == 0
+    return config, folder / 'out'
+
+
+def test_loss_falls(tmp_path):
+    every = {'log': 20, 'validate': 0, 'checkpoint': 0, 'pictures': 0}
+    config = write_config(tmp_path, steps=60, optimizer={'rate': 3e-3}, every=every)
+    train(config, tmp_path / 'out')
+    first, *_, last = journal(tmp_path / 'out')
+    assert last['loss'] < first['loss']
+
+
+def test_resumed_training_has_the_weights_of_an_uninterrupted_one(finished, tmp_path):
+    config, whole = finished
+    assert train(config, tmp_path / 'out', '--until', '3') == 0
+    assert train(config, tmp_path / 'out', '--resume') == 0
+    assert same(weights(whole, 6), weights(tmp_path / 'out', 6))
+
+
+def test_resumed_training_drops_the_journal_of_steps_that_are_made_again(finished, tmp_path):
+    config, _ = finished
+    train(config, tmp_path / 'out', '--until', '4')
+    for file in (tmp_path / 'out/checkpoints/step_00000004').iterdir():
+        file.unlink()
+    train(config, tmp_path / 'out', '--resume')
+    assert [line['step'] for line in journal(tmp_path / 'out')] == [1, 2, 3, 4, 5, 6]
+
+
+def test_workers_do_not_change_the_weights(finished, tmp_path):
+    config, whole = finished
+    changed = tmp_path / 'workers.yaml'
+    changed.write_text(config.read_text().replace('workers: 0', 'workers: 2'))
+    train(changed, tmp_path / 'out', '--until', '3')
+    assert same(weights(whole, 3), weights(tmp_path / 'out', 3))
+
+
+def test_accumulated_passes_make_the_same_step(finished, tmp_path):
+    config, whole = finished
+    changed = tmp_path / 'passes.yaml'
+    changed.write_text(config.read_text() + 'accumulate: 2\n')
+    train(changed, tmp_path / 'out')
+    for a, b in zip(journal(whole), journal(tmp_path / 'out'), strict=True):
+        assert b['loss'] == pytest.approx(a['loss'], abs=1e-4)
+
+
+def test_two_processes_have_the_losses_of_one(finished, tmp_path):
+    config, whole = finished
+    launch = [sys.executable, '-m', 'accelerate.commands.launch', '--cpu', '--num_processes', '2']
+    launch += ['-m', 'metric_depth_ros.cli.main']
+    subprocess.run(
+        launch + arguments(config, tmp_path / 'out'),
+        check=True,
+        timeout=LAUNCH_TIMEOUT_S,
+        env=ENVIRONMENT,
+    )
+    two = journal(tmp_path / 'out')
+    assert len(two) == 6
+    for a, b in zip(journal(whole), two, strict=True):
+        assert b['loss'] == pytest.approx(a['loss'], abs=1e-4)
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_leaves_a_checkpoint_and_is_no_error(tmp_path, number):
+    every = {'log': 1, 'validate': 0, 'checkpoint': 0, 'pictures': 0}
+    config = write_config(tmp_path, steps=100_000, every=every)
+    out = tmp_path / 'out'
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'metric_depth_ros.cli.main', *arguments(config, out)],
+        env=ENVIRONMENT,
+    )
+    try:
+        deadline = time.monotonic() + LAUNCH_TIMEOUT_S
+        while not (out / 'metrics.jsonl').is_file() and time.monotonic() < deadline:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(LAUNCH_TIMEOUT_S) == 0
+    finally:
+        process.kill()
+    (checkpoint,) = (out / 'checkpoints').iterdir()
+    assert checkpoint.name == f'step_{journal(out)[-1]["step"]:08d}'
+
+
+def test_journal_pictures_figures_and_weights_are_written(tmp_path):
+    unseen = write_shards(tmp_path / 'unseen', count=4, first=100)
+    config = write_config(
+        tmp_path,
+        steps=2,
+        validation=[{'path': str(unseen)}],
+        every={'log': 1, 'validate': 2, 'checkpoint': 2, 'pictures': 2},
+    )
+    train(config, tmp_path / 'out')
+    (figures,) = journal(tmp_path / 'out', 'validation')
+    assert figures['abs_rel'] > 0
+    assert figures['baseline_abs_rel'] > 0
+    for name in ('pictures/step_00000002.png', 'weights.safetensors', 'best.safetensors'):
+        assert (tmp_path / 'out' / name).is_file()
+
+
+def test_old_checkpoints_are_removed(tmp_path):
+    every = {'log': 0, 'validate': 0, 'checkpoint': 1, 'pictures': 0, 'keep': 2}
+    train(write_config(tmp_path, steps=4, every=every), tmp_path / 'out')
+    names = sorted(path.name for path in (tmp_path / 'out/checkpoints').iterdir())
+    assert names == ['step_00000003', 'step_00000004']
+
+
+def test_another_training_is_not_resumed(finished, capsys, tmp_path):
+    config, _ = finished
+    train(config, tmp_path / 'out', '--until', '3')
+    changed = tmp_path / 'changed.yaml'
+    changed.write_text(config.read_text() + 'seed: 7\n')
+    assert train(changed, tmp_path / 'out', '--resume') == 2
+    assert 'seed was 0, is 7' in capsys.readouterr().err
+
+
+def test_checkpoints_are_not_overwritten_unasked(finished, capsys):
+    config, whole = finished
+    assert train(config, whole) == 2
+    assert '--resume' in capsys.readouterr().err
+
+
+def test_checkpoint_of_another_network_is_refused(finished, capsys, tmp_path):
+    config, _ = finished
+    train(config, tmp_path / 'out', '--until', '3')
+    save_file(
+        {'other': torch.zeros(1)},
+        tmp_path / 'out/checkpoints/step_00000003/network.safetensors',
+    )
+    assert train(config, tmp_path / 'out', '--resume') == 2
+    assert 'another network' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('stem', ['network', 'optimizer', 'mean'])
+def test_pickle_in_a_checkpoint_is_refused_and_not_executed(finished, capsys, tmp_path, stem):
+    config, _ = finished
+    train(config, tmp_path / 'out', '--until', '3')
+    file = tmp_path / f'out/checkpoints/step_00000003/{stem}.safetensors'
+    torch.save({'state_dict': Evil(tmp_path / 'executed')}, file)
+    assert train(config, tmp_path / 'out', '--resume') == 2
+    assert str(file) in capsys.readouterr().err
+    assert not (tmp_path / 'executed').exists()
+
+
+def test_malicious_weights_to_start_from_are_refused_and_not_executed(capsys, tmp_path):
+    torch.save({'state_dict': Evil(tmp_path / 'executed')}, tmp_path / 'evil.pt')
+    config = write_config(tmp_path, start_from=str(tmp_path / 'evil.pt'))
+    assert train(config, tmp_path / 'out') == 2
+    assert 'evil.pt' in capsys.readouterr().err
+    assert not (tmp_path / 'executed').exists()
+
+
+def test_training_starts_from_given_weights(finished, tmp_path):
+    _, whole = finished
+    given = whole / 'weights.safetensors'
+    config = write_config(
+        tmp_path, start_from=str(given), steps=1, optimizer={'rate': 0.0}, ema_decay=0.0
+    )
+    train(config, tmp_path / 'out')
+    start, end = (
+        load_file(folder / 'weights.safetensors') for folder in (whole, tmp_path / 'out')
+    )
+    assert all(torch.equal(start[name], end[name]) for name in start)
