@@ -43,7 +43,8 @@ def shift(
 ) -> SparsePrompt:
     """Move all points by (du, dv), as a wrong registration does; drop what leaves the image."""
     moved = prompt.uv + np.asarray(by_px, np.float32)
-    inside = ((moved > -0.5) & (moved < np.array(size) - 0.5)).all(axis=1)
+    u, v = moved.T
+    inside = (u > -0.5) & (u < size[0] - 0.5) & (v > -0.5) & (v < size[1] - 0.5)
     return keep(SparsePrompt(moved, prompt.depth, prompt.sigma, prompt.source), inside)
 
 
