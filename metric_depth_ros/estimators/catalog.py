@@ -82,6 +82,14 @@ MODELS: Mapping[str, Model] = {
             shipped=True,
         ),
         Model(
+            'compact_student',
+            'depth and focal length of one image, made for the CPU of a robot',
+            2_022_180,
+            '',
+            '',
+            'no weights yet',
+        ),
+        Model(
             'student_depthmap',
             'metric depth of one image whose focal length is known',
             876_664_001,

@@ -49,6 +49,13 @@ def _compact_teacher(variant: str, options: EstimatorOptions) -> Estimator:
     return create(options)
 
 
+def _compact_student(variant: str, options: EstimatorOptions) -> Estimator:
+    from metric_depth_ros.estimators.learned.compact_student import create
+
+    _refuse_variant('compact_student', variant)
+    return create(options)
+
+
 def _student_depthmap(variant: str, options: EstimatorOptions) -> Estimator:
     from metric_depth_ros.estimators.learned.student_depthmap import create
 
@@ -99,6 +106,7 @@ _FACTORIES: dict[str, Factory] = {
     'nearest': _nearest,
     'composed': _composed,
     'compact_teacher': _compact_teacher,
+    'compact_student': _compact_student,
     'student_depthmap': _student_depthmap,
     'student_pointmap': _student_pointmap,
     'lingbot_depth': _lingbot_depth,
@@ -118,7 +126,7 @@ def create_estimator(spec: str, options: EstimatorOptions = _DEFAULT_OPTIONS) ->
     ----------
     spec
         ``'classical'`` (same as ``'classical:quality'``), ``'classical:fast'``, ``'nearest'``;
-        ``'compact_teacher'``;
+        ``'compact_teacher'``, ``'compact_student'``;
         ``'student_depthmap'``, ``'student_pointmap'``, ``'depth_pro'``;
         ``'lingbot_depth[:completion]'``; ``'teacher[:PRIOR]'``, ``'composed:PRIOR'`` with the
         specification of a prior; ``'hf:ID'`` with a Hugging Face id or a folder.

@@ -58,6 +58,8 @@ class CompactStudentConfig:
         Channels of the decoder.
     skips
         ``'inverted'``, or ``'unet'``: the deepest tap at the coarse end. Same parts either way.
+    canvas_px
+        Pixels of the images that it looks at: larger ones are scaled down to about so many.
     """
 
     width: int = 128
@@ -66,6 +68,7 @@ class CompactStudentConfig:
     taps: tuple[int, int, int, int] = (2, 5, 8, 11)
     decoder_width: int = 48
     skips: str = 'inverted'
+    canvas_px: int = 448 * 336
 
     def __post_init__(self) -> None:
         if self.skips not in SKIPS:
@@ -183,7 +186,8 @@ def evened(images: Tensor) -> Tensor:
     """Return images with exposure and contrast evened out, each by itself, as float32."""
     level = unit_range(images)
     level = level - level.mean((1, 2, 3), keepdim=True)
-    return level / (level.square().mean((1, 2, 3), keepdim=True).sqrt() + _LEAST_CONTRAST)
+    variance = level.square().mean((1, 2, 3), keepdim=True)
+    return level / (variance + _LEAST_CONTRAST**2).sqrt()
 
 
 def with_places(images: Tensor) -> Tensor:

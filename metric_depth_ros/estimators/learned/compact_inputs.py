@@ -48,9 +48,9 @@ class CompactInput(NamedTuple):
     unit_m: float
 
 
-def fine_size(width: int, height: int) -> tuple[int, int]:
+def fine_size(width: int, height: int, most_pixels: int = MOST_PIXELS) -> tuple[int, int]:
     """Return the (width, height) that the answer has, near the image's or the largest allowed."""
-    scale = min(1.0, (MOST_PIXELS / (width * height)) ** 0.5)
+    scale = min(1.0, (most_pixels / (width * height)) ** 0.5)
     fine_width, fine_height = (
         max(MULTIPLE_PX, round(side * scale / MULTIPLE_PX) * MULTIPLE_PX)
         for side in (width, height)
@@ -74,9 +74,9 @@ def compact_input(
     """
     height, width = image.shape[:2]
     fine = fine_size(width, height)
-    image = _resized(image, fine)
+    image = resized(image, fine)
     half = (fine[0] // 2, fine[1] // 2)
-    small = _resized(image, half)
+    small = resized(image, half)
     shrink = np.array((half[0] / width, half[1] / height), np.float32)
     uv = (prompt.uv + np.float32(0.5)) * shrink - np.float32(0.5)
     depth, confidence = complete(small, uv, prompt.depth, prompt.sigma, 'fast')
@@ -93,7 +93,8 @@ def compact_input(
     return CompactInput(np.stack(channels).astype(np.float32, copy=False), guess[None], unit_m)
 
 
-def _resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return an image of a size, (width, height)."""
     if image.shape[1::-1] == size:
         return image
     smaller = size[0] < image.shape[1]

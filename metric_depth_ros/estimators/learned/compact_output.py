@@ -45,10 +45,10 @@ def depth_of(
     level = log_depth
     if level.shape != shape:
         # Between pixels of a plane in space inverse depth is linear, depth is not.
-        level = -np.log(_enlarged(np.exp(-level), shape))
+        level = -np.log(enlarged(np.exp(-level), shape))
     pixel = pixel_index(prompt.uv, shape)
     residual = np.log(prompt.depth / np.float32(unit_m)) - level.ravel()[pixel]
-    expected = np.exp(_enlarged(log_width, shape).ravel()[pixel])
+    expected = np.exp(enlarged(log_width, shape).ravel()[pixel])
     noise = prompt.sigma / prompt.depth
     weight = _trust(residual, expected, noise)
     blur = _BLUR * max(1.0, shape[1] / log_depth.shape[1])
@@ -75,7 +75,7 @@ def confidence_of(
         (H, W) of the image.
     """
     seen = 1.0 / (1.0 + np.exp(sky))
-    return _enlarged(seen / (1.0 + np.exp(log_width) / np.float32(_HALF_TRUST)), shape)
+    return enlarged(seen / (1.0 + np.exp(log_width) / np.float32(_HALF_TRUST)), shape)
 
 
 def _trust(
@@ -87,7 +87,8 @@ def _trust(
     return error**2 / (error**2 + noise**2) / (1.0 + misfit**4)
 
 
-def _enlarged(field: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+def enlarged(field: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Return a field at the size of the image, (H, W)."""
     if field.shape == shape:
         return field
     return cv2.resize(field, shape[::-1], interpolation=cv2.INTER_LINEAR).reshape(shape)

@@ -25,6 +25,7 @@ from metric_depth_ros.networks.checkpoints import (
     load_strict,
     read_checkpoint,
 )
+from metric_depth_ros.networks.compact_student import CompactStudent, CompactStudentConfig
 from metric_depth_ros.networks.compact_teacher import CompactTeacher, CompactTeacherConfig
 from metric_depth_ros.networks.depth_pro import DepthPro, DepthProConfig
 from metric_depth_ros.networks.hub import resolve_checkpoint
@@ -172,6 +173,7 @@ _ARCHITECTURES: dict[str, _Architecture] = {
     'depth_pro': _fixed('depth_pro', DepthPro, DepthProConfig),
     'teacher': _fixed('teacher', Teacher, TeacherConfig),
     'compact_teacher': _fixed('compact_teacher', CompactTeacher, CompactTeacherConfig),
+    'compact_student': _fixed('compact_student', CompactStudent, CompactStudentConfig),
     'student_pointmap': _Architecture(
         lambda: StudentPointMap(StudentPointMapConfig.released()),
         lambda config: StudentPointMap(StudentPointMapConfig.from_model_config(config)),
