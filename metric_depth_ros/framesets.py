@@ -25,6 +25,11 @@ from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.prompting.depth_image import prompt_from_registered_depth
 from metric_depth_ros.prompting.lidar import prompt_from_cloud
 from metric_depth_ros.prompting.low_resolution import prompt_from_low_resolution
+from metric_depth_ros.prompting.radar import (
+    RADAR_SIGMA_M,
+    RADAR_SIGMA_REL,
+    prompt_from_radar,
+)
 from metric_depth_ros.types import CameraModel, Frame, Source, SparsePrompt
 
 INDEX_NAME = 'frames.json'
@@ -42,7 +47,7 @@ _SOURCE = {
 # One standard deviation of depth: hypot(meters, share of depth).
 _SIGMA = {
     'lidar': (0.02, 0.005),
-    'radar': (0.5, 0.02),
+    'radar': (RADAR_SIGMA_M, RADAR_SIGMA_REL),
     'rgbd': (0.005, 0.01),
     'lowres': (0.0, 0.02),
     'random': (0.01, 0.002),
@@ -225,9 +230,18 @@ class RecordedFrame:
                     f'frame {self.id} has no K, so its points prompt {name!r} cannot be '
                     'projected: add K, or take a prompt that is a depth map.',
                 )
+            points = self.load_points(name)
+            if entry.kind == 'radar':
+                return prompt_from_radar(
+                    self.camera,
+                    points['xyz'],
+                    entry.T_camera_sensor,
+                    rcs_db=points.get('rcs'),
+                    velocity_mps=points.get('velocity'),
+                )
             prompt = prompt_from_cloud(
                 self.camera,
-                self.load_points(name)['xyz'],
+                points['xyz'],
                 entry.T_camera_sensor,
                 sigma_m=sigma_m,
                 sigma_rel=sigma_rel,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.rigid import Transform
 from metric_depth_ros.prompting.lidar import prompt_from_cloud
+from metric_depth_ros.prompting.radar import prompt_from_radar
 from metric_depth_ros.simulation.raycast import ground_height
 from metric_depth_ros.simulation.scene import OPTICAL
 from metric_depth_ros.simulation.sensors.echoes import EchoModel
@@ -31,7 +32,7 @@ from metric_depth_ros.simulation.sensors.mounting import draw_mounting
 from metric_depth_ros.simulation.sensors.radar import RadarModel, detect
 from metric_depth_ros.simulation.sensors.shots import shoot
 from metric_depth_ros.simulation.world import World
-from metric_depth_ros.types import Source, SparsePrompt
+from metric_depth_ros.types import SparsePrompt
 
 # Chance that a robot in a world of some kind carries the sensor.
 _CARRIES = {
@@ -46,7 +47,6 @@ _MOST_SHOTS = 5000
 _LONGEST_M = 1.3  # from the camera to a LiDAR
 _LONGEST_RELATIVE = 0.12
 _CLEARANCE = 0.7  # of the way to what stands beside the camera
-_RADAR_SIGMA = (0.5, 0.02)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,17 +142,7 @@ def _radar(site: Site, rng: np.random.Generator) -> SparsePrompt:
     mounting = draw_mounting(site.T_world_camera, _clear(site, offset), rng)
     half_width = 0.5 * site.camera.fov_x_deg + 2.0
     points = detect(site.world, mounting.T_world_sensor, model, half_width, rng)
-    sigma_m, sigma_rel = _RADAR_SIGMA
-    prompt = prompt_from_cloud(
-        site.camera,
-        points,
-        mounting.T_camera_sensor,
-        sigma_m=sigma_m,
-        sigma_rel=sigma_rel,
-        remove_occluded=False,
-    )
-    source = np.full(len(prompt), Source.RADAR, np.uint8)
-    return SparsePrompt(prompt.uv, prompt.depth, prompt.sigma, source)
+    return prompt_from_radar(site.camera, points, mounting.T_camera_sensor)
 
 
 def _draw_offset(rng: np.random.Generator, typical_m: float) -> NDArray[np.float64]:
