@@ -131,25 +131,34 @@ class Inputs:
         try:
             verdict = self._gate.admit(stamp, now_ns, self.max_frame_age_s)
         except InputError as error:
-            self._counters.count('stale' if error.fault == 'stamp_old' else 'bad_input')
+            late = error.fault in ('stamp_old', 'stamp_overtaken')
+            self._counters.count('stale' if late else 'bad_input')
             self._faults.report(self.topics['image'], error.fault, str(error))
             return
-        if verdict is StampVerdict.JUMPED_BACK:
-            self._faults.report(
-                self.topics['image'],
-                'stamp_backward',
-                'the stamps jumped back (a bag began anew, or frames arrive out of order): '
-                'pairing begins anew.',
-            )
-        elif verdict is StampVerdict.OTHER_CLOCK:
-            self._faults.report(
-                self.topics['image'],
-                'stamp_other_clock',
-                f'the stamps are {abs(now_ns - stamp) * 1e-9:.0f} s away from the clock of this '
-                'node, so the age of frames is not known: play recordings with /clock (ros2 bag '
-                'play --clock) and set use_sim_time true, or set max_frame_age_s to 0.',
-            )
+        if verdict is not StampVerdict.GOOD:
+            self._report_stamp(verdict, abs(now_ns - stamp) * 1e-9)
         self._assembly.offer_image(message, stamp, jumped_back=verdict is StampVerdict.JUMPED_BACK)
+
+    def _report_stamp(self, verdict: StampVerdict, away_s: float) -> None:
+        """Report what an accepted stamp says about the clocks."""
+        fault, sentence = {
+            StampVerdict.JUMPED_BACK: (
+                'stamp_backward',
+                'the stamps jumped back (a bag or a simulation began anew): pairing begins anew.',
+            ),
+            StampVerdict.DUPLICATE: (
+                'stamp_duplicate',
+                'two images have the same stamp: two publishers share the topic, or the driver '
+                'does not advance header.stamp.',
+            ),
+            StampVerdict.OTHER_CLOCK: (
+                'stamp_other_clock',
+                f'the stamps are {away_s:.0f} s away from the clock of this node, so the age of '
+                'frames is not known: play recordings with /clock (ros2 bag play --clock) and '
+                'set use_sim_time true, or set max_frame_age_s to 0.',
+            ),
+        }[verdict]
+        self._faults.report(self.topics['image'], fault, sentence)
 
     def _measurement_callback(self, stream: str) -> Callable[[Any], None]:
         def store(message: Any) -> None:

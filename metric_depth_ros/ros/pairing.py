@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pairing of streams by message_filters, where ``sync.policy`` is exact or approximate.
 
-message_filters is imported only then. Its synchronizers say nothing about messages that find no
-partner, and after a clock has jumped back they throw every new message out for the old ones
-that are left over; both are made up for here.
+message_filters is imported only then, and the pairs are those of its TimeSynchronizer and its
+ApproximateTimeSynchronizer. Three things that these lack are made up for here: they say nothing
+about messages that find no partner; after a clock has jumped back they throw every new message
+out for the old ones that are left over; and they hold a lock while they deliver, which an
+exception of the receiver would leave locked for ever.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.parameters import SyncSettings
 
-_QUEUE = 5  # messages of each stream that wait for their partners
+QUEUE = 5  # messages of each stream that wait for their partners
+# A stamp this far behind the newest of its stream is of a clock that jumped back; those that are
+# nearer were overtaken on their way, and still find their partners.
+_JUMP_NS = 1_000_000_000
 
 
 class Pairing:
@@ -56,30 +61,33 @@ class Pairing:
     def add(self, stream: str, message: Any) -> None:
         """Take the next message of a stream."""
         stamp = stamp_ns(message.header)
-        if stamp < self._newest_ns.get(stream, stamp):
+        newest = self._newest_ns.get(stream, stamp)
+        if newest - stamp > _JUMP_NS:
             self._begin()
-        self._newest_ns[stream] = stamp
+            newest = stamp
+        self._newest_ns[stream] = max(stamp, newest)
         self._unpaired += stream == self._streams[0]
         self._inputs[stream].signalMessage(message)
-        if self._unpaired > _QUEUE:
+        complete, self._complete = self._complete, []
+        for messages in complete:
+            self._unpaired = 0
+            self._on_set(dict(zip(self._streams, messages, strict=True)))
+        if self._unpaired > QUEUE:
             self._on_unpaired(self._unpaired_words())
 
     def _begin(self) -> None:
         """Forget what waits for partners."""
         self._newest_ns: dict[str, int] = {}
+        self._complete: list[tuple[Any, ...]] = []
         self._inputs = {stream: self._filters.SimpleFilter() for stream in self._streams}
         sources = list(self._inputs.values())
         if self._settings.policy == 'exact':
-            synchronizer = self._filters.TimeSynchronizer(sources, _QUEUE)
+            synchronizer = self._filters.TimeSynchronizer(sources, QUEUE)
         else:
             synchronizer = self._filters.ApproximateTimeSynchronizer(
-                sources, _QUEUE, self._settings.slop_s
+                sources, QUEUE, self._settings.slop_s
             )
-        synchronizer.registerCallback(self._complete)
-
-    def _complete(self, *messages: Any) -> None:
-        self._unpaired = 0
-        self._on_set(dict(zip(self._streams, messages, strict=True)))
+        synchronizer.registerCallback(lambda *messages: self._complete.append(messages))
 
     def _unpaired_words(self) -> str:
         leading, *others = self._streams

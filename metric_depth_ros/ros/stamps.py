@@ -4,6 +4,10 @@
 A robot's clock and a camera's clock agree within milliseconds, or not at all: a recording played
 without /clock is years away. A frame that is somewhat old was delayed and is stale; a frame an
 hour or more away comes from another clock, and its age can only be counted from its arrival.
+
+A stamp before the newest one is either a frame that was overtaken on its way or a clock that went
+back (a bag that began anew). The first is told by how little it is behind: whoever reads depth in
+the order of its stamps has no use for it. The second begins everything anew.
 """
 
 from __future__ import annotations
@@ -13,6 +17,9 @@ from enum import Enum
 from metric_depth_ros.errors import InputError
 
 OTHER_CLOCK_S = 3600.0
+# Farther behind than this, or this often in a row, nothing was overtaken: the clock went back.
+OVERTAKEN_S = 0.2
+OVERTAKEN_IN_A_ROW = 3
 _S = 1e-9
 
 
@@ -22,13 +29,15 @@ class StampVerdict(Enum):
     GOOD = 'good'
     OTHER_CLOCK = 'other clock'
     JUMPED_BACK = 'jumped back'
+    DUPLICATE = 'duplicate'
 
 
 class StampGate:
     """Decide about the stamps of one stream of images, in order of arrival."""
 
     def __init__(self) -> None:
-        self._last_ns = 0
+        self._newest_ns = 0
+        self._overtaken = 0
 
     def admit(self, stamp_ns: int, now_ns: int, max_age_s: float) -> StampVerdict:
         """Accept or refuse a stamp.
@@ -45,7 +54,8 @@ class StampGate:
         Raises
         ------
         InputError
-            ``'stamp_zero'``, ``'stamp_old'`` or ``'stamp_future'``.
+            ``'stamp_zero'``, ``'stamp_old'``, ``'stamp_future'``, or ``'stamp_overtaken'`` for a
+            frame that comes after a newer one.
         """
         if stamp_ns <= 0:
             raise InputError(
@@ -57,13 +67,26 @@ class StampGate:
         other_clock = abs(age_s) > OTHER_CLOCK_S
         if max_age_s and not other_clock:
             _check_age(age_s, max_age_s)
-        jumped_back = stamp_ns < self._last_ns
-        self._last_ns = stamp_ns
-        if jumped_back:
+        behind_ns = self._newest_ns - stamp_ns
+        if behind_ns > 0 and not self._has_jumped(behind_ns):
+            raise InputError(
+                'stamp_overtaken',
+                f'the image is {behind_ns * _S:.3f} s older than one that came before it, so it '
+                'is dropped: two publishers share the topic, or the driver or the network '
+                'reorders images.',
+            )
+        self._newest_ns, self._overtaken = stamp_ns, 0
+        if behind_ns > 0:
             return StampVerdict.JUMPED_BACK
+        if behind_ns == 0:
+            return StampVerdict.DUPLICATE
         if other_clock and max_age_s:
             return StampVerdict.OTHER_CLOCK
         return StampVerdict.GOOD
+
+    def _has_jumped(self, behind_ns: int) -> bool:
+        self._overtaken += 1
+        return behind_ns * _S > OVERTAKEN_S or self._overtaken > OVERTAKEN_IN_A_ROW
 
 
 def _check_age(age_s: float, max_age_s: float) -> None:

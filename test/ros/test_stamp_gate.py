@@ -4,7 +4,7 @@
 import pytest
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.ros.stamps import StampGate, StampVerdict
+from metric_depth_ros.ros.stamps import OVERTAKEN_IN_A_ROW, StampGate, StampVerdict
 
 S = 1_000_000_000
 NOW = 1_800_000_000 * S
@@ -54,3 +54,28 @@ def test_a_refused_stamp_does_not_count_as_the_last_one():
     with pytest.raises(InputError):
         gate.admit(NOW + 2 * S, NOW, 1.0)
     assert gate.admit(NOW, NOW, 1.0) is StampVerdict.GOOD
+
+
+def test_a_frame_that_was_overtaken_is_refused_and_the_newest_stamp_stays():
+    gate = StampGate()
+    gate.admit(NOW, NOW, 1.0)
+    with pytest.raises(InputError) as refusal:
+        gate.admit(NOW - S // 30, NOW, 1.0)
+    assert refusal.value.fault == 'stamp_overtaken'
+    assert gate.admit(NOW + S // 30, NOW, 1.0) is StampVerdict.GOOD
+
+
+def test_frames_that_stay_behind_are_a_short_bag_that_began_anew():
+    gate = StampGate()
+    gate.admit(NOW, NOW, 0.0)
+    for _ in range(OVERTAKEN_IN_A_ROW):
+        with pytest.raises(InputError):
+            gate.admit(NOW - S // 10, NOW, 0.0)
+    assert gate.admit(NOW - S // 10, NOW, 0.0) is StampVerdict.JUMPED_BACK
+    assert gate.admit(NOW - S // 20, NOW, 0.0) is StampVerdict.GOOD
+
+
+def test_the_same_stamp_twice_is_accepted_and_told():
+    gate = StampGate()
+    gate.admit(NOW, NOW, 1.0)
+    assert gate.admit(NOW, NOW, 1.0) is StampVerdict.DUPLICATE
