@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 # name -> module here, with `create(network, options, where)`.
-RECIPES = ('teacher', 'student', 'radar', 'masked', 'compact')
+RECIPES = ('teacher', 'student', 'radar', 'masked', 'compact', 'compact_student')
 
 
 @dataclass(frozen=True, eq=False)

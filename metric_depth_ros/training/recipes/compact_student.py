@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compact student: depth, focal length and sky of one image.
+
+Labels are whatever depth the examples have: rendered, or what a teacher made of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metric_depth_ros.estimators.learned.compact_inputs import fine_size, resized
+from metric_depth_ros.networks.compact_student import (
+    MULTIPLE_PX,
+    CompactStudent,
+    CompactStudentAnswer,
+    CompactStudentConfig,
+)
+from metric_depth_ros.simulation.examples import Example
+from metric_depth_ros.training.config import one_of, section_from, within
+from metric_depth_ros.training.gradient_loss import ssi_mage
+from metric_depth_ros.training.losses import (
+    FARTHEST_M,
+    NEAREST_M,
+    STUDENT_WEIGHTS,
+    laplace_likelihood,
+    log_distance,
+    masked_mean,
+)
+from metric_depth_ros.training.recipes.base import Prepared, stacked
+from metric_depth_ros.training.views import random_view
+from metric_depth_ros.types import SparsePrompt
+
+# What of depth is compared; all but the first are for the ablation.
+QUANTITIES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    'distance_balanced': log_distance,
+    'log': torch.log,
+    'inverse': torch.reciprocal,
+    'depth': torch.clone,
+}
+_LEAST_SHARE = 0.02  # of the pixels, with a depth
+_ROUNDING = 1e-4
+_GAMMA, _GAIN = 0.25, 0.1  # standard deviations of logarithms
+_GRAY_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class CompactStudentOptions:
+    """Choices of the recipe.
+
+    Attributes
+    ----------
+    sizes
+        (width, height) that the examples of a step may have, multiples of 32. The network knows
+        things by their size in pixels: these should have about the pixels of its canvas.
+    quantity
+        What of depth is compared: a key of `QUANTITIES`.
+    error_weight, gradient_weight
+        Of the mean absolute error of the quantity, and of its gradients.
+    focal_weight, sky_weight, width_weight
+        Of the logarithm of the focal length, of telling the sky, and of the likelihood of the
+        width, which moves the width alone.
+    """
+
+    sizes: tuple[tuple[int, int], ...] = ((448, 320), (384, 384), (512, 288), (704, 224))
+    quantity: str = 'distance_balanced'
+    error_weight: float = STUDENT_WEIGHTS[0]
+    gradient_weight: float = STUDENT_WEIGHTS[1]
+    focal_weight: float = 1.0
+    sky_weight: float = 0.5
+    width_weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        one_of('quantity', self.quantity, tuple(QUANTITIES))
+        for name in ('error', 'gradient', 'focal', 'sky', 'width'):
+            within(f'{name}_weight', getattr(self, f'{name}_weight'), 0.0, 1e6)
+        odd = [size for size in self.sizes if size[0] % MULTIPLE_PX or size[1] % MULTIPLE_PX]
+        if odd or not self.sizes:
+            raise ValueError(f'sizes: {odd or "none"} given, expected multiples of {MULTIPLE_PX}.')
+
+
+class CompactStudentRecipe:
+    """Trains a `CompactStudent`.
+
+    Parameters
+    ----------
+    config
+        Shape of the network.
+    options
+        Choices.
+    """
+
+    backbone_prefixes: tuple[str, ...] = ()
+    new_prefixes: tuple[str, ...] = ()
+
+    def __init__(self, config: CompactStudentConfig, options: CompactStudentOptions) -> None:
+        self._config = config
+        self._options = options
+
+    def build(self) -> nn.Module:
+        """Return the network, which sees a flat scene at first."""
+        return CompactStudent(self._config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def model_config(self) -> dict[str, Any]:
+        """Return the shape of the network."""
+        return self._config.as_model_config()
+
+    def view_size(self, rng: np.random.Generator) -> tuple[int, int] | None:
+        """Draw one of the sizes."""
+        return self._options.sizes[int(rng.integers(len(self._options.sizes)))]
+
+    def prepare(
+        self,
+        example: Example,
+        size: tuple[int, int] | None,
+        rng: np.random.Generator,
+        *,
+        real: bool,
+        augment: bool,
+    ) -> Prepared | None:
+        """Draw a window, change its colors, and scale it to the network's canvas."""
+        if size is not None:
+            example = random_view(example, size, rng, mirror=augment)
+        if np.isfinite(example.depth).mean() < _LEAST_SHARE:
+            return None
+        if augment:
+            example = replace(example, image=recolored(example.image, rng))
+        height, width = example.depth.shape
+        fine = fine_size(width, height, self._config.canvas_px)
+        arrays = {
+            'images': np.ascontiguousarray(resized(example.image, fine).transpose(2, 0, 1)),
+            'depth': cv2.resize(example.depth, fine, interpolation=cv2.INTER_NEAREST),
+            'log_focal': np.float32(np.log(example.camera.K[0, 0] / width)),
+        }
+        return Prepared(example, SparsePrompt.empty(), arrays)
+
+    def collate(self, prepared: Sequence[Prepared]) -> dict[str, Any]:
+        """Stack examples of one size."""
+        return stacked(prepared)
+
+    def losses(self, network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return the error, its gradients, the focal length, the sky and the width's likelihood.
+
+        Depth is compared by the true focal length: what is wrong with the recovered one is no
+        fault of the depth.
+        """
+        answer = CompactStudentAnswer(*network(batch['images']))
+        log_depth = batch['log_focal'].view(-1, 1, 1) - answer.log_inverse[:, 0].float()
+        truth: Tensor = batch['depth']
+        mask = truth.isfinite() & (truth > 0)
+        endless = truth.isposinf()
+        truth = truth.where(mask, 1.0).clamp(NEAREST_M, FARTHEST_M)
+        quantity = QUANTITIES[self._options.quantity]
+        compared = quantity(limited(log_depth).exp()), quantity(truth)
+        sky = answer.sky[:, 0].float()
+        told = functional.binary_cross_entropy_with_logits(sky, endless.float(), reduction='none')
+        parts = {
+            'error': masked_mean((compared[0] - compared[1]).abs(), mask),
+            'gradient': ssi_mage(*compared, mask),
+            'focal': (answer.log_focal - batch['log_focal']).abs(),
+            'sky': masked_mean(told, mask | endless),
+            'width': laplace_likelihood(
+                log_depth.detach(), answer.log_width[:, 0].float(), truth.log(), mask
+            ),
+        }
+        means = {name: part.mean() for name, part in parts.items()}
+        total = sum(getattr(self._options, f'{name}_weight') * means[name] for name in means)
+        return {'loss': torch.as_tensor(total), **means}
+
+    def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
+        """Return depth by the true focal length, also where the network sees sky."""
+        answer = CompactStudentAnswer(*network(batch['images']))
+        log_depth = batch['log_focal'].view(-1, 1, 1) - answer.log_inverse[:, 0].float()
+        return list(log_depth.exp().cpu().numpy())
+
+    def baseline(self, prepared: Prepared) -> NDArray[np.float32] | None:
+        """Return None: nothing else knows depth without a prompt."""
+        return None
+
+
+def limited(log_depth: Tensor) -> Tensor:
+    """Return log depth within what the losses tell apart; the gradient passes outside of it too.
+
+    Else a pixel that was once taken for endless would never come back.
+    """
+    low, high = math.log(NEAREST_M) + _ROUNDING, math.log(FARTHEST_M) - _ROUNDING
+    return log_depth.detach().clamp(low, high) + (log_depth - log_depth.detach())
+
+
+def recolored(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return an image with another tone curve and white balance, now and then gray."""
+    curve = np.linspace(0.0, 1.0, 256)[:, None] ** np.exp(_GAMMA * rng.standard_normal())
+    gains = np.exp(_GAIN * rng.standard_normal(3))
+    table = np.clip(255.0 * curve * gains, 0, 255).astype(np.uint8)
+    if rng.random() < _GRAY_SHARE:
+        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.LUT(image, table[None]).astype(np.uint8, copy=False)
+
+
+def create(
+    network: Mapping[str, Any], options: Mapping[str, Any], where: str
+) -> CompactStudentRecipe:
+    """Make the recipe of plain values."""
+    return CompactStudentRecipe(
+        section_from(CompactStudentConfig, network, f'{where}: network'),
+        section_from(CompactStudentOptions, options, f'{where}: options'),
+    )
