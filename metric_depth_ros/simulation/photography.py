@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-_MIDDLE_GRAY = 0.2
+_MIDDLE_GRAY = 0.16
+_DARKEST = np.float32(1e-4)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def expose_randomly(
     light = radiance.cpu().numpy().astype(np.float32)
     height, width = light.shape[:2]
     light = _blurred(light, noise)
-    gain = _MIDDLE_GRAY / max(1e-5, float(np.minimum(light, np.quantile(light, 0.95)).mean()))
+    # A meter that a bright sky or a lamp hardly misleads: the mean of the logarithm.
+    gain = _MIDDLE_GRAY / math.exp(float(np.log(np.maximum(light, _DARKEST)).mean()))
     light *= np.float32(gain * 2.0**noise.stops) * np.array(noise.white_balance, np.float32)
     v, u = np.ogrid[-1.0 : 1.0 : height * 1j, -1.0 : 1.0 : width * 1j]
     bands = 1.0 + noise.bands * np.sin(np.float32(rng.uniform(8.0, 40.0)) * v)

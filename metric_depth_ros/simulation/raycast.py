@@ -12,7 +12,7 @@ meet, and all such pairs of all worlds are worked off together.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -119,6 +119,33 @@ def blocked(world: World, origins: Tensor, directions: Tensor, limit: float) -> 
     return nearest < limit
 
 
+def narrowed(
+    world: World, origin: Tensor, directions: Tensor, near_m: float, finest: float
+) -> World:
+    """Leave out the solids of one world that rays from one place hardly meet.
+
+    Parameters
+    ----------
+    world
+        A batch of one.
+    origin, directions
+        (3,) and (R, 3), the outermost rays among them.
+    near_m
+        Solids within this distance stay, whatever their direction: they throw shadows.
+    finest
+        Solids that appear smaller than this angle in radians go.
+    """
+    cones = _cones(origin[None, None, :, None], directions.T[None, None])
+    kept = []
+    for shape, solids in _groups(world):
+        center = _centers(solids)
+        radius = solids.size.norm(dim=-1)
+        range_m = (center - origin).norm(dim=-1)
+        met = _may_meet(cones, shape, solids)[:, 0] | (range_m - radius < near_m)
+        kept.append(solids.chosen((met & (2.0 * radius > finest * range_m))[0]))
+    return replace(world, boxes=kept[0], spheres=kept[1], cylinders=kept[2])
+
+
 def ground_height(ground: Relief, x: Tensor, y: Tensor) -> Tensor:
     """Return the height of the ground at (B, R) coordinates, in meters."""
     angle = (
@@ -223,10 +250,8 @@ def _may_meet(cones: _Cones, shape: _Shape, solids: Solids) -> Tensor:
     The plane tried touches the cone on the side of the solid's center.
     """
     half = solids.size
-    # The map is a rotation after a scale, so its inverse needs no solver.
-    scaled = solids.local_from_world[..., :3] * (half * half)[..., None]  # rows: axes by extents
-    center = -(scaled * solids.local_from_world[..., 3:]).sum(-2)
-    toward = center[:, None] - cones.middle[:, :, None]
+    scaled = _scaled_axes(solids)
+    toward = _centers(solids)[:, None] - cones.middle[:, :, None]
     ahead = (toward * cones.axis[:, :, None]).sum(-1)
     aside = toward - ahead[..., None] * cones.axis[:, :, None]
     outward = torch.nn.functional.normalize(aside, dim=-1)
@@ -237,6 +262,16 @@ def _may_meet(cones: _Cones, shape: _Shape, solids: Solids) -> Tensor:
     behind = ahead + half.norm(dim=-1)[:, None] + cones.aside + cones.ahead < 0.0
     is_wide = cones.cosine.isnan()
     return ((gap <= 0.0) & ~behind) | (is_wide & ahead.isfinite())
+
+
+def _scaled_axes(solids: Solids) -> Tensor:
+    """Return (B, N, 3, 3) the solids' axes, row by row, as long as their half extents."""
+    # The map is a rotation after a scale, so its inverse needs no solver.
+    return solids.local_from_world[..., :3] * (solids.size**2)[..., None]
+
+
+def _centers(solids: Solids) -> Tensor:
+    return -(_scaled_axes(solids) * solids.local_from_world[..., 3:]).sum(-2)
 
 
 def _pair_distances(

@@ -92,9 +92,9 @@ class Stage:
         self.cylinder((x, y, z), radius, length, material, rotation(yaw, lean))
 
     def pieces(self, most: int) -> int:
-        """Return how many pieces a thing here deserves, at least 2, fewer far from the camera."""
+        """Return how many pieces a thing here deserves, at least 3, fewer far from the camera."""
         range_m = math.dist(self.eye, self.origin)
-        return max(2, round(most * min(1.0, _SHARP_RANGE_M / max(range_m, 1e-3))))
+        return max(3, round(most * min(1.0, _SHARP_RANGE_M / max(range_m, 1e-3))))
 
     def chance(self, probability: float) -> bool:
         """Tell whether something happens."""

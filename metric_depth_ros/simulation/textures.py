@@ -102,7 +102,8 @@ def _plain(point: Tensor, normal: Tensor, period: Tensor) -> Tensor:
 
 
 def _noise(point: Tensor, normal: Tensor, period: Tensor) -> Tensor:
-    return layered_noise(point / period[..., None])
+    value = layered_noise(point / period[..., None])
+    return (0.5 + 1.7 * (value - 0.5)).clamp(0.0, 1.0)
 
 
 def _checker(point: Tensor, normal: Tensor, period: Tensor) -> Tensor:

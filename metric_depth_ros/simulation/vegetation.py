@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from metric_depth_ros.simulation.stage import Stage
 from metric_depth_ros.simulation.world import Vector, rotation
 
@@ -30,8 +32,8 @@ def add_broadleaf(stage: Stage) -> None:
     height = stage.draw(1.8, 3.5)
     spread = stage.draw(0.9, 2.2)
     stage.cylinder((0.0, 0.0, height / 2), stage.draw(0.08, 0.25), height + spread, bark)
-    stage.ellipsoid((0.0, 0.0, height + spread), (0.8 * spread, 0.8 * spread, 0.7 * spread), leaf)
-    count = stage.pieces(14)
+    stage.ellipsoid((0.0, 0.0, height + spread), (0.6 * spread, 0.6 * spread, 0.5 * spread), leaf)
+    count = stage.pieces(100)
     _add_foliage(stage, (0.0, 0.0, height + spread), (spread, spread, 0.85 * spread), count, leaf)
 
 
@@ -41,12 +43,15 @@ def add_conifer(stage: Stage) -> None:
     height, foot = stage.draw(4.0, 11.0), stage.draw(0.3, 1.5)
     wide = stage.draw(0.12, 0.22) * height
     stage.cylinder((0.0, 0.0, height / 2), 0.015 * height + 0.05, height, bark)
-    floors = stage.pieces(9)
-    for i in range(floors):
-        part = (i + 0.4) / floors
-        radius = wide * (1.0 - 0.9 * part)
-        center = (stage.draw(-0.1, 0.1), stage.draw(-0.1, 0.1), foot + part * (height - foot))
-        stage.ellipsoid(center, (radius, radius, 0.75 * height / floors), leaf)
+    for _ in range(stage.pieces(80)):
+        part = stage.rng.random() ** 1.5
+        reach, yaw = wide * (1.0 - 0.92 * part), stage.draw(0.0, 2.0 * math.pi)
+        out = 0.5 * reach
+        center = (out * math.cos(yaw), out * math.sin(yaw), foot + part * (height - foot))
+        turn = rotation(yaw, stage.draw(0.1, 0.6))
+        stage.ellipsoid(
+            center, (0.5 * reach + 0.1, 0.14 * reach + 0.1, 0.035 * height), leaf, turn
+        )
 
 
 def add_bare_tree(stage: Stage) -> None:
@@ -65,8 +70,8 @@ def add_bush(stage: Stage) -> None:
     """Add a bush, 0.5 to 2 m."""
     leaf = stage.look('leaf')
     radius, height = stage.draw(0.4, 1.2), stage.draw(0.3, 0.9)
-    stage.ellipsoid((0.0, 0.0, height * 0.7), (0.8 * radius, 0.8 * radius, height), leaf)
-    _add_foliage(stage, (0.0, 0.0, height), (radius, radius, height), stage.pieces(16), leaf)
+    stage.ellipsoid((0.0, 0.0, height * 0.7), (0.6 * radius, 0.6 * radius, 0.8 * height), leaf)
+    _add_foliage(stage, (0.0, 0.0, height), (radius, radius, height), stage.pieces(70), leaf)
 
 
 def add_hedge(stage: Stage, length: float) -> None:
@@ -106,10 +111,15 @@ def _add_foliage(stage: Stage, center: Vector, radii: Vector, count: int, leaf: 
     """Strew clumps of leaves over the surface of an ellipsoid."""
     rng = stage.rng
     size = 0.9 * (radii[0] + radii[2]) / 2.0 / math.sqrt(count / 3.0)
-    for _ in range(count):
-        direction = rng.normal(size=3)
-        direction *= rng.uniform(0.6, 1.05) / max(1e-6, float((direction**2).sum() ** 0.5))
-        x, y, z = (c + r * float(d) for c, r, d in zip(center, radii, direction, strict=True))
-        turn = rotation(stage.draw(0.0, 6.28), stage.draw(-1.0, 1.0))
-        clump = size * stage.draw(0.5, 1.2)
-        stage.ellipsoid((x, y, z), (clump, stage.draw(0.5, 1.0) * clump, 0.6 * clump), leaf, turn)
+    directions = rng.normal(size=(count, 3))
+    directions *= (rng.uniform(0.45, 1.05, count) / np.linalg.norm(directions, axis=1))[:, None]
+    # Large clumps and single twigs; the latter make the outline ragged.
+    clumps = size * np.exp(rng.uniform(math.log(0.18), math.log(0.9), count))
+    turns = rng.uniform((0.0, -1.2), (6.28, 1.2), (count, 2))
+    flat = rng.uniform((0.4, 0.25), (1.0, 0.8), (count, 2))
+    places = center + np.array(radii) * directions
+    for (x, y, z), (yaw, pitch), clump, (wide, thick) in zip(
+        places.tolist(), turns.tolist(), clumps.tolist(), flat.tolist(), strict=True
+    ):
+        extent = (clump, wide * clump, thick * clump)
+        stage.ellipsoid((x, y, z), extent, leaf, rotation(yaw, pitch))

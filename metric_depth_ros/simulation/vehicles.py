@@ -28,10 +28,18 @@ def add_car(stage: Stage) -> None:
     rubber, lamp = stage.look('rubber'), stage.look('lamp')
     length, width = stage.draw(3.9, 4.6), stage.draw(1.7, 1.85)
     tall = stage.draw(0.0, 0.25)
-    stage.box((0.0, 0.0, 0.62), (length, width, 0.62), paint)
-    stage.ellipsoid((0.0, 0.0, 0.74), (length / 2, width / 2 + 0.04, 0.4), paint)
-    stage.ellipsoid((-0.25, 0.0, 0.95), (1.55, 0.47 * width, 0.55 + tall), glass)
-    stage.ellipsoid((-0.3, 0.0, 1.36 + tall), (1.05, 0.36 * width, 0.17), paint)
+    stage.box((0.0, 0.0, 0.6), (length - 0.1, width, 0.55), paint)
+    stage.ellipsoid((0.0, 0.0, 0.68), (length / 2 + 0.05, width / 2 + 0.04, 0.33), paint)
+    if stage.chance(0.5):  # round, or with a roof on slanted panes
+        stage.ellipsoid((-0.25, 0.0, 0.95), (1.55, 0.47 * width, 0.5 + tall), glass)
+        stage.ellipsoid((-0.3, 0.0, 1.33 + tall), (1.05, 0.36 * width, 0.16), paint)
+    else:
+        rear = stage.draw(0.5, 0.95)
+        stage.box((-0.3, 0.0, 1.05 + tall / 2), (1.9, 0.9 * width, 0.5 + tall), glass)
+        stage.box((-0.35, 0.0, 1.33 + tall), (1.75, 0.85 * width, 0.07), paint)
+        for x, lean in ((0.8, 0.85), (-1.4, -rear)):
+            pane = rotation(pitch=math.pi / 2 - lean if lean > 0.0 else -math.pi / 2 - lean)
+            stage.box((x, 0.0, 1.07 + tall / 2), (0.75, 0.84 * width, 0.05), glass, pane)
     for left in (-0.36, 0.36):
         stage.box((-length / 2, left * width, 0.78), (0.08, 0.22, 0.14), lamp)
     for forward in (-0.3 * length, 0.3 * length):

@@ -71,6 +71,12 @@ class Solids(_TensorRecord):
     size: Tensor
     material: Tensor
 
+    def chosen(self, which: Tensor) -> Solids:
+        """Return those that a (N,) mask names."""
+        return Solids(
+            self.local_from_world[:, which], self.size[:, which], self.material[:, which]
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Relief(_TensorRecord):

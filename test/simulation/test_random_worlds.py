@@ -57,7 +57,7 @@ def test_sizes_and_fields_of_view_vary_within_bounds():
     assert min(pixels) > 0.9 * 256 * 192
     assert max(pixels) < 1.1 * 320 * 240
     assert all(1.1 < c.width / c.height < 3.6 for c in cameras)
-    assert all(24.0 < c.fov_x_deg < 131.0 for c in cameras)
+    assert all(5.0 < c.fov_x_deg < 131.0 for c in cameras)  # windows are narrow
     assert np.ptp([c.fov_x_deg for c in cameras]) > 40.0
 
 

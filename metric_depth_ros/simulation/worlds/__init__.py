@@ -14,13 +14,14 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.simulation.camera import camera_rays
 from metric_depth_ros.simulation.lights import random_daylight, random_lamp, random_night
 from metric_depth_ros.simulation.looks import PATTERNS, UNSEEN_PATTERNS, Looks
 from metric_depth_ros.simulation.photography import CameraNoise, random_noise
-from metric_depth_ros.simulation.raycast import cast
+from metric_depth_ros.simulation.raycast import cast, narrowed
 from metric_depth_ros.simulation.stage import Stage
 from metric_depth_ros.simulation.vehicles import add_hood
 from metric_depth_ros.simulation.world import Light, Vector, World, WorldBuilder
@@ -30,6 +31,13 @@ from metric_depth_ros.simulation.worlds.cameras import Pose, random_camera, rand
 KINDS = ('street', 'room', 'tabletop', 'terrain', 'clutter')
 _SHARES = (0.32, 0.28, 0.14, 0.1, 0.16)
 _ATTEMPTS = 6
+_DULL_SHARE = 0.15
+# So many materials a view must show, unless it may be dull.
+_THINGS = {'street': 6, 'room': 6, 'tabletop': 5, 'terrain': 3, 'clutter': 6}
+_MAX_DEPTH_M = 250.0
+_MARGIN = 0.25  # of the image's larger side: what sensors beside the camera see of it
+_FINEST_PX = 0.35
+_SHADOWS_FROM_M = 8.0
 _PROBE_STEP = 16  # every so many pixels in u and v a ray asks what is there
 
 
@@ -94,25 +102,49 @@ def random_view(
         pose, light = _MAKERS[kind](build, rng, looks, unseen)
         world = build.build(light)
         T_world_camera = pose.T_world_camera()
-        if attempt == _ATTEMPTS - 1 or _worth_seeing(world, camera, T_world_camera, kind):
+        world = _what_matters(world, camera, T_world_camera)
+        dull = rng.random() < _DULL_SHARE
+        if attempt == _ATTEMPTS - 1 or _worth_seeing(world, camera, T_world_camera, kind, dull):
             break
-    max_depth_m = 250.0
-    return ViewSpec(world, camera, T_world_camera, kind, random_noise(rng), max_depth_m)
+    return ViewSpec(world, camera, T_world_camera, kind, random_noise(rng), _MAX_DEPTH_M)
+
+
+def _what_matters(world: World, camera: CameraModel, T_world_camera: NDArray[np.float64]) -> World:
+    """Leave out what the camera, and sensors beside it, hardly see."""
+    turn, place = _turn_and_place(T_world_camera)
+    margin = _MARGIN * max(camera.width, camera.height)
+    u, v = (np.array((-margin, 0.5 * side, side + margin)) for side in camera.size)
+    corners = np.stack(np.meshgrid(u, v), -1).reshape(-1, 2)
+    xy = camera.pixel_to_normalized(corners).astype(np.float32)
+    rays = torch.from_numpy(np.concatenate((xy, np.ones_like(xy[:, :1])), -1)) @ turn.T
+    finest = _FINEST_PX / float(camera.K[0, 0])
+    return narrowed(world, place, rays, _SHADOWS_FROM_M, finest)
+
+
+def _turn_and_place(T_world_camera: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+    T = torch.from_numpy(T_world_camera.astype(np.float32))
+    return T[:3, :3], T[:3, 3]
 
 
 def _worth_seeing(
-    world: World, camera: CameraModel, T_world_camera: NDArray[np.float64], kind: str
+    world: World, camera: CameraModel, T_world_camera: NDArray[np.float64], kind: str, dull: bool
 ) -> bool:
-    """Tell whether the camera stands free and sees more than the sky, from a few rays."""
+    """Tell whether the camera stands free and sees more than the sky, from a few rays.
+
+    Unless the view may be `dull`, it must see several things, too.
+    """
     every = torch.arange(camera.width * camera.height).reshape(camera.height, camera.width)
     few = every[_PROBE_STEP // 2 :: _PROBE_STEP, _PROBE_STEP // 2 :: _PROBE_STEP].reshape(-1)
-    turn = torch.from_numpy(T_world_camera[:3, :3].astype(np.float32))
-    place = torch.from_numpy(T_world_camera[:3, 3].astype(np.float32))
+    turn, place = _turn_and_place(T_world_camera)
     rays = camera_rays(camera)[few] @ turn.T
-    depth = cast(world, place.expand(1, len(few), 3), rays[None]).distance[0].numpy()
+    hits = cast(world, place[None, None], rays[None])
+    depth, things = hits.distance[0].numpy(), len(hits.material.unique())
     near_m = {'tabletop': 0.15, 'clutter': 0.2, 'room': 0.4}.get(kind, 0.6)
     crowded = np.mean(depth < near_m) > (0.1 if kind != 'street' else 0.3)
-    return bool(depth.min() > 0.1 and not crowded and np.mean(np.isinf(depth)) < 0.65)
+    open_air = np.mean(np.isinf(depth)) < 0.65
+    return bool(
+        depth.min() > 0.1 and not crowded and open_air and (dull or things >= _THINGS[kind])
+    )
 
 
 def _family(

@@ -114,11 +114,14 @@ def add_rock(stage: Stage) -> None:
     """Add a rock of any size, some solids grown into each other."""
     rock = stage.look('rock')
     size = math.exp(stage.draw(math.log(0.08), math.log(2.5)))
-    for _ in range(int(stage.rng.integers(1, 4))):
-        x, y = stage.rng.uniform(-0.5, 0.5, 2) * size
-        rx, ry, rz = (stage.rng.uniform(0.35, 1.0, 3) * size).tolist()
-        turn = rotation(*stage.rng.uniform(-0.6, 0.6, 3))
-        stage.ellipsoid((float(x), float(y), 0.1 * size), (rx, ry, rz), rock, turn)
+    for _ in range(stage.pieces(int(stage.rng.integers(3, 9)))):
+        x, y = (stage.rng.uniform(-0.6, 0.6, 2) * size).tolist()
+        rx, ry, rz = (stage.rng.uniform(0.2, 0.9, 3) * size).tolist()
+        turn = rotation(*stage.rng.uniform(-0.8, 0.8, 3))
+        if stage.chance(0.5):
+            stage.ellipsoid((x, y, 0.1 * size), (rx, ry, rz), rock, turn)
+        else:
+            stage.box((x, y, 0.1 * size), (rx, ry, rz), rock, turn)
 
 
 def _add_hill(stage: Stage, look: int) -> None:
