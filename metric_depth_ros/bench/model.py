@@ -14,18 +14,24 @@ from pathlib import Path
 
 import psutil
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metric_depth_ros.bench.arithmetic import count_flops, finish, matrix_rate
 from metric_depth_ros.bench.model_networks import Subject, find_subject
 from metric_depth_ros.bench.stopwatch import Row, race
+from metric_depth_ros.estimators.learned.presets import (
+    REALTIME,
+    REALTIME_NETWORKS,
+    with_preset,
+)
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch, Runner
+from metric_depth_ros.estimators.runtime.buckets import STEADY_AFTER
 from metric_depth_ros.estimators.runtime.onnx_session import open_exported
 from metric_depth_ros.estimators.runtime.precision import DTYPES
 
 EAGER = 'eager fp32'
-REALTIME_SCALE = 1.0 / 9.0  # a canvas of 512 instead of 1536
+REALTIME_WAY = 'realtime'  # ends the names of the ways that use the preset
 
 # Bars. The first two are ratios to the floor and to eager; the others hold on an H200.
 _LARGEST_CPU_RATIO = 1.0 / 1.5
@@ -37,10 +43,15 @@ _LARGEST_THREE_TO_ONE_OTHERS = 3.05
 _LARGEST_ABS_REL = 0.005
 _LARGEST_P99_TO_P50 = 1.15
 _LARGEST_GROWTH = 1.01
-_FRAMES_OF_GROWTH = 500
+_FRAMES_OF_SETTLING = 5
+
+Way = Callable[[Batch], Mapping[str, Tensor]]
+"""One way of running the network."""
 
 
-def run(name: str, rounds: int, size: str = '', device: str = 'auto') -> list[Row]:
+def run(
+    name: str, rounds: int, size: str = '', device: str = 'auto', frames: int = 0
+) -> list[Row]:
     """Measure one network.
 
     Parameters
@@ -53,12 +64,16 @@ def run(name: str, rounds: int, size: str = '', device: str = 'auto') -> list[Ro
         ``'small'`` or ``'released'``; empty takes the released one on a GPU only.
     device
         Torch device, or ``'auto'``.
+    frames
+        Frames that memory may grow over; 0 takes 500 on a GPU and 50 on a CPU.
     """
     on_cuda = device.startswith('cuda') or (device == 'auto' and torch.cuda.is_available())
     size = size or ('released' if on_cuda else 'small')
     bench = ModelBench(name, find_subject(name, size), torch.device('cuda' if on_cuda else 'cpu'))
     on_h200 = on_cuda and 'H200' in torch.cuda.get_device_name() and size == 'released'
-    return bench.gpu_rows(rounds, on_h200) if on_cuda else bench.cpu_rows(rounds)
+    if on_cuda:
+        return bench.gpu_rows(rounds, frames or 500, on_h200)
+    return bench.cpu_rows(rounds, frames or 50)
 
 
 class ModelBench:
@@ -80,7 +95,7 @@ class ModelBench:
         self._device = device
         self._batch = subject.batch()
 
-    def cpu_rows(self, rounds: int) -> list[Row]:
+    def cpu_rows(self, rounds: int, frames: int) -> list[Row]:
         """Compare eager, compiled and exported runs; the fastest of the latter has a bar."""
         with tempfile.TemporaryDirectory() as folder:
             candidates = {
@@ -90,15 +105,18 @@ class ModelBench:
                 'bf16': self._runner(precision='bf16'),
                 'bf16, compiled': self._runner(precision='bf16', compile=True),
                 **self._exported(Path(folder)),
+                **self._realtime('fp32'),
             }
             rows = race(_named_calls(candidates, self._batch), rounds)
             errors = self._errors(candidates)
-        fast = [row for row in rows if 'compiled' in row.name or 'ONNX' in row.name]
-        best = min(fast, key=lambda row: row.ratio)
+            fast = [row for row in rows if 'compiled' in row.name or 'ONNX' in row.name]
+            best = min(fast, key=lambda row: row.ratio)
+            checks = self._steadiness(best, candidates[best.name], rounds, frames)
         flops = count_flops(lambda: candidates[EAGER](self._batch))
         return [
             *(self._with_error(row, errors) for row in rows),
             self._floor(rows[0], flops, 'fp32'),
+            *(replace(check, bar=None) for check in checks),
             replace(
                 best,
                 name=f'fastest compiled or exported: {best.name}',
@@ -106,18 +124,15 @@ class ModelBench:
             ),
         ]
 
-    def gpu_rows(self, rounds: int, on_h200: bool) -> list[Row]:
+    def gpu_rows(self, rounds: int, frames: int, on_h200: bool) -> list[Row]:
         """Compare precisions, compiled code, three cameras, and the arithmetic floor."""
         steady = self._runner(precision='bf16', compile=True)
         candidates = {
             EAGER: self._eager(),
             'bf16': self._runner(precision='bf16'),
             'bf16, compiled': steady,
+            **self._realtime('bf16', compile=True),
         }
-        if self._name in _LARGEST_TO_FLOOR:
-            candidates['bf16, compiled, realtime'] = self._runner(
-                precision='bf16', compile=True, resolution_scale=REALTIME_SCALE
-            )
         rows = race(_named_calls(candidates, self._batch), rounds)
         errors = self._errors(candidates)
         flops = count_flops(lambda: candidates[EAGER](self._batch))
@@ -138,22 +153,36 @@ class ModelBench:
                 ratio=errors[fastest.name],
                 bar=_LARGEST_ABS_REL,
             ),
-            replace(
-                fastest,
-                name=f'{fastest.name}, p99',
-                baseline='its p50',
-                ratio=fastest.p99_ms / fastest.p50_ms,
-                bar=_LARGEST_P99_TO_P50,
-            ),
-            self._three_cameras(steady, rounds),
-            self._growth(steady, fastest),
+            *self._steadiness(fastest, steady, rounds, frames),
             *self._limits(rows),
         ]
         if not on_h200:
             checks = [replace(check, bar=None) for check in checks]
         return [*(self._with_error(row, errors) for row in rows), floor, *checks]
 
-    def _eager(self) -> Callable[[Batch], Mapping[str, Tensor]]:
+    def _steadiness(self, row: Row, way: Way, rounds: int, frames: int) -> list[Row]:
+        """Measure whether a way that took `row` stays as quick and as small, also for three."""
+        return [
+            replace(
+                row,
+                name=f'{row.name}, p99',
+                baseline='its p50',
+                ratio=row.p99_ms / row.p50_ms,
+                bar=_LARGEST_P99_TO_P50,
+            ),
+            self._three_cameras(way, rounds),
+            self._growth(way, row, frames),
+        ]
+
+    def _realtime(self, precision: str, compile: bool = False) -> dict[str, Way]:
+        """Return a run with the preset of that name, for the networks that have it."""
+        if self._name not in REALTIME_NETWORKS:
+            return {}
+        network = with_preset(self._name, self._subject.make(), REALTIME)
+        words = [precision, *(['compiled'] if compile else []), REALTIME_WAY]
+        return {', '.join(words): self._runner(precision, compile, network)}
+
+    def _eager(self) -> Way:
         """Return a run of the network with nothing of the runtime."""
         network = self._subject.make().to(self._device)
 
@@ -166,20 +195,15 @@ class ModelBench:
         return call
 
     def _runner(
-        self, precision: str = 'fp32', compile: bool = False, resolution_scale: float = 1.0
-    ) -> Callable[[Batch], Mapping[str, Tensor]]:
+        self, precision: str = 'fp32', compile: bool = False, network: nn.Module | None = None
+    ) -> Way:
         """Return a warmed-up run through the runtime."""
-        options = EstimatorOptions(
-            device=str(self._device),
-            precision=precision,
-            compile=compile,
-            resolution_scale=resolution_scale,
-        )
-        runner = Runner(self._subject.make(), self._subject.infer, options)
+        options = EstimatorOptions(device=str(self._device), precision=precision, compile=compile)
+        runner = Runner(network or self._subject.make(), self._subject.infer, options)
         runner.warm_up(self._batch)
         return lambda batch: runner.run(batch).outputs
 
-    def _exported(self, folder: Path) -> dict[str, Callable[[Batch], Mapping[str, Tensor]]]:
+    def _exported(self, folder: Path) -> dict[str, Way]:
         """Return a run by ONNX Runtime, or nothing where it is not installed."""
         try:
             import onnxruntime  # noqa: F401
@@ -199,9 +223,7 @@ class ModelBench:
         runner = Runner(exported, infer, EstimatorOptions(device='cpu'))
         return {'fp32, ONNX Runtime': lambda batch: runner.run(batch).outputs}
 
-    def _errors(
-        self, candidates: Mapping[str, Callable[[Batch], Mapping[str, Tensor]]]
-    ) -> dict[str, float]:
+    def _errors(self, candidates: Mapping[str, Way]) -> dict[str, float]:
         """Return the mean relative difference of every candidate's depth to the first one's."""
         depths = {name: call(self._batch)['depth'] for name, call in candidates.items()}
         right = depths[EAGER]
@@ -229,22 +251,23 @@ class ModelBench:
         )
         return Row(name, floor_ms, floor_ms, EAGER, floor_ms / eager.p50_ms)
 
-    def _three_cameras(self, steady: Callable[[Batch], Mapping[str, Tensor]], rounds: int) -> Row:
+    def _three_cameras(self, way: Way, rounds: int) -> Row:
         one, three = self._batch, self._subject.batch(3)
-        for _ in range(20):  # until the shape of three is steady
-            steady(three)
-        rows = race({'one': lambda: steady(one), 'three': lambda: steady(three)}, rounds)
+        for _ in range(STEADY_AFTER + 2):  # until three have compiled code of their own
+            way(three)
+        rows = race({'one': lambda: way(one), 'three': lambda: way(three)}, rounds)
         bar = _LARGEST_THREE_TO_ONE.get(self._name, _LARGEST_THREE_TO_ONE_OTHERS)
         return replace(rows[1], name='three cameras', baseline='one camera', bar=bar)
 
-    def _growth(self, steady: Callable[[Batch], Mapping[str, Tensor]], timed: Row) -> Row:
-        steady(self._batch)
+    def _growth(self, way: Way, timed: Row, frames: int) -> Row:
+        for _ in range(_FRAMES_OF_SETTLING):
+            way(self._batch)
         before = self._memory_bytes()
-        for _ in range(_FRAMES_OF_GROWTH):
-            steady(self._batch)
+        for _ in range(frames):
+            way(self._batch)
         return replace(
             timed,
-            name=f'memory after {_FRAMES_OF_GROWTH} frames',
+            name=f'memory after {frames} frames',
             baseline='memory before',
             ratio=self._memory_bytes() / before,
             bar=_LARGEST_GROWTH,
@@ -258,7 +281,7 @@ class ModelBench:
     def _limits(self, rows: list[Row]) -> list[Row]:
         """Return the rows whose time has a limit of its own."""
         limits = {'bf16, compiled': _LARGEST_MS.get(self._name)}
-        limits['bf16, compiled, realtime'] = _LARGEST_REALTIME_MS
+        limits[f'bf16, compiled, {REALTIME_WAY}'] = _LARGEST_REALTIME_MS
         return [
             replace(
                 row,
@@ -272,9 +295,7 @@ class ModelBench:
         ]
 
 
-def _named_calls(
-    candidates: Mapping[str, Callable[[Batch], Mapping[str, Tensor]]], batch: Batch
-) -> dict[str, Callable[[], object]]:
+def _named_calls(candidates: Mapping[str, Way], batch: Batch) -> dict[str, Callable[[], object]]:
     return {
         name: (lambda call=call: call(batch))  # type: ignore[misc]
         for name, call in candidates.items()

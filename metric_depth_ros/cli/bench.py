@@ -16,10 +16,15 @@ BENCHES = ('projection', 'codecs', 'estimator', 'alignment', 'node')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        'what', choices=[*BENCHES, 'all', 'model'], help='part to measure; all but the models'
+        'what',
+        choices=[*BENCHES, 'all', 'model'],
+        help='part to measure; all: every part but model, which needs a name',
     )
     parser.add_argument(
-        'model', nargs='?', default='', help='network to measure, as in: bench model lingbot_depth'
+        'model',
+        nargs='?',
+        default='',
+        help='network to measure, of `metric-depth models`: bench model lingbot_depth',
     )
     parser.add_argument(
         '--size',
@@ -28,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of the network [released on a GPU, small on a CPU]',
     )
     parser.add_argument('--device', default='auto', help='of the network: auto, cpu, cuda [auto]')
+    parser.add_argument(
+        '--frames',
+        type=int,
+        default=0,
+        help='that the memory of the network may grow over [500 on a GPU, 50 on a CPU]',
+    )
     parser.add_argument('--rounds', type=int, default=30, help='calls of each candidate [30]')
     parser.add_argument(
         '--out', type=Path, default=Path('out/bench'), help='folder of the JSON files [out/bench]'
@@ -42,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.rounds < 1:
         raise InputError('rounds', f'--rounds is {args.rounds}, expected at least 1.')
+    if args.frames < 0:
+        raise InputError('frames', f'--frames is {args.frames}, expected at least 0.')
     if args.what == 'model':
         return 0 if _report(f'model_{args.model}', _model_rows(args), args) else 1
     within = True
@@ -60,7 +73,7 @@ def _model_rows(args: argparse.Namespace) -> list[Row]:
         raise InputError(
             'model', f'bench model got {args.model!r}, expected one of {", ".join(INFER)}.'
         )
-    return measure(args.model, args.rounds, args.size, args.device)
+    return measure(args.model, args.rounds, args.size, args.device, args.frames)
 
 
 def _report(name: str, rows: list[Row], args: argparse.Namespace) -> bool:

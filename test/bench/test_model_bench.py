@@ -14,29 +14,63 @@ NAME = 'student_pointmap'
 CPU = torch.device('cpu')
 
 
-@pytest.fixture
-def bench(monkeypatch):
+def measured(name, monkeypatch):
+    """Return the rows of a tiny network."""
     monkeypatch.setattr(torch, 'compile', lambda method, **options: method)  # takes too long here
-    return ModelBench(NAME, Subject(lambda: tiny_network(NAME)[0], INFER[NAME], 64, 48), CPU)
+    subject = Subject(lambda: tiny_network(name)[0], INFER[name], 64, 48)
+    return ModelBench(name, subject, CPU).cpu_rows(1, 2)
 
 
-def test_every_way_of_running_is_compared_with_eager_float32(bench):
-    rows = bench.cpu_rows(1)
-    assert {row.baseline for row in rows} == {EAGER}
-    names = ' '.join(row.name for row in rows)
-    assert all(way in names for way in ('fp32, compiled', 'bf16, compiled', 'ONNX', 'floor'))
+@pytest.fixture(scope='module')
+def rows():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return measured(NAME, monkeypatch)
 
 
-def test_only_the_fastest_compiled_or_exported_way_has_a_bar(bench):
-    *others, last = bench.cpu_rows(1)
+def abs_rel(row):
+    return float(row.name.rpartition(' ')[2].rstrip(')'))
+
+
+def test_every_way_of_running_is_compared_with_eager_float32(rows):
+    names = [row.name for row in rows if row.baseline == EAGER]
+    for way in ('fp32, compiled', 'bf16, compiled', 'ONNX', 'floor'):
+        assert any(way in name for name in names)
+
+
+def test_only_the_fastest_compiled_or_exported_way_has_a_bar(rows):
+    *others, last = rows
     assert last.bar == pytest.approx(1 / 1.5)
     assert all(row.bar is None for row in others)
 
 
-def test_exact_ways_agree_with_eager(bench):
-    exact = [row.name for row in bench.cpu_rows(1) if row.name.startswith('fp32')]
+def test_exact_ways_agree_with_eager(rows):
+    exact = [row for row in rows if row.name.startswith('fp32') and 'AbsRel' in row.name]
     assert len(exact) == 3
-    assert all(float(name.rpartition(' ')[2].rstrip(')')) < 1e-5 for name in exact)
+    assert all(abs_rel(row) < 1e-5 for row in exact)
+
+
+@pytest.mark.parametrize(
+    ('name', 'baseline'),
+    [
+        (', p99', 'its p50'),
+        ('three cameras', 'one camera'),
+        ('memory after 2 frames', 'memory before'),
+    ],
+)
+def test_the_fastest_way_is_measured_for_steadiness(rows, name, baseline):
+    (row,) = [row for row in rows if row.name.endswith(name)]
+    assert row.baseline == baseline
+    assert row.ratio > 0.0
+
+
+def test_the_loss_of_the_realtime_preset_is_measured(monkeypatch):
+    (row,) = [r for r in measured('student_depthmap', monkeypatch) if 'realtime' in r.name]
+    assert row.baseline == EAGER
+    assert 0.0 < abs_rel(row) < 1.0
+
+
+def test_networks_without_the_preset_have_no_such_row(rows):
+    assert not any('realtime' in row.name for row in rows)
 
 
 def test_products_and_attention_are_counted():
