@@ -34,6 +34,7 @@ from metric_depth_ros.training.views import random_view
 
 _LEAST_SHARE = 0.02  # of the pixels, with a depth
 _GRAY = 127
+_TYPICAL_ERROR, _LEAST_ERROR = 0.1, 0.02  # of the guess's logarithm
 _LARGEST_LOG = 6.0  # of an answer whose depth still counts: no overflow while it is untrained
 _SPACES: Mapping[str, Callable[[Tensor], Tensor]] = {
     'log': torch.clone,
@@ -140,6 +141,7 @@ class CompactRecipe:
             'guess': made.guess,
             'relative': (truth / np.float32(made.unit_m)).astype(np.float32),
             'unit_m': np.float32(made.unit_m),
+            'guess_error': _error_of(made.guess[0], truth / np.float32(made.unit_m)),
         }
         return Prepared(example, prompt, arrays)
 
@@ -161,11 +163,14 @@ class CompactRecipe:
         far = masked_mean((log_depth.clamp(max=_LARGEST_LOG).exp() - relative).abs(), mask)
         gradients = multiscale_gradient_error(log_depth, log_truth, mask)
         told = functional.binary_cross_entropy_with_logits(sky, endless.float(), reduction='none')
+        # What counts is how much better than the guess the answer is: a radar's few points must
+        # not outweigh a depth camera's many.
+        weight = _TYPICAL_ERROR / (_LEAST_ERROR + batch['guess_error'])
         parts = {
-            'error': error.mean(),
-            'depth_error': (far / masked_mean(relative, mask)).mean(),
+            'error': (weight * error).mean(),
+            'depth_error': (weight * far / masked_mean(relative, mask)).mean(),
             'width': likelihood.mean(),
-            'gradients': gradients.mean(),
+            'gradients': (weight * gradients).mean(),
             'sky': masked_mean(told, mask | endless).mean(),
         }
         options = self._options
@@ -199,6 +204,13 @@ class CompactRecipe:
         return cv2.resize(depth, (width, height), interpolation=cv2.INTER_LINEAR).astype(
             np.float32, copy=False
         )
+
+
+def _error_of(guess: NDArray[np.float32], relative: NDArray[np.float32]) -> np.float32:
+    """Return the mean error of the guess's logarithm."""
+    fine = cv2.resize(guess, relative.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    mask = np.isfinite(relative) & (relative > 0)
+    return np.float32(np.abs(fine[mask] - np.log(relative[mask])).mean())
 
 
 def create(network: Mapping[str, Any], options: Mapping[str, Any], where: str) -> CompactRecipe:
