@@ -21,6 +21,7 @@ from torch import Tensor
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks import model_config as reading
 from metric_depth_ros.networks.backbones.dinov2 import DinoV2Config, named_config
+from metric_depth_ros.networks.checkpoint_files import listed
 from metric_depth_ros.networks.checkpoints import Checkpoint
 from metric_depth_ros.networks.convstack import ConvStack, ConvStackConfig, moge_head, moge_neck
 from metric_depth_ros.networks.depth_tokens import ImageDepthEncoder
@@ -157,7 +158,7 @@ class LingBotDepth(MoGeNetwork):
         """Build and load as `MoGeNetwork.from_checkpoint`, from what `usable_state` leaves."""
         state, dropped = usable_state(checkpoint.state)
         if dropped:
-            _LOGGER.warning('%s: not used by the network: %s', checkpoint.path, ', '.join(dropped))
+            _LOGGER.warning('%s: not used by the network: %s', checkpoint.path, listed(dropped))
         return super().from_checkpoint(replace(checkpoint, state=state))
 
     def try_out(self) -> None:
@@ -295,7 +296,7 @@ def usable_state(state: State) -> tuple[State, list[str]]:
             'spellings of the depth embedding.',
         )
     dropped = sorted(key for key in state if key.startswith(_NEVER_BUILT))
-    kept = {key: tensor for key, tensor in state.items() if key not in dropped}
+    kept = {key: tensor for key, tensor in state.items() if not key.startswith(_NEVER_BUILT)}
     return with_renamed_keys(kept, {spelled[0]: _DEPTH_EMBEDDING}), dropped
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks.backbones.dinov2 import DinoV2Config, named_config
+from metric_depth_ros.networks.checkpoint_files import listed
 from metric_depth_ros.networks.checkpoints import Checkpoint
 from metric_depth_ros.networks.convstack import (
     ACTIVATIONS,
@@ -167,11 +168,20 @@ def optional_stack(
     return None if model_config.get(name) is None else stack(model_config, name, channels)
 
 
+def perceptron(model_config: Mapping[str, Any], name: str) -> tuple[int, ...]:
+    """Return the widths of a perceptron with one output, which must be there."""
+    label = f'dims of the {name}'
+    widths = integers(part(model_config, name).get('dims'), label)
+    if len(widths) < 2 or widths[-1] != 1:
+        raise _unreadable(label, widths, 'two widths or more, 1 at last')
+    return widths
+
+
 def report_unknown_keys(model_config: Mapping[str, Any], known: Collection[str]) -> None:
     """Log the keys that the authors' class would ignore too."""
     unknown = sorted(str(key) for key in model_config if key not in known)
     if unknown:
-        _LOGGER.warning('ignored in the model_config: %s', shown(unknown))
+        _LOGGER.warning('ignored in the model_config: %s', listed(unknown))
 
 
 def _backbone(value: Any) -> DinoV2Config:

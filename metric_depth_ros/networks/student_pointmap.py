@@ -95,7 +95,6 @@ class StudentPointMapConfig:
         """
         reading.report_unknown_keys(model_config, _MODEL_CONFIG_KEYS)
         backbone, taps, dim_out = reading.encoder(model_config)
-        scale_head = reading.part(model_config, 'scale_head')  # without it depth has no unit
         return cls(
             backbone=backbone,
             taps=taps,
@@ -104,7 +103,7 @@ class StudentPointMapConfig:
             points_head=reading.stack(model_config, 'points_head', 3),
             mask_head=reading.optional_stack(model_config, 'mask_head', 1),
             normal_head=reading.optional_stack(model_config, 'normal_head', 3),
-            scale_head=reading.integers(scale_head.get('dims'), 'dims of the scale_head'),
+            scale_head=reading.perceptron(model_config, 'scale_head'),  # makes the depth metric
             remap_output=reading.choice(model_config, 'remap_output', 'linear', _REMAPS),
             num_tokens_range=reading.num_tokens_range(model_config),
         )

@@ -118,6 +118,30 @@ def test_a_checkpoint_without_a_config_is_refused(tmp_path, network):
         StudentPointMap.from_checkpoint(Checkpoint(tmp_path, '', official_state(network)))
 
 
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'neck': stack((19, 2, 2, 2, 2))},
+        {'neck': {**stack((18, 2, 2, 2, 2)), 'res_block_hidden_norm': 'group_norm'}},
+        {'points_head': stack((16, 12, 8, 6, 5), 3)},
+        {'points_head': stack(DIMS, 2)},
+        {'mask_head': stack(DIMS, 3)},
+        {'scale_head': {'dims': [23, 8, 1]}},
+        {'scale_head': {'dims': [24, 8, 2]}},
+        {'encoder': {**MODEL_CONFIG['encoder'], 'dim_out': 17}},
+        {'encoder': {**MODEL_CONFIG['encoder'], 'backbone': {**BACKBONE, 'num_heads': 5}}},
+        {'encoder': {**MODEL_CONFIG['encoder'], 'backbone': {**BACKBONE, 'depth': 60_000}}},
+    ],
+)
+def test_a_config_whose_parts_do_not_fit_each_other_is_refused(tmp_path, change):
+    checkpoint = Checkpoint(tmp_path, '', {}, {**MODEL_CONFIG, **change})
+
+    with pytest.raises(InputError) as refused:
+        StudentPointMap.from_checkpoint(checkpoint)
+
+    assert refused.value.fault == 'checkpoint_config'
+
+
 @pytest.mark.parametrize('missing', ['encoder', 'neck', 'points_head', 'scale_head'])
 def test_a_config_without_a_needed_part_is_refused_by_name(missing):
     config = {key: value for key, value in MODEL_CONFIG.items() if key != missing}
