@@ -90,11 +90,11 @@ def prompt_from_radar(
         remove_occluded=False,
     )
     doubt = np.ones(len(xyz), np.float32)
-    moved_m = np.zeros(len(xyz), np.float32)
+    moved_m: NDArray[np.float32] = np.zeros(len(xyz), np.float32)
     if rcs_db is not None:
         doubt *= _weakness(rcs_db)
     if velocity_mps is not None:
-        moved_m = stamp_distance_s * np.abs(own_velocity(xyz, velocity_mps))
+        moved_m = np.float32(stamp_distance_s) * np.abs(own_velocity(xyz, velocity_mps))
     if rcs_db is not None or velocity_mps is not None:
         doubt[double_bounces(xyz, rcs_db, velocity_mps)] *= _GHOST_FACTOR
     ordinary = np.hypot(np.float32(sigma_m), np.float32(sigma_rel) * seen.depth)
@@ -122,7 +122,7 @@ def double_bounces(
         (N,) true where another return lies in the same direction at half the range, is not
         weaker, and moves half as fast.
     """
-    ghost = np.zeros(len(xyz), bool)
+    ghost: NDArray[np.bool_] = np.zeros(len(xyz), bool)
     finite = np.flatnonzero(np.isfinite(xyz).all(axis=1) & (xyz[:, :2] != 0.0).any(axis=1))
     if len(finite) < 2:
         return ghost
@@ -132,7 +132,7 @@ def double_bounces(
     here = np.stack((azimuth, _in_tolerances(range_m)), axis=-1)
     k = np.arange(1, 1 + min(_GHOST_CANDIDATES, len(finite)))
     _, first = twice.query(here, k=k, p=np.inf, distance_upper_bound=1.0)
-    found = first < len(finite)
+    found = np.less(first, len(finite))
     first = finite[np.where(found, first, 0)]
     with np.errstate(invalid='ignore'):
         if rcs_db is not None:
@@ -175,12 +175,12 @@ def own_velocity(xyz: FloatArray, velocity_mps: FloatArray) -> NDArray[np.float3
     return own
 
 
-def _radar_motion(direction: FloatArray, velocity: FloatArray) -> NDArray[np.float64]:
+def _radar_motion(direction: FloatArray, velocity: FloatArray) -> NDArray[np.floating]:
     """Return the motion that most returns agree on, as it is seen in their velocities."""
-    motion = np.zeros(2)
+    motion: NDArray[np.floating] = np.zeros(2)
     if len(velocity) < _FIT_LEAST_POINTS:
         return motion
-    agree = np.ones(len(velocity), bool)
+    agree: NDArray[np.bool_] = np.ones(len(velocity), bool)
     for _ in range(_FIT_ROUNDS):
         motion = np.linalg.lstsq(direction[agree], velocity[agree], rcond=None)[0]
         residual = np.abs(velocity - direction @ motion)
