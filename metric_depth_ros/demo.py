@@ -195,7 +195,8 @@ def _simulate(
     size_scale: float,
     progress: Progress,
 ) -> None:
-    from metric_depth_ros.simulation.recording import default_size, make_scene, record
+    from metric_depth_ros.simulation.recording import record
+    from metric_depth_ros.simulation.scenes import default_size, make_scene
 
     width, height = (max(32, round(side * size_scale)) for side in default_size(name))
     record(

@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from metric_depth_ros.simulation.recording import make_scene, record
+    from metric_depth_ros.simulation.recording import record
+    from metric_depth_ros.simulation.scenes import make_scene
 
     scene = make_scene(args.scene, args.size, args.seed)
     count = max(1, round(args.seconds * args.rate))

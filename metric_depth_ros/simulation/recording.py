@@ -6,10 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -25,7 +23,6 @@ from metric_depth_ros.bags.messages import (
     transforms_message,
 )
 from metric_depth_ros.bags.writer import BagWriter
-from metric_depth_ros.errors import InputError
 from metric_depth_ros.simulation.camera import render
 from metric_depth_ros.simulation.photography import expose_randomly
 from metric_depth_ros.simulation.scene import Scene
@@ -33,7 +30,6 @@ from metric_depth_ros.simulation.sensors.lidar import scan
 from metric_depth_ros.simulation.sensors.rgbd import measure
 from metric_depth_ros.simulation.sensors.shots import gloss_of
 
-SCENE_NAMES = ('street', 'indoor', 'tabletop')
 _START_NS = 1_767_225_600_000_000_000  # 2026-01-01 UTC: a stamp of 0 means "not set" to ROS
 # Frames are made side by side, each with one torch thread: torch's own threads wait for each
 # other after every small operation, which takes ten times as long on a machine that is busy.
@@ -63,41 +59,6 @@ class SimulatedFrame:
     truth: NDArray[np.float32]
     cloud: dict[str, NDArray] | None
     sensor_depth: NDArray[np.float32] | None
-
-
-def default_size(name: str) -> tuple[int, int]:
-    """Return the (width, height) in pixels that a scene was made for."""
-    size: tuple[int, int] = _scene_module(name).DEFAULT_SIZE
-    return size
-
-
-def make_scene(name: str, size: tuple[int, int] | None = None, seed: int = 0) -> Scene:
-    """Return one of `SCENE_NAMES`.
-
-    Parameters
-    ----------
-    name
-        Name of the scene.
-    size
-        (width, height) of the image in pixels; default: the scene's own.
-    seed
-        Seed of all that is random in its world.
-
-    Raises
-    ------
-    InputError
-        There is no such scene.
-    """
-    scene: Scene = getattr(_scene_module(name), f'make_{name}')(size or default_size(name), seed)
-    return scene
-
-
-def _scene_module(name: str) -> ModuleType:
-    if name not in SCENE_NAMES:
-        raise InputError(
-            'scene', f'there is no scene {name!r}: choose one of {", ".join(SCENE_NAMES)}.'
-        )
-    return import_module(f'metric_depth_ros.simulation.{name}')
 
 
 def simulate_frames(

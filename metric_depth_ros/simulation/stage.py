@@ -11,8 +11,6 @@ import numpy as np
 from metric_depth_ros.simulation.looks import Looks
 from metric_depth_ros.simulation.world import Rotation, Vector, WorldBuilder, rotation
 
-_SHARP_RANGE_M = 12.0
-
 
 @dataclass(frozen=True, eq=False)
 class Stage:
@@ -30,6 +28,8 @@ class Stage:
         Where the camera will be, in the world; things far from it are made of fewer pieces.
     origin, turn, scale
         The place's own axes in the world.
+    sharp_range_m
+        Up to here things are made of all their pieces.
     """
 
     build: WorldBuilder
@@ -39,6 +39,7 @@ class Stage:
     origin: Vector = (0.0, 0.0, 0.0)
     turn: Rotation | None = None
     scale: float = 1.0
+    sharp_range_m: float = 12.0
 
     def at(
         self, x: float, y: float, z: float = 0.0, yaw: float = 0.0, scale: float = 1.0
@@ -94,7 +95,7 @@ class Stage:
     def pieces(self, most: int) -> int:
         """Return how many pieces a thing here deserves, at least 3, fewer far from the camera."""
         range_m = math.dist(self.eye, self.origin)
-        return max(3, round(most * min(1.0, _SHARP_RANGE_M / max(range_m, 1e-3))))
+        return max(3, round(most * min(1.0, self.sharp_range_m / max(range_m, 1e-3))))
 
     def chance(self, probability: float) -> bool:
         """Tell whether something happens."""

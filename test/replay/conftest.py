@@ -3,7 +3,8 @@
 
 import pytest
 
-from metric_depth_ros.simulation.recording import make_scene, record
+from metric_depth_ros.simulation.recording import record
+from metric_depth_ros.simulation.scenes import make_scene
 
 
 def _recorded(folder, name):

@@ -8,8 +8,9 @@ import torch
 from metric_depth_ros.geometry.projection import project_cloud
 from metric_depth_ros.geometry.rigid import inverse
 from metric_depth_ros.simulation.camera import camera_rays
-from metric_depth_ros.simulation.recording import SCENE_NAMES, make_scene, simulate_frames
+from metric_depth_ros.simulation.recording import simulate_frames
 from metric_depth_ros.simulation.scene import camera_of
+from metric_depth_ros.simulation.scenes import SCENE_NAMES, make_scene
 
 SIZE = (160, 96)
 

@@ -188,7 +188,7 @@ def _add_traffic(stage: Stage, family: Family, road_m: float) -> None:
                     where = stage.at(x, y, 0.0, yaw + stage.rng.normal(0.0, 0.03))
                     add_truck(where) if stage.chance(0.15) else add_vehicle(where)
                 x += stage.draw(12.0, 45.0)
-    if stage.chance(0.3 * family.people):
+    if family.traffic and stage.chance(0.3 * family.people):
         for _ in range(int(stage.rng.integers(1, 5))):
             x, y = stage.draw(4.0, 30.0), stage.draw(-1.0, 1.0) * road_m
             add_person(stage.at(x, y, 0.0, stage.draw(0.0, 6.28)))
