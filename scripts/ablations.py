@@ -24,7 +24,7 @@ import yaml
 from metric_depth_ros.resources import share_file
 
 FRACTIONS = (0.03, 0.1, 0.3, 1.0)
-_NO_FAR = {'depth_weight': 0.0}
+_NO_FAR = {'far_weight': 0.0}
 VARIATIONS: Mapping[str, Mapping[str, Any]] = {
     **{f'{fraction:.0%} of the data': {'fraction': fraction} for fraction in FRACTIONS},
     'no image': {'options': {'blank_image_share': 1.0}},

@@ -51,10 +51,10 @@ class CompactOptions:
     ----------
     sizes
         (width, height) that the examples of a step may have; multiples of 32.
-    error_weight, depth_weight, gradient_weight, width_weight, sky_weight
-        Of the error of the logarithm, of the error of the depth relative to the mean depth
-        (which far pixels decide), of the logarithm's differences between neighbors, of the
-        likelihood of the width, and of telling the sky. The likelihood moves the width alone:
+    error_weight, far_weight, gradient_weight, width_weight, sky_weight
+        Of the error of the logarithm, of the same where pixels count by their depth, of the
+        logarithm's differences between neighbors, of the likelihood of the width, and of telling
+        the sky. The likelihood moves the width alone:
         as a loss of the depth it would give up the hard pixels for the easy ones.
     space
         Where the error is taken: ``'log'``, ``'depth'`` or ``'inverse'`` depth, the latter two
@@ -67,7 +67,7 @@ class CompactOptions:
 
     sizes: tuple[tuple[int, int], ...] = ((224, 160), (256, 128), (192, 192), (288, 128))
     error_weight: float = 4.0
-    depth_weight: float = 1.0
+    far_weight: float = 1.0
     gradient_weight: float = 0.5
     width_weight: float = 0.1
     sky_weight: float = 0.1
@@ -160,23 +160,24 @@ class CompactRecipe:
         likelihood = laplace_likelihood(log_depth.detach(), log_width, log_truth, mask)
         error = self._error(log_depth.clamp(max=_LARGEST_LOG), log_truth, mask)
         relative = relative.where(mask, 0.0)
-        far = masked_mean((log_depth.clamp(max=_LARGEST_LOG).exp() - relative).abs(), mask)
+        far = masked_mean((log_depth - log_truth).abs() * relative, mask)
         gradients = multiscale_gradient_error(log_depth, log_truth, mask)
         told = functional.binary_cross_entropy_with_logits(sky, endless.float(), reduction='none')
-        # What counts is how much better than the guess the answer is: a radar's few points must
-        # not outweigh a depth camera's many.
-        weight = _TYPICAL_ERROR / (_LEAST_ERROR + batch['guess_error'])
+        # What counts is how much better than the guess the answer is, though what is nearly
+        # perfect already cannot gain as much.
+        weight = (_TYPICAL_ERROR / (_LEAST_ERROR + batch['guess_error'])).sqrt()
         parts = {
             'error': (weight * error).mean(),
-            'depth_error': (weight * far / masked_mean(relative, mask)).mean(),
+            'far_error': (weight * far / masked_mean(relative, mask)).mean(),
             'width': likelihood.mean(),
             'gradients': (weight * gradients).mean(),
+            'guess_error': (weight * batch['guess_error']).mean(),
             'sky': masked_mean(told, mask | endless).mean(),
         }
         options = self._options
         total = (
             options.error_weight * parts['error']
-            + options.depth_weight * parts['depth_error']
+            + options.far_weight * parts['far_error']
             + options.width_weight * parts['width']
             + options.gradient_weight * parts['gradients']
             + options.sky_weight * parts['sky']
