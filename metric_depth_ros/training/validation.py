@@ -24,6 +24,7 @@ from metric_depth_ros.training.recipes import Prepared, Recipe
 from metric_depth_ros.types import Source
 
 FIGURES = ('abs_rel', 'rmse_m', 'delta1')
+_NEGLIGIBLE = 0.01  # relative error below which a better guess is no gain
 _SPARSE, _DENSE = 1e-3, 2e-2  # points a pixel
 
 
@@ -49,7 +50,8 @@ def figures_of(
         if baseline is not None:
             reference = depth_metrics(baseline, truth.astype(np.float32))['abs_rel']
             row['baseline_abs_rel'] = reference
-            row['log_ratio'] = float(np.log(max(metrics['abs_rel'], 1e-6) / max(reference, 1e-6)))
+            error, guess_error = metrics['abs_rel'] + _NEGLIGIBLE, reference + _NEGLIGIBLE
+            row['log_ratio'] = float(np.log(error / guess_error))
         rows.append(row)
     return rows
 
