@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The estimator that the parameters ask for."""
+
+from metric_depth_ros.estimators.fallback import FallbackEstimator
+from metric_depth_ros.ros.estimation import apply_live, estimator_from
+from metric_depth_ros.ros.parameters import settings_from
+
+BOTH = {'estimator': 'nearest', 'fallback_estimator': 'classical', 'extrinsics.source': 'tf2'}
+
+
+def test_a_fallback_is_made_with_its_policy():
+    estimator = estimator_from(settings_from({**BOTH, 'fallback_policy': 'prompted'}))
+    assert isinstance(estimator, FallbackEstimator)
+    assert estimator.policy == 'prompted'
+
+
+def test_the_policy_changes_while_the_estimator_stays():
+    estimator = estimator_from(settings_from(BOTH))
+    assert estimator.policy == 'auto'
+    apply_live(estimator, settings_from({**BOTH, 'fallback_policy': 'monocular'}))
+    assert estimator.policy == 'monocular'
+
+
+def test_without_a_fallback_there_is_no_policy_to_change():
+    estimator = estimator_from(settings_from({'estimator': 'nearest'}))
+    apply_live(estimator, settings_from({'estimator': 'nearest', 'fallback_policy': 'monocular'}))
+    assert estimator.name == 'nearest'
