@@ -119,7 +119,7 @@ def _echoes(
     second = shoot(world, T_world_radar, directions[behind], start)
     azimuth = np.append(azimuth, azimuth[behind])
     range_m = np.append(first.range_m, second.range_m)
-    strength = np.append(_strength(first, model), 0.5 * _strength(second, model))
+    strength = np.append(_strength(first, model), 0.3 * _strength(second, model))
     one_a_cell = _cells(azimuth, range_m, strength)
     return azimuth[one_a_cell], range_m[one_a_cell], strength[one_a_cell]
 
@@ -141,7 +141,7 @@ def _strength(shots: Shots, model: RadarModel) -> NDArray[np.float64]:
     The sensitivity rises with range, and far objects cross fewer rays of ours: both even out.
     """
     metal = 0.25 + shots.gloss
-    ground = np.where(shots.levelness > _FLAT, 0.02, 1.0)
+    ground = np.where(shots.levelness > _FLAT, 0.04, 1.0)
     seen = np.isfinite(shots.range_m) & (shots.range_m < model.max_range_m)
     far = np.where(seen, shots.range_m, 0.0) / _TYPICAL_M
     return np.where(seen, metal * ground * far * (0.2 + shots.incidence**2), 0.0).astype(

@@ -44,8 +44,8 @@ _CARRIES = {
 _LINES = (4, 8, 16, 32, 64, 128)
 _LINES_SHARE = (0.08, 0.2, 0.27, 0.22, 0.15, 0.08)
 _MOST_SHOTS = 5000
-_LONGEST_M = 1.3  # from the camera to a LiDAR
-_LONGEST_RELATIVE = 0.12
+_LONGEST_M = 2.0  # from the camera to a LiDAR
+_LONGEST_RELATIVE = 0.15
 _CLEARANCE = 0.7  # of the way to what stands beside the camera
 
 
@@ -134,7 +134,7 @@ def _radar(site: Site, rng: np.random.Generator) -> SparsePrompt:
         azimuth_noise_deg=rng.uniform(0.3, 1.5),
         range_noise_m=rng.uniform(0.1, 0.4),
         max_range_m=rng.uniform(80.0, 250.0) if site.kind != 'room' else rng.uniform(8.0, 30.0),
-        clutter=rng.uniform(0.05, 0.3),
+        clutter=rng.uniform(0.02, 0.25),
         ghosts=rng.uniform(0.0, 0.1),
     )
     drop = _height_above_ground(site) - rng.uniform(0.3, 0.9)
@@ -149,7 +149,7 @@ def _draw_offset(rng: np.random.Generator, typical_m: float) -> NDArray[np.float
     """Return meters forward, left and up: on the roof behind the camera, or close beside it."""
     toward = rng.normal((-0.5, 0.0, 0.5), (0.4, 0.5, 0.4))
     longest = min(_LONGEST_M, _LONGEST_RELATIVE * typical_m)
-    length = longest * math.exp(rng.uniform(math.log(0.06), 0.0))
+    length = longest * math.exp(rng.uniform(math.log(0.08), 0.0))
     return toward / np.linalg.norm(toward) * length
 
 

@@ -17,6 +17,8 @@ from metric_depth_ros.geometry.rigid import Transform
 from metric_depth_ros.simulation.raycast import Hits, cast
 from metric_depth_ros.simulation.world import World
 
+_TILE_RAD = 0.25
+_TILES_A_COLUMN = 16
 _LUMINANCE = (0.21, 0.72, 0.07)
 
 
@@ -66,16 +68,52 @@ def shoot(
     """
     place = torch.from_numpy(T_world_sensor[:3].astype(np.float32)).to(world.device)
     along = torch.from_numpy(directions).to(world.device) @ place[:, :3].T
+    return _follow(world, place[:, 3], along, start_m)
+
+
+def shoot_while_moving(
+    world: World, T_world_sensor: NDArray[np.float64], directions: NDArray[np.float32]
+) -> Shots:
+    """Follow rays from a sensor that is elsewhere at each of them.
+
+    Parameters
+    ----------
+    world
+        One world (a batch of one), on any device.
+    T_world_sensor
+        (R, 4, 4) place of the sensor at each ray.
+    directions
+        (R, 3) unit vectors in the sensor frame at that ray.
+    """
+    places = torch.from_numpy(T_world_sensor[:, :3].astype(np.float32)).to(world.device)
+    along = (places[..., :3] @ torch.from_numpy(directions).to(world.device)[..., None])[..., 0]
+    return _follow(world, places[..., 3], along, 0.0)
+
+
+def _follow(
+    world: World, origins: Tensor, along: Tensor, start_m: NDArray[np.float32] | float
+) -> Shots:
+    """Follow rays (R, 3) of the world, from one place or from as many."""
     start = torch.as_tensor(start_m, dtype=torch.float32, device=world.device).expand(len(along))
-    origins = place[:, 3] + along * start[:, None]
-    hits = cast(world, origins[None], along[None])
+    order = _tile_order(along)
+    origins = (origins + along * start[:, None])[order]
+    hits = cast(world, origins[None], along[order][None])
+    back = order.argsort()
+    normal = hits.normal[0, back]
     return Shots(
-        _array(start + hits.distance[0]),
-        _array((along * hits.normal[0]).sum(-1).abs()),
-        _array(hits.normal[0, :, 2].abs()),
-        _array(_brightness(world, hits)),
-        gloss_of(world, hits),
+        _array(start + hits.distance[0, back]),
+        _array((along * normal).sum(-1).abs()),
+        _array(normal[:, 2].abs()),
+        _array(_brightness(world, hits)[back]),
+        gloss_of(world, hits)[back.cpu().numpy()],
     )
+
+
+def _tile_order(along: Tensor) -> Tensor:
+    """Return an order in which rays that follow each other are a narrow bundle."""
+    column = (torch.atan2(along[:, 1], along[:, 0]) / _TILE_RAD).floor()
+    row = (along[:, 2] / _TILE_RAD).floor()
+    return (column * _TILES_A_COLUMN + row).argsort(stable=True)
 
 
 def gloss_of(world: World, hits: Hits) -> NDArray[np.float32]:
