@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Static transforms of a bag. Imports the sibling `reader`."""
+"""Transforms of a bag, static and moving. Imports the sibling `reader`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_depth_ros.bags.layout import TF_STATIC_TOPIC
+from metric_depth_ros.bags.layout import TF_STATIC_TOPIC, TF_TOPIC
+from metric_depth_ros.bags.messages import stamp_of
 from metric_depth_ros.bags.reader import BagReader
+from metric_depth_ros.codecs.layout import Message
+from metric_depth_ros.geometry.motion import PoseTrack
 from metric_depth_ros.geometry.rigid import transform_from_quaternion
 
 
@@ -36,10 +39,47 @@ def read_static_transforms(bag: Path) -> dict[tuple[str, str], NDArray[np.float6
     with BagReader(bag) as reader:
         for _, message in reader.messages([TF_STATIC_TOPIC]):
             for stamped in message.transforms:
-                move, turn = stamped.transform.translation, stamped.transform.rotation
-                key = (stamped.header.frame_id.lstrip('/'), stamped.child_frame_id.lstrip('/'))
-                transforms[key] = transform_from_quaternion(
-                    (move.x, move.y, move.z),
-                    (turn.x, turn.y, turn.z, turn.w),
-                )
+                transforms[_frames(stamped)] = _matrix(stamped)
     return transforms
+
+
+def read_poses(bag: Path) -> dict[tuple[str, str], PoseTrack]:
+    """Return the path of every frame that moves, from the bag's /tf; empty where it has none.
+
+    Parameters
+    ----------
+    bag
+        Bag folder or file.
+
+    Returns
+    -------
+    dict[tuple[str, str], PoseTrack]
+        By (parent frame, child frame). The last pose wins where a stamp occurs several times.
+
+    Raises
+    ------
+    InputError
+        The bag cannot be read.
+    """
+    poses: dict[tuple[str, str], dict[int, NDArray[np.float64]]] = {}
+    with BagReader(bag) as reader:
+        if TF_TOPIC not in reader.topics:
+            return {}
+        for _, message in reader.messages([TF_TOPIC]):
+            for stamped in message.transforms:
+                poses.setdefault(_frames(stamped), {})[stamp_of(stamped)] = _matrix(stamped)
+    return {
+        frames: PoseTrack(
+            np.array(sorted(path), np.int64), np.stack([path[stamp] for stamp in sorted(path)])
+        )
+        for frames, path in poses.items()
+    }
+
+
+def _frames(stamped: Message) -> tuple[str, str]:
+    return stamped.header.frame_id.lstrip('/'), stamped.child_frame_id.lstrip('/')
+
+
+def _matrix(stamped: Message) -> NDArray[np.float64]:
+    move, turn = stamped.transform.translation, stamped.transform.rotation
+    return transform_from_quaternion((move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w))

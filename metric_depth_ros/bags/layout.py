@@ -10,6 +10,7 @@ SENSOR_DEPTH_TOPIC = '/camera/depth/image_raw'
 SENSOR_DEPTH_INFO_TOPIC = '/camera/depth/camera_info'
 GROUND_TRUTH_TOPIC = '/ground_truth/depth'
 TF_STATIC_TOPIC = '/tf_static'
+TF_TOPIC = '/tf'
 
 BASE_FRAME = 'base_link'
 CAMERA_FRAME = 'camera_optical_frame'

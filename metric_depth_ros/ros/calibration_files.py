@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Extrinsics from calibration files: our YAML, and KITTI's text files. Knows no ROS.
+"""Extrinsics from calibration files: our YAML, Kalibr's, KITTI's text files. Knows no ROS.
 
 The YAML holds transforms between named frames, each the pose of the child in the parent, as
 tf2's static_transform_publisher has it::
@@ -27,6 +27,7 @@ import yaml
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.rigid import Transform, checked_rigid, transform_from_quaternion
+from metric_depth_ros.ros.kalibr import camchain_transforms, is_camchain
 
 
 def read_transforms_yaml(path: Path) -> dict[tuple[str, str], Transform]:
@@ -41,6 +42,8 @@ def read_transforms_yaml(path: Path) -> dict[tuple[str, str], Transform]:
         content = yaml.safe_load(_text(path))
     except yaml.YAMLError as error:
         raise _refused(path, f'is no YAML: {error}') from error
+    if is_camchain(content):
+        return camchain_transforms(content, path)
     entries = content.get('transforms') if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
         raise _refused(path, "has no list 'transforms'")

@@ -6,28 +6,35 @@ The source is chosen by the parameter extrinsics.source and imported only then.
 
 from __future__ import annotations
 
-from collections import deque
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.geometry.rigid import Transform, inverse, transform_from_quaternion
+from metric_depth_ros.geometry.rigid import Transform, transform_from_quaternion
 from metric_depth_ros.ros.calibration_files import (
     is_kitti_calibration,
     read_kitti_calibration,
     read_transforms_yaml,
 )
+from metric_depth_ros.ros.moving_tree import MovingTree
 from metric_depth_ros.ros.parameters import ExtrinsicsSettings, PromptSettings
+from metric_depth_ros.ros.static_tree import FixedTransform, StaticTree
+from metric_depth_ros.ros.watched_calibration import WatchedCalibration
 
 if TYPE_CHECKING:
+    from geometry_msgs.msg import TransformStamped
     from rclpy.node import Node
+
+_Edge = TypeVar('_Edge')
 
 
 # Within 10 s of its newest transform tf2 takes older ones; frames out of order are no jump.
 _JUMP_NS = 5_000_000_000
+# Odometry arrives a little after the images that it belongs to.
+_WAIT_S = 0.04
+_WAIT_STEP_S = 0.004
 
 
 class Extrinsics(Protocol):
@@ -45,75 +52,15 @@ class Extrinsics(Protocol):
         """
         ...
 
+    def lookup_moved(
+        self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
+    ) -> Transform | None:
+        """Return the same through the fixed frame, None where the motion is not known."""
+        ...
+
     def close(self) -> None:
         """Release subscriptions."""
         ...
-
-
-class FixedTransform:
-    """One transform for whatever frames the messages name: files that name none."""
-
-    def __init__(self, transform: Transform) -> None:
-        self._transform = transform
-
-    def lookup(
-        self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
-    ) -> Transform:
-        """Return the transform; identity between a frame and itself."""
-        return np.eye(4) if camera_frame == sensor_frame else self._transform
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-
-class StaticTree:
-    """Rigidly mounted sensors: transforms between named frames, chained as needed.
-
-    Parameters
-    ----------
-    transforms
-        (4, 4) pose of the child in the parent by (parent, child).
-    origin
-        Where they come from, for messages.
-    """
-
-    def __init__(self, transforms: Mapping[tuple[str, str], Transform], origin: str) -> None:
-        self._origin = origin
-        self._neighbors: dict[str, dict[str, Transform]] = {}
-        for (parent, child), transform in transforms.items():
-            self._neighbors.setdefault(parent, {})[child] = transform
-            self._neighbors.setdefault(child, {})[parent] = inverse(transform)
-        self._found: dict[tuple[str, str], Transform] = {}
-
-    def lookup(
-        self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
-    ) -> Transform:
-        """Return the chained transform; the stamps do not matter."""
-        key = camera_frame.lstrip('/'), sensor_frame.lstrip('/')
-        if key not in self._found:
-            self._found[key] = self._chained(*key)
-        return self._found[key]
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-    def _chained(self, target: str, source: str) -> Transform:
-        reached = {target: np.eye(4)}
-        queue = deque([target])
-        while queue:
-            frame = queue.popleft()
-            if frame == source:
-                return reached[frame]
-            for neighbor, transform in self._neighbors.get(frame, {}).items():
-                if neighbor not in reached:
-                    reached[neighbor] = reached[frame] @ transform
-                    queue.append(neighbor)
-        raise InputError(
-            'transform_missing',
-            f'no transform from {source!r} to {target!r} in {self._origin}, which knows the '
-            f'frames {", ".join(sorted(self._neighbors)) or "none"}: check header.frame_id of '
-            'both topics, or the parameter extrinsics.path.',
-        )
 
 
 class Tf2Extrinsics:
@@ -145,6 +92,7 @@ class Tf2Extrinsics:
         self._tf2 = tf2_ros
         self._fixed_frame = fixed_frame
         self._newest_ns = 0
+        self._late = False
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
 
@@ -154,15 +102,12 @@ class Tf2Extrinsics:
         """Return the transform, moved through the fixed frame where the tree knows it."""
         from rclpy.time import Time
 
-        self._forget_if_jumped_back(camera_stamp_ns)
-        camera_time = Time(nanoseconds=camera_stamp_ns)
-        sensor_time = Time(nanoseconds=sensor_stamp_ns)
-        moved = (camera_frame, camera_time, sensor_frame, sensor_time, self._fixed_frame)
+        stamps = camera_frame, camera_stamp_ns, sensor_frame, sensor_stamp_ns
+        moved = self.lookup_moved(*stamps)
+        if moved is not None:
+            return moved
         try:
-            if self._fixed_frame and self._buffer.can_transform_full(*moved):
-                found = self._buffer.lookup_transform_full(*moved)
-            else:
-                found = self._buffer.lookup_transform(camera_frame, sensor_frame, Time())
+            found = self._buffer.lookup_transform(camera_frame, sensor_frame, Time())
         except self._tf2.TransformException as error:
             raise InputError(
                 'transform_missing',
@@ -170,10 +115,43 @@ class Tf2Extrinsics:
                 f'{error}. Publish it (static_transform_publisher), or set extrinsics.source to '
                 'file or bag.',
             ) from error
-        move, turn = found.transform.translation, found.transform.rotation
-        return transform_from_quaternion(
-            (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
-        )
+        return _matrix(found)
+
+    def lookup_moved(
+        self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
+    ) -> Transform | None:
+        """Return the transform through the fixed frame, None where the tree does not know it.
+
+        A transform that is about to arrive is waited for, unless the last one did not.
+        """
+        from rclpy.time import Time
+
+        self._forget_if_jumped_back(camera_stamp_ns)
+        if not self._fixed_frame or not self._buffer.can_transform(
+            self._fixed_frame, camera_frame, Time()
+        ):
+            return None
+        camera_time = Time(nanoseconds=camera_stamp_ns)
+        sensor_time = Time(nanoseconds=sensor_stamp_ns)
+        asked = (camera_frame, camera_time, sensor_frame, sensor_time, self._fixed_frame)
+        try:
+            self._wait_for(asked)
+            return _matrix(self._buffer.lookup_transform_full(*asked))
+        except self._tf2.TransformException:
+            return None
+
+    def _wait_for(self, asked: tuple[object, ...]) -> None:
+        if self._buffer.can_transform_full(*asked):
+            self._late = False
+            return
+        if self._late:
+            return
+        ends_s = time.monotonic() + _WAIT_S
+        while time.monotonic() < ends_s:
+            time.sleep(_WAIT_STEP_S)
+            if self._buffer.can_transform_full(*asked):
+                return
+        self._late = True
 
     def close(self) -> None:
         """Stop listening."""
@@ -205,9 +183,51 @@ def create_extrinsics(settings: ExtrinsicsSettings, node: Node) -> Extrinsics:
         return Tf2Extrinsics(node, settings.fixed_frame)
     path = Path(settings.path).expanduser()
     if settings.source == 'file':
-        if is_kitti_calibration(path):
-            return FixedTransform(read_kitti_calibration(path, settings.kitti_camera))
-        return StaticTree(read_transforms_yaml(path), str(path))
-    from metric_depth_ros.bags.extrinsics import read_static_transforms
+        return WatchedCalibration(
+            path,
+            lambda p: _from_file(p, settings),
+            lambda sentence: node.get_logger().warning(sentence),
+        )
+    from metric_depth_ros.bags.extrinsics import read_poses, read_static_transforms
 
-    return StaticTree(read_static_transforms(path), f'/tf_static of {path}')
+    static = read_static_transforms(path)
+    names = _frame_names(settings.frames)
+    return MovingTree(
+        _renamed(static, names),
+        _renamed(read_poses(path), names),
+        settings.fixed_frame,
+        f'/tf_static of {path}',
+    )
+
+
+def _from_file(path: Path, settings: ExtrinsicsSettings) -> FixedTransform | StaticTree:
+    if is_kitti_calibration(path):
+        return FixedTransform(read_kitti_calibration(path, settings.kitti_camera))
+    transforms = read_transforms_yaml(path)
+    return StaticTree(_renamed(transforms, _frame_names(settings.frames)), str(path))
+
+
+def _frame_names(text: str) -> dict[str, str]:
+    """Return the frames of messages by those of the file, from ``message=file, ...``."""
+    names = {}
+    for pair in filter(None, (p.strip() for p in text.split(','))):
+        message, equals, file = (p.strip() for p in pair.partition('='))
+        if not (message and equals and file):
+            raise InputError(
+                'parameter',
+                f'parameter extrinsics.frames has {pair!r}, expected frame_of_message=frame_of_'
+                'file, several separated by commas.',
+            )
+        names[file] = message
+    return names
+
+
+def _renamed(
+    transforms: Mapping[tuple[str, str], _Edge], names: Mapping[str, str]
+) -> dict[tuple[str, str], _Edge]:
+    return {(names.get(p, p), names.get(c, c)): edge for (p, c), edge in transforms.items()}
+
+
+def _matrix(stamped: TransformStamped) -> Transform:
+    move, turn = stamped.transform.translation, stamped.transform.rotation
+    return transform_from_quaternion((move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w))

@@ -22,7 +22,7 @@ LIVE = 'next frame'
 CONFIGURE = 'next configure'
 READ_ONLY = 'read-only'
 
-PROMPT_SOURCES = ('points', 'sensor_depth')
+PROMPT_SOURCES = ('points', 'sensor_depth', 'radar')
 
 # typing.Any by another name: a default stands for the type that its field is annotated with.
 _FieldDefault = typing.Any
@@ -115,6 +115,20 @@ class CameraSettings:
         'The image is rectified: use P of CameraInfo and no distortion (REP-104).',
         change=CONFIGURE,
     )
+    rectify: bool = _parameter(
+        False,
+        'Rectify the image first: prompts, depth and clouds are those of an ideal pinhole. For '
+        'fisheye cameras, and for methods that know pinholes only.',
+        change=CONFIGURE,
+    )
+    rectified_fov_deg: float = _parameter(
+        0.0,
+        'With camera.rectify: horizontal field of view of the pinhole, in degrees; 0 takes P of '
+        'CameraInfo.',
+        minimum=0.0,
+        maximum=150.0,
+        change=CONFIGURE,
+    )
 
 
 @dataclass(frozen=True)
@@ -123,7 +137,8 @@ class PromptSettings:
 
     sources: tuple[str, ...] = _parameter(
         ('points',),
-        'Topics that give metric depth: points (PointCloud2), sensor_depth (depth image).',
+        'Topics that give metric depth: points (PointCloud2 of a LiDAR), sensor_depth (depth '
+        'image), radar (PointCloud2 of a radar).',
         choices=PROMPT_SOURCES,
         change=CONFIGURE,
     )
@@ -174,6 +189,44 @@ class PromptSettings:
         minimum=1,
         maximum=100_000_000,
     )
+    compensate_motion: bool = _parameter(
+        True,
+        'Move every point of a cloud that has per-point times to the stamp of the image, where '
+        'the motion through extrinsics.fixed_frame is known.',
+    )
+    time_field: str = _parameter(
+        '',
+        'Field of the cloud that holds the time of each point; empty: t, time, timestamp, '
+        'time_stamp or offset_time.',
+    )
+    time_unit: str = _parameter(
+        'auto',
+        'Unit of that field; auto: the one in which a sweep lasts 1 ms to 1 s.',
+        choices=('auto', 's', 'us', 'ns'),
+    )
+    radar_sigma_m: float = _parameter(
+        0.5,
+        'Range noise of radar: one standard deviation, constant part, in meters.',
+        minimum=0.0,
+        maximum=100.0,
+    )
+    radar_sigma_rel: float = _parameter(
+        0.02,
+        'Range noise of radar: part that grows with depth.',
+        minimum=0.0,
+        maximum=1.0,
+    )
+    depth_transport: str = _parameter(
+        'raw',
+        'raw subscribes to sensor_depth/image, compressedDepth to '
+        'sensor_depth/image/compressedDepth (PNG or RVL).',
+        choices=('raw', 'compressedDepth'),
+        change=CONFIGURE,
+    )
+    remove_flying_pixels: bool = _parameter(
+        True,
+        'Drop pixels of sensor_depth that float or are smeared between a near and a far surface.',
+    )
     depth_alignment: str = _parameter(
         'auto',
         'How sensor_depth lies to the image: registered (same pixels), unregistered (own lens and '
@@ -202,7 +255,14 @@ class ExtrinsicsSettings:
     )
     path: str = _parameter(
         '',
-        'The calibration file (YAML, or KITTI calib.txt / calib_velo_to_cam.txt) or the bag.',
+        'The calibration file (YAML, Kalibr camchain, KITTI calib.txt / calib_velo_to_cam.txt) or '
+        'the bag. A file that changes is read again.',
+        change=CONFIGURE,
+    )
+    frames: str = _parameter(
+        '',
+        'Names of frames that differ in file and messages: camera_optical_frame=cam0, several '
+        'separated by commas.',
         change=CONFIGURE,
     )
     kitti_camera: int = _parameter(
@@ -214,8 +274,9 @@ class ExtrinsicsSettings:
     )
     fixed_frame: str = _parameter(
         'odom',
-        'With tf2: frame through which a measurement is moved from its stamp to that of the '
-        'image. Without that frame in the tree, or empty, the sensors count as rigidly mounted.',
+        'With tf2 or a bag that has /tf: frame through which a measurement is moved from its '
+        'stamp to that of the image. Without that frame in the tree, or empty, the sensors count '
+        'as rigidly mounted.',
         change=CONFIGURE,
     )
 
@@ -234,6 +295,19 @@ class DepthSettings:
     )
     min_confidence: float = _parameter(
         0.0, 'Depth of lower confidence is NaN.', minimum=0.0, maximum=1.0
+    )
+    edge_filter: float = _parameter(
+        0.0,
+        'Depth that rises by more than this share of itself a pixel, on both sides, is NaN: it '
+        'floats between two surfaces. 0 filters nothing; 0.03 suits clouds.',
+        minimum=0.0,
+        maximum=1.0,
+    )
+    voxel_size_m: float = _parameter(
+        0.05,
+        'depth/points_voxels has one point a cube of this size, in meters.',
+        minimum=0.001,
+        maximum=10.0,
     )
 
 
@@ -464,6 +538,12 @@ def _check_together(settings: DepthNodeSettings) -> None:
             'parameter',
             f'parameter prompt.min_depth_m is {prompt.min_depth_m:g}, expected less than '
             f'prompt.max_depth_m, which is {prompt.max_depth_m:g}.',
+        )
+    if settings.camera.rectify and settings.camera.rectified:
+        raise InputError(
+            'parameter',
+            'parameters camera.rectify and camera.rectified are both true: an image that is '
+            'rectified already (camera.rectified) needs no rectifying.',
         )
     if extrinsics.source != 'tf2' and not extrinsics.path:
         raise InputError(

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transforms between frames that move against each other, from recorded poses. Knows no ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.geometry.motion import PoseTrack
+from metric_depth_ros.geometry.rigid import Transform
+from metric_depth_ros.ros.static_tree import StaticTree
+
+
+class MovingTree:
+    """Mounted sensors on a robot whose path is known.
+
+    Parameters
+    ----------
+    transforms
+        (4, 4) pose of the child in the parent by (parent, child), where it is fixed.
+    tracks
+        The same where it moves.
+    fixed_frame
+        Frame through which a measurement is moved from its stamp to that of the image.
+    origin
+        Where they come from, for messages.
+    """
+
+    def __init__(
+        self,
+        transforms: Mapping[tuple[str, str], Transform],
+        tracks: Mapping[tuple[str, str], PoseTrack],
+        fixed_frame: str,
+        origin: str,
+    ) -> None:
+        self._transforms = dict(transforms)
+        self._tracks = dict(tracks)
+        self._fixed_frame = fixed_frame.lstrip('/')
+        self._origin = origin
+
+    def lookup(
+        self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
+    ) -> Transform:
+        """Return the transform, moved through the fixed frame where the motion is known."""
+        stamps = camera_frame, camera_stamp_ns, sensor_frame, sensor_stamp_ns
+        moved = self.lookup_moved(*stamps)
+        if moved is not None:
+            return moved
+        return self._tree_at(camera_stamp_ns).lookup(*stamps)
+
+    def lookup_moved(
+        self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
+    ) -> Transform | None:
+        """Return the transform through the fixed frame, None where the motion is not known."""
+        covered = all(
+            track.covers(stamp)
+            for track in self._tracks.values()
+            for stamp in (camera_stamp_ns, sensor_stamp_ns)
+        )
+        if not (self._tracks and self._fixed_frame and covered):
+            return None
+        camera, sensor = self._tree_at(camera_stamp_ns), self._tree_at(sensor_stamp_ns)
+        fixed = self._fixed_frame
+        try:
+            to_camera = camera.lookup(camera_frame, camera_stamp_ns, fixed, camera_stamp_ns)
+            to_fixed = sensor.lookup(fixed, sensor_stamp_ns, sensor_frame, sensor_stamp_ns)
+        except InputError:
+            return None
+        return to_camera @ to_fixed
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _tree_at(self, stamp_ns: int) -> StaticTree:
+        """Return all transforms at a time; before the first and after the last pose those."""
+        moving = {
+            key: track.at(min(max(stamp_ns, int(track.stamps_ns[0])), int(track.stamps_ns[-1])))
+            for key, track in self._tracks.items()
+        }
+        return StaticTree({**self._transforms, **moving}, self._origin)

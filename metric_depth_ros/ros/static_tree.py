@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rigidly mounted sensors: one transform, or a tree of named frames. Knows no ROS."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+import numpy as np
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.geometry.rigid import Transform, inverse
+
+
+class FixedTransform:
+    """One transform for whatever frames the messages name: files that name none."""
+
+    def __init__(self, transform: Transform) -> None:
+        self._transform = transform
+
+    def lookup(
+        self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
+    ) -> Transform:
+        """Return the transform; identity between a frame and itself."""
+        return np.eye(4) if camera_frame == sensor_frame else self._transform
+
+    def lookup_moved(
+        self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
+    ) -> Transform | None:
+        """Return None: nothing is known about motion."""
+        return None
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class StaticTree:
+    """Rigidly mounted sensors: transforms between named frames, chained as needed.
+
+    Parameters
+    ----------
+    transforms
+        (4, 4) pose of the child in the parent by (parent, child).
+    origin
+        Where they come from, for messages.
+    """
+
+    def __init__(self, transforms: Mapping[tuple[str, str], Transform], origin: str) -> None:
+        self._origin = origin
+        self._neighbors: dict[str, dict[str, Transform]] = {}
+        for (parent, child), transform in transforms.items():
+            self._neighbors.setdefault(parent, {})[child] = transform
+            self._neighbors.setdefault(child, {})[parent] = inverse(transform)
+        self._found: dict[tuple[str, str], Transform] = {}
+
+    def lookup(
+        self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
+    ) -> Transform:
+        """Return the chained transform; the stamps do not matter."""
+        key = camera_frame.lstrip('/'), sensor_frame.lstrip('/')
+        if key not in self._found:
+            self._found[key] = self._chained(*key)
+        return self._found[key]
+
+    def lookup_moved(
+        self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
+    ) -> Transform | None:
+        """Return None: nothing is known about motion."""
+        return None
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _chained(self, target: str, source: str) -> Transform:
+        reached = {target: np.eye(4)}
+        queue = deque([target])
+        while queue:
+            frame = queue.popleft()
+            if frame == source:
+                return reached[frame]
+            for neighbor, transform in self._neighbors.get(frame, {}).items():
+                if neighbor not in reached:
+                    reached[neighbor] = reached[frame] @ transform
+                    queue.append(neighbor)
+        raise InputError(
+            'transform_missing',
+            f'no transform from {source!r} to {target!r} in {self._origin}, which knows the '
+            f'frames {", ".join(sorted(self._neighbors)) or "none"}: check header.frame_id of '
+            'both topics, or the parameter extrinsics.path.',
+        )
