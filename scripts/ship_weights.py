@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from metric_depth_ros.estimators.learned.loading import build_network, network_from
+from metric_depth_ros.estimators.learned.loading import network_from
 from metric_depth_ros.estimators.learned.shipped import MANIFEST
 from metric_depth_ros.evaluation.machine import describe_machine
 from metric_depth_ros.networks.checkpoints import read_checkpoint
@@ -99,7 +99,7 @@ def _channels(name: str) -> tuple[int, ...]:
         from metric_depth_ros.networks.compact_teacher import INPUT_CHANNELS
 
         return INPUT_CHANNELS, 1
-    return (build_network(name).stem.in_channels,)
+    return (3,)
 
 
 if __name__ == '__main__':
