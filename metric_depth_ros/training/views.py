@@ -11,12 +11,15 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.types import SparsePrompt
 
 _LEAST_AREA = 0.35  # of a random window
+_GAMMA, _GAIN = 0.25, 0.1  # standard deviations of logarithms
+_GRAY_SHARE = 0.05
 
 
 def random_view(
@@ -107,6 +110,16 @@ def mirrored(example: Example) -> Example:
             for name, points in example.sensors.items()
         },
     )
+
+
+def recolored(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return an image with another tone curve and white balance, now and then gray."""
+    curve = np.linspace(0.0, 1.0, 256)[:, None] ** np.exp(_GAMMA * rng.standard_normal())
+    gains = np.exp(_GAIN * rng.standard_normal(3))
+    table = np.clip(255.0 * curve * gains, 0, 255).astype(np.uint8)
+    if rng.random() < _GRAY_SHARE:
+        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.LUT(image, table[None]).astype(np.uint8, copy=False)
 
 
 def _inside(points: SparsePrompt, width: int, height: int) -> SparsePrompt:

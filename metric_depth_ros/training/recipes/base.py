@@ -136,6 +136,19 @@ def create_recipe(
     return recipe
 
 
+def freeze(network: nn.Module, *parts: str) -> None:
+    """Take parameters out of the training that checkpoints have but nothing uses.
+
+    Parameters
+    ----------
+    parts
+        What their names contain.
+    """
+    for name, parameter in network.named_parameters():
+        if any(part in name for part in parts):
+            parameter.requires_grad_(False)
+
+
 def stacked(prepared: Sequence[Prepared]) -> dict[str, Tensor]:
     """Return the arrays of examples of one size as tensors that begin with B."""
     import torch

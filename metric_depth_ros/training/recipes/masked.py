@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Masked depth modeling: image and incomplete depth in, complete depth out (LingBot-Depth).
+
+Depth comes from a simulated depth camera, which fails where the image is hard, or is the truth
+with noise; most of its patches are then masked (`patch_masks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from metric_depth_ros.networks.lingbot_depth import LingBotDepth, LingBotDepthConfig
+from metric_depth_ros.networks.moge import token_grid
+from metric_depth_ros.simulation.examples import Example
+from metric_depth_ros.simulation.sensors.policy import draw_prompt
+from metric_depth_ros.training.config import section_from, within
+from metric_depth_ros.training.losses import absolute_error
+from metric_depth_ros.training.patch_masks import draw_patch_mask, enlarged
+from metric_depth_ros.training.recipes.base import Prepared, freeze, stacked
+from metric_depth_ros.training.views import random_view, recolored
+from metric_depth_ros.types import SparsePrompt
+
+# Simulated depth cameras by how often they are drawn.
+_CAMERAS = {'structured_light': 0.5, 'stereo': 0.4, 'time_of_flight': 0.1}
+_LEAST_SHARE = 0.02  # of the pixels, with a depth
+
+
+@dataclass(frozen=True)
+class MaskedOptions:
+    """Choices of the recipe.
+
+    Attributes
+    ----------
+    sizes
+        (width, height) of the examples of a step.
+    num_tokens
+        Patches of an image.
+    camera_share
+        Depth as a camera sees it; the rest is truth with noise.
+    noise
+        Standard deviation of that noise, relative to the depth.
+    farthest_m
+        Truth beyond does not count.
+    log_error
+        Compare logarithms instead of meters, in which far pixels rule.
+    """
+
+    sizes: tuple[tuple[int, int], ...] = ((640, 480),)
+    num_tokens: int = 3600
+    camera_share: float = 0.5
+    noise: float = 0.01
+    farthest_m: float = 200.0
+    log_error: bool = False
+
+    def __post_init__(self) -> None:
+        within('num_tokens', self.num_tokens, 1, 1 << 16)
+        within('camera_share', self.camera_share, 0.0, 1.0)
+        if not self.sizes:
+            raise ValueError('sizes: expected at least one [width, height].')
+
+
+class MaskedRecipe:
+    """Trains a `LingBotDepth`.
+
+    Parameters
+    ----------
+    described
+        Its ``model_config``; empty for the released architecture.
+    options
+        Choices.
+    """
+
+    backbone_prefixes: tuple[str, ...] = ('encoder.backbone.',)
+    new_prefixes: tuple[str, ...] = ()
+
+    def __init__(self, described: Mapping[str, Any], options: MaskedOptions) -> None:
+        self._described = described
+        self._config = (
+            LingBotDepthConfig.from_model_config(described)
+            if described
+            else LingBotDepthConfig.released()
+        )
+        self._options = options
+
+    def build(self) -> nn.Module:
+        """Return the network; its mask has no loss and stays as it is."""
+        network = LingBotDepth(self._config)
+        freeze(network, 'mask_token', 'mask_head.')
+        return network
+
+    def model_config(self) -> dict[str, Any]:
+        """Return the shape of the network."""
+        return dict(self._described)
+
+    def view_size(self, rng: np.random.Generator) -> tuple[int, int] | None:
+        """Draw one of the sizes."""
+        return self._options.sizes[int(rng.integers(len(self._options.sizes)))]
+
+    def prepare(
+        self,
+        example: Example,
+        size: tuple[int, int] | None,
+        rng: np.random.Generator,
+        *,
+        real: bool,
+        augment: bool,
+    ) -> Prepared | None:
+        """Draw window, depth camera and mask."""
+        if size is not None:
+            example = random_view(example, size, rng, mirror=augment)
+        if np.isfinite(example.depth).mean() < _LEAST_SHARE:
+            return None
+        height, width = example.depth.shape
+        rows, columns = token_grid(self._options.num_tokens, width, height)
+        patch = self._config.backbone.patch_size
+        seen = cv2.resize(
+            self._seen(example, rng),
+            (columns * patch, rows * patch),
+            interpolation=cv2.INTER_NEAREST,
+        )
+        masked = draw_patch_mask(seen > 0.0, patch, rng)
+        seen[enlarged(masked, patch)] = 0.0
+        image = recolored(example.image, rng) if augment else example.image
+        arrays = {
+            'image': np.ascontiguousarray(image.transpose(2, 0, 1)),
+            'depth': seen,
+            'truth': np.ascontiguousarray(example.depth, np.float32),
+            'grid': np.array((rows, columns)),
+        }
+        return Prepared(example, _points(seen, width, height), arrays)
+
+    def collate(self, prepared: Sequence[Prepared]) -> dict[str, Any]:
+        """Stack examples of one size."""
+        return stacked(prepared)
+
+    def losses(self, network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return the error of depth over all pixels that have a truth."""
+        depth = self._answer(network, batch)
+        truth: Tensor = batch['truth']
+        mask = truth.isfinite() & (truth > 0) & (truth <= self._options.farthest_m)
+        truth = truth.where(mask, 1.0)
+        compared = (depth.log(), truth.log()) if self._options.log_error else (depth, truth)
+        return {'loss': absolute_error(*compared, mask).nanmean()}
+
+    def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
+        """Return depth in the size of the images."""
+        return list(self._answer(network, batch).cpu().numpy())
+
+    def baseline(self, prepared: Prepared) -> NDArray[np.float32] | None:
+        """Return None: what is masked has no simple answer."""
+        return None
+
+    def _answer(self, network: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+        rows, columns = batch['grid'][0].tolist()
+        maps = network(batch['image'].float() / 255.0, batch['depth'], (rows, columns))
+        return cast(Tensor, maps['depth'].float())
+
+    def _seen(self, example: Example, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Return (H, W) measured depth, 0 where there is none."""
+        if rng.random() < self._options.camera_share:
+            height, width = example.depth.shape
+            seen = draw_prompt(example, rng, _CAMERAS).to_map(width, height)
+        else:
+            noise = 1.0 + self._options.noise * rng.standard_normal(example.depth.shape)
+            seen = example.depth * noise.astype(np.float32)
+        seen = np.nan_to_num(seen, nan=0.0, posinf=0.0)
+        return np.where(seen <= self._options.farthest_m, seen, 0.0).astype(np.float32)
+
+
+def _points(seen: NDArray[np.float32], width: int, height: int) -> SparsePrompt:
+    """Return what is left of the measured depth, as it is pictured."""
+    row, column = np.nonzero(seen)
+    uv = np.stack(
+        ((column + 0.5) * width / seen.shape[1], (row + 0.5) * height / seen.shape[0]), axis=-1
+    )
+    depth = seen[row, column]
+    nothing = np.zeros(len(depth), np.float32)
+    return SparsePrompt(
+        (uv - 0.5).astype(np.float32), depth, nothing, np.zeros(len(depth), np.uint8)
+    )
+
+
+def create(network: Mapping[str, Any], options: Mapping[str, Any], where: str) -> MaskedRecipe:
+    """Make the recipe of plain values."""
+    return MaskedRecipe(network, section_from(MaskedOptions, options, f'{where}: options'))

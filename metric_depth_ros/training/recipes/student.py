@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The papers' student: depth of one image, learned from a teacher's labels.
+
+Its labels are whatever depth the examples have: rendered, or written by ``pseudo-label``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from metric_depth_ros.networks.student_depthmap import (
+    INVERSE_DEPTH_LIMITS,
+    StudentDepthMap,
+    StudentDepthMapConfig,
+)
+from metric_depth_ros.simulation.examples import Example
+from metric_depth_ros.training.config import one_of, section_from, within
+from metric_depth_ros.training.gradient_loss import ssi_mage
+from metric_depth_ros.training.losses import (
+    FARTHEST_M,
+    NEAREST_M,
+    STUDENT_WEIGHTS,
+    log_distance,
+    masked_mean,
+    student_loss,
+)
+from metric_depth_ros.training.recipes.base import Prepared, freeze
+from metric_depth_ros.training.recipes.unlike_sizes import (
+    at_truth,
+    canvases,
+    drawn_view,
+    focal_share,
+    listed,
+    prepared_frame,
+)
+from metric_depth_ros.types import SparsePrompt
+
+# What of depth is compared; all but the first are for the ablation.
+QUANTITIES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    'distance_balanced': log_distance,
+    'log': torch.log,
+    'inverse': torch.reciprocal,
+    'depth': torch.clone,
+}
+_ROUNDING = 1e-4
+
+
+@dataclass(frozen=True)
+class StudentOptions:
+    """Choices of the recipe.
+
+    Attributes
+    ----------
+    quantity
+        What of depth is compared: a key of `QUANTITIES`.
+    farthest_m
+        The constant C: depth beyond counts as this.
+    sizes
+        (width, height) of random windows; none for whole examples in their own sizes.
+    """
+
+    quantity: str = 'distance_balanced'
+    farthest_m: float = FARTHEST_M
+    sizes: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        one_of('quantity', self.quantity, tuple(QUANTITIES))
+        within('farthest_m', self.farthest_m, 1.0, 1e4)
+
+
+class StudentRecipe:
+    """Trains a `StudentDepthMap`.
+
+    Parameters
+    ----------
+    config
+        Shape of the network.
+    options
+        Choices.
+    """
+
+    backbone_prefixes: tuple[str, ...] = ('encoder.patch_encoder.',)
+    new_prefixes: tuple[str, ...] = ()
+
+    def __init__(self, config: StudentDepthMapConfig, options: StudentOptions) -> None:
+        self._config = config
+        self._options = options
+
+    def build(self) -> nn.Module:
+        """Return the network."""
+        network = StudentDepthMap(self._config)
+        freeze(network, 'mask_token')
+        return network
+
+    def model_config(self) -> dict[str, Any]:
+        """Return the shape of the network."""
+        return asdict(self._config)
+
+    def view_size(self, rng: np.random.Generator) -> tuple[int, int] | None:
+        """Draw one of the sizes, where there are any."""
+        sizes = self._options.sizes
+        return sizes[int(rng.integers(len(sizes)))] if sizes else None
+
+    def prepare(
+        self,
+        example: Example,
+        size: tuple[int, int] | None,
+        rng: np.random.Generator,
+        *,
+        real: bool,
+        augment: bool,
+    ) -> Prepared | None:
+        """Draw a window."""
+        view = drawn_view(example, size, rng, augment=augment)
+        if not np.isfinite(view.depth).any():
+            return None
+        return prepared_frame(view, SparsePrompt.empty(), real=real)
+
+    def collate(self, prepared: Sequence[Prepared]) -> dict[str, Any]:
+        """Keep examples of unlike sizes in lists."""
+        return listed(prepared)
+
+    def losses(self, network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return the error of the chosen quantity, with its gradients."""
+        answers = network(canvases(network, batch['frame']))
+        losses = []
+        for (answer, truth), frame in zip(at_truth(answers, batch), batch['frame'], strict=True):
+            depth = self._depth(answer / focal_share(frame))
+            losses.append(self._loss(depth, truth, truth.isfinite()))
+        return {'loss': torch.cat(losses).nanmean()}
+
+    def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
+        """Return depth in the sizes of the images."""
+        answers = network(canvases(network, batch['frame']))
+        return [
+            (1.0 / (answer / focal_share(frame)).clamp(*INVERSE_DEPTH_LIMITS))[0].cpu().numpy()
+            for (answer, _), frame in zip(at_truth(answers, batch), batch['frame'], strict=True)
+        ]
+
+    def baseline(self, prepared: Prepared) -> NDArray[np.float32] | None:
+        """Return None: nothing else knows depth without a prompt."""
+        return None
+
+    def _depth(self, inverse: Tensor) -> Tensor:
+        """Return depth up to the farthest; what is taken for farther still gets its gradient."""
+        low, high = (1.0 + _ROUNDING) / self._options.farthest_m, (1.0 - _ROUNDING) / NEAREST_M
+        limited = inverse.detach().clamp(low, high)
+        return (limited + (inverse - inverse.detach())).reciprocal()
+
+    def _loss(self, depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+        farthest = self._options.farthest_m
+        if self._options.quantity == 'distance_balanced':
+            return student_loss(depth, truth, mask, farthest)
+        error_weight, gradient_weight = STUDENT_WEIGHTS
+        quantity = QUANTITIES[self._options.quantity]
+        known = truth.where(mask, 1.0).clamp(NEAREST_M, farthest)
+        compared = quantity(depth), quantity(known)
+        error = masked_mean((compared[0] - compared[1]).abs(), mask)
+        return error_weight * error + gradient_weight * ssi_mage(*compared, mask)
+
+
+def create(network: Mapping[str, Any], options: Mapping[str, Any], where: str) -> StudentRecipe:
+    """Make the recipe of plain values."""
+    return StudentRecipe(
+        section_from(StudentDepthMapConfig, network, f'{where}: network'),
+        section_from(StudentOptions, options, f'{where}: options'),
+    )

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The papers' teacher: a frozen prior, aligned to a random part of the truth, steers a network.
+
+The prior and its alignment are those of the run-time estimator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from metric_depth_ros.estimators.alignment import inverse_depth, prompt_tensor
+from metric_depth_ros.estimators.base import Estimator
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.networks.teacher import (
+    INVERSE_DEPTH_LIMITS,
+    LEVELS,
+    Teacher,
+    TeacherConfig,
+    resized_prompt,
+)
+from metric_depth_ros.simulation.examples import Example
+from metric_depth_ros.simulation.sensors.policy import draw_prompt
+from metric_depth_ros.training.config import one_of, section_from, within
+from metric_depth_ros.training.losses import teacher_loss
+from metric_depth_ros.training.prompts import MASKED_POINTS, masked_prompt
+from metric_depth_ros.training.recipes.base import Prepared, freeze
+from metric_depth_ros.training.recipes.unlike_sizes import (
+    at_truth,
+    canvases,
+    drawn_view,
+    focal_share,
+    listed,
+    prepared_frame,
+)
+from metric_depth_ros.types import Frame, SparsePrompt
+
+UNITS = ('meter', 'prompt')
+PROMPTS = ('masked', 'radar')
+# Priors that a data worker makes on a processor; the others run where the network does.
+_BY_WORKERS = ('nearest', 'classical')
+_WITHOUT_SKIP = f'decoder.fusions.{LEVELS - 1}.resnet1.'  # of the coarsest level
+_PDSA, _GMDR = 0, 1  # channels of the prompt
+
+
+@dataclass(frozen=True)
+class TeacherOptions:
+    """Choices of the recipe.
+
+    Attributes
+    ----------
+    prior, prior_weights
+        Estimator that gives the shape of the scene, and its checkpoint. The paper's is Depth Pro.
+    prompts
+        ``'masked'``: random parts of the truth; ``'radar'``: the returns of a radar only.
+    masked_share
+        Of the masked prompts; the rest is what some simulated sensor sees, or nothing at all.
+    points
+        Least and most points of a masked prompt on the papers' canvas.
+    sizes
+        (width, height) of random windows; none for whole examples in their own sizes.
+    farthest_m
+        Truth beyond does not count; None counts all, and rendered sky as inverse depth 0.
+    unit
+        Inverse depth is compared per ``'meter'``, as in the paper, or per unit of the
+        ``'prompt'``, which weighs near and far scenes alike.
+    pdsa, gmdr, robust
+        For the ablation: false blanks the locally or the globally aligned map, or keeps the
+        largest errors on real depth.
+    """
+
+    prior: str = 'depth_pro'
+    prior_weights: str = ''
+    prompts: str = 'masked'
+    masked_share: float = 0.9
+    points: tuple[int, int] = MASKED_POINTS
+    sizes: tuple[tuple[int, int], ...] = ()
+    farthest_m: float | None = None
+    unit: str = 'meter'
+    pdsa: bool = True
+    gmdr: bool = True
+    robust: bool = True
+
+    def __post_init__(self) -> None:
+        one_of('unit', self.unit, UNITS)
+        one_of('prompts', self.prompts, PROMPTS)
+        within('masked_share', self.masked_share, 0.0, 1.0)
+
+
+class TeacherRecipe:
+    """Trains a `Teacher`.
+
+    Parameters
+    ----------
+    config
+        Shape of the network.
+    options
+        Choices.
+    """
+
+    backbone_prefixes: tuple[str, ...] = ('encoder.patch_encoder.',)
+    new_prefixes: tuple[str, ...] = ('prompt_branches.',)
+
+    def __init__(self, config: TeacherConfig, options: TeacherOptions) -> None:
+        self._config = config
+        self._options = options
+
+    def build(self) -> nn.Module:
+        """Return the network, whose prompt branches change nothing at first."""
+        network = Teacher(self._config)
+        freeze(network, 'mask_token', _WITHOUT_SKIP)
+        return network
+
+    def model_config(self) -> dict[str, Any]:
+        """Return the shape of the network."""
+        return asdict(self._config)
+
+    def view_size(self, rng: np.random.Generator) -> tuple[int, int] | None:
+        """Draw one of the sizes, where there are any."""
+        sizes = self._options.sizes
+        return sizes[int(rng.integers(len(sizes)))] if sizes else None
+
+    def prepare(
+        self,
+        example: Example,
+        size: tuple[int, int] | None,
+        rng: np.random.Generator,
+        *,
+        real: bool,
+        augment: bool,
+    ) -> Prepared | None:
+        """Draw window and prompt."""
+        view = drawn_view(example, size, rng, augment=augment)
+        prompt = self._draw_prompt(view, rng)
+        if prompt is None or not np.isfinite(view.depth).any():
+            return None
+        prepared = prepared_frame(view, prompt, real=real)
+        if self._options.prior.partition(':')[0] in _BY_WORKERS:
+            prior = self._prior_of(prepared.arrays['frame'])
+            return Prepared(view, prompt, {**prepared.arrays, 'prior': prior})
+        return prepared
+
+    def collate(self, prepared: Sequence[Prepared]) -> dict[str, Any]:
+        """Keep examples of unlike sizes in lists."""
+        return listed(prepared)
+
+    def losses(self, network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return the error of inverse depth, robust where the depth is real."""
+        answers, units = self._answers(network, batch)
+        losses = []
+        for (answer, truth), unit, real in zip(
+            at_truth(answers, batch), units, batch['real'], strict=True
+        ):
+            mask = truth.isfinite() if real else ~truth.isnan()
+            if self._options.farthest_m is not None:
+                mask = mask & (truth <= self._options.farthest_m)
+            compared = inverse_depth(truth)
+            if self._options.unit == 'meter':
+                answer = answer / unit
+            else:
+                compared = compared * unit
+            trimmed = real and self._options.robust
+            losses.append(teacher_loss(answer, compared, mask, real=trimmed))
+        return {'loss': torch.cat(losses).nanmean()}
+
+    def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
+        """Return depth in the sizes of the images."""
+        answers, units = self._answers(network, batch)
+        return [
+            (unit / answer.clamp(*INVERSE_DEPTH_LIMITS))[0].cpu().numpy()
+            for (answer, _), unit in zip(at_truth(answers, batch), units, strict=True)
+        ]
+
+    def baseline(self, prepared: Prepared) -> NDArray[np.float32] | None:
+        """Return None: the prior is not metric."""
+        return None
+
+    def _draw_prompt(self, view: Example, rng: np.random.Generator) -> SparsePrompt | None:
+        if self._options.prompts == 'radar':
+            prompt = draw_prompt(view, rng, {'radar': 1.0})
+            return prompt if len(prompt) else None
+        if rng.random() < self._options.masked_share:
+            return masked_prompt(view, rng, self._options.points)
+        return draw_prompt(view, rng)
+
+    def _answers(self, network: nn.Module, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """Return (B, 1, S, S) relative inverse depth, and the (B,) units in meters."""
+        canvas = canvases(network, batch['frame'])
+        with torch.no_grad():
+            prompts, units = self._prompts(batch, canvas.device, canvas.shape[-1])
+        return network(canvas, prompts), units
+
+    def _prompts(
+        self, batch: Mapping[str, Any], device: torch.device, side: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return (B, 3, h, w) aligned prompts, and the units; without points, those of cameras."""
+        frames: list[Frame] = batch['frame']
+        priors = batch['prior'] if 'prior' in batch else [self._prior_of(f) for f in frames]
+        channels, units = [], []
+        for frame, prior in zip(frames, priors, strict=True):
+            assert frame.prompt is not None  # always drawn, if empty
+            height, width = frame.image.shape[:2]
+            points = torch.from_numpy(frame.prompt.to_map(width, height))[None].to(device)
+            aligned = prompt_tensor(torch.from_numpy(prior)[None].to(device), points)
+            prompted = len(frame.prompt) > 0
+            units.append(aligned.unit_m if prompted else aligned.unit_m * focal_share(frame))
+            channels.append(aligned.channels)
+        if len({part.shape for part in channels}) > 1:
+            channels = [resized_prompt(part, (side, side)) for part in channels]
+        stacked = torch.cat(channels)
+        for channel, kept in ((_PDSA, self._options.pdsa), (_GMDR, self._options.gmdr)):
+            if not kept:
+                stacked[:, channel] = 0.0
+        return stacked, torch.cat(units)
+
+    def _prior_of(self, frame: Frame) -> NDArray[np.float32]:
+        """Return the prior's inverse depth (H, W), up to scale and shift."""
+        depth = self._prior.estimate(frame).depth
+        with np.errstate(divide='ignore', invalid='ignore'):
+            inverse = np.where(depth > 0, 1.0 / depth, 0.0)
+        return np.nan_to_num(inverse).astype(np.float32)
+
+    @cached_property
+    def _prior(self) -> Estimator:
+        name = self._options.prior
+        return create_estimator(name, EstimatorOptions(weights=self._options.prior_weights))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the prior behind when sent to a worker process."""
+        return {name: value for name, value in self.__dict__.items() if name != '_prior'}
+
+
+def create(network: Mapping[str, Any], options: Mapping[str, Any], where: str) -> TeacherRecipe:
+    """Make the recipe of plain values."""
+    return TeacherRecipe(
+        section_from(TeacherConfig, network, f'{where}: network'),
+        section_from(TeacherOptions, options, f'{where}: options'),
+    )

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every recipe prepares, loses, learns and predicts; what each promises of its own."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_checkpoints import tiny_network
+from tiny_training import example
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.training.recipes import RECIPES, create_recipe
+from metric_depth_ros.training.recipes.student import QUANTITIES
+from metric_depth_ros.types import Source, SparsePrompt
+
+COMPACT = {'widths': [4, 8, 8, 8, 8], 'blocks': [1, 1, 1, 1, 1]}
+
+
+def shape_of(name):
+    return tiny_network(name)[1]
+
+
+def small_pyramid(name):
+    """Return the shape of a pyramid network for crops of 16 pixels."""
+    shape = shape_of(name)
+    return {**shape, 'backbone': {**shape['backbone'], 'patch_size': 2}, 'canvas': 64}
+
+
+def tiny_recipe(name, **options):
+    """Return a recipe of a network with few parameters."""
+    settings = {
+        'compact': lambda: (COMPACT, {'sizes': [[64, 64]]}),
+        'compact_student': lambda: ({'width': 16, 'decoder_width': 8}, {'sizes': [[64, 64]]}),
+        'teacher': lambda: (small_pyramid('teacher'), {'prior': 'nearest'}),
+        'radar': lambda: (small_pyramid('teacher'), {'prior': 'nearest'}),
+        'student': lambda: (small_pyramid('student_depthmap'), {}),
+        'masked': lambda: (shape_of('lingbot_depth'), {'sizes': [[96, 64]], 'num_tokens': 24}),
+    }
+    network, defaults = settings[name]()
+    return create_recipe(name, network, {**defaults, **options}, 'test')
+
+
+def with_radar(seen):
+    lidar = seen.sensors['lidar']
+    radar = replace(lidar, source=np.full(len(lidar), Source.RADAR, np.uint8))
+    return replace(seen, sensors={**seen.sensors, 'radar': radar})
+
+
+def batch_of(recipe, count=2, real=False, augment=False):
+    rng = np.random.default_rng(5)
+    size = recipe.view_size(rng)
+    prepared = [
+        recipe.prepare(with_radar(example(seed)), size, rng, real=real, augment=augment)
+        for seed in range(count)
+    ]
+    return prepared, recipe.collate(prepared)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(3)
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_loss_falls_on_a_batch_that_is_seen_again(name):
+    recipe = tiny_recipe(name)
+    network = recipe.build()
+    _, batch = batch_of(recipe, count=1)
+    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], 3e-3)
+    losses = []
+    for _ in range(4):
+        loss = recipe.losses(network, batch)['loss']
+        losses.append(loss.item())
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_every_trained_weight_gets_a_gradient(name):
+    """A process waits forever for a gradient that never comes."""
+    recipe = tiny_recipe(name)
+    network = recipe.build()
+    _, batch = batch_of(recipe, count=1)
+    recipe.losses(network, batch)['loss'].backward()
+    named = network.named_parameters()
+    assert [key for key, p in named if p.requires_grad and p.grad is None] == []
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_prediction_has_the_size_of_whole_examples(name):
+    recipe = tiny_recipe(name)
+    rng = np.random.default_rng(5)
+    seen = with_radar(example(0))
+    prepared = recipe.prepare(seen, None, rng, real=False, augment=False)
+    with torch.inference_mode():
+        (depth,) = recipe.predict(recipe.build().eval(), recipe.collate([prepared]))
+    assert depth.shape == seen.depth.shape
+    assert np.isfinite(depth).all()
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_unknown_option_is_named(name):
+    with pytest.raises(InputError, match='no_such_option'):
+        tiny_recipe(name, no_such_option=1)
+
+
+@pytest.mark.parametrize('name', ['teacher', 'student', 'radar', 'masked'])
+def test_example_without_depth_teaches_nothing(name):
+    recipe = tiny_recipe(name)
+    blind = replace(example(0), depth=np.full((64, 96), np.inf, np.float32), sensors={})
+    rng = np.random.default_rng(0)
+    assert recipe.prepare(blind, (96, 64), rng, real=False, augment=True) is None
+
+
+@pytest.mark.parametrize('name', ['teacher', 'student', 'masked'])
+def test_backbone_learns_at_its_own_rate(name):
+    recipe = tiny_recipe(name)
+    names = [key for key, _ in recipe.build().named_parameters()]
+    of_backbone = [key for key in names if key.startswith(recipe.backbone_prefixes)]
+    assert 0 < len(of_backbone) < len(names)
+
+
+def test_teacher_scales_with_its_prompt():
+    recipe = tiny_recipe('teacher')
+    prepared, batch = batch_of(recipe, count=1)
+    network = recipe.build().eval()
+    enlarged = [
+        replace(frame, prompt=replace(frame.prompt, depth=2 * frame.prompt.depth))
+        for frame in batch['frame']
+    ]
+    halved = [0.5 * prior for prior in batch['prior']]
+    with torch.inference_mode():
+        near = recipe.predict(network, batch)
+        far = recipe.predict(network, {**batch, 'frame': enlarged, 'prior': halved})
+    np.testing.assert_allclose(far[0], 2 * near[0], rtol=1e-4)
+    assert len(prepared[0].prompt) > 0
+
+
+def test_robust_loss_ignores_wrong_real_depth():
+    recipe = tiny_recipe('teacher', masked_share=1.0)
+    network = recipe.build()
+    _, batch = batch_of(recipe, count=1, real=True)
+    whole = recipe.losses(network, batch)['loss'].item()
+    wrong = [truth.copy() for truth in batch['truth']]
+    for truth in wrong:
+        truth[10:20, 10:20] = 0.1
+    assert recipe.losses(network, {**batch, 'truth': wrong})['loss'].item() < 1.1 * whole
+
+
+def test_radar_sees_radar_only():
+    prepared, _ = batch_of(tiny_recipe('radar'))
+    assert all((one.prompt.source == Source.RADAR).all() for one in prepared)
+
+
+def test_student_sees_no_prompt():
+    prepared, batch = batch_of(tiny_recipe('student'))
+    assert all(len(one.prompt) == 0 for one in prepared)
+    assert set(batch) == {'frame', 'truth', 'real'}
+
+
+@pytest.mark.parametrize('quantity', QUANTITIES)
+def test_student_learns_every_quantity(quantity):
+    recipe = tiny_recipe('student', quantity=quantity)
+    network = recipe.build()
+    _, batch = batch_of(recipe, count=1)
+    loss = recipe.losses(network, batch)['loss']
+    loss.backward()
+    assert torch.isfinite(loss)
+
+
+def test_student_depth_beyond_the_farthest_still_learns():
+    recipe = tiny_recipe('student')
+    inverse = torch.full((1, 4, 4), 1e-4, requires_grad=True)
+    truth = torch.full((1, 4, 4), 5.0)
+    recipe._loss(recipe._depth(inverse), truth, truth > 0).sum().backward()
+    assert (inverse.grad < 0).all()
+
+
+def test_masked_depth_is_mostly_hidden():
+    prepared, _ = batch_of(tiny_recipe('masked', camera_share=0.0))
+    for one in prepared:
+        assert 0.05 < (one.arrays['depth'] > 0).mean() < 0.45
+
+
+def test_model_config_builds_the_same_network():
+    recipe = tiny_recipe('teacher')
+    again = create_recipe('teacher', recipe.model_config(), {}, 'test')
+    assert asdict(again.build().config) == asdict(recipe.build().config)
+
+
+def test_prompt_free_teacher_uses_the_focal_length():
+    recipe = tiny_recipe('teacher')
+    _, batch = batch_of(recipe)
+    frames = [replace(frame, prompt=SparsePrompt.empty()) for frame in batch['frame']]
+    with torch.no_grad():
+        _, units = recipe._prompts({**batch, 'frame': frames}, torch.device('cpu'), 32)
+    np.testing.assert_allclose(units.numpy(), 80.0 / 96.0, rtol=1e-6)
