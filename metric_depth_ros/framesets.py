@@ -8,7 +8,6 @@ through one frame at a time. May import `types`, `geometry` and `prompting`.
 
 from __future__ import annotations
 
-import json
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -31,6 +30,7 @@ from metric_depth_ros.prompting.radar import (
     prompt_from_radar,
 )
 from metric_depth_ros.types import CameraModel, Frame, Source, SparsePrompt
+from metric_depth_ros.untrusted_files import check_array_claims, read_json, read_picture
 
 INDEX_NAME = 'frames.json'
 PROMPT_FORMATS = ('depth_map', 'points')
@@ -333,14 +333,11 @@ def load_frame_set(folder: str | Path) -> FrameSet:
     """
     folder = Path(folder)
     path = folder / INDEX_NAME
-    try:
-        index = json.loads(path.read_text(encoding='utf-8'))
-    except FileNotFoundError:
+    if not path.exists():
         raise InputError(
             'frame_set_missing', f'{folder} is not a frame set: it has no {INDEX_NAME}.'
-        ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError('frame_set_schema', f'{path} cannot be read: {error}.') from error
+        )
+    index = read_json(path, 'frame_set_schema')
     if not isinstance(index, dict):
         raise _schema_error(str(path), 'the file', index, 'an object')
     where = str(path)
@@ -399,11 +396,7 @@ def find_frame_sets(paths: Iterable[str | Path]) -> list[FrameSet]:
 
 def load_color_image(path: Path) -> NDArray[np.uint8]:
     """Read an 8-bit color image file as (H, W, 3) uint8 RGB."""
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise InputError(
-            'image_file', f'{path} cannot be read as an image (PNG or JPEG expected).'
-        )
+    bgr = read_picture(path, cv2.IMREAD_COLOR)
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
@@ -441,6 +434,7 @@ def load_points(path: Path) -> dict[str, NDArray[Any]]:
 
 def load_array(path: Path) -> NDArray[Any]:
     """Read the array of an ``.npy``; nothing that needs unpickling is accepted."""
+    check_array_claims(path)
     try:
         array = np.load(path, allow_pickle=False)
         if isinstance(array, np.ndarray):
@@ -455,6 +449,7 @@ def load_array(path: Path) -> NDArray[Any]:
 
 def load_arrays(path: Path, required: str | None = None) -> dict[str, NDArray[Any]]:
     """Read all arrays of an ``.npz``; nothing that needs unpickling is accepted."""
+    check_array_claims(path)
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
@@ -471,10 +466,7 @@ def load_arrays(path: Path, required: str | None = None) -> dict[str, NDArray[An
 
 
 def _read_png(path: Path) -> NDArray[Any]:
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise InputError('image_file', f'{path} cannot be read as an image (PNG expected).')
-    return image
+    return read_picture(path, cv2.IMREAD_UNCHANGED)
 
 
 def _size_text(array: NDArray[Any]) -> str:

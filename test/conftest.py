@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from metric_depth_ros.resources import dds_environment
 
@@ -15,6 +16,10 @@ from metric_depth_ros.resources import dds_environment
 os.environ.update(dds_environment())
 os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randint(1, 101))
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+
+# Machines are shared: how long one example takes says nothing about the code.
+settings.register_profile('shared machine', deadline=None)
+settings.load_profile('shared machine')
 
 _SHARED = Path(
     os.environ.get('METRIC_DEPTH_SHARED', Path(__file__).resolve().parents[2] / 'shared')

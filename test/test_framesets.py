@@ -282,7 +282,7 @@ def test_a_depth_map_of_eight_bits_is_refused(write, entry, tmp_path) -> None:
 
 def test_arrays_that_need_unpickling_are_refused(write, entry, tmp_path) -> None:
     np.savez(tmp_path / 'points.npz', xyz=np.array([{}], object))
-    with pytest.raises(InputError, match=r'points\.npz cannot be read'):
+    with pytest.raises(InputError, match=r'points\.npz \(xyz\.npy\) cannot be read'):
         load_frame_set(write(entry)).frames[0].load_points('cloud')
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.codecs.layout import Message, flat_bytes
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.geometry.camera import MAX_IMAGE_SIDE_PX
+from metric_depth_ros.geometry.camera import MAX_IMAGE_PIXELS, MAX_IMAGE_SIDE_PX
 
 _PNG = b'\x89PNG\r\n\x1a\n'
 _JPEG = b'\xff\xd8'
@@ -41,19 +41,7 @@ def decode_compressed_color(msg: Message) -> NDArray[np.uint8]:
         Not a JPEG or PNG, a size that cannot be in that much data, or damaged data.
     """
     data = flat_bytes(msg.data)
-    head = data[:64].tobytes()
-    if head.startswith(_PNG):
-        size = _png_size(head)
-    elif head.startswith(_JPEG):
-        size = _jpeg_size(data)
-    else:
-        raise InputError(
-            'compressed_format',
-            f'compressed image of format {msg.format!r} is neither JPEG nor PNG (it begins with '
-            f'{head[:4].hex(" ") or "nothing"}): set the format of the compressed image transport '
-            'to jpeg or png.',
-        )
-    width, height = _checked_size(size, data.size)
+    width, height = picture_size(data, msg.format)
     picture = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if picture is None or picture.shape[:2] != (height, width):
         raise InputError(
@@ -64,6 +52,37 @@ def decode_compressed_color(msg: Message) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture), np.uint8)
 
 
+def picture_size(data: NDArray[np.uint8], named: str = '') -> tuple[int, int]:
+    """Return (width, height) that the header of a JPEG or PNG claims, if they can be.
+
+    Parameters
+    ----------
+    data
+        (N,) the bytes of the picture.
+    named
+        What its sender calls the format, for the refusal.
+
+    Raises
+    ------
+    InputError
+        Neither JPEG nor PNG, or a size that cannot be in that much data.
+    """
+    head = data[:64].tobytes()
+    if head.startswith(_PNG):
+        size = _png_size(head)
+    elif head.startswith(_JPEG):
+        size = _jpeg_size(data)
+    else:
+        of_format = f' of format {named!r}' if named else ''
+        raise InputError(
+            'compressed_format',
+            f'compressed image{of_format} is neither JPEG nor PNG (it begins with '
+            f'{head[:4].hex(" ") or "nothing"}): set the format of the compressed image transport '
+            'to jpeg or png.',
+        )
+    return _checked_size(size, data.size)
+
+
 def _checked_size(size: tuple[int, int] | None, byte_count: int) -> tuple[int, int]:
     if size is None:
         raise InputError(
@@ -72,14 +91,14 @@ def _checked_size(size: tuple[int, int] | None, byte_count: int) -> tuple[int, i
             'truncated.',
         )
     width, height = size
-    if (
-        not (1 <= width <= MAX_IMAGE_SIDE_PX and 1 <= height <= MAX_IMAGE_SIDE_PX)
-        or width * height > byte_count * _MAX_PIXELS_PER_BYTE
-    ):
+    if not (
+        1 <= width <= MAX_IMAGE_SIDE_PX and 1 <= height <= MAX_IMAGE_SIDE_PX
+    ) or width * height > min(byte_count * _MAX_PIXELS_PER_BYTE, MAX_IMAGE_PIXELS):
         raise InputError(
             'image_size',
             f'compressed image claims {width}x{height} pixels in {byte_count} bytes, which cannot '
-            f'be: expected 1 to {MAX_IMAGE_SIDE_PX} pixels a side.',
+            f'be: expected 1 to {MAX_IMAGE_SIDE_PX} pixels a side and at most '
+            f'{MAX_IMAGE_PIXELS} in all.',
         )
     return width, height
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.codecs.layout import Message, flat_bytes
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.geometry.camera import MAX_IMAGE_SIDE_PX
+from metric_depth_ros.geometry.camera import MAX_IMAGE_PIXELS, MAX_IMAGE_SIDE_PX
 
 # Encoding: (bits a channel, channels, OpenCV conversion to RGB or None where the pixels are RGB).
 # 8UC3 and 8UC4 name no order; they are BGR(A) because OpenCV, which writes them, is.
@@ -224,6 +224,12 @@ def _samples(msg: Message, kind: str, channels: int) -> NDArray[Any]:
             'image_data',
             f'image has {data.size} bytes of data, but step {step} x height {height} need '
             f'{step * height}: the message is truncated or its size is wrong.',
+        )
+    if height * width > MAX_IMAGE_PIXELS:
+        raise InputError(
+            'image_size',
+            f'image is {width}x{height}, expected at most {MAX_IMAGE_PIXELS} pixels: publish it '
+            'smaller (image_proc resize).',
         )
     shape: tuple[int, ...] = (height, width)
     strides: tuple[int, ...] = (step, pixel_bytes)

@@ -7,14 +7,12 @@ camera_calibration_parsers writes them, clouds through open3d.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from metric_depth_ros.errors import InputError
@@ -34,6 +32,7 @@ from metric_depth_ros.prompting.depth_image import prompt_from_registered_depth
 from metric_depth_ros.prompting.lidar import prompt_from_cloud
 from metric_depth_ros.prompting.low_resolution import prompt_from_low_resolution
 from metric_depth_ros.types import CameraModel, DepthEstimate, Frame, SparsePrompt
+from metric_depth_ros.untrusted_files import check_cloud_claims, read_json, read_yaml
 
 MAX_MILLIMETERS = 65_535  # of a 16-bit PNG
 PROMPT_SUFFIXES = ('.png', '.npz', '.npy', '.ply', '.pcd')
@@ -208,6 +207,7 @@ def _read_prompt_values(path: Path, scale: float, camera: CameraModel) -> NDArra
     if path.suffix == '.png':
         return load_depth_map(path, scale)
     if path.suffix in ('.ply', '.pcd'):
+        check_cloud_claims(path)
         open3d = import_open3d()
         cloud = open3d.io.read_point_cloud(str(path))
         points = np.asarray(cloud.points, np.float32)
@@ -251,15 +251,10 @@ def _camera_from_calibration(content: Mapping[str, Any]) -> CameraModel:
 
 def _parse(path: Path) -> Any:
     """Return the content of a YAML or JSON file."""
-    try:
-        text = path.read_text(encoding='utf-8')
-        return json.loads(text) if path.suffix == '.json' else yaml.safe_load(text)
-    except FileNotFoundError:
-        raise InputError('file_missing', f'{path} does not exist.') from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
-        raise InputError(
-            'file_format', f'{path} cannot be read as YAML or JSON: {error}'
-        ) from error
+    if not path.exists():
+        raise InputError('file_missing', f'{path} does not exist.')
+    read = read_json if path.suffix == '.json' else read_yaml
+    return read(path, 'file_format')
 
 
 def _read_mapping(path: Path) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.distortion import Distortion, FloatArray
 
 MAX_IMAGE_SIDE_PX = 32_768  # a header that claims more is corrupt; refused before any allocation
+MAX_IMAGE_PIXELS = 1 << 27  # four times 8K: an estimator needs a hundred bytes for each
 
 
 @dataclass(frozen=True, eq=False)

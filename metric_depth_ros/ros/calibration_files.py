@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.rigid import Transform, checked_rigid, transform_from_quaternion
 from metric_depth_ros.ros.kalibr import camchain_transforms, is_camchain
+from metric_depth_ros.untrusted_files import read_text, read_yaml
 
 
 def read_transforms_yaml(path: Path) -> dict[tuple[str, str], Transform]:
@@ -39,9 +39,9 @@ def read_transforms_yaml(path: Path) -> dict[tuple[str, str], Transform]:
         Not readable, or not of the form above.
     """
     try:
-        content = yaml.safe_load(_text(path))
-    except yaml.YAMLError as error:
-        raise _refused(path, f'is no YAML: {error}') from error
+        content = read_yaml(path, 'extrinsics')
+    except InputError as error:
+        raise _refused(path, f'is no YAML that can be used: {error}') from error
     if is_camchain(content):
         return camchain_transforms(content, path)
     entries = content.get('transforms') if isinstance(content, dict) else None
@@ -139,9 +139,9 @@ def _kitti_entry(path: Path, entries: Mapping[str, np.ndarray], name: str) -> np
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding='utf-8')
-    except (OSError, UnicodeDecodeError) as error:
-        raise _refused(path, f'cannot be read: {error}') from error
+        return read_text(path, 'extrinsics')
+    except InputError as error:
+        raise _refused(path, f'cannot be used: {error}') from error
 
 
 def _refused(path: Path, reason: str) -> InputError:

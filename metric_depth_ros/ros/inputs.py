@@ -202,7 +202,10 @@ class Inputs:
         def to_pairing(stream: str) -> Callable[[Any], None]:
             def add(message: Any) -> None:
                 self._assembly.heard(stream)
-                pairing.add(stream, message)
+                if stamp_ns(message.header) > 0:
+                    pairing.add(stream, message)
+                else:  # no ROS time: message_filters would raise, the gate of images says why
+                    callbacks[stream](message)
 
             return add
 

@@ -56,6 +56,9 @@ class Pairing:
         self._on_set = on_set
         self._on_unpaired = on_unpaired
         self._unpaired = 0
+        self._newest_ns: dict[str, int] = {}
+        self._complete: list[tuple[Any, ...]] = []
+        self._inputs: dict[str, Any] = {}
         self._begin()
 
     def add(self, stream: str, message: Any) -> None:
@@ -77,8 +80,8 @@ class Pairing:
 
     def _begin(self) -> None:
         """Forget what waits for partners."""
-        self._newest_ns: dict[str, int] = {}
-        self._complete: list[tuple[Any, ...]] = []
+        self._newest_ns.clear()
+        self._complete.clear()
         self._inputs = {stream: self._filters.SimpleFilter() for stream in self._streams}
         sources = list(self._inputs.values())
         if self._settings.policy == 'exact':

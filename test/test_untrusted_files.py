@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small files with large claims are refused before memory is taken for what they claim."""
+
+import io
+import os
+import struct
+import subprocess
+import sys
+import textwrap
+import zipfile
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.evaluation.frame_files import read_camera
+from metric_depth_ros.framesets import load_array, load_arrays, load_color_image, load_depth_map
+from metric_depth_ros.ros.calibration_files import read_transforms_yaml
+from metric_depth_ros.untrusted_files import check_cloud_claims, inside, read_yaml
+
+
+def png(width, height):
+    """A PNG of a hundred bytes that claims any size."""
+
+    def chunk(kind, body):
+        return (
+            struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
+        )
+
+    header = struct.pack('>IIBBBBB', width, height, 16, 0, 0, 0, 0)
+    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', b'x' * 20)
+
+
+def npy(shape, dtype='<f4'):
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        stream, {'descr': dtype, 'fortran_order': False, 'shape': shape}
+    )
+    return stream.getvalue()
+
+
+LARGE = (1 << 31,)
+BOMBS = {
+    'picture.png': (png(46_341, 46_341), load_color_image),
+    'within_the_sides.png': (png(32_768, 32_768), load_color_image),
+    'depth.png': (png(32_768, 32_768), lambda path: load_depth_map(path, 0.001)),
+    'array.npy': (npy(LARGE), load_array),
+    'negative.npy': (npy((-1,)), load_array),
+    'cloud.ply': (
+        b'ply\nformat ascii 1.0\nelement vertex 2147483648\nproperty float x\nend_header\n',
+        check_cloud_claims,
+    ),
+    'cloud.pcd': (b'FIELDS x y z\nPOINTS 2147483648\nDATA binary\n', check_cloud_claims),
+    'laughs.yaml': (
+        b'a: &a [l, l, l]\n'
+        + b''.join(b'%c: &%c [*%c, *%c]\n' % (n + 1, n + 1, n, n) for n in range(97, 120)),
+        read_transforms_yaml,
+    ),
+    'nested.yaml': (b'[' * 100_000, read_camera),
+    'nested.json': (b'[' * 100_000, read_camera),
+    'code.yaml': (b'!!python/object/apply:os.system ["touch stolen"]', read_transforms_yaml),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', BOMBS)
+def test_a_small_file_with_a_large_claim_is_refused(name, tmp_path):
+    content, read = BOMBS[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError) as refusal:
+        read(path)
+    assert len(str(refusal.value)) < 1000
+
+
+def test_an_archive_that_claims_more_than_it_holds_is_refused(tmp_path):
+    path = tmp_path / 'points.npz'
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('xyz.npy', npy((1 << 29, 3)))
+    with pytest.raises(InputError, match='claims shape'):
+        load_arrays(path)
+
+
+def test_what_files_claim_is_refused_before_it_is_allocated(tmp_path):
+    paths = []
+    for name, (content, read) in BOMBS.items():
+        if read in (load_color_image, load_array):
+            paths.append((tmp_path / name, read.__name__))
+            (tmp_path / name).write_bytes(content)
+    script = f"""
+        import resource
+        from pathlib import Path
+        from metric_depth_ros import framesets
+        from metric_depth_ros.errors import InputError
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for path, reader in {[(str(p), r) for p, r in paths]!r}:
+            try:
+                getattr(framesets, reader)(Path(path))
+            except InputError:
+                continue
+            raise SystemExit(path + ' was read')
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    """
+    done = subprocess.run(
+        [sys.executable, '-c', textwrap.dedent(script)], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) * 1024 < 32e6
+
+
+def test_pictures_of_other_formats_are_not_decoded(tmp_path):
+    path = tmp_path / 'picture.png'
+    path.write_bytes(cv2.imencode('.bmp', np.zeros((4, 4, 3), np.uint8))[1].tobytes())
+    with pytest.raises(InputError, match='PNG or JPEG'):
+        load_color_image(path)
+
+
+def test_good_arrays_of_every_layout_are_read(tmp_path):
+    for array in (np.zeros((3, 4), np.float32), np.asfortranarray(np.ones((2, 3))), np.array(5)):
+        np.save(tmp_path / 'a.npy', array)
+        np.testing.assert_array_equal(load_array(tmp_path / 'a.npy'), array)
+
+
+def test_yaml_without_aliases_is_read(tmp_path):
+    path = tmp_path / 'a.yaml'
+    path.write_text('a: [1, 2.5, {b: c}]')
+    assert read_yaml(path, 'any') == {'a': [1, 2.5, {'b': 'c'}]}
+
+
+@pytest.mark.parametrize('relative', ['../secret', '/etc/passwd', 'a/../../secret', 'link'])
+def test_a_path_that_leads_out_of_its_folder_is_refused(relative, tmp_path):
+    folder = tmp_path / 'set'
+    folder.mkdir()
+    os.symlink('/etc/passwd', folder / 'link')
+    with pytest.raises(InputError, match='leads out'):
+        inside(folder, relative, 'any')
