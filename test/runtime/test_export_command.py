@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+"""`metric-depth export`, and its files as estimators: a frame in, its depth out."""
+
+import importlib.util
+import io
+from contextlib import redirect_stdout
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tiny_checkpoints import write_checkpoint
 
 from metric_depth_ros.cli.main import main
+from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
@@ -25,22 +33,93 @@ def frame(rng):
     return Frame(0, 'camera', image, camera, prompt)
 
 
-def test_an_exported_estimator_answers_like_the_one_it_was_made_from(tmp_path, frame, capsys):
-    pytest.importorskip('onnxscript', reason='needs the extra onnx: pip install .[onnx]')
-    pytest.importorskip('onnxruntime', reason='needs the extra onnx: pip install .[onnx]')
-    weights, file = write_checkpoint('lingbot_depth', tmp_path), tmp_path / 'lingbot.onnx'
-    command = ['export', 'lingbot_depth', '--weights', str(weights), '-o', str(file)]
-    assert main([*command, '--size', f'{WIDTH}x{HEIGHT}']) == 0
-    assert 'largest error relative to torch' in capsys.readouterr().out
-    depths = [
-        create_estimator(
-            'lingbot_depth', EstimatorOptions(device='cpu', weights=str(path), backend=backend)
-        )
-        .estimate(frame)
-        .depth
+needs_onnx = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ('onnxscript', 'onnxruntime')),
+    reason='needs the extra onnx: pip install .[onnx]',
+)
+
+
+@pytest.fixture(scope='module')
+def exported(tmp_path_factory):
+    """Return a function that exports a tiny network by the command, once each.
+
+    It returns checkpoint, file, and what the command printed.
+    """
+    done = {}
+
+    def export(name, *arguments):
+        if (name, arguments) not in done:
+            folder = tmp_path_factory.mktemp(name)
+            weights, file = write_checkpoint(name, folder), folder / f'{name}.onnx'
+            command = ['export', name, '--weights', str(weights), '-o', str(file)]
+            printed = io.StringIO()
+            with redirect_stdout(printed):
+                assert main([*command, '--size', f'{WIDTH}x{HEIGHT}', *arguments]) == 0
+            done[name, arguments] = weights, file, printed.getvalue()
+        return done[name, arguments]
+
+    return export
+
+
+def estimator(spec, weights, **options):
+    """Make an estimator that runs on the CPU."""
+    return create_estimator(
+        spec, EstimatorOptions(device='cpu', precision='fp32', weights=str(weights), **options)
+    )
+
+
+@needs_onnx
+@pytest.mark.parametrize('name', ['lingbot_depth', 'student_pointmap', 'student_depthmap'])
+def test_an_exported_estimator_answers_frames_like_the_one_it_was_made_from(name, exported, frame):
+    weights, file, printed = exported(name)
+    assert 'largest error relative to torch' in printed
+    right = estimator(name, weights).estimate(frame)
+    answer = estimator(name, file, backend='onnx').estimate(frame)
+    np.testing.assert_allclose(answer.depth, right.depth, rtol=1e-3)
+    if right.confidence is not None:
+        np.testing.assert_allclose(answer.confidence, right.confidence, atol=1e-3)
+    assert answer.method == right.method
+
+
+@needs_onnx
+def test_several_cameras_go_through_a_file_that_takes_one_image(exported, frame):
+    weights, file, _ = exported('student_pointmap')
+    frames = [frame, replace(frame, image=frame.image[::-1].copy())]
+    pairs = [
+        estimator('student_pointmap', path, backend=backend).estimate_batch(frames)
         for path, backend in ((weights, 'torch'), (file, 'onnx'))
     ]
-    np.testing.assert_allclose(depths[1], depths[0], rtol=1e-3)
+    for right, answer in zip(*pairs, strict=True):
+        np.testing.assert_allclose(answer.depth, right.depth, rtol=1e-3)
+
+
+@needs_onnx
+def test_a_frame_of_another_size_is_refused_with_the_command_for_it(exported, frame):
+    _, file, _ = exported('student_pointmap')
+    small = Frame(0, 'camera', frame.image[:28, :40].copy())
+    with pytest.raises(InputError, match=r'takes the image 3x48x64 .*metric-depth export --size'):
+        estimator('student_pointmap', file, backend='onnx').estimate(small)
+
+
+@needs_onnx
+def test_a_pyramid_network_answers_frames_of_any_size(exported, frame):
+    _, file, _ = exported('student_depthmap')
+    camera = CameraModel.pinhole(40, 28, 50.0, 50.0, 20.0, 14.0)
+    small = Frame(0, 'camera', frame.image[:28, :40].copy(), camera)
+    depth = estimator('student_depthmap', file, backend='onnx').estimate(small).depth
+    assert depth.shape == (28, 40)
+    assert np.isfinite(depth).all()
+
+
+@needs_onnx
+def test_the_realtime_preset_is_exported_and_asked_for_by_name(exported, frame):
+    weights, file, printed = exported('student_depthmap', '--preset', 'realtime')
+    assert f'--weights {file} --preset realtime' in printed
+    right = estimator('student_depthmap', weights, preset='realtime').estimate(frame)
+    quick = estimator('student_depthmap', file, backend='onnx', preset='realtime')
+    np.testing.assert_allclose(quick.estimate(frame).depth, right.depth, rtol=1e-3)
+    with pytest.raises(InputError, match="exported with the preset 'realtime'"):
+        estimator('student_depthmap', file, backend='onnx')
 
 
 @pytest.mark.parametrize(
