@@ -3,6 +3,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.simulation.scene import camera_of
@@ -25,8 +27,8 @@ def example(sensors=(), sky_rows=10):
     return Example(image, depth, camera_of(*SIZE, 80.0), 'street', made)
 
 
-def draws(given, count=40, **keywords):
-    return [draw_prompt(given, np.random.default_rng(s), **keywords) for s in range(count)]
+def draws(seen, count=40, **keywords):
+    return [draw_prompt(seen, np.random.default_rng(s), **keywords) for s in range(count)]
 
 
 def test_every_point_lies_in_the_image_with_a_positive_depth():
@@ -44,11 +46,11 @@ def test_every_kind_can_be_asked_for(name):
 
 @pytest.mark.parametrize('name', WITHOUT_RIG)
 def test_most_points_are_about_right(name):
-    given = example()
+    street = example()
     errors = []
-    for prompt in draws(given, 10, shares={name: 1.0}):
+    for prompt in draws(street, 10, shares={name: 1.0}):
         column, row = np.rint(prompt.uv).astype(int).T
-        truth = given.depth[row, column]
+        truth = street.depth[row, column]
         known = np.isfinite(truth)
         errors.append(np.abs(prompt.depth / truth - 1.0)[known])
     assert np.median(np.concatenate(errors)) < 0.08
@@ -78,21 +80,35 @@ def test_sometimes_there_is_no_prompt():
 
 
 def test_hidden_points_are_removed_from_most_clouds_as_a_node_does():
-    given = example()
-    lidar = patterns.at_pixels(given.depth, np.flatnonzero(patterns.valid(given.depth)))
+    street = example()
+    lidar = patterns.at_pixels(street.depth, np.flatnonzero(patterns.valid(street.depth)))
     # Every second point on the near box is seen past its edge: at the depth of what is behind.
     ghost = (lidar.depth == 3.0) & (np.arange(len(lidar)) % 7 == 0)
     depth = np.where(ghost, np.float32(15.0), lidar.depth)
     haunted = SparsePrompt(lidar.uv, depth, lidar.sigma, lidar.source)
-    given = Example(given.image, given.depth, given.camera, given.kind, {'lidar': haunted})
+    street = Example(street.image, street.depth, street.camera, street.kind, {'lidar': haunted})
 
     def ghosts(prompt):
         column, row = np.rint(prompt.uv).astype(int).T
-        return np.sum(prompt.depth > 2.0 * given.depth[row, column])
+        return np.sum(prompt.depth > 2.0 * street.depth[row, column])
 
-    left = [ghosts(p) for p in draws(given, 30, shares={'lidar': 1.0})]
+    left = [ghosts(p) for p in draws(street, 30, shares={'lidar': 1.0})]
     assert np.sum(np.array(left) < 0.2 * ghost.sum()) > 5
     assert max(left) > 0.8 * ghost.sum()
+
+
+@given(seed=st.integers(0, 10_000))
+def test_any_depth_gives_a_prompt_that_estimators_take(seed):
+    rng = np.random.default_rng(seed)
+    given_depth = rng.choice((np.nan, np.inf, 0.0, 0.3, 5.0, 180.0), (24, 32)).astype(np.float32)
+    image = rng.integers(0, 255, (24, 32, 3)).astype(np.uint8)
+    few = patterns.random_points(given_depth, 3, rng)
+    prompt = draw_prompt(
+        Example(image, given_depth, camera_of(32, 24, 80.0), 'room', {'lidar': few}), rng
+    )
+    column, row = np.rint(prompt.uv).T
+    assert ((column >= 0) & (column < 32) & (row >= 0) & (row < 24)).all()
+    assert (np.isfinite(prompt.depth) & (prompt.depth > 0.0)).all()
 
 
 def test_the_same_seed_draws_the_same_prompt():
