@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'make-bag': ('make_bag', 'turn a frame set into a rosbag2 bag'),
     'simulate': ('simulate', 'simulate a drive or a room into a rosbag2 bag'),
     'make-shards': ('make_shards', 'simulate examples to train on'),
+    'pseudo-label': ('pseudo_label', 'label examples with a teacher, for a student'),
     'train': ('train', 'train a network as a configuration says'),
     'demo': ('demo', 'simulate, replay, score and write a report'),
     'models': ('models', 'list the learned models: weights, licenses, whether they are here'),

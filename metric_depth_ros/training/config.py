@@ -132,7 +132,7 @@ class TrainingConfig:
     network, options
         Of the recipe: the shape of its network, and its own choices.
     start_from
-        Weights to begin with, or none.
+        Weights to begin with, of the network or of its backbone, or none.
     precision
         ``'fp32'`` or ``'bf16'`` (products in bf16, sums and weights in fp32).
     ema_decay

@@ -16,7 +16,9 @@ _LOGGER = logging.getLogger(__name__)
 _NAMED_AT_MOST = 5
 
 
-def start_from(network: nn.Module, path: Path, new_prefixes: Sequence[str]) -> None:
+def start_from(
+    network: nn.Module, path: Path, new_prefixes: Sequence[str], backbone_prefixes: Sequence[str]
+) -> None:
     """Load weights; nothing of a checkpoint is executed.
 
     Parameters
@@ -24,9 +26,12 @@ def start_from(network: nn.Module, path: Path, new_prefixes: Sequence[str]) -> N
     network
         With random weights.
     path
-        Checkpoint with official names or the network's own.
+        Checkpoint with official names or the network's own: of the whole network, or of its
+        backbone alone, the names then without that part's.
     new_prefixes
         Beginnings of the names of parts that may be missing and stay random.
+    backbone_prefixes
+        Beginnings of the names of the backbone's weights.
 
     Raises
     ------
@@ -35,14 +40,18 @@ def start_from(network: nn.Module, path: Path, new_prefixes: Sequence[str]) -> N
         missing.
     """
     state = dict(read_checkpoint(path).state)
+    own = network.state_dict()
+    allowed = tuple(new_prefixes)
+    parts = {name.partition('.')[0] for name in own}
+    if backbone_prefixes and not any(name.partition('.')[0] in parts for name in state):
+        state = {backbone_prefixes[0] + name: tensor for name, tensor in state.items()}
+        allowed = tuple(name for name in own if not name.startswith(tuple(backbone_prefixes)))
     translate = getattr(network, 'from_official', None)
     if translate is not None:
         state = translate(state)
-    own = network.state_dict()
     unexpected = [name for name in state if name not in own]
     missing = [name for name in own if name not in state]
     misfits = [n for n in own if n in state and own[n].shape != state[n].shape]
-    allowed = tuple(new_prefixes)
     lacking = [name for name in missing if not (allowed and name.startswith(allowed))]
     faults = {'unexpected': unexpected, 'missing': lacking, 'of another shape': misfits}
     found = [

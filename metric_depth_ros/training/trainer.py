@@ -79,7 +79,12 @@ class Training:
         torch.manual_seed(config.seed)
         network = recipe.build()
         if config.start_from is not None:
-            start_from(network, Path(config.start_from), recipe.new_prefixes)
+            start_from(
+                network,
+                Path(config.start_from),
+                recipe.new_prefixes,
+                recipe.backbone_prefixes,
+            )
         groups = parameter_groups(network, config.optimizer, recipe.backbone_prefixes)
         optimizer = torch.optim.AdamW(groups, betas=config.optimizer.betas)
         prepared = self._engine.prepare(network, optimizer)

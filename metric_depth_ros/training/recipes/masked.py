@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Masked depth modeling: image and incomplete depth in, complete depth out (LingBot-Depth).
 
-Depth comes from a simulated depth camera, which fails where the image is hard, or is the truth
-with noise; most of its patches are then masked (`patch_masks`).
+Depth comes from a recorded depth camera, or from a simulated one, which fails where the image is
+hard, or is the truth with noise; most of its patches are then masked (`patch_masks`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from metric_depth_ros.types import SparsePrompt
 
 # Simulated depth cameras by how often they are drawn.
 _CAMERAS = {'structured_light': 0.5, 'stereo': 0.4, 'time_of_flight': 0.1}
+_RECORDED = 'rgbd'  # the sensor of a recorded depth camera
 _LEAST_SHARE = 0.02  # of the pixels, with a depth
 
 
@@ -164,8 +165,11 @@ class MaskedRecipe:
 
     def _seen(self, example: Example, rng: np.random.Generator) -> NDArray[np.float32]:
         """Return (H, W) measured depth, 0 where there is none."""
-        if rng.random() < self._options.camera_share:
-            height, width = example.depth.shape
+        height, width = example.depth.shape
+        measured = example.sensors.get(_RECORDED)
+        if measured is not None:
+            seen = measured.to_map(width, height)
+        elif rng.random() < self._options.camera_share:
             seen = draw_prompt(example, rng, _CAMERAS).to_map(width, height)
         else:
             noise = 1.0 + self._options.noise * rng.standard_normal(example.depth.shape)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``metric-depth pseudo-label``: a teacher labels examples for a student."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from metric_depth_ros.cli.estimator_options import add_learned_arguments, options_from
+
+HELP = 'label examples with a teacher, as shards for a student; run again to go on'
+SOURCES = ('shards', 'frames', 'kitti')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument(
+        'data', type=Path, metavar='DATA', help='shards, frame sets, or KITTI depth completion'
+    )
+    parser.add_argument('out', type=Path, metavar='OUT', help='folder for the labeled shards')
+    parser.add_argument(
+        '--kind', choices=SOURCES, default='shards', help='what DATA is; default: shards'
+    )
+    parser.add_argument(
+        '--teacher',
+        default='teacher:depth_pro',
+        metavar='NAME[:PRIOR]',
+        help='estimator that takes prompts; default: teacher:depth_pro',
+    )
+    parser.add_argument(
+        '--worst-error',
+        type=float,
+        default=0.1,
+        metavar='E',
+        help='leave out examples whose held-out points are missed by more (AbsRel of the better '
+        'four fifths); default: 0.1',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of the prompts (default 0)')
+    parser.add_argument('--per-shard', type=int, default=128, help='examples; default: 128')
+    parser.add_argument(
+        '--part',
+        type=_part,
+        default=(0, 1),
+        metavar='K/N',
+        help='make every N-th shard from the K-th (from 1), to share the work; default: 1/1',
+    )
+    add_learned_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Label what is missing and say what became of it."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress
+
+    from metric_depth_ros.cli.outputs import prepare_folder
+    from metric_depth_ros.errors import InputError
+    from metric_depth_ros.estimators.registry import create_estimator
+    from metric_depth_ros.training.pseudo_label import LabelSettings, write_labels
+    from metric_depth_ros.training.sources import open_source
+
+    if args.per_shard < 1 or not args.worst_error > 0.0:
+        raise InputError(
+            'pseudo_label', '--per-shard and --worst-error: expected positive numbers.'
+        )
+    source = open_source(args.data, args.kind)
+    prepare_folder(args.out, 'OUT')
+    if args.out.resolve() == args.data.resolve():
+        raise InputError('pseudo_label', f'OUT is DATA ({args.out}): choose another folder.')
+    teacher = create_estimator(args.teacher, options_from(args))
+    settings = LabelSettings(
+        worst_abs_rel=args.worst_error, per_shard=args.per_shard, seed=args.seed
+    )
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(file=sys.stderr)) as bar:
+        task = bar.add_task(f'{teacher.name} to {args.out}', total=len(source) // args.part[1])
+        counts = write_labels(
+            source,
+            teacher,
+            args.out,
+            settings,
+            args.part,
+            lambda done: bar.update(task, completed=done),
+        )
+    print(
+        f'{args.out}: {counts.labeled} labeled, {counts.refused} left out, {counts.present} were '
+        'there'
+    )
+    return 0
+
+
+def _part(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r'(\d+)/(\d+)', text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError(f'{text} is no part such as 2/8')
+    return int(match[1]) - 1, int(match[2])

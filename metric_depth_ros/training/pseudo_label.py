@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labels by a teacher: dense depth for examples that have little, as shards for a student.
+
+The teacher sees a random part of an example's own depth; the rest says whether its answer can be
+trusted. Source: MetricAnything, section 3.3; the check is a choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metric_depth_ros.estimators.base import Estimator
+from metric_depth_ros.simulation.examples import Example
+from metric_depth_ros.training.prompts import MASKED_POINTS, masked_prompt
+from metric_depth_ros.training.shards import existing_counts, shard_name, write_index, write_shard
+from metric_depth_ros.training.sources import ExampleSource
+from metric_depth_ros.types import Frame, SparsePrompt
+
+FARTHEST_M = 400.0
+_HELD_OUT_SHARE = 0.1  # of the points
+_KEPT_SHARE = 0.8  # of the held-out errors: sensors are wrong here and there
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """How labels are made.
+
+    Attributes
+    ----------
+    points
+        Least and most points of a prompt on the papers' canvas.
+    worst_abs_rel
+        Examples whose held-out points the teacher misses by more, robustly, are left out.
+    farthest_m
+        Label beyond is endless.
+    per_shard
+        Examples in a shard.
+    seed
+        Of the prompts.
+    """
+
+    points: tuple[int, int] = MASKED_POINTS
+    worst_abs_rel: float = 0.1
+    farthest_m: float = FARTHEST_M
+    per_shard: int = 128
+    seed: int = 0
+
+
+@dataclass
+class LabelCounts:
+    """What has become of the examples.
+
+    Attributes
+    ----------
+    labeled, refused
+        Examples with a label, and those whose label was too wrong.
+    present
+        Examples of shards that were there before.
+    """
+
+    labeled: int = 0
+    refused: int = 0
+    present: int = 0
+
+
+def write_labels(
+    source: ExampleSource,
+    teacher: Estimator,
+    out: Path,
+    settings: LabelSettings,
+    part: tuple[int, int] = (0, 1),
+    progress: Callable[[int], None] = lambda examples: None,
+) -> LabelCounts:
+    """Label a source into shards; shards that are there already stay.
+
+    Parameters
+    ----------
+    part
+        (k, n): only every n-th shard from the k-th, so that n machines share the work.
+    progress
+        Called with the number of examples that are done.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    counts = LabelCounts()
+    numbers = range(-(-len(source) // settings.per_shard))
+    mine = [number for number in numbers if number % part[1] == part[0]]
+    present = existing_counts(out, mine)
+    done = 0
+    for number in mine:
+        first = number * settings.per_shard
+        examples = range(first, min(first + settings.per_shard, len(source)))
+        if number in present:
+            counts.present += present[number]
+        else:
+            named = _labeled(source, teacher, settings, examples, counts)
+            write_shard(out / shard_name(number), named)
+        done += len(examples)
+        progress(done)
+    everywhere = existing_counts(out, numbers)
+    if len(everywhere) == len(numbers):
+        write_index(out, {shard_name(number): count for number, count in everywhere.items()})
+    return counts
+
+
+def label(
+    example: Example, teacher: Estimator, settings: LabelSettings, rng: np.random.Generator
+) -> tuple[Example, float]:
+    """Return an example with the teacher's depth, and the error at the held-out points.
+
+    The error is the mean absolute relative one over the better four fifths; NaN without a
+    held-out point.
+    """
+    drawn = masked_prompt(example, rng, settings.points)
+    held_out = rng.random(len(drawn)) < _HELD_OUT_SHARE
+    frame = Frame(0, '', example.image, example.camera, _subset(drawn, ~held_out))
+    depth = teacher.estimate(frame).depth
+    error = _robust_error(depth, _subset(drawn, held_out))
+    known = np.where(depth > 0, depth, np.float32(np.nan))
+    labeled = np.where(known <= settings.farthest_m, known, np.float32(np.inf))
+    labeled = np.where(np.isnan(known), known, labeled).astype(np.float32)
+    return replace(example, depth=labeled), error
+
+
+def _labeled(
+    source: ExampleSource,
+    teacher: Estimator,
+    settings: LabelSettings,
+    examples: range,
+    counts: LabelCounts,
+) -> Iterator[tuple[str, Example]]:
+    for index in examples:
+        example = source.load(index)
+        if not np.isfinite(example.depth).any():
+            counts.refused += 1
+            continue
+        rng = np.random.default_rng((settings.seed, index))
+        labeled, error = label(example, teacher, settings, rng)
+        if error > settings.worst_abs_rel:
+            counts.refused += 1
+            continue
+        counts.labeled += 1
+        yield f'{index:08d}', labeled
+
+
+def _subset(prompt: SparsePrompt, keep: NDArray[np.bool_]) -> SparsePrompt:
+    return SparsePrompt(
+        prompt.uv[keep], prompt.depth[keep], prompt.sigma[keep], prompt.source[keep]
+    )
+
+
+def _robust_error(depth: NDArray[np.float32], points: SparsePrompt) -> float:
+    if not len(points):
+        return float('nan')
+    column, row = np.rint(points.uv).astype(np.intp).T
+    found = depth[row, column]
+    errors = np.abs(found - points.depth) / points.depth
+    errors = np.sort(np.where(np.isfinite(errors), errors, np.inf))
+    return float(errors[: max(1, int(_KEPT_SHARE * len(errors)))].mean())

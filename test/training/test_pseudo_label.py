@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labels: dense, metric, checked against points the teacher did not see."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny_training import example, write_shards
+
+from metric_depth_ros.cli.main import main
+from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.training.pseudo_label import LabelSettings, label
+from metric_depth_ros.training.shards import ShardSource
+from metric_depth_ros.types import DepthEstimate
+
+MANY = LabelSettings(points=(200_000, 400_000))  # 520 points and more of a tiny image
+
+
+class Teacher:
+    """Answers with one depth, and remembers what it was shown."""
+
+    name = 'teacher'
+
+    def __init__(self, depth):
+        self.depth = depth
+
+    def estimate(self, frame):
+        self.frame = frame
+        return DepthEstimate(self.depth)
+
+
+def sparse(seed):
+    whole = example(seed)
+    keep = np.random.default_rng(seed).random(whole.depth.shape) < 0.3
+    return replace(whole, depth=np.where(keep, whole.depth, np.nan).astype(np.float32))
+
+
+def test_label_is_dense_and_near_the_truth():
+    labeled, error = label(
+        sparse(1), create_estimator('classical'), MANY, np.random.default_rng(0)
+    )
+    truth = example(1).depth
+    seen = np.isfinite(truth) & np.isfinite(labeled.depth)
+    assert seen.mean() > 0.9
+    assert np.median(np.abs(labeled.depth[seen] / truth[seen] - 1.0)) < 0.02
+    assert error < 0.05
+
+
+def test_teacher_does_not_see_the_points_it_is_checked_with():
+    whole = sparse(2)
+    teacher = Teacher(np.nan_to_num(whole.depth, nan=1.0, posinf=1.0))
+    _, error = label(whole, teacher, MANY, np.random.default_rng(0))
+    assert 0 < len(teacher.frame.prompt) < np.isfinite(whole.depth).sum()
+    assert error == pytest.approx(0.0, abs=1e-6)
+
+
+def test_wrong_answer_has_a_large_error():
+    whole = sparse(2)
+    teacher = Teacher(2 * np.nan_to_num(whole.depth, nan=1.0, posinf=1.0))
+    _, error = label(whole, teacher, MANY, np.random.default_rng(0))
+    assert error == pytest.approx(1.0, abs=1e-3)
+
+
+def test_label_beyond_the_limit_is_endless_and_unknown_stays_unknown():
+    depth = np.full((64, 96), 500.0, np.float32)
+    depth[:, :8] = np.nan
+    labeled, _ = label(sparse(2), Teacher(depth), MANY, np.random.default_rng(0))
+    assert np.isnan(labeled.depth[:, :8]).all()
+    assert np.isposinf(labeled.depth[:, 8:]).all()
+
+
+def test_command_labels_the_rest_when_run_again(tmp_path, capsys):
+    data = write_shards(tmp_path / 'data', count=7)
+    command = ['pseudo-label', str(data), str(tmp_path / 'out'), '--teacher', 'classical']
+    command += ['--per-shard', '3', '--worst-error', '9']
+    assert main([*command, '--part', '2/2']) == 0
+    assert '3 labeled, 0 left out, 0 were there' in capsys.readouterr().out
+    assert main(command) == 0
+    assert '4 labeled, 0 left out, 3 were there' in capsys.readouterr().out
+    assert len(ShardSource(tmp_path / 'out')) == 7
+
+
+def test_command_leaves_out_what_the_teacher_gets_wrong(tmp_path, capsys):
+    data = write_shards(tmp_path / 'data', count=3)
+    command = ['pseudo-label', str(data), str(tmp_path / 'out'), '--teacher', 'nearest']
+    main([*command, '--worst-error', '1e-9'])
+    assert '0 labeled, 3 left out' in capsys.readouterr().out
+
+
+def test_data_is_not_overwritten(tmp_path, capsys):
+    data = write_shards(tmp_path, count=1)
+    assert main(['pseudo-label', str(data), str(data), '--teacher', 'nearest']) == 2
+    assert 'another folder' in capsys.readouterr().err

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configurations: shipped ones are whole, others are refused by file and key."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_training import write_config
+
+from metric_depth_ros.cli.main import main
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.networks.checkpoints import parameter_count
+from metric_depth_ros.training.config import OptimizerConfig, read_config
+from metric_depth_ros.training.config_files import find_config
+from metric_depth_ros.training.recipes import create_recipe
+from metric_depth_ros.training.schedule import rate_share
+
+SHIPPED = sorted((Path(__file__).parents[2] / 'config/training').glob('*.yaml'))
+
+
+def recipe_of(path):
+    config = read_config(path)
+    return create_recipe(config.recipe, config.network, config.options, str(path))
+
+
+@pytest.mark.parametrize('path', SHIPPED, ids=lambda path: path.stem)
+def test_shipped_configuration_builds_its_network(path):
+    recipe = recipe_of(find_config(path.stem))
+    with torch.device('meta'):
+        assert parameter_count(recipe.build()) > 1000
+
+
+@pytest.mark.parametrize(
+    ('change', 'named'),
+    [
+        ({'step': 3}, 'unknown step'),
+        ({'optimizer': {'rate': 'fast'}}, "optimizer: rate is 'fast', expected float"),
+        ({'optimizer': {'rate': 1e-3, 'schedule': 'linear'}}, 'schedule is'),
+        ({'optimizer': {}}, 'missing rate'),
+        ({'steps': 2.5}, 'steps is 2.5, expected int'),
+        ({'steps': True}, 'steps is True, expected int'),
+        ({'precision': 'fp16'}, 'fp32, bf16'),
+        ({'data': []}, 'data'),
+        ({'data': [{'path': 'x', 'kind': 'zip'}]}, 'kind is'),
+        ({'data': [{'path': 'x', 'fraction': 2.0}]}, 'fraction is 2.0'),
+        ({'network': {'depth': 3}}, 'network: unknown depth'),
+        ({'options': {'sizes': [[65, 64]]}}, 'multiples of 32'),
+    ],
+)
+def test_bad_key_is_named_with_its_file(tmp_path, change, named):
+    path = write_config(tmp_path, **change)
+    with pytest.raises(InputError) as caught:
+        recipe_of(path)
+    assert named in str(caught.value)
+    assert 'tiny.yaml' in str(caught.value)
+
+
+def test_file_that_is_no_yaml_is_refused(tmp_path):
+    path = tmp_path / 'bad.yaml'
+    path.write_text('a: [1, 2')
+    with pytest.raises(InputError, match=r'bad\.yaml'):
+        read_config(path)
+
+
+def test_object_in_yaml_is_refused_and_not_made(tmp_path):
+    path = tmp_path / 'evil.yaml'
+    path.write_text(f'a: !!python/object/apply:os.mkdir ["{tmp_path / "made"}"]')
+    with pytest.raises(InputError):
+        read_config(path)
+    assert not (tmp_path / 'made').exists()
+
+
+def test_exponent_without_a_point_is_a_number(tmp_path):
+    path = write_config(tmp_path)
+    path.write_text(path.read_text().replace('rate: 0.001', 'rate: 1e-6'))
+    assert read_config(path).optimizer.rate == 1e-6
+
+
+def test_recipe_and_configuration_must_agree(tmp_path, capsys):
+    path = write_config(tmp_path)
+    assert main(['train', 'teacher', '--config', str(path)]) == 2
+    assert 'recipe compact, not teacher' in capsys.readouterr().err
+
+
+def test_missing_data_is_named_before_anything_is_made(tmp_path, capsys):
+    path = write_config(tmp_path, data=[{'path': str(tmp_path / 'nowhere')}])
+    out = tmp_path / 'out'
+    assert main(['train', 'compact', '--config', str(path), '--out', str(out)]) == 2
+    assert 'nowhere' in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_unknown_configuration_is_named(capsys):
+    assert main(['train', 'compact', '--config', 'no_such']) == 2
+    assert 'no_such' in capsys.readouterr().err
+
+
+def test_rate_rises_and_falls():
+    config = OptimizerConfig(rate=1.0, final_share=0.1)
+    shares = [rate_share(config, step, steps=100, warmup_steps=10) for step in range(101)]
+    assert shares[0] == 0.1
+    assert shares[10] == 1.0
+    assert shares[55] == pytest.approx(0.55)
+    assert shares[100] == pytest.approx(0.1)
+    assert all(math.isfinite(share) for share in shares)
+
+
+def test_rate_halves():
+    config = OptimizerConfig(rate=1.0, schedule='halving', halving_steps=25)
+    assert [rate_share(config, s, 100, 0) for s in (0, 24, 25, 50)] == [1.0, 1.0, 0.5, 0.25]
