@@ -22,6 +22,10 @@ _SUBSTITUTES = 50  # examples that are tried in place of one that teaches nothin
 _VIEW_STREAM, _ITEM_STREAM, _VALIDATION_STREAM = range(3)
 
 
+# A worker that is forked once OpenCV or torch have used their threads here waits for ever.
+_START_METHOD = 'forkserver'
+
+
 class Request(NamedTuple):
     """One example of a batch.
 
@@ -169,6 +173,7 @@ def training_batches(
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_one_thread,
+        multiprocessing_context=_START_METHOD if workers else None,
         pin_memory=torch.cuda.is_available(),
     )
     return iter(loader)
@@ -184,6 +189,7 @@ def validation_examples(
         sampler=range(process, len(examples), processes),
         num_workers=workers,
         worker_init_fn=_one_thread,
+        multiprocessing_context=_START_METHOD if workers else None,
     )
 
 
