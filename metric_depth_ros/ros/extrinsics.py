@@ -168,7 +168,8 @@ class Tf2Extrinsics:
 def needs_extrinsics(prompt: PromptSettings) -> bool:
     """Tell whether any source has a place of its own; registered depth has the camera's."""
     own_place = prompt.depth_alignment in ('auto', 'unregistered')
-    return 'points' in prompt.sources or ('sensor_depth' in prompt.sources and own_place)
+    clouds = 'points' in prompt.sources or 'radar' in prompt.sources
+    return clouds or ('sensor_depth' in prompt.sources and own_place)
 
 
 def create_extrinsics(settings: ExtrinsicsSettings, node: Node) -> Extrinsics:

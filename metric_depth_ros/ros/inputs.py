@@ -32,6 +32,7 @@ from metric_depth_ros.ros.stamps import StampGate, StampVerdict
 _IMAGE_DEPTH = 2
 _MEASUREMENT_DEPTH = 5
 _COMPRESSED = 'image/compressed'
+_COMPRESSED_DEPTH = 'sensor_depth/image/compressedDepth'
 
 
 def input_topics(settings: DepthNodeSettings) -> dict[str, tuple[str, type]]:
@@ -41,10 +42,14 @@ def input_topics(settings: DepthNodeSettings) -> dict[str, tuple[str, type]]:
         'image': (_COMPRESSED, CompressedImage) if compressed else ('image', Image),
         'camera_info': ('camera_info', CameraInfo),
     }
-    if 'points' in settings.prompt.sources:
-        streams['points'] = ('points', PointCloud2)
+    for source in ('points', 'radar'):
+        if source in settings.prompt.sources:
+            streams[source] = (source, PointCloud2)
     if 'sensor_depth' in settings.prompt.sources:
-        streams['sensor_depth'] = ('sensor_depth/image', Image)
+        raw = settings.prompt.depth_transport == 'raw'
+        streams['sensor_depth'] = (
+            ('sensor_depth/image', Image) if raw else (_COMPRESSED_DEPTH, CompressedImage)
+        )
         if settings.prompt.depth_alignment in ('auto', 'unregistered'):
             streams['sensor_depth/camera_info'] = ('sensor_depth/camera_info', CameraInfo)
     return streams

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measurements of a bundle to prompts of its image: one function a kind of source.
+
+Imports no rclpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metric_depth_ros.codecs.compressed_depth import decode_compressed_depth
+from metric_depth_ros.codecs.image import decode_depth
+from metric_depth_ros.codecs.layout import Message
+from metric_depth_ros.codecs.point_times import decode_point_times
+from metric_depth_ros.codecs.pointcloud import check_size, decode_xyz
+from metric_depth_ros.codecs.radar import decode_radar
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.geometry.edges import floating_pixels
+from metric_depth_ros.geometry.motion import move_swept_points
+from metric_depth_ros.geometry.rectification import Rectification
+from metric_depth_ros.prompting.depth_image import (
+    prompt_from_depth_image,
+    prompt_from_registered_depth,
+)
+from metric_depth_ros.prompting.lidar import prompt_from_cloud
+from metric_depth_ros.prompting.low_resolution import prompt_from_low_resolution
+from metric_depth_ros.prompting.radar import prompt_from_radar
+from metric_depth_ros.ros.assembly import Arrival
+from metric_depth_ros.ros.extrinsics import Extrinsics
+from metric_depth_ros.ros.parameters import PromptSettings
+from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
+
+_S = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What a measurement is to become a prompt of.
+
+    Parameters
+    ----------
+    frame
+        The frame, without a prompt as yet.
+    extrinsics
+        Where the sensors are.
+    depth_camera
+        Returns the camera of sensor_depth, or refuses.
+    rectification
+        How the image of the frame came about, None for the raw image.
+    """
+
+    frame: Frame
+    extrinsics: Extrinsics
+    depth_camera: Callable[[], CameraModel]
+    rectification: Rectification | None = None
+
+    def camera(self) -> CameraModel:
+        """Return the camera of the image, or refuse."""
+        if self.frame.camera is None:
+            raise InputError(
+                'camera_unknown',
+                'the camera of the image is not calibrated, so this cannot be placed in it: '
+                'publish its CameraInfo.',
+            )
+        return self.frame.camera
+
+    def transform(self, arrival: Arrival) -> NDArray[np.float64]:
+        """Return (4, 4) from the sensor at its stamp to the camera at that of the image."""
+        return self.extrinsics.lookup(
+            self.frame.frame_id,
+            self.frame.stamp_ns,
+            arrival.message.header.frame_id,
+            arrival.stamp_ns,
+        )
+
+
+def prompt_from(
+    source: str, arrival: Arrival, view: View, settings: PromptSettings
+) -> SparsePrompt:
+    """Return what a source measured as a prompt.
+
+    Parameters
+    ----------
+    source
+        One of `parameters.PROMPT_SOURCES`.
+    arrival
+        Its message.
+    view, settings
+        What it is a prompt of, and how it is made.
+
+    Raises
+    ------
+    InputError
+        It cannot be used.
+    """
+    by_source = {'points': _from_points, 'sensor_depth': _from_depth, 'radar': _from_radar}
+    return by_source[source](arrival, view, settings)
+
+
+def _from_points(arrival: Arrival, view: View, settings: PromptSettings) -> SparsePrompt:
+    cloud = arrival.message
+    count = _checked_count(cloud, settings)
+    camera = view.camera()
+    points, transform = decode_xyz(cloud), None
+    times = _point_times(cloud, arrival.stamp_ns, settings)
+    if times is not None:
+        moved = _moved(points, times, arrival, view)
+        if moved is not None:
+            points, transform = moved, np.eye(4)
+    prompt = prompt_from_cloud(
+        camera,
+        points,
+        view.transform(arrival) if transform is None else transform,
+        sigma_m=settings.sigma_m,
+        sigma_rel=settings.sigma_rel,
+        min_depth_m=settings.min_depth_m,
+        max_depth_m=settings.max_depth_m,
+        remove_occluded=settings.remove_occluded,
+    )
+    return _seen(prompt, count, points, settings)
+
+
+def _from_radar(arrival: Arrival, view: View, settings: PromptSettings) -> SparsePrompt:
+    count = _checked_count(arrival.message, settings)
+    returns = decode_radar(arrival.message)
+    prompt = prompt_from_radar(
+        view.camera(),
+        returns.xyz,
+        view.transform(arrival),
+        rcs_db=returns.rcs_db,
+        velocity_mps=returns.velocity_mps,
+        stamp_distance_s=abs(arrival.stamp_ns - view.frame.stamp_ns) * _S,
+        sigma_m=settings.radar_sigma_m,
+        sigma_rel=settings.radar_sigma_rel,
+        min_depth_m=settings.min_depth_m,
+        max_depth_m=settings.max_depth_m,
+    )
+    return _seen(prompt, count, returns.xyz, settings)
+
+
+def _from_depth(arrival: Arrival, view: View, settings: PromptSettings) -> SparsePrompt:
+    decode = (
+        decode_compressed_depth if settings.depth_transport == 'compressedDepth' else decode_depth
+    )
+    depth = decode(arrival.message)
+    height, width = view.frame.image.shape[:2]
+    same_pixels = (
+        depth.shape == (height, width) and arrival.message.header.frame_id == view.frame.frame_id
+    )
+    alignment = settings.depth_alignment
+    if alignment == 'auto':
+        alignment = 'registered' if same_pixels else 'unregistered'
+    least_m, most_m = settings.min_depth_m, settings.max_depth_m
+    if alignment == 'low_resolution':
+        _refuse_rectified_low_resolution(view)
+        return prompt_from_low_resolution(
+            width, height, depth, min_depth_m=least_m, max_depth_m=most_m
+        )
+    if settings.remove_flying_pixels:
+        depth = np.where(floating_pixels(depth), np.float32(np.nan), depth)
+    if alignment == 'registered':
+        _check_registered(depth, width, height)
+        if view.rectification is not None:
+            depth = view.rectification.depth(depth)
+        return prompt_from_registered_depth(
+            depth,
+            sigma_m_at_1m=settings.depth_sigma_m_at_1m,
+            min_depth_m=least_m,
+            max_depth_m=most_m,
+        )
+    return prompt_from_depth_image(
+        view.camera(),
+        depth,
+        view.depth_camera(),
+        view.transform(arrival),
+        sigma_m_at_1m=settings.depth_sigma_m_at_1m,
+        min_depth_m=least_m,
+        max_depth_m=most_m,
+    )
+
+
+def _point_times(
+    cloud: Message, stamp_ns: int, settings: PromptSettings
+) -> NDArray[np.float64] | None:
+    if not settings.compensate_motion:
+        return None
+    unit = '' if settings.time_unit == 'auto' else settings.time_unit
+    return decode_point_times(cloud, stamp_ns, field=settings.time_field, unit=unit)
+
+
+def _moved(
+    points: NDArray[np.float32], times_s: NDArray[np.float64], arrival: Arrival, view: View
+) -> NDArray[np.float32] | None:
+    """Return every point where the camera sees it at its stamp, None with unknown motion."""
+    begin_s, end_s = float(times_s.min()), float(times_s.max())
+    knots = []
+    for time_s in (begin_s, 0.5 * (begin_s + end_s), end_s):
+        transform = view.extrinsics.lookup_moved(
+            view.frame.frame_id,
+            view.frame.stamp_ns,
+            arrival.message.header.frame_id,
+            arrival.stamp_ns + round(time_s / _S),
+        )
+        if transform is None:
+            return None
+        knots.append(transform)
+    share = ((times_s - begin_s) / (end_s - begin_s)).astype(np.float32)
+    return move_swept_points(points, share, *knots)
+
+
+def _checked_count(cloud: Message, settings: PromptSettings) -> int:
+    count = check_size(cloud)
+    if count == 0:
+        raise InputError('cloud_empty', 'the cloud has no points: check the sensor.')
+    if count > settings.max_points:
+        raise InputError(
+            'cloud_too_large',
+            f'the cloud has {count} points, more than prompt.max_points = '
+            f'{settings.max_points}: raise it, or thin the cloud out (pcl_ros VoxelGrid).',
+        )
+    return count
+
+
+def _seen(
+    prompt: SparsePrompt, count: int, xyz: NDArray[np.float32], settings: PromptSettings
+) -> SparsePrompt:
+    if not len(prompt):
+        finite = int(np.isfinite(xyz).all(axis=1).sum())
+        raise InputError(
+            'cloud_not_in_view',
+            f'none of the {count} points ({finite} finite) lies in the image and within '
+            f'prompt.min_depth_m to prompt.max_depth_m ({settings.min_depth_m:g} to '
+            f'{settings.max_depth_m:g} m): check the extrinsics.',
+        )
+    return prompt
+
+
+def _check_registered(depth: NDArray[np.float32], width: int, height: int) -> None:
+    if depth.shape != (height, width):
+        raise InputError(
+            'sensor_depth_size',
+            f'the depth image is {depth.shape[1]}x{depth.shape[0]} but the image is '
+            f'{width}x{height}: set prompt.depth_alignment to unregistered or low_resolution.',
+        )
+
+
+def _refuse_rectified_low_resolution(view: View) -> None:
+    if view.rectification is not None:
+        raise InputError(
+            'sensor_depth_size',
+            'prompt.depth_alignment is low_resolution, which has the view of the raw image, but '
+            'camera.rectify gives the image another one: set one of the two otherwise.',
+        )
