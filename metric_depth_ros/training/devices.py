@@ -41,17 +41,38 @@ def create_engine(config: TrainingConfig, device: str) -> Accelerator:
         raise InputError(
             'device', '--device is cuda, but torch sees no CUDA device: use --device cpu.'
         )
-    return Accelerator(
+    engine = Accelerator(
         mixed_precision='bf16' if config.precision == 'bf16' else 'no',
+        gradient_accumulation_steps=config.accumulate,
         cpu=device == 'cpu',
     )
+    plugin = engine.state.deepspeed_plugin
+    if plugin is not None:
+        # DeepSpeed wants to know what it would else take from accelerate's data loader.
+        parts = engine.num_processes * config.accumulate
+        plugin.deepspeed_config['train_micro_batch_size_per_gpu'] = config.batch_size // parts
+        plugin.deepspeed_config['gradient_clipping'] = config.optimizer.clip_norm
+        if plugin.zero_stage == 3 and config.ema_decay:
+            raise InputError(
+                'training_engine',
+                'ema_decay cannot be had with DeepSpeed ZeRO-3, which leaves no process whole '
+                'weights: set it to 0, or use ZeRO-2 or FSDP.',
+            )
+    return engine
 
 
-def shards_weights(engine: Accelerator) -> bool:
-    """Whether no process has all weights and moments (FSDP, DeepSpeed)."""
+def splits_optimizer(engine: Accelerator) -> bool:
+    """Whether no process has all of the optimizer's moments (FSDP, DeepSpeed)."""
     from accelerate.utils import DistributedType
 
     return engine.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+
+
+def splits_weights(engine: Accelerator) -> bool:
+    """Whether no process has all weights, so that every answer is a work of all (FSDP)."""
+    from accelerate.utils import DistributedType
+
+    return bool(engine.distributed_type == DistributedType.FSDP)
 
 
 def moved(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:

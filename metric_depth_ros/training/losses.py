@@ -10,6 +10,7 @@ Source: MetricAnything, sections 3.2, 3.3 and 7.6; choices where the paper is si
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -63,6 +64,15 @@ def log_distance(depth: Tensor, farthest_m: float = FARTHEST_M) -> Tensor:
     Depth is limited to [0.001 m, C] first.
     """
     return 1.0 - depth.clamp(NEAREST_M, farthest_m).log() / math.log(farthest_m)
+
+
+# What of depth a student's loss may compare; all but the first are for the ablation.
+QUANTITIES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    'distance_balanced': log_distance,
+    'log': torch.log,
+    'inverse': torch.reciprocal,
+    'depth': torch.clone,
+}
 
 
 def distance_balanced(

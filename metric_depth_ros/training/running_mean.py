@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 class RunningMean:
@@ -41,11 +42,21 @@ class RunningMean:
         present = [parameter.detach().float() for parameter in self._parameters.values()]
         torch._foreach_lerp_(list(self.weights.values()), present, share)
 
+    def whole(self) -> dict[str, Tensor]:
+        """Return the mean weights; a work of all processes where each has a part of them."""
+        return {
+            name: mean.full_tensor() if isinstance(mean, DTensor) else mean
+            for name, mean in self.weights.items()
+        }
+
     @torch.no_grad()
     def load(self, weights: dict[str, Tensor]) -> None:
         """Continue from stored weights of the same names."""
         for name, mean in self.weights.items():
-            mean.copy_(weights[name])
+            stored = weights[name].to(mean.device)
+            if isinstance(mean, DTensor):
+                stored = distribute_tensor(stored, mean.device_mesh, mean.placements)
+            mean.copy_(stored)
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:

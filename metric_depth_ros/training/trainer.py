@@ -33,7 +33,12 @@ from metric_depth_ros.training.batches import (
     validation_examples,
 )
 from metric_depth_ros.training.config import FREE_ON_RESUME, TrainingConfig
-from metric_depth_ros.training.devices import create_engine, moved, shards_weights
+from metric_depth_ros.training.devices import (
+    create_engine,
+    moved,
+    splits_optimizer,
+    splits_weights,
+)
 from metric_depth_ros.training.recipes import Recipe
 from metric_depth_ros.training.running_mean import RunningMean
 from metric_depth_ros.training.schedule import parameter_groups, set_rates
@@ -47,6 +52,7 @@ JOURNAL_NAME = 'metrics.jsonl'
 WEIGHTS_NAME = 'weights.safetensors'
 BEST_NAME = 'best.safetensors'
 PICTURES = 'pictures'
+_ENGINE = 'engine'  # what only the engine can read again, in a checkpoint
 _PICTURED = 6
 _BEST_BY = ('ratio', 'abs_rel')  # the first that there is; less is better
 
@@ -116,16 +122,18 @@ class Training:
         state = checkpoints.read_state(folder)
         _refuse_another_training(folder, state['config'], self.config.plain())
         self.step = state['step']
-        if shards_weights(self._engine):
-            self._engine.load_state(str(folder / 'engine'))
+        if splits_optimizer(self._engine):
+            self._engine.load_state(str(folder / _ENGINE))
         else:
             names = self._bare.state_dict().keys()
             self._bare.load_state_dict(checkpoints.read_tensors(folder, 'network', names))
             checkpoints.load_optimizer(self._bare_optimizer(), folder, 'optimizer')
         if self._mean is not None:
             self._mean.load(checkpoints.read_tensors(folder, 'mean', self._mean.weights))
+        self._best = _best_score(self.out / JOURNAL_NAME, self.step)
+        self._engine.wait_for_everyone()
         if self.is_main:
-            self._best = _cut_journal(self.out / JOURNAL_NAME, self.step)
+            _cut_journal(self.out / JOURNAL_NAME, self.step)
 
     def run(
         self,
@@ -188,20 +196,19 @@ class Training:
         )
         passes = self.config.accumulate
         total: dict[str, Tensor] = {}
-        for number in range(passes):
+        for _ in range(passes):
             batch = moved(next(batches), self._engine.device)
-            last = number == passes - 1
-            with nullcontext() if last else self._engine.no_sync(self._network):
-                with self._engine.autocast():
-                    losses = self._recipe.losses(self._network, batch)
-                self._engine.backward(losses['loss'] / passes)
+            with self._engine.accumulate(self._network):
+                losses = self._recipe.losses(self._network, batch)
+                self._engine.backward(losses['loss'])
+                if self._engine.sync_gradients:
+                    norm = self._engine.clip_grad_norm_(
+                        self._network.parameters(), self.config.optimizer.clip_norm
+                    )
+                self._optimizer.step()
+                self._optimizer.zero_grad()
             for name, value in losses.items():
                 total[name] = total.get(name, 0.0) + value.detach() / passes
-        norm = self._engine.clip_grad_norm_(
-            self._network.parameters(), self.config.optimizer.clip_norm
-        )
-        self._optimizer.step()
-        self._optimizer.zero_grad()
         if self._mean is not None:
             self._mean.update(self.step + 1)
         return {**total, 'gradient_norm': torch.as_tensor(0.0 if norm is None else norm)}
@@ -220,27 +227,24 @@ class Training:
     def _validate(self) -> None:
         if not self.config.validation:
             return
-        loader = validation_examples(
-            self._validation_examples(),
-            self.config.workers,
-            self._engine.process_index,
-            self._engine.num_processes,
-        )
+        together = splits_weights(self._engine)
+        part = (0, 1) if together else (self._engine.process_index, self._engine.num_processes)
+        loader = validation_examples(self._validation_examples(), self.config.workers, *part)
         with self._mean_weights() as network:
             rows = figures_of(network, self._recipe, loader, self._engine.device)
-        if self._engine.num_processes > 1:
+        if part[1] > 1:
             from accelerate.utils import gather_object
 
             rows = gather_object(rows)
         figures = means(rows)
         self._write('validation', figures)
         score = next((figures[name] for name in _BEST_BY if name in figures), None)
-        if self.is_main and score is not None and score < self._best:
+        if score is not None and score < self._best:
             self._best = score
             self._export(BEST_NAME)
 
     def _draw(self) -> None:
-        if not self.is_main or not self.config.validation or shards_weights(self._engine):
+        if not self.is_main or not self.config.validation or splits_weights(self._engine):
             return
         import cv2
 
@@ -271,24 +275,27 @@ class Training:
         """Write a checkpoint and the weights as they would be shipped."""
         folder = checkpoints.checkpoint_folder(self.out, self.step)
         tensors: dict[str, Mapping[str, Tensor]] = {}
-        if not shards_weights(self._engine):
+        if self._mean is not None:
+            tensors['mean'] = self._mean.whole()
+        if not splits_optimizer(self._engine):
             tensors['network'] = self._bare.state_dict()
             tensors['optimizer'] = checkpoints.optimizer_tensors(self._bare_optimizer())
-        if self._mean is not None:
-            tensors['mean'] = self._mean.weights
         if self.is_main:
             checkpoints.write_checkpoint(self.out, self.step, tensors, self.config.plain())
         self._engine.wait_for_everyone()
-        if shards_weights(self._engine):
-            self._engine.save_state(str(folder / 'engine'))
+        if splits_optimizer(self._engine):
+            self._engine.save_state(str(folder / _ENGINE))
+        self._export(WEIGHTS_NAME)
         if self.is_main:
-            self._export(WEIGHTS_NAME)
             checkpoints.remove_old(self.out, self.config.every.keep)
 
     def _export(self, name: str) -> None:
-        state = dict(self._bare.state_dict())
+        """Write the mean weights; all processes take part."""
+        state = dict(self._engine.get_state_dict(self._network))
         if self._mean is not None:
-            state |= self._mean.weights
+            state |= self._mean.whole()
+        if not self.is_main:
+            return
         translate = getattr(self._bare, 'to_official', None)
         about = {
             'model_config': self._recipe.model_config(),
@@ -386,14 +393,24 @@ def _refuse_divergence(loss: float, step: int) -> None:
         )
 
 
-def _cut_journal(path: Path, step: int) -> float:
-    """Drop the lines after a step, which will be made again; return the best score before it."""
-    best = float('inf')
-    if path.is_file():
-        lines = [json.loads(line) for line in path.read_text('utf-8').splitlines()]
-        kept = [line for line in lines if line['step'] <= step]
-        path.write_text(''.join(json.dumps(line) + '\n' for line in kept), 'utf-8')
-        for line in kept:
-            score = next((line[name] for name in _BEST_BY if name in line), best)
-            best = min(best, score)
-    return best
+def _journal(path: Path, step: int) -> list[dict[str, Any]]:
+    """Return the lines up to a step."""
+    if not path.is_file():
+        return []
+    lines = [json.loads(line) for line in path.read_text('utf-8').splitlines()]
+    return [line for line in lines if line['step'] <= step]
+
+
+def _cut_journal(path: Path, step: int) -> None:
+    """Drop the lines after a step, which will be made again."""
+    kept = _journal(path, step)
+    path.write_text(''.join(json.dumps(line) + '\n' for line in kept), 'utf-8')
+
+
+def _best_score(path: Path, step: int) -> float:
+    scores = [
+        next(line[name] for name in _BEST_BY if name in line)
+        for line in _journal(path, step)
+        if line['what'] == 'validation' and any(name in line for name in _BEST_BY)
+    ]
+    return min(scores, default=float('inf'))

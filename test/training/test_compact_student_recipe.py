@@ -10,9 +10,10 @@ import torch
 from tiny_training import example
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.training.losses import FARTHEST_M, STUDENT_WEIGHTS, student_loss
+from metric_depth_ros.training.losses import FARTHEST_M, QUANTITIES, STUDENT_WEIGHTS, student_loss
 from metric_depth_ros.training.recipes import create_recipe
-from metric_depth_ros.training.recipes.compact_student import QUANTITIES, limited, recolored
+from metric_depth_ros.training.recipes.compact_student import limited
+from metric_depth_ros.training.views import recolored
 
 NETWORK = {'width': 16, 'blocks': 4, 'expansion': 2, 'taps': [0, 1, 2, 3], 'decoder_width': 8}
 SIZE = 64, 64

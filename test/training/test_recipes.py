@@ -10,8 +10,8 @@ from tiny_checkpoints import tiny_network
 from tiny_training import example
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.training.losses import QUANTITIES
 from metric_depth_ros.training.recipes import RECIPES, create_recipe
-from metric_depth_ros.training.recipes.student import QUANTITIES
 from metric_depth_ros.types import Source, SparsePrompt
 
 COMPACT = {'widths': [4, 8, 8, 8, 8], 'blocks': [1, 1, 1, 1, 1]}

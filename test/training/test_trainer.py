@@ -15,7 +15,9 @@ from tiny_training import write_config, write_shards
 
 from metric_depth_ros.cli.main import main
 
-pytest.importorskip('accelerate', reason="training needs accelerate: pip install '.[training]'")
+accelerate = pytest.importorskip(
+    'accelerate', reason="training needs accelerate: pip install '.[training]'"
+)
 
 LAUNCH_TIMEOUT_S = 240.0
 ENVIRONMENT = {**os.environ, 'OMP_NUM_THREADS': '1'}
@@ -51,6 +53,13 @@ def weights(out, step):
 
 def same(a, b):
     return all(torch.equal(a[part][key], b[part][key]) for part in a for key in a[part])
+
+
+@pytest.fixture(autouse=True)
+def _own_engine():
+    """accelerate keeps one engine a process, whatever the next training asks for."""
+    yield
+    accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -109,6 +118,17 @@ def test_accumulated_passes_make_the_same_step(finished, tmp_path):
     train(changed, tmp_path / 'out')
     for a, b in zip(journal(whole), journal(tmp_path / 'out'), strict=True):
         assert b['loss'] == pytest.approx(a['loss'], abs=1e-4)
+
+
+def test_bf16_keeps_losses_and_weights_in_float32(finished, tmp_path):
+    config, whole = finished
+    changed = tmp_path / 'bf16.yaml'
+    changed.write_text(config.read_text() + 'precision: bf16\n')
+    train(changed, tmp_path / 'out', '--until', '3')
+    assert {t.dtype for t in weights(tmp_path / 'out', 3)['network'].values()} == {torch.float32}
+    first, second = journal(whole)[0]['loss'], journal(tmp_path / 'out')[0]['loss']
+    assert first != second
+    assert second == pytest.approx(first, rel=0.02)
 
 
 def test_two_processes_have_the_losses_of_one(finished, tmp_path):

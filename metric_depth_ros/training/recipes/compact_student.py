@@ -7,7 +7,7 @@ Labels are whatever depth the examples have: rendered, or what a teacher made of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,26 +31,17 @@ from metric_depth_ros.training.gradient_loss import ssi_mage
 from metric_depth_ros.training.losses import (
     FARTHEST_M,
     NEAREST_M,
+    QUANTITIES,
     STUDENT_WEIGHTS,
     laplace_likelihood,
-    log_distance,
     masked_mean,
 )
 from metric_depth_ros.training.recipes.base import Prepared, stacked
-from metric_depth_ros.training.views import random_view
+from metric_depth_ros.training.views import random_view, recolored
 from metric_depth_ros.types import SparsePrompt
 
-# What of depth is compared; all but the first are for the ablation.
-QUANTITIES: Mapping[str, Callable[[Tensor], Tensor]] = {
-    'distance_balanced': log_distance,
-    'log': torch.log,
-    'inverse': torch.reciprocal,
-    'depth': torch.clone,
-}
 _LEAST_SHARE = 0.02  # of the pixels, with a depth
 _ROUNDING = 1e-4
-_GAMMA, _GAIN = 0.25, 0.1  # standard deviations of logarithms
-_GRAY_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -194,16 +185,6 @@ def limited(log_depth: Tensor) -> Tensor:
     """
     low, high = math.log(NEAREST_M) + _ROUNDING, math.log(FARTHEST_M) - _ROUNDING
     return log_depth.detach().clamp(low, high) + (log_depth - log_depth.detach())
-
-
-def recolored(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return an image with another tone curve and white balance, now and then gray."""
-    curve = np.linspace(0.0, 1.0, 256)[:, None] ** np.exp(_GAMMA * rng.standard_normal())
-    gains = np.exp(_GAIN * rng.standard_normal(3))
-    table = np.clip(255.0 * curve * gains, 0, 255).astype(np.uint8)
-    if rng.random() < _GRAY_SHARE:
-        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return cv2.LUT(image, table[None]).astype(np.uint8, copy=False)
 
 
 def create(

@@ -6,7 +6,7 @@ Its labels are whatever depth the examples have: rendered, or written by ``pseud
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,8 +26,8 @@ from metric_depth_ros.training.gradient_loss import ssi_mage
 from metric_depth_ros.training.losses import (
     FARTHEST_M,
     NEAREST_M,
+    QUANTITIES,
     STUDENT_WEIGHTS,
-    log_distance,
     masked_mean,
     student_loss,
 )
@@ -42,13 +42,6 @@ from metric_depth_ros.training.recipes.unlike_sizes import (
 )
 from metric_depth_ros.types import SparsePrompt
 
-# What of depth is compared; all but the first are for the ablation.
-QUANTITIES: Mapping[str, Callable[[Tensor], Tensor]] = {
-    'distance_balanced': log_distance,
-    'log': torch.log,
-    'inverse': torch.reciprocal,
-    'depth': torch.clone,
-}
 _ROUNDING = 1e-4
 
 
