@@ -120,15 +120,18 @@ def _direct_light(world: World, hits: Hits, point: Tensor) -> tuple[Tensor, Tens
     unit = toward / range_m
     start = point + hits.normal * (_SHADOW_LIFT + 1e-4 * point.abs().amax(-1, keepdim=True))
     lit = hits.found & ((unit * hits.normal).sum(-1) > 0.0)
-    shadow = _shadow_where(world, lit, start)
+    shade = world.light.shade[:, None]
+    shadow = _shadow_where(world, lit & (shade > 0.0), start)
     fading = torch.where(is_lamp > 0.0, (_LAMP_REFERENCE_M / range_m) ** 2, 1.0)
-    visible = (lit & ~shadow)[..., None]
+    visible = (lit * (1.0 - shade * shadow))[..., None]
     return world.light.color[:, None] * fading * visible, unit
 
 
 def _shadow_where(world: World, wanted: Tensor, points: Tensor) -> Tensor:
     """Cast shadow rays only where they are wanted, while all worlds keep one count of rays."""
     count = int(wanted.sum(1).max())
+    if count == 0:
+        return wanted
     position = world.light.position[:, None]
     order = torch.where(wanted, _seen_from_light(position, points), _LAST).argsort(1)[:, :count]
     points = points.gather(1, order[..., None].expand(-1, -1, 3))

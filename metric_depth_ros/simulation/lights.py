@@ -20,11 +20,12 @@ def sunlight(
     ambient: RGB = (0.3, 0.35, 0.43),
     sky: RGB = (0.75, 0.82, 0.92),
     haze_m: float = 600.0,
+    shade: float = 1.0,
 ) -> Light:
     """Return daylight; azimuth from x toward y and elevation in radians."""
     flat = math.cos(elevation)
     toward = (flat * math.cos(azimuth), flat * math.sin(azimuth), math.sin(elevation), 0.0)
-    return _light(toward, color, ambient, sky, haze_m)
+    return _light(toward, color, ambient, sky, haze_m, shade)
 
 
 def lamplight(
@@ -32,9 +33,10 @@ def lamplight(
     color: RGB = (1.25, 1.12, 0.92),
     ambient: RGB = (0.3, 0.31, 0.34),
     sky: RGB = (0.6, 0.62, 0.66),
+    shade: float = 1.0,
 ) -> Light:
     """Return the light of one lamp, its color as received at 2 m."""
-    return _light((*place, 1.0), color, ambient, sky, _CLEAR_M)
+    return _light((*place, 1.0), color, ambient, sky, _CLEAR_M, shade)
 
 
 def random_daylight(rng: np.random.Generator) -> Light:
@@ -45,9 +47,10 @@ def random_daylight(rng: np.random.Generator) -> Light:
     around = rng.uniform(0.4, 0.9) if overcast else rng.uniform(0.12, 0.5)
     haze_m = float(np.exp(rng.uniform(np.log(150.0), np.log(3000.0))))
     sky = _tinted(rng, rng.uniform(0.45, 1.3), 0.12)
-    return sunlight(
-        azimuth, float(elevation), _tinted(rng, sun, 0.15), _tinted(rng, around, 0.2), sky, haze_m
-    )
+    light, ambient = _tinted(rng, sun, 0.15), _tinted(rng, around, 0.2)
+    # Light from behind clouds comes from a wide part of the sky: it shades without shadows.
+    shade = 0.0 if overcast else 1.0
+    return sunlight(azimuth, float(elevation), light, ambient, sky, haze_m, shade)
 
 
 def random_night(rng: np.random.Generator, eye: Vector) -> Light:
@@ -73,6 +76,7 @@ def random_lamp(rng: np.random.Generator, low: Vector, high: Vector) -> Light:
         _tinted(rng, (1.0 - share) * level**2, 0.15),
         _tinted(rng, 0.6 * share, 0.1),
         _tinted(rng, rng.uniform(0.3, 1.2), 0.15),
+        float(rng.choice((0.0, rng.uniform(0.3, 1.0), 1.0))),
     )
 
 
@@ -82,7 +86,12 @@ def _tinted(rng: np.random.Generator, level: float, tint: float) -> RGB:
 
 
 def _light(
-    position: tuple[float, float, float, float], color: RGB, ambient: RGB, sky: RGB, haze_m: float
+    position: tuple[float, float, float, float],
+    color: RGB,
+    ambient: RGB,
+    sky: RGB,
+    haze_m: float,
+    shade: float = 1.0,
 ) -> Light:
     return Light(
         position=torch.tensor([position], dtype=torch.float32),
@@ -90,4 +99,5 @@ def _light(
         ambient=torch.tensor([ambient], dtype=torch.float32),
         sky=torch.tensor([sky], dtype=torch.float32),
         haze=torch.tensor([haze_m], dtype=torch.float32),
+        shade=torch.tensor([shade], dtype=torch.float32),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metric_depth_ros.simulation.stage import Stage
 from metric_depth_ros.simulation.world import Vector, rotation
@@ -32,7 +33,6 @@ def add_broadleaf(stage: Stage) -> None:
     height = stage.draw(1.8, 3.5)
     spread = stage.draw(0.9, 2.2)
     stage.cylinder((0.0, 0.0, height / 2), stage.draw(0.08, 0.25), height + spread, bark)
-    stage.ellipsoid((0.0, 0.0, height + spread), (0.6 * spread, 0.6 * spread, 0.5 * spread), leaf)
     count = stage.pieces(100)
     _add_foliage(stage, (0.0, 0.0, height + spread), (spread, spread, 0.85 * spread), count, leaf)
 
@@ -70,7 +70,6 @@ def add_bush(stage: Stage) -> None:
     """Add a bush, 0.5 to 2 m."""
     leaf = stage.look('leaf')
     radius, height = stage.draw(0.4, 1.2), stage.draw(0.3, 0.9)
-    stage.ellipsoid((0.0, 0.0, height * 0.7), (0.6 * radius, 0.6 * radius, 0.8 * height), leaf)
     _add_foliage(stage, (0.0, 0.0, height), (radius, radius, height), stage.pieces(70), leaf)
 
 
@@ -108,18 +107,30 @@ def add_potted_plant(stage: Stage) -> None:
 
 
 def _add_foliage(stage: Stage, center: Vector, radii: Vector, count: int, leaf: int) -> None:
-    """Strew clumps of leaves over the surface of an ellipsoid."""
-    rng = stage.rng
-    size = 0.9 * (radii[0] + radii[2]) / 2.0 / math.sqrt(count / 3.0)
-    directions = rng.normal(size=(count, 3))
-    directions *= (rng.uniform(0.45, 1.05, count) / np.linalg.norm(directions, axis=1))[:, None]
+    """Fill an ellipsoid with lobes, and strew clumps of leaves over their surfaces."""
+    rng, extent = stage.rng, np.array(radii)
+    lobes = min(8, 2 + count // 8)
+    size = rng.uniform(0.3, 0.6, lobes)[:, None] * extent
+    middle = center + rng.uniform(0.1, 0.6, lobes)[:, None] * extent * _directions(rng, lobes)
+    for place, radius in zip(middle.tolist(), size.tolist(), strict=True):
+        stage.ellipsoid((place[0], place[1], place[2]), (radius[0], radius[1], radius[2]), leaf)
+    which = rng.integers(0, lobes, count)
+    reach = rng.uniform(0.8, 1.45, count)[:, None] * size[which]
+    places = middle[which] + reach * _directions(rng, count)
     # Large clumps and single twigs; the latter make the outline ragged.
-    clumps = size * np.exp(rng.uniform(math.log(0.18), math.log(0.9), count))
+    largest = 1.2 * float(extent.mean()) / math.sqrt(max(count, 12) / 3.0)
+    clumps = largest * np.exp(rng.uniform(math.log(0.12), 0.0, count))
     turns = rng.uniform((0.0, -1.2), (6.28, 1.2), (count, 2))
     flat = rng.uniform((0.4, 0.25), (1.0, 0.8), (count, 2))
-    places = center + np.array(radii) * directions
     for (x, y, z), (yaw, pitch), clump, (wide, thick) in zip(
         places.tolist(), turns.tolist(), clumps.tolist(), flat.tolist(), strict=True
     ):
-        extent = (clump, wide * clump, thick * clump)
-        stage.ellipsoid((x, y, z), extent, leaf, rotation(yaw, pitch))
+        axes = (clump, wide * clump, thick * clump)
+        stage.ellipsoid((x, y, z), axes, leaf, rotation(yaw, pitch))
+
+
+def _directions(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Return unit vectors (N, 3) in all directions."""
+    vectors = rng.normal(size=(count, 3))
+    unit: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit

@@ -140,6 +140,8 @@ class Light(_TensorRecord):
         (B, 3) linear RGB of the sky at the horizon; haze takes its color.
     haze
         (B,) distance in meters over which the view fades to 37 %.
+    shade
+        (B,) how dark shadows are, from 0, none, as of a wide light, to 1.
     """
 
     position: Tensor
@@ -147,6 +149,7 @@ class Light(_TensorRecord):
     ambient: Tensor
     sky: Tensor
     haze: Tensor
+    shade: Tensor
 
 
 @dataclass(frozen=True, eq=False)

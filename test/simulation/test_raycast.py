@@ -2,11 +2,14 @@
 """The ray caster against geometry that can be written down."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from metric_depth_ros.simulation.raycast import blocked, cast, ground_height
+from metric_depth_ros.simulation.camera import render
+from metric_depth_ros.simulation.raycast import blocked, cast, ground_height, narrowed
+from metric_depth_ros.simulation.scene import camera_of
 from metric_depth_ros.simulation.world import Light, WorldBuilder, rotation, stack_worlds
 
 ALONG_X = torch.tensor([[[1.0, 0.0, 0.0]]])
@@ -19,6 +22,7 @@ def light():
         ambient=torch.ones(1, 3),
         sky=torch.ones(1, 3),
         haze=torch.tensor([1e3]),
+        shade=torch.ones(1),
     )
 
 
@@ -139,3 +143,57 @@ def test_leaving_out_far_solids_changes_no_hit():
     wide = torch.cat((rays, -rays), 1)
     everything = cast(world, torch.cat((origins, origins), 1), wide)
     torch.testing.assert_close(bundle.distance, everything.distance[:, :3000], rtol=1e-4, atol=0.0)
+
+
+def test_rays_that_rise_end_on_a_hillside():
+    build = WorldBuilder()
+    build.ground(build.material((0.5, 0.5, 0.5)), [(5.0, 80.0, 1e9, 0.0)])
+    world = build.build(light())
+    origin = at(-20.0, 0.0, -4.0)  # in the valley
+    rays = torch.tensor([[[1.0, 0.0, 0.02], [1.0, 0.1, 0.1], [1.0, 0.0, 0.8]]])
+    hits = cast(world, origin, rays)
+    assert hits.found.tolist() == [[True, True, False]]
+    point = (origin + rays * hits.distance[..., None])[:, :2]
+    height = ground_height(world.ground, point[..., 0], point[..., 1])
+    torch.testing.assert_close(point[..., 2], height, atol=2e-3, rtol=0.0)
+
+
+def test_an_origin_or_a_direction_that_all_rays_share_may_be_given_once():
+    world = crowd(5, 30)
+    rays = torch.randn(1, 700, 3, generator=torch.Generator().manual_seed(6))
+    origin = at(10, 10, 2)
+    once, each = cast(world, origin, rays), cast(world, origin + torch.zeros_like(rays), rays)
+    torch.testing.assert_close(once.distance, each.distance, rtol=1e-4, atol=0.0)
+    origins, direction = 10.0 * rays, torch.tensor([[[0.3, 0.2, 1.0]]])
+    once, each = (blocked(world, origins, d, 50.0) for d in (direction, direction + 0.0 * rays))
+    assert (once == each).all()
+    assert once.any()
+
+
+def test_a_narrowed_world_looks_the_same_to_the_rays_it_was_narrowed_to():
+    world = crowd(7, 60)
+    yaw, rise = torch.meshgrid(
+        torch.linspace(-0.3, 0.3, 40), torch.linspace(-0.2, 0.2, 30), indexing='ij'
+    )
+    rays = torch.stack((yaw.cos(), yaw.sin(), rise), -1).reshape(1, -1, 3)
+    origin = at(-6, 9, 1.5)
+    small = narrowed(world, origin[0, 0], rays[0], near_m=0.0, finest=0.0)
+    assert small.boxes.material.shape[1] < world.boxes.material.shape[1]
+    torch.testing.assert_close(
+        cast(small, origin, rays).distance, cast(world, origin, rays).distance
+    )
+
+
+def test_shadows_may_be_soft_or_none():
+    def darkest(shade):
+        build = builder()
+        build.box((6.0, 0.0, 3.0), (2.0, 2.0, 0.2), 0)
+        world = build.build(replace(light(), shade=torch.tensor([shade])))
+        looking_down = torch.tensor(
+            [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 1.5], [0, 0, 0, 1.0]]
+        )
+        view = render(world, camera_of(32, 24, 40.0), looking_down[None])
+        return float(view.radiance[0, 14:].min())
+
+    none, half, full = darkest(0.0), darkest(0.5), darkest(1.0)
+    assert full < half - 0.05 < none - 0.1

@@ -28,4 +28,5 @@ def daylight():
         ambient=torch.ones(1, 3),
         sky=torch.ones(1, 3),
         haze=torch.tensor([1e3]),
+        shade=torch.ones(1),
     )

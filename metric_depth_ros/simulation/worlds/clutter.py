@@ -8,8 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metric_depth_ros.simulation.lights import random_daylight, random_lamp
 from metric_depth_ros.simulation.stage import Stage
 from metric_depth_ros.simulation.world import Rotation, Vector, rotation
+from metric_depth_ros.simulation.worlds.cameras import Pose, random_tilt
+from metric_depth_ros.simulation.worlds.canvas import Canvas, Composition
 
 
 class Family(NamedTuple):
@@ -37,6 +40,20 @@ FAMILIES = {
     'blocks': Family((10, 70), 0.9, 0.05, 3),
 }
 UNSEEN_FAMILIES = {'poles': Family((10, 50), 0.15, 0.1, 7)}
+
+
+def compose(canvas: Canvas) -> Composition:
+    """Compose clutter at any scale, under the sky or a lamp."""
+    rng = canvas.rng
+    family = canvas.family(FAMILIES, UNSEEN_FAMILIES)
+    floor_m, far_m = canvas.between(0.3, 5.0), canvas.between(3.0, 150.0)
+    eye = (0.0, 0.0, floor_m)
+    add_clutter(canvas.stage(eye), family, floor_m, far_m)
+    pitch, roll = random_tilt(rng, 12.0, 6.0)
+    corner: Vector = (0.3 * far_m, 0.3 * far_m, floor_m + 0.3 * far_m)
+    outdoors = rng.random() < 0.5
+    light = random_daylight(rng) if outdoors else random_lamp(rng, (0.0, 0.0, floor_m), corner)
+    return Pose(eye, 0.0, pitch, roll), light
 
 
 def add_clutter(stage: Stage, family: Family, floor_m: float, far_m: float) -> None:

@@ -18,11 +18,14 @@ from metric_depth_ros.simulation.furniture import (
     add_picture,
     add_shelf,
 )
+from metric_depth_ros.simulation.lights import random_daylight, random_lamp
 from metric_depth_ros.simulation.objects import add_object
 from metric_depth_ros.simulation.people import add_person
 from metric_depth_ros.simulation.stage import Stage
 from metric_depth_ros.simulation.vegetation import add_potted_plant, add_tree
-from metric_depth_ros.simulation.world import rotation
+from metric_depth_ros.simulation.world import Vector, rotation
+from metric_depth_ros.simulation.worlds.cameras import Pose, random_tilt
+from metric_depth_ros.simulation.worlds.canvas import Canvas, Composition
 
 _THICK_M = 0.12
 _DOOR_M = (0.9, 2.04)  # width and height
@@ -88,6 +91,26 @@ def random_room(rng: np.random.Generator, family: Family) -> Room:
     """Return the size of a room."""
     length, width = np.exp(rng.uniform(*np.log((family.length, family.width)).T)).tolist()
     return Room(length, width, float(rng.uniform(*family.height)))
+
+
+def compose(canvas: Canvas) -> Composition:
+    """Compose a room as something held by hand or on wheels sees it."""
+    rng = canvas.rng
+    family = canvas.family(FAMILIES, UNSEEN_FAMILIES)
+    size = random_room(rng, family)
+    x = size.length * (rng.uniform(0.03, 0.5) if rng.random() < 0.6 else rng.uniform(0.1, 0.9))
+    y = size.width * rng.uniform(-0.4, 0.4)
+    high = min(1.9, size.height - 0.3)
+    eye = (float(x), float(y), float(rng.uniform(0.25 if rng.random() < 0.25 else 0.9, high)))
+    # Look into the room more often than at the nearest wall.
+    spread = 0.25 if size.length > 3.0 * size.width else 1.0
+    yaw = math.atan2(-0.3 * y, 0.6 * size.length - x) + rng.normal(0.0, spread)
+    pitch, roll = random_tilt(rng, 12.0, 4.0)
+    add_room(canvas.stage(eye), family, size)
+    low: Vector = (0.1 * size.length, -0.4 * size.width, 0.6 * size.height)
+    top: Vector = (0.9 * size.length, 0.4 * size.width, 0.93 * size.height)
+    light = random_lamp(rng, low, top) if rng.random() < 0.85 else random_daylight(rng)
+    return Pose(eye, float(yaw), pitch + 0.1, roll), light
 
 
 def add_room(stage: Stage, family: Family, room: Room, clear_m: float = 0.6) -> None:

@@ -18,11 +18,20 @@ from metric_depth_ros.simulation.buildings import (
     add_house,
     add_wall,
 )
+from metric_depth_ros.simulation.lights import random_daylight, random_night
 from metric_depth_ros.simulation.people import add_person
 from metric_depth_ros.simulation.roadside import ROADSIDE, add_lamp_post, add_wires
 from metric_depth_ros.simulation.stage import Stage
 from metric_depth_ros.simulation.vegetation import add_bush, add_grass, add_hedge, add_tree
-from metric_depth_ros.simulation.vehicles import add_bicycle, add_car, add_truck, add_vehicle
+from metric_depth_ros.simulation.vehicles import (
+    add_bicycle,
+    add_car,
+    add_hood,
+    add_truck,
+    add_vehicle,
+)
+from metric_depth_ros.simulation.worlds.cameras import Pose, random_tilt
+from metric_depth_ros.simulation.worlds.canvas import Canvas, Composition
 
 _FROM_M, _TO_M = -30.0, 130.0
 _RIM_M = 0.13  # height of a curb
@@ -67,6 +76,27 @@ UNSEEN_FAMILIES = {
     'yard': Family((4.0, 10.0), (1.0, 4.0), 'containers', 0.3, 0.3, 0.1, 0.5, 0.4, 0.5),
     'plaza': Family((8.0, 20.0), (3.0, 8.0), 'buildings', 0.0, 0.1, 0.4, 0.9, 0.9, 0.3),
 }
+
+
+def compose(canvas: Canvas) -> Composition:
+    """Compose a street as a car sees it, or something small on the sidewalk."""
+    rng = canvas.rng
+    family = canvas.family(FAMILIES, UNSEEN_FAMILIES)
+    road_m = float(rng.uniform(*family.road))
+    pitch, roll = random_tilt(rng, 3.0, 1.0)
+    yaw = rng.uniform(-math.pi, math.pi)
+    if rng.random() < 0.85:
+        eye = (0.0, float(rng.uniform(-0.8, 0.3)) * road_m, float(rng.uniform(1.2, 2.2)))
+        if rng.random() < 0.65:
+            yaw = rng.normal(0.0, 0.06)
+    else:
+        eye = (0.0, (road_m + 1.2) * float(rng.choice((-1.0, 1.0))), float(rng.uniform(0.4, 1.7)))
+    stage = canvas.stage(eye)
+    add_street(stage, family, road_m)
+    if stage.chance(0.12):
+        add_hood(stage.at(*eye, float(yaw)))
+    light = random_night(rng, eye) if stage.chance(0.08) else random_daylight(rng)
+    return Pose(eye, float(yaw), pitch + 0.03, roll), light
 
 
 def add_street(stage: Stage, family: Family, road_m: float) -> None:
@@ -155,7 +185,7 @@ def _add_back(back: Stage, family: Family, side: float) -> None:
             x += back.draw(14.0, 30.0)
         elif family.back == 'forest':
             add_tree(back.at(side * x, back.draw(0.0, 10.0), 0.0, back.draw(0, 6), 1.4))
-            x += back.draw(1.5, 8.0)
+            x += back.draw(1.5, 5.0)
         elif family.back == 'containers':
             add_container(back.at(side * (x + 6.0), back.draw(0.0, 2.0)))
             x += back.draw(7.0, 16.0)

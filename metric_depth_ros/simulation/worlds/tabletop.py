@@ -7,8 +7,11 @@ import math
 from typing import NamedTuple
 
 from metric_depth_ros.simulation.furniture import AGAINST_WALLS, ANYWHERE, add_table_top
+from metric_depth_ros.simulation.lights import random_lamp
 from metric_depth_ros.simulation.objects import add_object
 from metric_depth_ros.simulation.stage import Stage
+from metric_depth_ros.simulation.worlds.cameras import Pose
+from metric_depth_ros.simulation.worlds.canvas import Canvas, Composition
 
 
 class Family(NamedTuple):
@@ -43,6 +46,23 @@ UNSEEN_FAMILIES = {
     'bin': Family((0.4, 0.8), (0.3, 0.6), (0.3, 0.8), (8, 30), 0.3, tray=True),
     'pedestal': Family((0.3, 0.6), (0.3, 0.6), (0.6, 1.2), (1, 5), 0.3),
 }
+
+
+def compose(canvas: Canvas) -> Composition:
+    """Compose a table as a robot's arm or a hand-held camera sees it."""
+    rng = canvas.rng
+    family = canvas.family(FAMILIES, UNSEEN_FAMILIES)
+    height = float(rng.uniform(*family.height))
+    range_m = canvas.between(0.3, 1.3)
+    pitch, yaw = math.radians(rng.uniform(12.0, 80.0)), float(rng.uniform(-math.pi, math.pi))
+    target = (*rng.normal(0.0, 0.15, 2), height + 0.05)
+    ahead = (math.cos(yaw) * math.cos(pitch), math.sin(yaw) * math.cos(pitch), -math.sin(pitch))
+    x, y, z = (t - range_m * a for t, a in zip(target, ahead, strict=True))
+    eye = (float(x), float(y), float(z))
+    add_tabletop(canvas.stage(eye), family, height)
+    light = random_lamp(rng, (-1.5, -1.5, height + 0.6), (1.5, 1.5, height + 2.0))
+    roll = math.radians(rng.normal(0.0, 6.0))
+    return Pose(eye, yaw, pitch + rng.normal(0.0, 0.05), roll), light
 
 
 def add_tabletop(stage: Stage, family: Family, height: float) -> tuple[float, float]:

@@ -9,12 +9,15 @@ from typing import NamedTuple
 import numpy as np
 
 from metric_depth_ros.simulation.buildings import add_fence, add_house, add_wall
+from metric_depth_ros.simulation.lights import random_daylight
 from metric_depth_ros.simulation.people import add_person
 from metric_depth_ros.simulation.roadside import add_wires
 from metric_depth_ros.simulation.stage import Stage
 from metric_depth_ros.simulation.vegetation import add_bush, add_grass, add_hedge, add_tree
 from metric_depth_ros.simulation.vehicles import add_vehicle
 from metric_depth_ros.simulation.world import rotation
+from metric_depth_ros.simulation.worlds.cameras import Pose, random_tilt
+from metric_depth_ros.simulation.worlds.canvas import Canvas, Composition
 
 
 class Family(NamedTuple):
@@ -72,6 +75,21 @@ def height_of(waves: list[tuple[float, float, float, float]], x: float, y: float
         a * math.sin(2.0 * math.pi * (x / along_x + y / along_y) + phase)
         for a, along_x, along_y, phase in waves
     )
+
+
+def compose(canvas: Canvas) -> Composition:
+    """Compose open country as something that walks, rolls or flies sees it."""
+    rng = canvas.rng
+    family = canvas.family(FAMILIES, UNSEEN_FAMILIES)
+    waves = random_waves(rng, family)
+    pitch, roll = random_tilt(rng, 6.0, 3.0)
+    above = float(rng.uniform(0.4, 2.2))
+    if rng.random() < 0.4:
+        above, pitch = canvas.between(2.5, 60.0), math.radians(rng.uniform(2.0, 70.0))
+    eye = (0.0, 0.0, height_of(waves, 0.0, 0.0) + above)
+    add_terrain(canvas.stage(eye), family, waves)
+    yaw = float(rng.uniform(-math.pi, math.pi))
+    return Pose(eye, yaw, pitch + 0.05, roll), random_daylight(rng)
 
 
 def add_terrain(
