@@ -21,13 +21,14 @@ from metric_depth_ros.resources import dds_environment, share_file
 INPUT_TOPICS = {
     'image': ('image', 'Camera image; for image_transport:=compressed without /compressed.'),
     'camera_info': ('camera_info', 'CameraInfo of the image.'),
-    'points': ('points', 'PointCloud2 of the LiDAR or radar.'),
+    'points': ('points', 'PointCloud2 of the LiDAR.'),
+    'radar': ('radar', 'PointCloud2 of the radar.'),
     'sensor_depth_image': ('sensor_depth/image', 'Depth image of a depth camera.'),
     'sensor_depth_camera_info': ('sensor_depth/camera_info', 'CameraInfo of the depth image.'),
 }
 OUTPUT_TOPICS = (
-    'depth/image', 'depth/camera_info', 'depth/points', 'depth/confidence', 'depth/image_color',
-    'depth/prompt',
+    'depth/image', 'depth/camera_info', 'depth/points', 'depth/points_voxels', 'depth/confidence',
+    'depth/image_color', 'depth/prompt',
 )  # fmt: skip
 # Launch argument: (parameter of the node, type, description).
 PARAMETERS = {
@@ -101,6 +102,7 @@ def _depth(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         if LaunchConfiguration(argument).perform(context)
     }
     image = LaunchConfiguration('image')
+    depth_image = LaunchConfiguration('sensor_depth_image')
     return [
         Node(
             package='metric_depth_ros',
@@ -109,6 +111,7 @@ def _depth(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             parameters=[LaunchConfiguration('params_file'), *([given] if given else [])],
             remappings=[
                 ('image/compressed', [image, '/compressed']),
+                ('sensor_depth/image/compressedDepth', [depth_image, '/compressedDepth']),
                 *((topic, LaunchConfiguration(name)) for name, (topic, _) in INPUT_TOPICS.items()),
             ],
             ros_arguments=['--log-level', LaunchConfiguration('log_level')],

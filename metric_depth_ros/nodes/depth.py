@@ -19,10 +19,10 @@ usage: depth [--help] [--ros-args [--params-file FILE] [-p NAME:=VALUE] [-r FROM
 
 Dense metric depth from a camera and the sparse depth of other sensors (managed node).
 
-subscribes to  image (or image/compressed), camera_info, points, sensor_depth/image,
-               sensor_depth/camera_info
-publishes      depth/image, depth/camera_info, depth/points, depth/confidence,
-               depth/image_color, depth/prompt, ~/status, /diagnostics
+subscribes to  image (or image/compressed), camera_info, points, radar, sensor_depth/image (or
+               sensor_depth/image/compressedDepth), sensor_depth/camera_info
+publishes      depth/image, depth/camera_info, depth/points, depth/points_voxels,
+               depth/confidence, depth/image_color, depth/prompt, ~/status, /diagnostics
 
 Parameters are described in docs/PARAMETERS.md and by `ros2 param describe /depth NAME`.
 """

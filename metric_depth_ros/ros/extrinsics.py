@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.rigid import Transform, transform_from_quaternion
 from metric_depth_ros.ros.calibration_files import (
@@ -24,7 +25,6 @@ from metric_depth_ros.ros.static_tree import FixedTransform, StaticTree
 from metric_depth_ros.ros.watched_calibration import WatchedCalibration
 
 if TYPE_CHECKING:
-    from geometry_msgs.msg import TransformStamped
     from rclpy.node import Node
 
 _Edge = TypeVar('_Edge')
@@ -229,6 +229,6 @@ def _renamed(
     return {(names.get(p, p), names.get(c, c)): edge for (p, c), edge in transforms.items()}
 
 
-def _matrix(stamped: TransformStamped) -> Transform:
+def _matrix(stamped: Message) -> Transform:
     move, turn = stamped.transform.translation, stamped.transform.rotation
     return transform_from_quaternion((move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w))

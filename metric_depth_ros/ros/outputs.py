@@ -13,10 +13,12 @@ from metric_depth_ros.codecs.camera_info import camera_to_fields
 from metric_depth_ros.codecs.image import encode_color, encode_depth, encode_mono
 from metric_depth_ros.codecs.pointcloud import (
     ORGANIZED_POINT_STEP,
+    encode_cloud,
     encode_organized,
     organized_xyz,
 )
 from metric_depth_ros.geometry.unprojection import depth_to_points
+from metric_depth_ros.geometry.voxels import voxel_means
 from metric_depth_ros.ros.depth_picture import depth_picture
 from metric_depth_ros.ros.framing import LimitedDepth
 from metric_depth_ros.ros.messages import (
@@ -25,6 +27,7 @@ from metric_depth_ros.ros.messages import (
     cloud_message,
     image_message,
 )
+from metric_depth_ros.ros.parameters import DepthSettings
 from metric_depth_ros.ros.qos import (
     Warn,
     output_qos,
@@ -38,6 +41,7 @@ OUTPUTS: dict[str, type] = {
     'depth/image': Image,
     'depth/camera_info': CameraInfo,
     'depth/points': PointCloud2,
+    'depth/points_voxels': PointCloud2,
     'depth/confidence': Image,
     'depth/image_color': Image,
     'depth/prompt': Image,
@@ -53,11 +57,14 @@ class Outputs:
         Node to publish from.
     warn
         Where incompatible subscribers are reported.
+    camera
+        Name of the camera, which the topics begin with where a node has several.
     """
 
-    def __init__(self, node: Node, warn: Warn) -> None:
+    def __init__(self, node: Node, warn: Warn, camera: str = '') -> None:
         self._node = node
         self._warn = warn
+        self._prefix = f'{camera}/' if camera else ''
         self._publishers: dict[str, Publisher] = {}
         self._buffers = {topic: MessageBuffer() for topic in OUTPUTS}
 
@@ -70,11 +77,11 @@ class Outputs:
             Quality of service overrides that cannot be.
         """
         for topic, kind in OUTPUTS.items():
-            resolved = self._node.resolve_topic_name(topic)
+            resolved = self._node.resolve_topic_name(self._prefix + topic)
             with refused_overrides(resolved):
                 self._publishers[topic] = self._node.create_publisher(
                     kind,
-                    topic,
+                    self._prefix + topic,
                     output_qos(),
                     event_callbacks=publisher_events(resolved, self._warn),
                     qos_overriding_options=overridable(),
@@ -92,7 +99,7 @@ class Outputs:
         frame: Frame,
         estimate: DepthEstimate,
         limited: LimitedDepth,
-        encoding: str,
+        settings: DepthSettings,
     ) -> None:
         """Publish what is subscribed, all with the header of the image.
 
@@ -102,13 +109,14 @@ class Outputs:
             Header of the image: its stamp and frame are those of every output.
         frame, estimate, limited
             Input, result, and the result's depth as it is to be published.
-        encoding
-            Of depth/image.
+        settings
+            Encoding of depth/image, and size of the voxels.
         """
         steps: dict[str, Callable[[object], object | None]] = {
-            'depth/image': lambda h: self._depth_image(h, limited, encoding),
+            'depth/image': lambda h: self._depth_image(h, limited, settings.encoding),
             'depth/camera_info': lambda h: _camera_info(h, limited),
             'depth/points': lambda h: self._points(h, frame, limited),
+            'depth/points_voxels': lambda h: self._voxels(h, limited, settings.voxel_size_m),
             'depth/confidence': lambda h: self._confidence(h, estimate),
             'depth/image_color': lambda h: self._color(h, limited),
             'depth/prompt': lambda h: self._prompt(h, frame),
@@ -134,6 +142,15 @@ class Outputs:
         xyz = organized_xyz(out, height, width)
         depth_to_points(limited.camera, limited.depth, out=xyz)
         return cloud_message(header, encode_organized(xyz, frame.image, out=out), buffer)
+
+    def _voxels(self, header: object, limited: LimitedDepth, size_m: float) -> PointCloud2 | None:
+        if limited.camera is None:
+            return None
+        means = voxel_means(depth_to_points(limited.camera, limited.depth), size_m)
+        fields = encode_cloud({axis: means[:, i] for i, axis in enumerate('xyz')})
+        buffer = self._buffers['depth/points_voxels']
+        buffer.sized(fields.data.size)[...] = fields.data
+        return cloud_message(header, fields, buffer)
 
     def _confidence(self, header: object, estimate: DepthEstimate) -> Image | None:
         if estimate.confidence is None:

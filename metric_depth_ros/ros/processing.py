@@ -70,10 +70,13 @@ class FrameProcessor:
         estimate = self._estimator.estimate(frame)
         estimated_s = time.monotonic()
         limited = limited_depth(
-            estimate, settings.depth.max_range_m, settings.depth.min_confidence
+            estimate,
+            settings.depth.max_range_m,
+            settings.depth.min_confidence,
+            settings.depth.edge_filter,
         )
         header = bundle.image.message.header
-        self._outputs.publish(header, frame, estimate, limited, settings.depth.encoding)
+        self._outputs.publish(header, frame, estimate, limited, settings.depth)
         published_s = time.monotonic()
         report = FrameReport(
             stamp_ns=frame.stamp_ns,

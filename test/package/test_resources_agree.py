@@ -126,7 +126,7 @@ def test_launch_file_documents_its_arguments(path):
 
 
 def test_every_input_topic_can_be_remapped():
-    every = settings_from({'prompt.sources': ['points', 'sensor_depth']})
+    every = settings_from({'prompt.sources': ['points', 'sensor_depth', 'radar']})
     inputs = table(DEPTH_LAUNCH, 'INPUT_TOPICS').values()
     assert {topic for topic, _ in inputs} == {topic for topic, _ in input_topics(every).values()}
 

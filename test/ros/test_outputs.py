@@ -8,6 +8,7 @@ from std_msgs.msg import Header
 
 from metric_depth_ros.ros.framing import limited_depth
 from metric_depth_ros.ros.outputs import OUTPUTS, Outputs
+from metric_depth_ros.ros.parameters import DepthSettings
 from metric_depth_ros.types import CameraModel, DepthEstimate, Frame
 
 CAMERA = CameraModel.pinhole(8, 6, 10.0, 10.0, 3.5, 2.5)
@@ -26,7 +27,7 @@ def outputs(client):
 
 def publish(outputs, encoding='32FC1'):
     limited = limited_depth(ESTIMATE, 100.0, 0.0)
-    outputs.publish(Header(frame_id='camera'), FRAME, ESTIMATE, limited, encoding)
+    outputs.publish(Header(frame_id='camera'), FRAME, ESTIMATE, limited, DepthSettings(encoding))
 
 
 def computed(outputs):
@@ -48,7 +49,12 @@ def test_nothing_is_computed_without_subscribers(outputs):
 
 @pytest.mark.parametrize(
     ('topic', 'kind'),
-    [('depth/image', Image), ('depth/points', PointCloud2), ('depth/confidence', Image)],
+    [
+        ('depth/image', Image),
+        ('depth/points', PointCloud2),
+        ('depth/points_voxels', PointCloud2),
+        ('depth/confidence', Image),
+    ],
 )
 def test_only_what_is_subscribed_is_computed(client, outputs, topic, kind):
     subscription = listen(client, outputs, kind, topic)
