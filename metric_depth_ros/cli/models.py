@@ -63,14 +63,17 @@ def _list() -> int:
 
 
 def _rows(model: Model) -> Iterator[tuple[str, str]]:
+    from metric_depth_ros.estimators.learned.shipped import manifest
+
     yield 'task', model.task
     yield 'parameters', f'{model.parameters:,}'
     yield 'license', model.license
-    if model.shipped:
-        yield 'weights', 'shipped with this package'
+    shipped = manifest().get(model.name)
+    if shipped is not None:
+        yield 'weights', f'shipped with this package: {shipped["file"]}'
         return
     if not model.repository:
-        yield 'weights', 'none published; --weights FILE'
+        yield 'weights', 'none published, none shipped; --weights FILE'
         return
     repositories = {'weights': model.repository}
     repositories |= {f':{variant}': where for variant, where in model.variants.items()}

@@ -33,8 +33,6 @@ class Model:
     released_keys, released_digest
         Number of keys of the released checkpoint, and SHA-256 over its sorted ``key:shape``
         lines; 0 and empty where unreleased.
-    shipped
-        Whether its weights come with this package.
     """
 
     name: str
@@ -46,7 +44,6 @@ class Model:
     variants: Mapping[str, str] = field(default_factory=dict)
     released_keys: int = 0
     released_digest: str = ''
-    shipped: bool = False
 
     def repository_of(self, variant: str) -> str:
         """Return the repository of a variant, ``''`` being the usual one.
@@ -67,6 +64,8 @@ class Model:
         return self.variants[variant]
 
 
+# Whether their weights are shipped is told by the manifest of the weights.
+_OWN_LICENSE = 'Apache-2.0, as this package; trained on simulated worlds only'
 _STUDENT_CARD = "Apache-2.0 by the authors' model card"
 
 MODELS: Mapping[str, Model] = {
@@ -78,8 +77,7 @@ MODELS: Mapping[str, Model] = {
             2_647_367,
             '',
             '',
-            'Apache-2.0, as this package; trained on simulated worlds only',
-            shipped=True,
+            _OWN_LICENSE,
         ),
         Model(
             'compact_student',
@@ -87,7 +85,7 @@ MODELS: Mapping[str, Model] = {
             2_022_180,
             '',
             '',
-            'no weights yet',
+            _OWN_LICENSE,
         ),
         Model(
             'student_depthmap',

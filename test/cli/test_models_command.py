@@ -9,6 +9,7 @@ import pytest
 
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.estimators.catalog import MODELS
+from metric_depth_ros.estimators.learned import shipped
 from metric_depth_ros.estimators.registry import ESTIMATOR_NAMES
 
 COUNTS = {
@@ -44,6 +45,14 @@ def test_a_checkpoint_in_the_cache_is_on_this_machine(capsys, monkeypatch, tmp_p
     main(['models'])
     here, away = (capsys.readouterr().out.count(f'{w} this machine') for w in ('on', 'not on'))
     assert here - away == 1 or away == 0
+
+
+@pytest.mark.parametrize('there', [True, False])
+def test_only_what_the_manifest_lists_is_called_shipped(there, capsys, monkeypatch):
+    entries = {'compact_teacher': {'file': 'compact_teacher.safetensors'}} if there else {}
+    monkeypatch.setattr(shipped, 'manifest', lambda: entries)
+    assert main(['models']) == 0
+    assert capsys.readouterr().out.count('shipped with this package') == len(entries)
 
 
 def test_the_list_loads_no_torch():

@@ -16,7 +16,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.catalog import MODELS
 from metric_depth_ros.estimators.learned.architecture import config_from
 from metric_depth_ros.estimators.learned.presets import with_preset
-from metric_depth_ros.estimators.learned.shipped import shipped_checkpoint
+from metric_depth_ros.estimators.learned.shipped import manifest, shipped_checkpoint
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime.onnx_session import open_exported
 from metric_depth_ros.networks.checkpoints import (
@@ -92,7 +92,7 @@ def read_weights(name: str, options: EstimatorOptions, variant: str = '') -> Che
     """
     model = MODELS[name]
     given = options.weights_of(name)
-    if model.shipped and not given:
+    if name in manifest() and not given:
         return shipped_checkpoint(name)
     repository = model.repository_of(variant)
     reference = given or repository

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The weights that come with the package: where they lie, and that they are the ones meant."""
+"""The weights that come with the package: where they lie, and that they are the ones meant.
+
+Standard library, until weights are read.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ import json
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.networks.checkpoints import Checkpoint, read_checkpoint
+
+if TYPE_CHECKING:
+    from metric_depth_ros.networks.checkpoints import Checkpoint
 
 _PACKAGE = 'metric_depth_ros'
 MANIFEST = 'MANIFEST.json'
@@ -29,20 +34,16 @@ def manifest() -> dict[str, Any]:
 
 
 def shipped_checkpoint(name: str) -> Checkpoint:
-    """Return the shipped weights of a network.
+    """Return the weights of a network of the manifest.
 
     Raises
     ------
     InputError
         Weights that are absent or not the ones of the manifest: a broken installation.
     """
-    entry = manifest().get(name)
-    if entry is None:
-        raise InputError(
-            'checkpoint_missing',
-            f'this version ships no weights of {name}: give some with the option weights '
-            '(--weights, parameter model.weights).',
-        )
+    from metric_depth_ros.networks.checkpoints import read_checkpoint
+
+    entry = manifest()[name]
     checkpoint = read_checkpoint(weights_folder() / entry['file'])
     if checkpoint.sha256 != entry['sha256']:
         raise InputError(
