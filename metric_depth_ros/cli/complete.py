@@ -20,7 +20,13 @@ HELP = 'dense depth of one image, from a sparse prompt or without; no ROS needed
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    parser.add_argument('image', type=Path, metavar='IMAGE', help='color image, PNG or JPEG')
+    parser.add_argument(
+        'image',
+        type=Path,
+        metavar='IMAGE',
+        help='color image, PNG or JPEG; or a snapshot folder of the node (~/save_snapshot), which '
+        'is computed again with its own parameters and compared bit by bit',
+    )
     parser.add_argument(
         '--camera',
         type=Path,
@@ -71,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
             'prompt_scale', f'--prompt-scale is {args.prompt_scale}, expected a positive number.'
         )
     prepare_folder(args.out, '--out')
+    if args.image.is_dir():
+        return _repeat(args.image, args.out)
     options = options_from(args)
     camera = None if args.camera is None else frame_files.read_camera(args.camera)
     prompt = None if args.prompt is None else _prompt(args, camera)
@@ -94,6 +102,39 @@ def run(args: argparse.Namespace) -> int:
     for path in paths.values():
         print(path)
     return 0
+
+
+def _repeat(folder: Path, out: Path) -> int:
+    """Compute a snapshot again; exit 1 where the result differs from what was published."""
+    import numpy as np
+
+    from metric_depth_ros.estimators.fallback import is_by_fallback
+    from metric_depth_ros.evaluation import frame_files
+    from metric_depth_ros.evaluation.snapshots import read_snapshot
+    from metric_depth_ros.ros.estimation import estimator_from
+    from metric_depth_ros.ros.framing import limited_depth
+    from metric_depth_ros.ros.parameters import settings_from
+    from metric_depth_ros.types import DepthEstimate
+
+    snapshot = read_snapshot(folder)
+    answered_by = 'monocular' if is_by_fallback(snapshot.method) else 'prompted'
+    settings = settings_from({**snapshot.parameters, 'fallback_policy': answered_by})
+    estimate = estimator_from(settings).estimate(snapshot.frame)
+    depth = settings.depth
+    limited = limited_depth(estimate, depth.max_range_m, depth.min_confidence, depth.edge_filter)
+    repeated = DepthEstimate(limited.depth, estimate.confidence, limited.camera, estimate.method)
+    paths = frame_files.write_results(out, snapshot.frame, repeated)
+    print(f'{snapshot.method}: {_summary(limited.depth)}')
+    for path in paths.values():
+        print(path)
+    if np.array_equal(limited.depth, snapshot.depth, equal_nan=True):
+        print('the depth is bit for bit what the node published')
+        return 0
+    equal = (limited.depth == snapshot.depth) | (
+        np.isnan(limited.depth) & np.isnan(snapshot.depth)
+    )
+    print(f'{np.count_nonzero(~equal)} of {equal.size} pixels differ from what was published')
+    return 1
 
 
 def _prompt(args: argparse.Namespace, camera: CameraModel | None) -> SparsePrompt:

@@ -114,9 +114,14 @@ _FACTORIES: dict[str, Factory] = {
     'teacher': _teacher,
     'hf': _hugging_face,
 }
-ESTIMATOR_NAMES: tuple[str, ...] = tuple(_FACTORIES)
+ESTIMATOR_NAMES: tuple[str, ...] = tuple(_FACTORIES)  # of this package
 _DEFAULT_OPTIONS = EstimatorOptions()
 _LEARNED_NEED = ('torch', 'transformers', 'safetensors')
+
+
+def register(name: str, factory: Factory) -> None:
+    """Make an estimator of another package known by a name, before it is asked for."""
+    _FACTORIES[name] = factory
 
 
 def create_estimator(spec: str, options: EstimatorOptions = _DEFAULT_OPTIONS) -> Estimator:
@@ -143,7 +148,7 @@ def create_estimator(spec: str, options: EstimatorOptions = _DEFAULT_OPTIONS) ->
     if factory is None:
         raise InputError(
             'estimator',
-            f'unknown estimator {spec!r}: expected one of {", ".join(ESTIMATOR_NAMES)} '
+            f'unknown estimator {spec!r}: expected one of {", ".join(_FACTORIES)} '
             '(parameter estimator, option --estimator).',
         )
     try:

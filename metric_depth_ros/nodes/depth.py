@@ -54,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from metric_depth_ros.resources import dds_environment
     from metric_depth_ros.ros.memory import keep_freed_memory
+    from metric_depth_ros.ros.shared_memory import clear_orphans
 
+    clear_orphans()
     keep_freed_memory()  # before the first thread allocates
     os.environ.update(dds_environment())  # before the middleware is loaded
     try:

@@ -29,15 +29,21 @@ class NodeProcess:
         File for what it prints.
     environment
         Variables that differ from those of this process.
+    module
+        What is run, `nodes.depth` or something that behaves like it.
     """
 
     def __init__(
-        self, arguments: Sequence[str], log: Path, environment: Mapping[str, str]
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        module: str = _MODULE,
     ) -> None:
         self._log = log
         with log.open('wb') as output:
             self._process = subprocess.Popen(
-                [sys.executable, '-m', _MODULE, *arguments],
+                [sys.executable, '-m', module, *arguments],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **environment},
@@ -52,6 +58,28 @@ class NodeProcess:
     def __exit__(self, *_: object) -> None:
         """Make sure that the process has ended."""
         self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """What the node has printed so far."""
+        return self._log.read_text(encoding='utf-8', errors='replace')
+
+    def signal(self, number: int) -> None:
+        """Send a signal, if the process lives."""
+        if self.is_running:
+            self._process.send_signal(number)
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Return the exit code, None if the process has not ended by then."""
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
 
     @property
     def is_running(self) -> bool:
@@ -90,5 +118,4 @@ class NodeProcess:
 
     def last_words(self) -> str:
         """Return the end of what the node printed."""
-        lines = self._log.read_text(encoding='utf-8', errors='replace').splitlines()
-        return '\n'.join(lines[-_LOG_LINES:])
+        return '\n'.join(self.log.splitlines()[-_LOG_LINES:])

@@ -9,7 +9,7 @@ kept as a sentence that the configure transition fails with, until a good value 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -24,6 +24,7 @@ from rclpy.parameter import Parameter as RosParameter
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.parameters import (
     CONFIGURE,
+    ESTIMATOR,
     READ_ONLY,
     DepthNodeSettings,
     Parameter,
@@ -39,10 +40,14 @@ class DeclaredParameters:
     ----------
     node
         Node to declare on.
+    prepare
+        Called, while the node is configured, with settings that ask for another estimator; the
+        change is refused if it raises `InputError`.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, prepare: Callable[[DepthNodeSettings], None]) -> None:
         self.configured = False
+        self._prepare = prepare
         self._node = node
         self._refused: dict[str, InputError] = {}
         for row in parameter_table().values():
@@ -105,7 +110,9 @@ class DeclaredParameters:
                         'deactivate and clean up the node first.',
                     )
             if self.configured:
-                settings_from(values)
+                settings = settings_from(values)
+                if any(table[p.name].change == ESTIMATOR for p in mine):
+                    self._prepare(settings)
         except InputError as error:
             return SetParametersResult(successful=False, reason=str(error))
         for parameter in mine:

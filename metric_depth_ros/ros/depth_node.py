@@ -13,9 +13,10 @@ from collections.abc import Callable
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
+from std_srvs.srv import Trigger
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator, recovers_camera
@@ -37,20 +38,22 @@ from metric_depth_ros.ros.outputs import Outputs
 from metric_depth_ros.ros.pairing import check_installed
 from metric_depth_ros.ros.parameters import DepthNodeSettings
 from metric_depth_ros.ros.processing import FrameProcessor, Worker
+from metric_depth_ros.ros.refusing_lifecycle import RefusingLifecycleNode
+from metric_depth_ros.ros.snapshot import save_snapshot
 
-_WORKER_STOP_S = 1.5
+_WORKER_STOP_S = 0.5  # of the two seconds in which an interrupted node is gone
 _SILENT_PERIODS = 2.0  # a topic is silent after this many periods of the diagnostics
 _SUCCESS = TransitionCallbackReturn.SUCCESS
 _FAILURE = TransitionCallbackReturn.FAILURE
 _ERROR = TransitionCallbackReturn.ERROR
 
 
-class DepthNode(LifecycleNode):
+class DepthNode(RefusingLifecycleNode):
     """Dense metric depth of one camera."""
 
     def __init__(self) -> None:
         super().__init__('depth')
-        self._declared = DeclaredParameters(self)
+        self._declared = DeclaredParameters(self, self._prepare_estimator)
         self.add_post_set_parameters_callback(self._on_parameters_set)
         for sentence in self._declared.unknown_names():
             self.get_logger().warning(sentence)
@@ -61,6 +64,10 @@ class DepthNode(LifecycleNode):
         self._deactivations: list[Callable[[], object]] = []
         self._assembly: Assembly | None = None
         self._inputs: Inputs | None = None
+        self._worker: Worker | None = None
+        self._processor: FrameProcessor | None = None
+        self._next_estimator: Estimator | None = None
+        self._estimator_is_busy = False  # with a frame that was abandoned
 
     def autostart(self) -> None:
         """Configure and activate, if the parameter says so."""
@@ -142,6 +149,8 @@ class DepthNode(LifecycleNode):
         self._outputs.open()
         self._status = self._publisher(DiagnosticStatus, '~/status')
         self._health = self._publisher(DiagnosticArray, '/diagnostics')
+        service = self.create_service(Trigger, '~/save_snapshot', self._save_snapshot)
+        self._releases.append(lambda: self.destroy_service(service))
         # Steady: health must be told above all when a simulated clock stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         period_s = settings.diagnostics.period_s
@@ -159,15 +168,24 @@ class DepthNode(LifecycleNode):
         return publisher
 
     def _activate(self) -> None:
+        if self._estimator_is_busy:
+            self._estimator, self._estimator_is_busy = estimator_from(self._settings), False
         assembly = create_assembly(self._settings)
         inputs = Inputs(self, self._settings, assembly, self._counters, self._faults)
+        self._assembly, self._inputs = assembly, inputs
+        self._deactivations += [self._stop_worker, inputs.close]
+        self._start_worker(assembly, inputs)
+        inputs.open(self._settings)
+        self.get_logger().info(f'active: waiting for {", ".join(inputs.topics.values())}')
+
+    def _start_worker(self, assembly: Assembly, inputs: Inputs) -> None:
         topics = inputs.topics
         builder = FrameBuilder(
             self._extrinsics,
             lambda stream, error: self._faults.report(topics[stream], error.fault, str(error)),
             camera_needed=not recovers_camera(self._estimator),
         )
-        processor = FrameProcessor(
+        self._processor = FrameProcessor(
             builder,
             self._estimator,
             self._outputs,
@@ -175,26 +193,77 @@ class DepthNode(LifecycleNode):
             self._counters,
             self.get_fully_qualified_name(),
         )
-        worker = Worker(
+        self._worker = Worker(
             assembly,
-            processor,
+            self._processor,
             lambda: self._settings,
             self._counters,
             self._faults,
             topics['image'],
         )
-        self._deactivations += [lambda: self._stop(worker), inputs.close]
-        inputs.open(self._settings)
-        self._assembly, self._inputs = assembly, inputs
-        self.get_logger().info(f'active: waiting for {", ".join(topics.values())}')
 
     def _deactivate(self) -> None:
         self._run_all(self._deactivations)
-        self._inputs = self._assembly = None
+        self._inputs = self._assembly = self._worker = self._processor = None
 
-    def _stop(self, worker: Worker) -> None:
-        if not worker.stop(_WORKER_STOP_S):
+    def _stop_worker(self) -> None:
+        if self._worker is not None and not self._worker.stop(_WORKER_STOP_S):
             self.get_logger().warning('a frame is still being computed; it is abandoned')
+            self._estimator_is_busy = True
+
+    def _replace_if_hanging(self) -> None:
+        """Give up an estimator that does not come back: another one answers the next frames."""
+        worker, assembly, inputs = self._worker, self._assembly, self._inputs
+        limit_s = self._settings.estimator_timeout_s
+        if worker is None or assembly is None or inputs is None or not limit_s:
+            return
+        busy_s = worker.busy_s()
+        if busy_s <= limit_s:
+            return
+        worker.abandon()
+        self._counters.count('failed')
+        self._faults.report(
+            inputs.topics['image'],
+            'estimator_hangs',
+            f'{self._estimator.name} has not answered a frame for {busy_s:.1f} s, more than '
+            f'estimator_timeout_s = {limit_s:g}: it is given up and made anew.',
+        )
+        self._estimator = estimator_from(self._settings)
+        self._start_worker(assembly, inputs)
+
+    def _prepare_estimator(self, settings: DepthNodeSettings) -> None:
+        """Make the estimator that changed parameters ask for, while the old one answers.
+
+        Raises
+        ------
+        InputError
+            It cannot be made.
+        """
+        self._next_estimator = None
+        try:
+            self._next_estimator = estimator_from(settings)
+        except InputError:
+            raise
+        except Exception as error:
+            self.report_defect()
+            raise InputError('estimator', f'the estimator cannot be made: {error}') from error
+
+    def _save_snapshot(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        """Save inputs and outputs of the newest frame."""
+        newest = None if self._processor is None else self._processor.newest
+        if newest is None:
+            response.message = 'no frame has been answered yet.'
+            return response
+        try:
+            folder = save_snapshot(newest, self._settings, self.get_name())
+        except InputError as error:
+            response.message = str(error)
+            self._faults.report(self.get_name(), error.fault, str(error))
+            return response
+        response.success, response.message = True, str(folder)
+        return response
 
     def _on_parameters_set(self, parameters: list[Parameter]) -> None:
         """Take changed values into force; they have been checked."""
@@ -202,6 +271,11 @@ class DepthNode(LifecycleNode):
             return
         settings = self._declared.settings()
         self._settings = settings
+        if self._next_estimator is not None:
+            self._estimator, self._next_estimator = self._next_estimator, None
+            if self._processor is not None:
+                self._processor.use(self._estimator)
+            self.get_logger().info(f'the estimator is now {self._estimator.name}')
         apply_live(self._estimator, settings)
         self._faults.throttle_s = settings.log_throttle_s
         if self._assembly is not None and self._inputs is not None:
@@ -209,6 +283,7 @@ class DepthNode(LifecycleNode):
             self._inputs.max_frame_age_s = settings.max_frame_age_s
 
     def _publish_health(self) -> None:
+        self._replace_if_hanging()
         assembly = self._assembly
         status = health_status(
             f'{self.get_name()}: frames',

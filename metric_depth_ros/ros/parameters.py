@@ -19,6 +19,7 @@ from metric_depth_ros.errors import InputError
 
 # When a changed value takes effect.
 LIVE = 'next frame'
+ESTIMATOR = 'when the new estimator is ready'
 CONFIGURE = 'next configure'
 READ_ONLY = 'read-only'
 
@@ -56,21 +57,21 @@ class ModelSettings:
         'Checkpoint of the estimator: a file, a folder or a Hugging Face id; empty takes the '
         'released one. Several networks (a prior, the fallback): name=checkpoint, separated by '
         'commas.',
-        change=CONFIGURE,
+        change=ESTIMATOR,
     )
     revision: str = _parameter(
-        '', 'Commit, tag or branch of the Hugging Face repository.', change=CONFIGURE
+        '', 'Commit, tag or branch of the Hugging Face repository.', change=ESTIMATOR
     )
     precision: str = _parameter(
         'auto',
         'What the network computes in. auto: bf16 on a GPU that has it, else fp32.',
         choices=('auto', 'fp32', 'bf16', 'fp16'),
-        change=CONFIGURE,
+        change=ESTIMATOR,
     )
     compile: bool = _parameter(
         False,
         'Compile the network (torch.compile): the first frame takes long, the others less.',
-        change=CONFIGURE,
+        change=ESTIMATOR,
     )
     resolution_scale: float = _parameter(
         1.0,
@@ -78,20 +79,20 @@ class ModelSettings:
         'for speed.',
         minimum=0.1,
         maximum=9.0,
-        change=CONFIGURE,
+        change=ESTIMATOR,
     )
     backend: str = _parameter(
         'torch',
         'What runs the network: torch, or ONNX Runtime.',
         choices=('torch', 'onnx'),
-        change=CONFIGURE,
+        change=ESTIMATOR,
     )
     preset: str = _parameter(
         'full',
         'realtime is a fifth of the arithmetic of student_depthmap and teacher, with less detail; '
         'full is as they were released.',
         choices=('full', 'realtime'),
-        change=CONFIGURE,
+        change=ESTIMATOR,
     )
     warm_up_width: int = _parameter(
         0,
@@ -99,10 +100,10 @@ class ModelSettings:
         'first frame takes longer.',
         minimum=0,
         maximum=32_768,
-        change=CONFIGURE,
+        change=ESTIMATOR,
     )
     warm_up_height: int = _parameter(
-        0, 'Height of these images.', minimum=0, maximum=32_768, change=CONFIGURE
+        0, 'Height of these images.', minimum=0, maximum=32_768, change=ESTIMATOR
     )
 
 
@@ -160,7 +161,7 @@ class PromptSettings:
         'With fewer points the fallback_estimator answers, if there is one.',
         minimum=1,
         maximum=1_000_000,
-        change=CONFIGURE,
+        change=ESTIMATOR,
     )
     min_depth_m: float = _parameter(
         0.1, 'Nearer measurements are dropped (own vehicle), in meters.', minimum=0.0, maximum=1e3
@@ -345,6 +346,17 @@ class DiagnosticsSettings:
 
 
 @dataclass(frozen=True)
+class SnapshotSettings:
+    """The service ~/save_snapshot."""
+
+    folder: str = _parameter(
+        '',
+        'Folder that snapshots are saved in, one folder each; empty: metric_depth_snapshots in '
+        'the ROS home folder (ROS_HOME, ~/.ros).',
+    )
+
+
+@dataclass(frozen=True)
 class DepthNodeSettings:
     """All parameters of the node, checked."""
 
@@ -357,13 +369,13 @@ class DepthNodeSettings:
         'classical',
         'Depth method: classical (same as classical:quality), classical:fast, nearest, or a '
         'learned one of docs/MODELS.md.',
-        change=CONFIGURE,
+        change=ESTIMATOR,
     )
     fallback_estimator: str = _parameter(
         '',
         'Depth method while the prompt is silent or has fewer than prompt.min_points points: a '
         'monocular one, e.g. student_pointmap. Empty: the estimator answers every frame.',
-        change=CONFIGURE,
+        change=ESTIMATOR,
     )
     fallback_policy: str = _parameter(
         'auto',
@@ -376,7 +388,15 @@ class DepthNodeSettings:
     device: str = _parameter(
         'auto',
         'Where a learned estimator runs: auto (a GPU if there is one), cpu, cuda, cuda:1.',
-        change=CONFIGURE,
+        change=ESTIMATOR,
+    )
+    estimator_timeout_s: float = _parameter(
+        60.0,
+        'An estimator that takes longer for a frame is given up: it is made anew and the next '
+        'frame is answered. The first frame, which may compile, may take any time. 0 waits for '
+        'ever.',
+        minimum=0.0,
+        maximum=3600.0,
     )
     image_transport: str = _parameter(
         'raw',
@@ -404,6 +424,7 @@ class DepthNodeSettings:
     depth: DepthSettings = field(default_factory=DepthSettings)
     sync: SyncSettings = field(default_factory=SyncSettings)
     diagnostics: DiagnosticsSettings = field(default_factory=DiagnosticsSettings)
+    snapshot: SnapshotSettings = field(default_factory=SnapshotSettings)
 
 
 @dataclass(frozen=True)
@@ -581,7 +602,9 @@ Generated from the table in `metric_depth_ros/ros/parameters.py` by
 
 Every value is checked before it is used. An integer is accepted where a double is meant. A
 parameter that takes effect at the next configure is refused while the node is configured:
-deactivate and clean up first. Names that are not in this table are reported at start.
+deactivate and clean up first. One that takes effect when the new estimator is ready makes a new
+estimator while the old one goes on answering; it is refused, and the old one stays, where the new
+one cannot be made. Names that are not in this table are reported at start.
 
 | name | type | default | values | takes effect | meaning |
 |---|---|---|---|---|---|"""

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The newest frame of a running node as a folder: a bug report that can be computed again.
+
+The messages go into a bag as they came, the frame and what was published of it into files that
+`metric-depth complete` reads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.ros.assembly import Bundle
+from metric_depth_ros.ros.framing import LimitedDepth
+from metric_depth_ros.ros.parameters import DepthNodeSettings
+from metric_depth_ros.types import Frame
+
+MESSAGES = 'messages'
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """A frame that was answered: its messages, what was made of them, and what was published."""
+
+    bundle: Bundle
+    frame: Frame
+    method: str
+    confidence: NDArray[np.float32] | None
+    limited: LimitedDepth
+
+
+def save_snapshot(answered: Answered, settings: DepthNodeSettings, node_name: str) -> Path:
+    """Write a frame into a new folder and return it.
+
+    Raises
+    ------
+    InputError
+        The folder exists already (the frame was saved before), or cannot be written.
+    """
+    from metric_depth_ros.evaluation.snapshots import Snapshot, write_snapshot
+
+    folder = _root(settings.snapshot.folder) / f'{node_name}_{answered.frame.stamp_ns}'
+    snapshot = Snapshot(
+        answered.frame,
+        answered.limited.depth,
+        answered.confidence,
+        answered.limited.camera,
+        answered.method,
+        dict(_values(settings, '')),
+    )
+    try:
+        write_snapshot(folder, snapshot)
+        _write_messages(folder / MESSAGES, answered.bundle)
+    except FileExistsError as error:
+        raise InputError('snapshot', f'this frame is saved already: {folder}') from error
+    except OSError as error:
+        raise InputError(
+            'snapshot',
+            f'the snapshot {folder} cannot be written: {error.strerror or error} (parameter '
+            'snapshot.folder).',
+        ) from error
+    return folder
+
+
+def _root(folder: str) -> Path:
+    if folder:
+        return Path(folder).expanduser()
+    return Path(os.environ.get('ROS_HOME') or '~/.ros').expanduser() / 'metric_depth_snapshots'
+
+
+def _values(settings: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield the parameters by full name."""
+    for item in dataclasses.fields(settings):
+        value = getattr(settings, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from _values(value, f'{prefix}{item.name}.')
+        else:
+            yield prefix + item.name, list(value) if isinstance(value, tuple) else value
+
+
+def _write_messages(bag: Path, bundle: Bundle) -> None:
+    from rclpy.serialization import serialize_message
+
+    from metric_depth_ros.bags.writer import BagWriter
+
+    with BagWriter(bag) as writer:
+        for stream, arrival in {'image': bundle.image, **bundle.measurements}.items():
+            message = arrival.message
+            kind = type(message)
+            name = f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'
+            writer.write_raw(
+                f'/{stream}', name, serialize_message(message), max(arrival.stamp_ns, 0)
+            )
