@@ -8,10 +8,11 @@ transition with one sentence, and the node stays to be configured again.
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -19,37 +20,33 @@ from rclpy.publisher import Publisher
 from std_srvs.srv import Trigger
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.base import Estimator, recovers_camera
-from metric_depth_ros.ros.assembly import Assembly
+from metric_depth_ros.estimators.base import Estimator
+from metric_depth_ros.estimators.batching import BatchingEstimator
+from metric_depth_ros.ros.channel import Channel
 from metric_depth_ros.ros.declaration import DeclaredParameters
-from metric_depth_ros.ros.diagnostics import Counters, Problem, health_status, silent_problem
 from metric_depth_ros.ros.estimation import apply_live, estimator_from
 from metric_depth_ros.ros.extrinsics import (
     Extrinsics,
-    StaticTree,
     create_extrinsics,
     needs_extrinsics,
 )
 from metric_depth_ros.ros.faults import FaultLog
-from metric_depth_ros.ros.framing import FrameBuilder
-from metric_depth_ros.ros.inputs import Inputs, create_assembly
+from metric_depth_ros.ros.inputs import SharedStreams
 from metric_depth_ros.ros.logs import forward_logs
-from metric_depth_ros.ros.outputs import Outputs
 from metric_depth_ros.ros.pairing import check_installed
 from metric_depth_ros.ros.parameters import DepthNodeSettings
-from metric_depth_ros.ros.processing import FrameProcessor, Worker
 from metric_depth_ros.ros.refusing_lifecycle import RefusingLifecycleNode
 from metric_depth_ros.ros.snapshot import save_snapshot
+from metric_depth_ros.ros.static_tree import StaticTree
 
 _WORKER_STOP_S = 0.5  # of the two seconds in which an interrupted node is gone
-_SILENT_PERIODS = 2.0  # a topic is silent after this many periods of the diagnostics
 _SUCCESS = TransitionCallbackReturn.SUCCESS
 _FAILURE = TransitionCallbackReturn.FAILURE
 _ERROR = TransitionCallbackReturn.ERROR
 
 
 class DepthNode(RefusingLifecycleNode):
-    """Dense metric depth of one camera."""
+    """Dense metric depth of one camera, or of several."""
 
     def __init__(self) -> None:
         super().__init__('depth')
@@ -58,14 +55,9 @@ class DepthNode(RefusingLifecycleNode):
         for sentence in self._declared.unknown_names():
             self.get_logger().warning(sentence)
         self._settings = DepthNodeSettings()
-        self._counters = Counters()
         self._faults = FaultLog(self.get_logger().warning, self._settings.log_throttle_s)
         self._releases: list[Callable[[], object]] = []
-        self._deactivations: list[Callable[[], object]] = []
-        self._assembly: Assembly | None = None
-        self._inputs: Inputs | None = None
-        self._worker: Worker | None = None
-        self._processor: FrameProcessor | None = None
+        self._channels: list[Channel] = []
         self._next_estimator: Estimator | None = None
         self._estimator_is_busy = False  # with a frame that was abandoned
 
@@ -134,7 +126,6 @@ class DepthNode(RefusingLifecycleNode):
         settings = self._declared.settings()
         check_installed(settings.sync.policy)
         self._settings = settings
-        self._counters = Counters(expects_prompt=bool(settings.prompt.sources))
         self._faults = FaultLog(self.get_logger().warning, settings.log_throttle_s)
         self._extrinsics: Extrinsics = (
             create_extrinsics(settings.extrinsics, self)
@@ -144,10 +135,12 @@ class DepthNode(RefusingLifecycleNode):
         self._releases.append(self._extrinsics.close)
         self._releases.append(forward_logs(self.get_logger()))
         self._estimator: Estimator = estimator_from(settings)
-        self._outputs = Outputs(self, self._faults.report)
-        self._releases.append(self._outputs.close)
-        self._outputs.open()
-        self._status = self._publisher(DiagnosticStatus, '~/status')
+        self._releases.append(self._channels.clear)
+        for camera in settings.cameras or ('',):
+            channel = Channel(self, camera, lambda: self._settings, self._extrinsics, self._faults)
+            self._releases.append(channel.close)
+            channel.open()
+            self._channels.append(channel)
         self._health = self._publisher(DiagnosticArray, '/diagnostics')
         service = self.create_service(Trigger, '~/save_snapshot', self._save_snapshot)
         self._releases.append(lambda: self.destroy_service(service))
@@ -170,66 +163,41 @@ class DepthNode(RefusingLifecycleNode):
     def _activate(self) -> None:
         if self._estimator_is_busy:
             self._estimator, self._estimator_is_busy = estimator_from(self._settings), False
-        assembly = create_assembly(self._settings)
-        inputs = Inputs(self, self._settings, assembly, self._counters, self._faults)
-        self._assembly, self._inputs = assembly, inputs
-        self._deactivations += [self._stop_worker, inputs.close]
-        self._start_worker(assembly, inputs)
-        inputs.open(self._settings)
-        self.get_logger().info(f'active: waiting for {", ".join(inputs.topics.values())}')
+        answering, shared = self._answering(), SharedStreams()
+        topics = [
+            topic for channel in self._channels for topic in channel.activate(answering, shared)
+        ]
+        self.get_logger().info(f'active: waiting for {", ".join(dict.fromkeys(topics))}')
 
-    def _start_worker(self, assembly: Assembly, inputs: Inputs) -> None:
-        topics = inputs.topics
-        builder = FrameBuilder(
-            self._extrinsics,
-            lambda stream, error: self._faults.report(topics[stream], error.fault, str(error)),
-            camera_needed=not recovers_camera(self._estimator),
-        )
-        self._processor = FrameProcessor(
-            builder,
-            self._estimator,
-            self._outputs,
-            self._status,
-            self._counters,
-            self.get_fully_qualified_name(),
-        )
-        self._worker = Worker(
-            assembly,
-            self._processor,
-            lambda: self._settings,
-            self._counters,
-            self._faults,
-            topics['image'],
-        )
+    def _answering(self) -> Estimator:
+        """Return the estimator as the cameras call it: several of them all at once."""
+        if len(self._channels) < 2:
+            return self._estimator
+        return BatchingEstimator(self._estimator, self._settings.batch_window_s)
 
     def _deactivate(self) -> None:
-        self._run_all(self._deactivations)
-        self._inputs = self._assembly = self._worker = self._processor = None
-
-    def _stop_worker(self) -> None:
-        if self._worker is not None and not self._worker.stop(_WORKER_STOP_S):
-            self.get_logger().warning('a frame is still being computed; it is abandoned')
-            self._estimator_is_busy = True
+        ends_s = time.monotonic() + _WORKER_STOP_S
+        for channel in self._channels:
+            if not channel.deactivate(max(0.0, ends_s - time.monotonic())):
+                self.get_logger().warning('a frame is still being computed; it is abandoned')
+                self._estimator_is_busy = True
 
     def _replace_if_hanging(self) -> None:
         """Give up an estimator that does not come back: another one answers the next frames."""
-        worker, assembly, inputs = self._worker, self._assembly, self._inputs
         limit_s = self._settings.estimator_timeout_s
-        if worker is None or assembly is None or inputs is None or not limit_s:
+        hanging = max(self._channels, key=Channel.busy_s, default=None)
+        if hanging is None or not limit_s or hanging.busy_s() <= limit_s:
             return
-        busy_s = worker.busy_s()
-        if busy_s <= limit_s:
-            return
-        worker.abandon()
-        self._counters.count('failed')
         self._faults.report(
-            inputs.topics['image'],
+            hanging.image_topic,
             'estimator_hangs',
-            f'{self._estimator.name} has not answered a frame for {busy_s:.1f} s, more than '
-            f'estimator_timeout_s = {limit_s:g}: it is given up and made anew.',
+            f'{self._estimator.name} has not answered a frame for {hanging.busy_s():.1f} s, more '
+            f'than estimator_timeout_s = {limit_s:g}: it is given up and made anew.',
         )
         self._estimator = estimator_from(self._settings)
-        self._start_worker(assembly, inputs)
+        answering = self._answering()
+        for channel in self._channels:
+            channel.replace_worker(answering)
 
     def _prepare_estimator(self, settings: DepthNodeSettings) -> None:
         """Make the estimator that changed parameters ask for, while the old one answers.
@@ -252,7 +220,8 @@ class DepthNode(RefusingLifecycleNode):
         self, request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
         """Save inputs and outputs of the newest frame."""
-        newest = None if self._processor is None else self._processor.newest
+        answered = [channel.newest for channel in self._channels if channel.newest is not None]
+        newest = max(answered, key=lambda a: a.frame.stamp_ns, default=None)
         if newest is None:
             response.message = 'no frame has been answered yet.'
             return response
@@ -273,44 +242,20 @@ class DepthNode(RefusingLifecycleNode):
         self._settings = settings
         if self._next_estimator is not None:
             self._estimator, self._next_estimator = self._next_estimator, None
-            if self._processor is not None:
-                self._processor.use(self._estimator)
+            answering = self._answering()
+            for channel in self._channels:
+                channel.use(answering)
             self.get_logger().info(f'the estimator is now {self._estimator.name}')
         apply_live(self._estimator, settings)
         self._faults.throttle_s = settings.log_throttle_s
-        if self._assembly is not None and self._inputs is not None:
-            self._assembly.set_limits(settings.prompt.max_age_s, settings.prompt.max_wait_s)
-            self._inputs.max_frame_age_s = settings.max_frame_age_s
+        for channel in self._channels:
+            channel.apply_limits()
 
     def _publish_health(self) -> None:
         self._replace_if_hanging()
-        assembly = self._assembly
-        status = health_status(
-            f'{self.get_name()}: frames',
-            self.get_fully_qualified_name(),
-            self._problems(),
-            self._counters,
-            assembly.replaced if assembly else 0,
-            {f'{topic} {fault}': n for (topic, fault), n in self._faults.counts().items()},
-        )
-        message = DiagnosticArray(status=[status])
+        message = DiagnosticArray(status=[channel.health() for channel in self._channels])
         message.header.stamp = self.get_clock().now().to_msg()
         self._health.publish(message)
-
-    def _problems(self) -> list[Problem]:
-        assembly, inputs = self._assembly, self._inputs
-        if assembly is None or inputs is None:
-            return [(DiagnosticStatus.WARN, 'The node is not active.')]
-        limit_s = _SILENT_PERIODS * max(self._settings.diagnostics.period_s, 0.5)
-        problems = []
-        for stream, topic in inputs.topics.items():
-            silent_s = assembly.silent_s(stream)
-            is_static = stream.endswith('camera_info')
-            if silent_s is None or (silent_s > limit_s and not is_static):
-                problems.append(
-                    silent_problem(stream, topic, silent_s, inputs.publisher_count(stream))
-                )
-        return problems + self._counters.new_problems()
 
     @staticmethod
     def _run_all(actions: list[Callable[[], object]]) -> None:

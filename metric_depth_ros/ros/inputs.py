@@ -35,8 +35,29 @@ _COMPRESSED = 'image/compressed'
 _COMPRESSED_DEPTH = 'sensor_depth/image/compressedDepth'
 
 
-def input_topics(settings: DepthNodeSettings) -> dict[str, tuple[str, type]]:
-    """Return topic and message type of each stream that the settings ask for."""
+# Streams of the robot, not of one camera.
+_SHARED = ('points', 'radar')
+
+
+def input_topics(settings: DepthNodeSettings, camera: str = '') -> dict[str, tuple[str, type]]:
+    """Return topic and message type of each stream that the settings ask for.
+
+    Parameters
+    ----------
+    settings
+        Of the node.
+    camera
+        Name of the camera, which its topics begin with where a node has several; they share
+        clouds.
+    """
+    prefix = f'{camera}/' if camera else ''
+    return {
+        stream: (topic if stream in _SHARED else prefix + topic, kind)
+        for stream, (topic, kind) in _streams(settings).items()
+    }
+
+
+def _streams(settings: DepthNodeSettings) -> dict[str, tuple[str, type]]:
     compressed = settings.image_transport == 'compressed'
     streams: dict[str, tuple[str, type]] = {
         'image': (_COMPRESSED, CompressedImage) if compressed else ('image', Image),
@@ -64,6 +85,26 @@ def create_assembly(settings: DepthNodeSettings) -> Assembly:
     )
 
 
+class SharedStreams:
+    """One subscription for all cameras that share a cloud."""
+
+    def __init__(self) -> None:
+        self._callbacks: dict[str, list[Callable[[Any], None]]] = {}
+
+    def join(self, topic: str, callback: Callable[[Any], None]) -> Callable[[Any], None] | None:
+        """Return what the first one to join is to subscribe with, None for all others."""
+        callbacks = self._callbacks.setdefault(topic, [])
+        callbacks.append(callback)
+        if len(callbacks) > 1:
+            return None
+
+        def pass_on(message: Any) -> None:
+            for receive in callbacks:
+                receive(message)
+
+        return pass_on
+
+
 class Inputs:
     """Subscriptions that feed an assembly.
 
@@ -77,6 +118,10 @@ class Inputs:
         Where messages are stored.
     counters, faults
         Where what arrives, and what is wrong with it, is counted.
+    camera
+        Name of the camera where the node has several.
+    shared
+        Clouds that it shares with the others.
     """
 
     def __init__(
@@ -86,6 +131,8 @@ class Inputs:
         assembly: Assembly,
         counters: Counters,
         faults: FaultLog,
+        camera: str = '',
+        shared: SharedStreams | None = None,
     ) -> None:
         self.max_frame_age_s = settings.max_frame_age_s
         self._node = node
@@ -94,9 +141,10 @@ class Inputs:
         self._faults = faults
         self._gate = StampGate()
         self._subscriptions: list[Subscription] = []
+        self._shared = SharedStreams() if shared is None else shared
+        self._streams = input_topics(settings, camera)
         self.topics = {
-            stream: node.resolve_topic_name(topic)
-            for stream, (topic, _) in input_topics(settings).items()
+            stream: node.resolve_topic_name(topic) for stream, (topic, _) in self._streams.items()
         }
 
     def open(self, settings: DepthNodeSettings) -> None:
@@ -113,7 +161,7 @@ class Inputs:
         }
         callbacks['image'] = self.on_image
         if settings.sync.policy == 'nearest':
-            for stream, (topic, kind) in input_topics(settings).items():
+            for stream, (topic, kind) in self._streams.items():
                 self._subscribe(stream, topic, kind, callbacks[stream])
         else:
             self._pair(settings, callbacks)
@@ -175,6 +223,11 @@ class Inputs:
         self, stream: str, topic: str, kind: type, callback: Callable[[Any], None]
     ) -> None:
         resolved = self.topics[stream]
+        if stream in _SHARED:
+            passed_on = self._shared.join(resolved, callback)
+            if passed_on is None:
+                return
+            callback = passed_on
         with refused_overrides(resolved):
             subscription = self._node.create_subscription(
                 kind,
@@ -214,6 +267,6 @@ class Inputs:
 
             return add
 
-        for stream, (topic, kind) in input_topics(settings).items():
+        for stream, (topic, kind) in self._streams.items():
             callback = to_pairing(stream) if stream in paired else callbacks[stream]
             self._subscribe(stream, topic, kind, callback)

@@ -8,6 +8,7 @@ docs/PARAMETERS.md (``python -m metric_depth_ros.ros.parameters``). Standard lib
 from __future__ import annotations
 
 import math
+import re
 import sys
 import typing
 from collections.abc import Iterator, Mapping
@@ -398,6 +399,21 @@ class DepthNodeSettings:
         minimum=0.0,
         maximum=3600.0,
     )
+    cameras: tuple[str, ...] = _parameter(
+        (),
+        'Names of several cameras, which their topics begin with (front/image, '
+        'front/depth/image); clouds are shared, and frames that arrive together are one batch. '
+        'Empty: one camera, and topics without a name before them.',
+        change=CONFIGURE,
+    )
+    batch_window_s: float = _parameter(
+        0.02,
+        'With several cameras: longest time that a frame waits for those of the others, to be '
+        'answered with them.',
+        minimum=0.0,
+        maximum=1.0,
+        change=CONFIGURE,
+    )
     image_transport: str = _parameter(
         'raw',
         'raw subscribes to image, compressed to image/compressed (JPEG or PNG).',
@@ -483,8 +499,10 @@ class Parameter:
             self._refuse(value, 'expected a list of strings')
         checked = tuple(items)
         for item in checked:
-            if item not in self.choices:
+            if self.choices and item not in self.choices:
                 self._refuse(value, f'expected a list of any of {self.range_words}')
+            if not (isinstance(item, str) and _NAME.fullmatch(item)):
+                self._refuse(value, 'expected names that topics can begin with, such as front')
         return tuple(dict.fromkeys(checked))
 
     def _refuse(self, value: object, expected: str) -> typing.NoReturn:
@@ -492,6 +510,7 @@ class Parameter:
         raise InputError('parameter', f'parameter {self.name} is {shown!r}, {expected}.')
 
 
+_NAME = re.compile(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', re.ASCII)
 _TYPE_WORDS = {
     bool: 'true or false',
     int: 'an integer',

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One camera of the node: its topics, its frames, and the thread that answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+
+from metric_depth_ros.estimators.base import Estimator, recovers_camera
+from metric_depth_ros.ros.assembly import Assembly
+from metric_depth_ros.ros.diagnostics import Counters, Problem, health_status, silent_problem
+from metric_depth_ros.ros.extrinsics import Extrinsics
+from metric_depth_ros.ros.faults import FaultLog
+from metric_depth_ros.ros.framing import FrameBuilder
+from metric_depth_ros.ros.inputs import Inputs, SharedStreams, create_assembly
+from metric_depth_ros.ros.outputs import Outputs
+from metric_depth_ros.ros.parameters import DepthNodeSettings
+from metric_depth_ros.ros.processing import FrameProcessor, Worker
+from metric_depth_ros.ros.snapshot import Answered
+
+_SILENT_PERIODS = 2.0  # a topic is silent after this many periods of the diagnostics
+
+
+class Channel:
+    """What a node has once per camera. Whatever happens to one touches no other.
+
+    Parameters
+    ----------
+    node
+        The node.
+    camera
+        Name that its topics begin with; empty where the node has one camera.
+    settings
+        Returns the settings in force.
+    extrinsics
+        Where the sensors are.
+    faults
+        Where what is wrong with messages is reported.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        camera: str,
+        settings: Callable[[], DepthNodeSettings],
+        extrinsics: Extrinsics,
+        faults: FaultLog,
+    ) -> None:
+        self.camera = camera
+        self.counters = Counters(expects_prompt=bool(settings().prompt.sources))
+        self._node = node
+        self._settings = settings
+        self._extrinsics = extrinsics
+        self._faults = faults
+        self._outputs = Outputs(node, faults.report, camera)
+        self._status: Publisher | None = None
+        self._assembly: Assembly | None = None
+        self._inputs: Inputs | None = None
+        self._worker: Worker | None = None
+        self._processor: FrameProcessor | None = None
+
+    def open(self) -> None:
+        """Create the publishers.
+
+        Raises
+        ------
+        InputError
+            Quality of service overrides that cannot be.
+        """
+        self._outputs.open()
+        topic = f'~/{self.camera}/status' if self.camera else '~/status'
+        self._status = self._node.create_publisher(DiagnosticStatus, topic, 10)
+
+    def close(self) -> None:
+        """Destroy the publishers."""
+        self._outputs.close()
+        if self._status is not None:
+            self._node.destroy_publisher(self._status)
+            self._status = None
+
+    def activate(self, estimator: Estimator, shared: SharedStreams) -> list[str]:
+        """Subscribe and answer frames; return the topics that are waited for.
+
+        Raises
+        ------
+        InputError
+            Quality of service overrides that cannot be, or ``sync.policy`` without
+            message_filters.
+        """
+        settings = self._settings()
+        self._assembly = create_assembly(settings)
+        self._inputs = Inputs(
+            self._node,
+            settings,
+            self._assembly,
+            self.counters,
+            self._faults,
+            self.camera,
+            shared,
+        )
+        self.start_worker(estimator)
+        self._inputs.open(settings)
+        return list(self._inputs.topics.values())
+
+    def start_worker(self, estimator: Estimator) -> None:
+        """Answer frames with an estimator in a new thread."""
+        assert self._assembly is not None
+        assert self._inputs is not None
+        assert self._status is not None
+        topics = self._inputs.topics
+        builder = FrameBuilder(
+            self._extrinsics,
+            lambda stream, error: self._faults.report(topics[stream], error.fault, str(error)),
+            camera_needed=not recovers_camera(estimator),
+        )
+        self._processor = FrameProcessor(
+            builder,
+            estimator,
+            self._outputs,
+            self._status,
+            self.counters,
+            self._status_name(),
+        )
+        self._worker = Worker(
+            self._assembly,
+            self._processor,
+            self._settings,
+            self.counters,
+            self._faults,
+            topics['image'],
+        )
+
+    def deactivate(self, timeout_s: float) -> bool:
+        """Stop answering; False if the frame at hand takes longer and is abandoned."""
+        if self._inputs is not None:
+            self._inputs.close()
+        ended = self._worker is None or self._worker.stop(timeout_s)
+        self._inputs = self._assembly = self._worker = self._processor = None
+        return ended
+
+    @property
+    def newest(self) -> Answered | None:
+        """The newest frame that was answered."""
+        return None if self._processor is None else self._processor.newest
+
+    @property
+    def image_topic(self) -> str:
+        """Topic of the images, for reports."""
+        return self._node.get_name() if self._inputs is None else self._inputs.topics['image']
+
+    def busy_s(self) -> float:
+        """Return how long the frame at hand has taken."""
+        return 0.0 if self._worker is None else self._worker.busy_s()
+
+    def replace_worker(self, estimator: Estimator) -> None:
+        """Abandon the frame at hand, and answer the next ones with another estimator."""
+        if self._worker is None:
+            return
+        if self._worker.busy_s():
+            self.counters.count('failed')
+        self._worker.abandon()
+        self.start_worker(estimator)
+
+    def use(self, estimator: Estimator) -> None:
+        """Answer with another estimator from the next frame on."""
+        if self._processor is not None:
+            self._processor.use(estimator)
+
+    def apply_limits(self) -> None:
+        """Take changed limits into force."""
+        settings = self._settings()
+        if self._assembly is not None and self._inputs is not None:
+            self._assembly.set_limits(settings.prompt.max_age_s, settings.prompt.max_wait_s)
+            self._inputs.max_frame_age_s = settings.max_frame_age_s
+
+    def health(self) -> DiagnosticStatus:
+        """Return what ``/diagnostics`` is to say about this camera."""
+        topics = set(self._inputs.topics.values()) if self._inputs is not None else set()
+        faults = self._faults.counts().items()
+        return health_status(
+            f'{self._node.get_name()}: {self.camera or "frames"}',
+            self._status_name(),
+            self._problems(),
+            self.counters,
+            self._assembly.replaced if self._assembly else 0,
+            {
+                f'{topic} {fault}': n
+                for (topic, fault), n in faults
+                if not self.camera or topic in topics
+            },
+        )
+
+    def _problems(self) -> list[Problem]:
+        assembly, inputs = self._assembly, self._inputs
+        if assembly is None or inputs is None:
+            return [(DiagnosticStatus.WARN, 'The node is not active.')]
+        limit_s = _SILENT_PERIODS * max(self._settings().diagnostics.period_s, 0.5)
+        problems = []
+        for stream, topic in inputs.topics.items():
+            silent_s = assembly.silent_s(stream)
+            is_static = stream.endswith('camera_info')
+            if silent_s is None or (silent_s > limit_s and not is_static):
+                problems.append(
+                    silent_problem(stream, topic, silent_s, inputs.publisher_count(stream))
+                )
+        return problems + self.counters.new_problems()
+
+    def _status_name(self) -> str:
+        name = self._node.get_fully_qualified_name()
+        return f'{name}/{self.camera}' if self.camera else str(name)
