@@ -62,6 +62,7 @@ class BagWriter:
                 f'{path} exists already and bags are never overwritten: remove it or name '
                 'another output.',
             )
+        self._path = path
         self._connections: dict[str, Connection] = {}
         self._writer = Writer(
             path, version=Writer.VERSION_LATEST, storage_plugin=StoragePlugin.MCAP
@@ -89,8 +90,17 @@ class BagWriter:
         self.close()
 
     def close(self) -> None:
-        """Write the index and metadata.yaml, and close the file."""
-        self._writer.close()
+        """Write the index and metadata.yaml, and close the file.
+
+        Raises
+        ------
+        InputError
+            ``bag_unwritable``: the disk is full or gone.
+        """
+        try:
+            self._writer.close()
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def write(self, topic: str, message: object, stamp_ns: int) -> None:
         """Serialize a rosbags message and append it.
@@ -110,11 +120,27 @@ class BagWriter:
     def write_raw(
         self, topic: str, message_type: str, data: bytes | memoryview, stamp_ns: int
     ) -> None:
-        """Append a message that is serialized already (CDR with its encapsulation header)."""
+        """Append a message that is serialized already (CDR with its encapsulation header).
+
+        Raises
+        ------
+        InputError
+            ``bag_unwritable``: the disk is full or gone.
+        """
         connection = self._connections.get(topic)
         if connection is None:
             connection = self._connect(topic, message_type)
-        self._writer.write(connection, stamp_ns, data)
+        try:
+            self._writer.write(connection, stamp_ns, data)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> InputError:
+        return InputError(
+            'bag_unwritable',
+            f'the bag {self._path} cannot be written any further: {error.strerror or error}. '
+            'Free space, or name a folder on another disk.',
+        )
 
     def _connect(self, topic: str, message_type: str) -> Connection:
         # /tf_static must be latched again by whoever plays the bag.

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'export': ('export', 'write a learned model as an ONNX file'),
     'conformance': ('conformance', "compare with values of the papers' own code"),
     'bench': ('bench', 'measure speed, as ratios to a baseline of the same run'),
+    'torture': ('torture', 'a campaign of faults against a live node, with a report'),
     'doctor': ('doctor', 'tell what is installed, what is missing, and what to do'),
 }
 EXIT_BAD_INPUT = 2

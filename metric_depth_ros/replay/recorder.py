@@ -16,6 +16,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.errors import InputError
 from metric_depth_ros.replay.cdr import read_stamp_ns
 
 DEPTH_TOPIC = '/depth/image'
@@ -79,6 +80,7 @@ class Recorder:
         self, node: Node, bag: BagWriter, keep: Callable[[int], bool], with_points: bool
     ) -> None:
         self.answers = Answers()
+        self.failure: InputError | None = None
         self._bag = bag
         self._keep = keep
         self._changed = threading.Condition()
@@ -157,10 +159,13 @@ class Recorder:
         return receive_status if topic == STATUS_TOPIC else receive
 
     def _write(self, topic: str, data: bytes, stamp_ns: int) -> None:
-        if self._keep(stamp_ns):
+        if self.failure is None and self._keep(stamp_ns):
             kind = self._topics[topic]
             package = kind.__module__.split('.')[0]
-            self._bag.write_raw(topic, f'{package}/msg/{kind.__name__}', data, stamp_ns)
+            try:
+                self._bag.write_raw(topic, f'{package}/msg/{kind.__name__}', data, stamp_ns)
+            except InputError as error:  # the disk is full: told when the replay is over
+                self.failure = error
 
     def _match(self, topic: str) -> Callable[[object], None]:
         def note(event: object) -> None:

@@ -271,6 +271,8 @@ class _Session:
         for message in self._player.play(messages, options.rate):
             if not self._process.is_running:
                 return
+            if self.recorder.failure is not None:
+                raise self.recorder.failure
             if message.topic == self._streams.image:
                 played += 1
                 progress(played, total)

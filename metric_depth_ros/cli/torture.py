@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``metric-depth torture``: a campaign of faults against a live node, with a report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from metric_depth_ros.torture.fault import Outcome
+
+    Tell = Callable[[Outcome], None]
+
+HELP = 'a campaign of faults against a live node, with a report'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        '--out', type=Path, default=Path('out/torture'), help='folder of the reports [out/torture]'
+    )
+    parser.add_argument(
+        '--only',
+        default='',
+        metavar='WORDS',
+        help='only faults whose group or name holds these words, e.g. lifecycle',
+    )
+    parser.add_argument(
+        '--frames',
+        type=int,
+        default=10_000,
+        metavar='N',
+        help='frames of the endurance run [10000]; 0 leaves it out',
+    )
+    parser.add_argument(
+        '--fuzz',
+        type=int,
+        default=10_000,
+        metavar='N',
+        help='fuzzed messages of each type [10000]; 0 leaves them out',
+    )
+    parser.add_argument('--list', action='store_true', help='list the faults and stop')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the campaign; exit 1 where anything was not as expected."""
+    import tempfile
+
+    from metric_depth_ros.cli.outputs import prepare_folder
+    from metric_depth_ros.torture.report import line_of, summary, write_reports
+
+    if args.list:
+        _list(args.only)
+        return 0
+    prepare_folder(args.out, '--out')
+    outcomes: list[Outcome] = []
+
+    def tell(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        print(line_of(outcome), flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        _live(Path(folder), args.only, tell)
+        _files(Path(folder), args.only, tell)
+        _long(Path(folder), args, tell)
+    paths = write_reports(args.out, outcomes)
+    print(summary(outcomes))
+    for path in paths:
+        print(path)
+    return 0 if outcomes and all(outcome.passed for outcome in outcomes) else 1
+
+
+def _list(only: str) -> None:
+    from metric_depth_ros.torture.faults import LIVE_FAULTS
+    from metric_depth_ros.torture.files import FILE_FAULTS
+
+    for fault in LIVE_FAULTS:
+        if _chosen(only, fault.group, fault.name):
+            print(f'{fault.group}: {fault.name} -> {fault.expected}')
+    for file_fault in FILE_FAULTS:
+        if _chosen(only, 'files', file_fault.name):
+            print(f'files: {file_fault.name} -> refused with one sentence')
+
+
+def _chosen(only: str, group: str, name: str) -> bool:
+    return only.lower() in f'{group}: {name}'.lower()
+
+
+def _live(folder: Path, only: str, tell: Tell) -> None:
+    from metric_depth_ros.torture.campaign import run_faults
+    from metric_depth_ros.torture.faults import LIVE_FAULTS
+    from metric_depth_ros.torture.rig import Rig
+
+    chosen = [fault for fault in LIVE_FAULTS if _chosen(only, fault.group, fault.name)]
+    if not chosen:
+        return
+    own = folder / 'live'
+    own.mkdir()
+    with Rig(own) as rig:
+        run_faults(rig, chosen, tell)
+
+
+def _files(folder: Path, only: str, tell: Tell) -> None:
+    from metric_depth_ros.torture.files import FILE_FAULTS, run_file_fault
+
+    for number, fault in enumerate(FILE_FAULTS):
+        if _chosen(only, 'files', fault.name):
+            own = folder / f'file_{number}'
+            own.mkdir()
+            tell(run_file_fault(fault, own))
+
+
+def _long(folder: Path, args: argparse.Namespace, tell: Tell) -> None:
+    from metric_depth_ros.torture.endurance import run_endurance
+    from metric_depth_ros.torture.fuzzing import KINDS, fuzz_outcome
+
+    for kind in KINDS:
+        if args.fuzz and _chosen(args.only, 'fuzz', kind):
+            tell(fuzz_outcome(kind, args.fuzz))
+    if args.frames and _chosen(args.only, 'endurance', 'frames'):
+        own = folder / 'endurance'
+        own.mkdir()
+        tell(run_endurance(own, args.frames))

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Thousands of frames one after the other: what the node holds must not grow."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sensor_msgs.msg import Image
+
+from metric_depth_ros.ros.messages import stamp_ns
+from metric_depth_ros.torture.fault import Outcome
+from metric_depth_ros.torture.good_stream import frame
+from metric_depth_ros.torture.rig import NotObservedError, Rig
+
+SIZE = (160, 120)  # a quarter of VGA
+EARLY_FRAMES = 1_000
+MAX_GROWTH = 1.05
+_ANSWER_S = 5.0
+
+
+@dataclass
+class _Answers:
+    """Stamp of the newest answer, and what wakes whoever waits for it."""
+
+    newest_ns: int = 0
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def receive(self, message: Image) -> None:
+        with self.changed:
+            self.newest_ns = stamp_ns(message.header)
+            self.changed.notify_all()
+
+    def wait_for(self, stamp: int) -> bool:
+        with self.changed:
+            return self.changed.wait_for(lambda: self.newest_ns >= stamp, _ANSWER_S)
+
+
+def run_endurance(
+    folder: Path, frames: int, progress: Callable[[int], None] = lambda done: None
+) -> Outcome:
+    """Send frames of a quarter of VGA as fast as they are answered, and watch the memory."""
+    began_s = time.monotonic()
+    expected = f'resident memory after {frames} frames within 5 % of that after {EARLY_FRAMES}'
+    parameters = {'estimator': 'classical:fast', 'estimator_timeout_s': 60.0}
+    with Rig(folder, parameters) as rig:
+        rig.pause_stream()
+        answers = _Answers()
+        rig.ros.create_subscription(Image, 'depth/image', answers.receive, 10)
+        early = None
+        lost = 0
+        for number in range(1, frames + 1):
+            stamp = rig.now_ns()
+            rig.send(frame(stamp, *SIZE))
+            lost += not answers.wait_for(stamp)
+            if number == min(EARLY_FRAMES, frames):
+                early = rig.holdings()
+            if number % 100 == 0:
+                progress(number)
+            if not rig.node.is_running:
+                raise NotObservedError(f'the node died: {rig.node.last_words()}')
+        late = rig.holdings()
+    assert early is not None
+    growth = late.rss_mb / early.rss_mb
+    more = late.grown_beyond(early)
+    return Outcome(
+        'endurance',
+        f'{frames} frames of {SIZE[0]}x{SIZE[1]}',
+        expected,
+        f'{early.rss_mb:.1f} MB, then {late.rss_mb:.1f} MB ({growth - 1:+.1%}); {lost} frames not '
+        f'answered; {late.threads} threads, {late.descriptors} descriptors',
+        growth <= MAX_GROWTH and not more,
+        None,
+        time.monotonic() - began_s,
+    )

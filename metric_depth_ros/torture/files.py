@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that are damaged, of another kind, or made to harm, given to the commands that read them.
+
+Every one must be refused with one sentence and exit code 2, in bounded memory. Runs the commands
+as processes; knows no rclpy.
+"""
+
+from __future__ import annotations
+
+import io
+import resource
+import shutil
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from metric_depth_ros.bags.layout import IMAGE_TOPIC
+from metric_depth_ros.bags.messages import color_message
+from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.torture.fault import Outcome
+
+MEMORY_LIMIT_BYTES = 12 * 1024**3  # of addresses, of which libraries and threads take most
+_TIMEOUT_S = 120.0
+_REFUSED = 2
+_DISK_BYTES = 300_000
+_DISK_FULL = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from metric_depth_ros.bags.messages import color_message
+from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.errors import InputError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+try:
+    with BagWriter(Path(sys.argv[1])) as bag:
+        for stamp in range(1, 400):
+            bag.write('/image', color_message(image, stamp, 'camera'), stamp)
+except InputError as error:
+    print(error, file=sys.stderr)
+    raise SystemExit(2)
+"""
+
+
+@dataclass(frozen=True)
+class FileFault:
+    """A file that is made in a folder, and the command line that reads it."""
+
+    name: str
+    make: Callable[[Path], list[str]]
+
+
+def run_file_fault(fault: FileFault, folder: Path) -> Outcome:
+    """Make the file, run the command, and judge how it was refused."""
+    began_s = time.monotonic()
+    command = fault.make(folder)
+    try:
+        done = subprocess.run(
+            [sys.executable, *command],
+            capture_output=True,
+            text=True,
+            errors='replace',
+            timeout=_TIMEOUT_S,
+            check=False,
+            preexec_fn=_limit_memory,
+        )
+        words = (done.stderr.strip() or done.stdout.strip())[-400:]
+        in_one_sentence = 'Traceback' not in done.stderr
+        passed = done.returncode == _REFUSED and in_one_sentence
+        observed = words if passed else f'exit code {done.returncode}: {words}'
+    except subprocess.TimeoutExpired:
+        passed, observed = False, f'no answer within {_TIMEOUT_S:g} s'
+    return Outcome(
+        'files',
+        fault.name,
+        'refused with one sentence and exit code 2, in bounded memory',
+        observed.replace(str(folder), '.'),
+        passed,
+        None,
+        time.monotonic() - began_s,
+    )
+
+
+def _limit_memory() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
+
+
+def _metric_depth(*arguments: object) -> list[str]:
+    return ['-m', 'metric_depth_ros.cli.main', *map(str, arguments)]
+
+
+def _good_bag(folder: Path) -> Path:
+    bag = folder / 'bag'
+    image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    with BagWriter(bag) as writer:
+        for stamp in range(1, 40):
+            writer.write(IMAGE_TOPIC, color_message(image, stamp, 'camera'), stamp)
+    return bag
+
+
+def _replay_changed(change: Callable[[bytes], bytes]) -> Callable[[Path], list[str]]:
+    def make(folder: Path) -> list[str]:
+        bag = _good_bag(folder)
+        data = next(bag.glob('*.mcap'))
+        data.write_bytes(change(data.read_bytes()))
+        return _metric_depth('replay', bag, '--out', folder / 'out', '--json', folder / 'a.json')
+
+    return make
+
+
+def _replay_metadata(change: Callable[[str], str]) -> Callable[[Path], list[str]]:
+    def make(folder: Path) -> list[str]:
+        bag = _good_bag(folder)
+        metadata = bag / 'metadata.yaml'
+        metadata.write_text(change(metadata.read_text(encoding='utf-8')), encoding='utf-8')
+        return _metric_depth('replay', bag, '--out', folder / 'out', '--json', folder / 'a.json')
+
+    return make
+
+
+def _complete(name: str, content: bytes, option: str) -> Callable[[Path], list[str]]:
+    def make(folder: Path) -> list[str]:
+        path = folder / name
+        path.write_bytes(content)
+        camera = folder / 'good_camera.json'
+        camera.write_text(
+            '{"width": 64, "height": 48, "K": [[50, 0, 32], [0, 50, 24], [0, 0, 1]]}'
+        )
+        good = folder / 'good.png'
+        good.write_bytes(png_claiming(64, 48, whole=True))
+        given = {'image': good, '--camera': camera, option: path}
+        options = [part for key, value in given.items() if key != 'image' for part in (key, value)]
+        return _metric_depth('complete', given['image'], *options, '-o', folder / 'out')
+
+    return make
+
+
+def _node(name: str, content: bytes, parameter: str) -> Callable[[Path], list[str]]:
+    def make(folder: Path) -> list[str]:
+        path = folder / name
+        path.write_bytes(content)
+        return ['-m', 'metric_depth_ros.nodes.depth', '--ros-args', parameter, str(path)]
+
+    return make
+
+
+def _weights(content: bytes, name: str) -> Callable[[Path], list[str]]:
+    def make(folder: Path) -> list[str]:
+        path = folder / name
+        path.write_bytes(content)
+        return _metric_depth(
+            'complete', _picture(folder), '--estimator', 'student_pointmap', '--weights', path,
+            '-o', folder / 'out',
+        )  # fmt: skip
+
+    return make
+
+
+def _picture(folder: Path) -> Path:
+    path = folder / 'picture.png'
+    path.write_bytes(png_claiming(64, 48, whole=True))
+    return path
+
+
+def _disk_full(folder: Path) -> list[str]:
+    return ['-c', _DISK_FULL, str(folder / 'recording'), str(_DISK_BYTES)]
+
+
+def _escape(folder: Path) -> list[str]:
+    index = folder / 'set'
+    index.mkdir()
+    (index / 'frames.json').write_text(
+        '{"name": "x", "frames": [{"id": "0", "width": 8, "height": 8, "image": "../../etc"}]}'
+    )
+    return _metric_depth('evaluate', index, '--json', folder / 'a.json')
+
+
+def _snapshot_with_code(folder: Path) -> list[str]:
+    snapshot = folder / 'snapshot'
+    snapshot.mkdir()
+    (snapshot / 'snapshot.json').write_text('{"stamp_ns": 1, "frame_id": "a"}')
+    shutil.copy(_picture(folder), snapshot / 'image.png')
+    stream = io.BytesIO()
+    np.save(stream, np.array([{}], object), allow_pickle=True)
+    (snapshot / 'published.npz').write_bytes(stream.getvalue())
+    return _metric_depth('complete', snapshot, '-o', folder / 'out')
+
+
+def png_claiming(width: int, height: int, whole: bool = False) -> bytes:
+    """Return a PNG that claims a size; with `whole`, one that has it."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        checksum = struct.pack('>I', zlib.crc32(kind + body))
+        return struct.pack('>I', len(body)) + kind + body + checksum
+
+    header = struct.pack('>IIBBBBB', width, height, 8, 0, 0, 0, 0)
+    rows = b''.join(b'\0' + bytes(width) for _ in range(height)) if whole else b''
+    return (
+        b'\x89PNG\r\n\x1a\n'
+        + chunk(b'IHDR', header)
+        + chunk(b'IDAT', zlib.compress(rows))
+        + chunk(b'IEND', b'')
+    )
+
+
+def _array_claiming(count: int) -> bytes:
+    stream = io.BytesIO()
+    header = {'descr': '<f4', 'fortran_order': False, 'shape': (count, 3)}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue()
+
+
+_ALIASES = b'a: &a [l, l]\n' + b''.join(
+    b'%c: &%c [*%c, *%c]\n' % (n + 1, n + 1, n, n) for n in range(97, 120)
+)
+_PLY = b'ply\nformat ascii 1.0\nelement vertex 2147483648\nproperty float x\nend_header\n'
+_PICKLE = b'cos\nsystem\n(S"touch stolen"\ntR.'
+
+FILE_FAULTS: tuple[FileFault, ...] = (
+    FileFault('bag cut in half', _replay_changed(lambda data: data[: len(data) // 2])),
+    FileFault('bag of zeros', _replay_changed(lambda data: bytes(len(data)))),
+    FileFault('bag without content', _replay_changed(lambda data: b'')),
+    FileFault(
+        'bag with garbled chunks',
+        _replay_changed(lambda data: data[:1000] + bytes(200) + data[1200:]),
+    ),
+    FileFault(
+        'bag whose records claim 2^60 bytes',
+        _replay_changed(lambda data: data[:9] + struct.pack('<Q', 1 << 60) + data[17:]),
+    ),
+    FileFault('bag with YAML of another kind', _replay_metadata(lambda text: 'just: this')),
+    FileFault(
+        'bag with metadata that runs code',
+        _replay_metadata(lambda text: '!!python/object/apply:os.system ["touch stolen"]'),
+    ),
+    FileFault(
+        'bag whose metadata leads out of its folder',
+        _replay_metadata(lambda text: text.replace('bag.mcap', '../../../etc/passwd')),
+    ),
+    FileFault(
+        'bag without an image topic',
+        _replay_metadata(lambda text: text.replace(IMAGE_TOPIC, '/elsewhere')),
+    ),
+    FileFault('picture that claims 2^31 pixels',
+              _complete('bomb.png', png_claiming(46_341, 46_341), '--prompt')),
+    FileFault('array that claims 2^31 points',
+              _complete('bomb.npy', _array_claiming(1 << 31), '--prompt')),
+    FileFault('cloud that claims 2^31 points', _complete('bomb.ply', _PLY, '--prompt')),
+    FileFault('camera file of aliases', _complete('bomb.yaml', _ALIASES, '--camera')),
+    FileFault('camera file nested a million deep',
+              _complete('deep.yaml', b'[' * 1_000_000, '--camera')),
+    FileFault('camera file that runs code', _complete(
+        'code.yaml', b'!!python/object/apply:os.system ["touch stolen"]', '--camera')),
+    FileFault('parameter file that is no YAML',
+              _node('params.yaml', b'depth: [\x00\xff', '--params-file')),
+    FileFault('parameter file of the wrong schema',
+              _node('params.yaml', b'- just\n- a list\n', '--params-file')),
+    FileFault('weights that run code', _weights(_PICKLE, 'weights.pt')),
+    FileFault('weights cut short',
+              _weights(struct.pack('<Q', 1 << 60) + b'{', 'weights.safetensors')),
+    FileFault('frame set that leads out of its folder', _escape),
+    FileFault('snapshot with pickled objects', _snapshot_with_code),
+    FileFault('disk full while recording', _disk_full),
+)  # fmt: skip
