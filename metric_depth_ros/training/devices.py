@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine that a training runs on: one process or many, CPU or GPUs. Imports accelerate.
 
-How many processes there are, and whether their weights are sharded, is told by ``accelerate
-launch``; without it there is one process.
+How many processes there are, and whether their weights are split among them, is told by
+``accelerate launch`` or ``torchrun``; without them there is one process.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +45,15 @@ def create_engine(config: TrainingConfig, device: str) -> Accelerator:
     engine = Accelerator(
         mixed_precision='bf16' if config.precision == 'bf16' else 'no',
         gradient_accumulation_steps=config.accumulate,
-        cpu=device == 'cpu',
+        cpu=device == 'cpu' or not torch.cuda.is_available(),
     )
+    launched = int(os.environ.get('WORLD_SIZE', '1'))
+    if launched != engine.num_processes:
+        raise InputError(
+            'training_engine',
+            f'{launched} processes were launched, but accelerate joins {engine.num_processes} of '
+            'them, so that each would train alone: launch one for each GPU, or pass --device cpu.',
+        )
     plugin = engine.state.deepspeed_plugin
     if plugin is not None:
         # DeepSpeed wants to know what it would else take from accelerate's data loader.

@@ -155,7 +155,11 @@ class Training:
             Whether the last step was reached.
         """
         every = self.config.every
-        started, started_step = time.monotonic(), self.step
+        told, told_step = time.monotonic(), self.step
+        self._write(
+            'start',
+            {'processes': self._engine.num_processes, 'device': self._engine.device.type},
+        )
         with stop_requests() as stop:
             batches = self._batches()
             recent: list[dict[str, Tensor]] = []  # since the last line of the journal
@@ -167,8 +171,9 @@ class Training:
                 if self._due(every.log) or done or stopping:
                     figures = self._means(recent)
                     recent.clear()
-                    elapsed = time.monotonic() - started
-                    figures['steps_per_s'] = (self.step - started_step) / elapsed
+                    figures['seconds'] = time.monotonic() - told
+                    figures['steps_per_s'] = (self.step - told_step) / figures['seconds']
+                    told, told_step = time.monotonic(), self.step
                     figures['rate'] = self._bare_optimizer().param_groups[0]['lr']
                     self._write('train', figures)
                     _refuse_divergence(figures['loss'], self.step)
@@ -307,7 +312,7 @@ class Training:
             self.out / name, state if translate is None else translate(state), about
         )
 
-    def _write(self, what: str, figures: Figures) -> None:
+    def _write(self, what: str, figures: Mapping[str, float | str]) -> None:
         if self.is_main:
             line = {'step': self.step, 'what': what, **figures}
             with (self.out / JOURNAL_NAME).open('a', encoding='utf-8') as journal:

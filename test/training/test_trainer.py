@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -131,19 +132,35 @@ def test_bf16_keeps_losses_and_weights_in_float32(finished, tmp_path):
     assert second == pytest.approx(first, rel=0.02)
 
 
+def launched(config, out, *extra):
+    """Train in two processes."""
+    launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node', '2']
+    launch += ['--master_port', str(free_port()), '-m', 'metric_depth_ros.cli.main']
+    command = launch + arguments(config, out, '--device', 'cpu', *extra)
+    subprocess.run(command, check=True, timeout=LAUNCH_TIMEOUT_S, env=ENVIRONMENT)
+
+
+def free_port():
+    with socket.socket() as unused:
+        unused.bind(('127.0.0.1', 0))
+        return unused.getsockname()[1]
+
+
 def test_two_processes_have_the_losses_of_one(finished, tmp_path):
     config, whole = finished
-    launch = [sys.executable, '-m', 'accelerate.commands.launch', '--cpu', '--num_processes', '2']
-    launch += ['-m', 'metric_depth_ros.cli.main']
-    subprocess.run(
-        launch + arguments(config, tmp_path / 'out'),
-        check=True,
-        timeout=LAUNCH_TIMEOUT_S,
-        env=ENVIRONMENT,
-    )
+    launched(config, tmp_path / 'out')
     two = journal(tmp_path / 'out')
+    assert [line['processes'] for line in journal(tmp_path / 'out', 'start')] == [2]
     assert len(two) == 6
     for a, b in zip(journal(whole), two, strict=True):
+        assert b['loss'] == pytest.approx(a['loss'], abs=1e-4)
+
+
+def test_two_processes_go_on_from_the_checkpoint_of_one(finished, tmp_path):
+    config, whole = finished
+    train(config, tmp_path / 'out', '--until', '3')
+    launched(config, tmp_path / 'out', '--resume')
+    for a, b in zip(journal(whole), journal(tmp_path / 'out'), strict=True):
         assert b['loss'] == pytest.approx(a['loss'], abs=1e-4)
 
 
@@ -190,6 +207,13 @@ def test_old_checkpoints_are_removed(tmp_path):
     train(write_config(tmp_path, steps=4, every=every), tmp_path / 'out')
     names = sorted(path.name for path in (tmp_path / 'out/checkpoints').iterdir())
     assert names == ['step_00000003', 'step_00000004']
+
+
+def test_missing_accelerate_is_one_sentence(finished, capsys, monkeypatch, tmp_path):
+    config, _ = finished
+    monkeypatch.setitem(sys.modules, 'accelerate', None)
+    assert train(config, tmp_path / 'out') == 2
+    assert 'pip install accelerate' in capsys.readouterr().err
 
 
 def test_another_training_is_not_resumed(finished, capsys, tmp_path):
