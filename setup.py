@@ -43,6 +43,7 @@ TEST = [
     'ruff',
     'types-psutil',
     'types-PyYAML',
+    'webdataset',
 ]
 
 setup(

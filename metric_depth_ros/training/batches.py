@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -172,7 +173,7 @@ def training_batches(
         collate_fn=recipe.collate,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin_worker,
         multiprocessing_context=_START_METHOD if workers else None,
         pin_memory=torch.cuda.is_available(),
     )
@@ -188,12 +189,17 @@ def validation_examples(
         batch_size=None,
         sampler=range(process, len(examples), processes),
         num_workers=workers,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin_worker,
         multiprocessing_context=_START_METHOD if workers else None,
     )
 
 
-def _one_thread(worker: int) -> None:
-    """Workers are many and each is busy: threads of one only take from another."""
+def _begin_worker(worker: int) -> None:
+    """Use one thread, as workers are many; leave interrupts to the process that trains.
+
+    A terminal interrupts both, and that process still waits for the batches of its last step.
+    """
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

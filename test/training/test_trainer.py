@@ -164,21 +164,23 @@ def test_two_processes_go_on_from_the_checkpoint_of_one(finished, tmp_path):
         assert b['loss'] == pytest.approx(a['loss'], abs=1e-4)
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_leaves_a_checkpoint_and_is_no_error(tmp_path, number):
+@pytest.mark.parametrize(('number', 'workers'), [(signal.SIGINT, 2), (signal.SIGTERM, 0)])
+def test_interrupt_leaves_a_checkpoint_and_is_no_error(tmp_path, number, workers):
+    """As a terminal sends it: to the data workers as well."""
     every = {'log': 1, 'validate': 0, 'checkpoint': 0, 'pictures': 0}
-    config = write_config(tmp_path, steps=100_000, every=every)
+    config = write_config(tmp_path, steps=100_000, every=every, workers=workers)
     out = tmp_path / 'out'
     process = subprocess.Popen(
         [sys.executable, '-m', 'metric_depth_ros.cli.main', *arguments(config, out)],
         env=ENVIRONMENT,
+        start_new_session=True,
     )
     try:
         deadline = time.monotonic() + LAUNCH_TIMEOUT_S
         while not (out / 'metrics.jsonl').is_file() and time.monotonic() < deadline:
             assert process.poll() is None
             time.sleep(0.05)
-        process.send_signal(number)
+        os.killpg(process.pid, number)
         assert process.wait(LAUNCH_TIMEOUT_S) == 0
     finally:
         process.kill()

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights to begin with: a whole network's, one without prompts, or a transformer's alone."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tiny_checkpoints import tiny_network
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.networks.checkpoints import official_state
+from metric_depth_ros.training.recipes import create_recipe
+from metric_depth_ros.training.starting_weights import start_from
+
+PROMPT, BACKBONE = 'prompt_branches.', 'encoder.patch_encoder.'
+
+
+@pytest.fixture
+def teacher():
+    """A recipe, and its network with given weights."""
+    network, shape = tiny_network('teacher')
+    return create_recipe('teacher', shape, {'prior': 'nearest'}, 'test'), network
+
+
+def started(recipe, path):
+    torch.manual_seed(11)
+    network = recipe.build()
+    start_from(network, path, recipe.new_prefixes, recipe.backbone_prefixes)
+    return network.state_dict()
+
+
+def written(folder, state):
+    path = folder / 'given.safetensors'
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
+    return path
+
+
+def test_whole_network_is_taken(teacher, tmp_path):
+    recipe, given = teacher
+    state = started(recipe, written(tmp_path, official_state(given)))
+    assert all(torch.equal(state[name], tensor) for name, tensor in given.state_dict().items())
+
+
+def test_network_without_prompts_keeps_its_own_branches(teacher, tmp_path):
+    recipe, given = teacher
+    official = official_state(given)
+    kept = {name: tensor for name, tensor in official.items() if not name.startswith(PROMPT)}
+    state = started(recipe, written(tmp_path, kept))
+    for name, tensor in given.state_dict().items():
+        if not name.startswith(PROMPT):
+            assert torch.equal(state[name], tensor)
+
+
+def test_transformer_alone_is_taken(teacher, tmp_path):
+    recipe, given = teacher
+    official = official_state(given)
+    of_transformer = {
+        name.removeprefix(BACKBONE): tensor
+        for name, tensor in official.items()
+        if name.startswith(BACKBONE)
+    }
+    state = started(recipe, written(tmp_path, of_transformer))
+    own = given.state_dict()
+    same = {name: torch.equal(state[name], own[name]) for name in own}
+    assert all(same[name] for name in own if name.startswith(BACKBONE))
+    assert not same['head.0.weight']
+
+
+def test_network_without_its_head_is_refused(teacher, tmp_path):
+    recipe, given = teacher
+    official = official_state(given)
+    headless = {name: tensor for name, tensor in official.items() if not name.startswith('head.')}
+    path = written(tmp_path, headless)
+    with pytest.raises(InputError, match=r'missing \(head'):
+        started(recipe, path)
+
+
+def test_weights_of_another_width_are_refused(teacher, tmp_path):
+    recipe, given = teacher
+    wider = {name: torch.cat([tensor, tensor]) for name, tensor in official_state(given).items()}
+    path = written(tmp_path, wider)
+    with pytest.raises(InputError, match=r'does not fit|another shape'):
+        started(recipe, path)
