@@ -6,6 +6,7 @@ May import geometry. Ground-truth depth comes from the very rays that make the i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -52,7 +53,9 @@ def camera_rays(camera: CameraModel, device: torch.device | str = 'cpu') -> Tens
     return torch.from_numpy(rays).to(device)
 
 
-def render(world: World, camera: CameraModel, T_world_camera: Tensor) -> View:
+def render(
+    world: World, camera: CameraModel | Sequence[CameraModel], T_world_camera: Tensor
+) -> View:
     """Look at the worlds.
 
     Parameters
@@ -60,18 +63,20 @@ def render(world: World, camera: CameraModel, T_world_camera: Tensor) -> View:
     world
         B worlds.
     camera
-        One camera for all of them.
+        One camera for all of them, or one each, all of one size.
     T_world_camera
         (B, 4, 4) float32 places of its optical frame.
     """
-    order = _tile_order(camera.width, camera.height).to(world.device)
-    rays = camera_rays(camera, world.device)[order]
+    cameras = (camera,) if isinstance(camera, CameraModel) else tuple(camera)
+    width, height = cameras[0].size
+    order = _tile_order(width, height).to(world.device)
+    rays = torch.stack([camera_rays(c, world.device) for c in cameras])[:, order]
     directions = rays @ T_world_camera[:, :3, :3].transpose(-1, -2)
     origins = T_world_camera[:, None, :3, 3]
     hits = cast(world, origins, directions)
-    pixel_angle = 1.0 / float(camera.K[0, 0])
+    pixel_angle = rays.new_tensor([[1.0 / float(c.K[0, 0])] for c in cameras])
     radiance = _shade(world, hits, origins, directions, pixel_angle)
-    shape = (len(directions), camera.height, camera.width)
+    shape = (len(directions), height, width)
     back = order.argsort()
     hits = Hits(*(getattr(hits, f.name)[:, back] for f in fields(Hits)))
     return View(radiance[:, back].reshape(*shape, 3), hits.distance.reshape(shape), hits)
@@ -85,7 +90,7 @@ def _tile_order(width: int, height: int) -> Tensor:
 
 
 def _shade(
-    world: World, hits: Hits, origins: Tensor, directions: Tensor, pixel_angle: float
+    world: World, hits: Hits, origins: Tensor, directions: Tensor, pixel_angle: Tensor
 ) -> Tensor:
     """Return the (B, R, 3) light that comes along the rays."""
     light = world.light

@@ -75,11 +75,11 @@ def test_validation_draws_other_patterns_than_training():
 
 def test_a_batch_of_random_worlds_equals_each_alone():
     specs = [view_of(seed, 'room') for seed in (1, 2)]
-    camera = specs[0].camera
+    cameras = [s.camera for s in specs]
     places = [torch.from_numpy(s.T_world_camera.astype(np.float32)) for s in specs]
-    together = render(stack_worlds([s.world for s in specs]), camera, torch.stack(places))
+    together = render(stack_worlds([s.world for s in specs]), cameras, torch.stack(places))
     for i, spec in enumerate(specs):
-        alone = render(spec.world, camera, places[i][None])
+        alone = render(spec.world, spec.camera, places[i][None])
         close = torch.isclose(together.depth[i], alone.depth[0], rtol=1e-3)
         assert close.float().mean() > 0.999
         light = (together.radiance[i] - alone.radiance[0]).abs().amax(-1)
