@@ -102,6 +102,51 @@ def test_measurement_is_moved_through_the_fixed_frame(ros):
 
 
 @needs_tf2
+def test_a_mounting_that_changes_while_the_node_runs_is_followed(ros):
+    from tf2_ros import StaticTransformBroadcaster
+
+    node, executor = ros
+    extrinsics = Tf2Extrinsics(node, 'odom')
+
+    def offset():
+        if not known(extrinsics, 'camera', 5 * S, 'lidar', 5 * S):
+            return None
+        return extrinsics.lookup('camera', 5 * S, 'lidar', 5 * S)[0, 3]
+
+    for x in (2.0, 2.5):
+        # A publisher each, as when it is started anew: one sends a frame's first transform only.
+        broadcaster = StaticTransformBroadcaster(node)
+        broadcaster.sendTransform([transform('camera', 'lidar', x=x)])
+        wait_until(executor, lambda x=x: offset() == pytest.approx(x))
+
+
+@needs_tf2
+def test_motion_is_known_only_where_odometry_covers_both_stamps(ros):
+    from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
+
+    node, executor = ros
+    extrinsics = Tf2Extrinsics(node, 'odom')
+    static = StaticTransformBroadcaster(node)
+    static.sendTransform(
+        [transform('base_link', 'camera', x=1.0), transform('base_link', 'lidar', x=3.0)]
+    )
+    wait_until(executor, lambda: known(extrinsics, 'camera', S, 'lidar', S))
+    assert extrinsics.lookup_moved('camera', 100 * S, 'lidar', 100 * S) is None
+    drive = [transform('odom', 'base_link', 100.0 + t, x=10.0 * t) for t in (0.0, 0.1, 0.2)]
+    send_until_matched(node, executor, TransformBroadcaster(node), drive)
+
+    def moved(lidar_s):
+        return extrinsics.lookup_moved('camera', round(100.1 * S), 'lidar', round(lidar_s * S))
+
+    wait_until(executor, lambda: moved(100.05) is not None)
+    assert moved(100.05)[0, 3] == pytest.approx(1.5)
+    assert moved(100.3) is None
+    assert extrinsics.lookup('camera', round(100.1 * S), 'lidar', round(100.3 * S))[
+        0, 3
+    ] == pytest.approx(2.0)
+
+
+@needs_tf2
 def test_after_a_jump_back_of_the_clock_motion_is_known_again(ros):
     from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
