@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rosbags.rosbag2 import Reader
 
+from metric_depth_ros.bags.decompression import limit_chunks
 from metric_depth_ros.bags.typestore import typestore
 from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.errors import InputError
@@ -60,6 +61,7 @@ class BagReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         _refuse_what_is_no_bag(path)
+        limit_chunks()
         try:
             self._reader = Reader(path)
             self._reader.open()
@@ -185,6 +187,8 @@ def _refuse_what_is_no_bag(path: Path) -> None:
 
 def _corrupt(path: Path, error: Exception) -> InputError:
     reason = str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        reason = 'a record claims more bytes than there is memory'
     return InputError(
         'bag_corrupt',
         f'{path} cannot be read, it is damaged or was cut short ({reason}): record or copy it '

@@ -21,9 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from metric_depth_ros.bags.layout import IMAGE_TOPIC
-from metric_depth_ros.bags.messages import color_message
+from metric_depth_ros.bags.layout import CAMERA_INFO_TOPIC, IMAGE_TOPIC
+from metric_depth_ros.bags.messages import camera_info_message, color_message
 from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.torture.fault import Outcome
 
 MEMORY_LIMIT_BYTES = 12 * 1024**3  # of addresses, of which libraries and threads take most
@@ -100,9 +101,12 @@ def _metric_depth(*arguments: object) -> list[str]:
 def _good_bag(folder: Path) -> Path:
     bag = folder / 'bag'
     image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    camera = CameraModel.pinhole(64, 48, 50.0, 50.0, 32.0, 24.0)
     with BagWriter(bag) as writer:
         for stamp in range(1, 40):
             writer.write(IMAGE_TOPIC, color_message(image, stamp, 'camera'), stamp)
+            info = camera_info_message(camera, stamp, 'camera')
+            writer.write(CAMERA_INFO_TOPIC, info, stamp)
     return bag
 
 
