@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from metric_depth_ros.bench.arithmetic import count_flops, finish, matrix_rate
 from metric_depth_ros.bench.model_networks import Subject, find_subject
 from metric_depth_ros.bench.stopwatch import Row, race
+from metric_depth_ros.estimators.learned.example import example_depth
 from metric_depth_ros.estimators.learned.presets import (
     REALTIME,
     REALTIME_NETWORKS,
@@ -69,7 +70,7 @@ def run(
     """
     on_cuda = device.startswith('cuda') or (device == 'auto' and torch.cuda.is_available())
     size = size or ('released' if on_cuda else 'small')
-    bench = ModelBench(name, find_subject(name, size), torch.device('cuda' if on_cuda else 'cpu'))
+    bench = ModelBench(find_subject(name, size), torch.device('cuda' if on_cuda else 'cpu'))
     on_h200 = on_cuda and 'H200' in torch.cuda.get_device_name() and size == 'released'
     if on_cuda:
         return bench.gpu_rows(rounds, frames or 500, on_h200)
@@ -81,16 +82,14 @@ class ModelBench:
 
     Parameters
     ----------
-    name
-        Its name.
     subject
         Network and input.
     device
         Where it runs.
     """
 
-    def __init__(self, name: str, subject: Subject, device: torch.device) -> None:
-        self._name = name
+    def __init__(self, subject: Subject, device: torch.device) -> None:
+        self._name = subject.name
         self._subject = subject
         self._device = device
         self._batch = subject.batch()
@@ -225,7 +224,7 @@ class ModelBench:
 
     def _errors(self, candidates: Mapping[str, Way]) -> dict[str, float]:
         """Return the mean relative difference of every candidate's depth to the first one's."""
-        depths = {name: call(self._batch)['depth'] for name, call in candidates.items()}
+        depths = {name: example_depth(call(self._batch)) for name, call in candidates.items()}
         right = depths[EAGER]
         both = {name: depth.isfinite() & right.isfinite() for name, depth in depths.items()}
         return {

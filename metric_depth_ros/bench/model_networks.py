@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from metric_depth_ros.estimators.learned.example import INFER, example_batch
+from metric_depth_ros.estimators.learned.example import INFER, network_batch
 from metric_depth_ros.estimators.learned.loading import build_network
 from metric_depth_ros.estimators.runtime import Batch
 from metric_depth_ros.estimators.runtime.runner import Infer
 from metric_depth_ros.networks.backbones.dinov2 import DinoV2Config, named_config
 from metric_depth_ros.networks.backbones.dinov3 import DinoV3Config
+from metric_depth_ros.networks.compact_blocks import OwnNames
 from metric_depth_ros.networks.convstack import ConvStackConfig, moge_head, moge_neck
 from metric_depth_ros.networks.depth_pro import DepthPro, DepthProConfig
 from metric_depth_ros.networks.lingbot_depth import LingBotDepth, LingBotDepthConfig
@@ -27,6 +28,16 @@ from metric_depth_ros.networks.student_pointmap import StudentPointMap, StudentP
 from metric_depth_ros.networks.teacher import Teacher, TeacherConfig
 
 SIZES = ('small', 'released')
+
+# Width and height of small and released networks' images.
+_PYRAMID_SIZES_PX = ((512, 512), (1536, 1536))
+_SIZES_PX = {
+    'student_pointmap': ((320, 240), (640, 480)),
+    'lingbot_depth': ((320, 240), (640, 480)),
+    'compact_teacher': ((640, 480), (1216, 352)),
+    'compact_student': ((640, 480), (1216, 352)),
+}
+_BLANK_STD = 0.02  # of the weights in place of those that start at zero, where nothing would show
 
 _SMALL_VIT = DinoV3Config(384, 12, 6, hidden_dim=1536)
 _SMALL_WIDTHS = (64, 64, 96, 128)
@@ -40,22 +51,29 @@ class Subject:
 
     Parameters
     ----------
+    name
+        Key of `estimators.learned.example.INFER`.
     make
         Builds it on the CPU, every time with the same weights.
-    infer
-        Runs it on a batch.
     width, height
         Size of its images in pixels.
     """
 
+    name: str
     make: Callable[[], nn.Module]
-    infer: Infer
     width: int
     height: int
 
+    @property
+    def infer(self) -> Infer:
+        """What runs it on a batch."""
+        return INFER[self.name]
+
     def batch(self, images: int = 1) -> Batch:
         """Return its input."""
-        return example_batch(self.width, self.height, images)
+        # The compact networks, whose input depends on their shape, have the released one here.
+        shape = build_network(self.name)
+        return network_batch(self.name, shape, (self.width, self.height), images=images)
 
 
 def find_subject(name: str, size: str) -> Subject:
@@ -66,22 +84,26 @@ def find_subject(name: str, size: str) -> Subject:
     name
         Key of `estimators.learned.example.INFER`.
     size
-        ``'released'``, or ``'small'``: ViT-S and a quarter of the pixels or less.
+        ``'released'``, or ``'small'``: ViT-S and a quarter of the pixels or less. The compact
+        networks are small enough as they are.
     """
-    pyramid = name not in ('student_pointmap', 'lingbot_depth')
-    if size == 'released':
-        width, height = (1536, 1536) if pyramid else (640, 480)
+    released = size == 'released'
+    build = _SMALL.get(name)
+    if released or build is None:
         build = lambda: build_network(name, 'cpu')  # noqa: E731
-    else:
-        width, height = (512, 512) if pyramid else (320, 240)
-        build = _SMALL[name]
-    return Subject(lambda: _seeded(build), INFER[name], width, height)
+    width, height = _SIZES_PX.get(name, _PYRAMID_SIZES_PX)[SIZES.index(size)]
+    return Subject(name, lambda: _seeded(build), width, height)
 
 
 def _seeded(build: Callable[[], nn.Module]) -> nn.Module:
     torch.manual_seed(0)
     network = build().eval()
     with torch.no_grad():
+        if isinstance(network, OwnNames):
+            for module in network.modules():
+                weight = getattr(module, 'weight', None)
+                if weight is not None and not weight.any():
+                    nn.init.normal_(weight, std=_BLANK_STD)
         for name, parameter in network.named_parameters():
             if name.startswith('head.') and parameter.shape == (1,):
                 parameter.fill_(0.5)  # random weights alone see nothing but the horizon

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     )
     prepare_file(args.out, '--out')
 
-    from metric_depth_ros.estimators.learned.example import INFER, example_batch
+    from metric_depth_ros.estimators.learned.example import INFER, network_batch
     from metric_depth_ros.estimators.learned.loading import network_from, read_weights
     from metric_depth_ros.estimators.learned.presets import with_preset
     from metric_depth_ros.estimators.runtime.onnx_export import export_network, recorded_call
@@ -75,8 +75,10 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = read_weights(name, options, variant)
     network = with_preset(name, network_from(name, checkpoint), args.preset)
     # Without a camera, so that a network which recovers the focal length is exported whole.
-    batch = example_batch(width, height, camera=name not in ('depth_pro', 'student_pointmap'))
-    call = recorded_call(network, INFER[name], batch, options.resolution_scale)
+    known = name not in ('depth_pro', 'student_pointmap')
+    scale = options.resolution_scale
+    batch = network_batch(name, network, (width, height), scale=scale, camera=known)
+    call = recorded_call(network, INFER[name], batch, scale)
     error = export_network(name, network, call, checkpoint.model_config, args.out, args.preset)
     print(f'{args.out}: {args.name} for images of {width}x{height}')
     print(f'sha256 of the weights {checkpoint.sha256}')

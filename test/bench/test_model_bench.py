@@ -8,7 +8,6 @@ from metric_depth_ros.bench.arithmetic import count_flops, matrix_rate
 from metric_depth_ros.bench.model import EAGER, ModelBench
 from metric_depth_ros.bench.model_networks import Subject
 from metric_depth_ros.cli.main import main
-from metric_depth_ros.estimators.learned.example import INFER
 
 NAME = 'student_pointmap'
 CPU = torch.device('cpu')
@@ -17,8 +16,8 @@ CPU = torch.device('cpu')
 def measured(name, monkeypatch):
     """Return the rows of a tiny network."""
     monkeypatch.setattr(torch, 'compile', lambda method, **options: method)  # takes too long here
-    subject = Subject(lambda: tiny_network(name)[0], INFER[name], 64, 48)
-    return ModelBench(name, subject, CPU).cpu_rows(1, 2)
+    subject = Subject(name, lambda: tiny_network(name)[0], 64, 48)
+    return ModelBench(subject, CPU).cpu_rows(1, 2)
 
 
 @pytest.fixture(scope='module')
@@ -67,6 +66,13 @@ def test_the_loss_of_the_realtime_preset_is_measured(monkeypatch):
     (row,) = [r for r in measured('student_depthmap', monkeypatch) if 'realtime' in r.name]
     assert row.baseline == EAGER
     assert 0.0 < abs_rel(row) < 1.0
+
+
+@pytest.mark.parametrize('name', ['compact_teacher', 'compact_student'])
+def test_the_compact_networks_are_measured_too(name, monkeypatch):
+    errors = {r.name.rpartition(' (')[0]: abs_rel(r) for r in measured(name, monkeypatch)[1:6]}
+    assert errors['fp32, ONNX Runtime'] < 1e-5
+    assert 0.0 < errors['bf16'] < 0.05
 
 
 def test_networks_without_the_preset_have_no_such_row(rows):

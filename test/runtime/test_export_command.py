@@ -69,7 +69,16 @@ def estimator(spec, weights, **options):
 
 
 @needs_onnx
-@pytest.mark.parametrize('name', ['lingbot_depth', 'student_pointmap', 'student_depthmap'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'lingbot_depth',
+        'student_pointmap',
+        'student_depthmap',
+        'compact_teacher',
+        'compact_student',
+    ],
+)
 def test_an_exported_estimator_answers_frames_like_the_one_it_was_made_from(name, exported, frame):
     weights, file, printed = exported(name)
     assert 'largest error relative to torch' in printed
@@ -99,6 +108,23 @@ def test_a_frame_of_another_size_is_refused_with_the_command_for_it(exported, fr
     small = Frame(0, 'camera', frame.image[:28, :40].copy())
     with pytest.raises(InputError, match=r'takes the image 3x48x64 .*metric-depth export --size'):
         estimator('student_pointmap', file, backend='onnx').estimate(small)
+
+
+@needs_onnx
+def test_the_compact_teacher_refuses_a_frame_of_another_size(exported, frame):
+    _, file, _ = exported('compact_teacher')
+    image = np.concatenate([frame.image, frame.image], axis=1)
+    wide = replace(frame, image=image, camera=None)
+    with pytest.raises(InputError, match=r'takes the inputs 25x\d+x32 and was given 25x\d+x64'):
+        estimator('compact_teacher', file, backend='onnx').estimate(wide)
+
+
+@needs_onnx
+def test_another_resolution_is_exported_and_asked_for_by_name(exported, frame):
+    weights, file, _ = exported('compact_student', '--resolution-scale', '3')
+    right = estimator('compact_student', weights, resolution_scale=3.0).estimate(frame)
+    answer = estimator('compact_student', file, backend='onnx', resolution_scale=3.0)
+    np.testing.assert_allclose(answer.estimate(frame).depth, right.depth, rtol=1e-3)
 
 
 @needs_onnx

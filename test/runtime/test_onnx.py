@@ -143,6 +143,28 @@ def test_a_foreign_file_is_refused(exported, tmp_path):
         open_exported('lingbot_depth', str(tmp_path / 'foreign.onnx'), 'cpu', lambda _: None)
 
 
+@pytest.mark.parametrize('key', ['network', 'model_config', 'preset', 'arguments', 'outputs'])
+def test_a_file_of_an_older_version_is_refused(key, exported, tmp_path):
+    model = onnx.load(exported('lingbot_depth'))
+    (prop,) = [p for p in model.metadata_props if p.key == METADATA_KEY]
+    told = json.loads(prop.value)
+    del told[key]
+    prop.value = json.dumps(told)
+    onnx.save(model, tmp_path / 'older.onnx')
+    with pytest.raises(InputError, match=rf'does not tell its {key}: another version'):
+        open_exported('lingbot_depth', str(tmp_path / 'older.onnx'), 'cpu', lambda _: None)
+
+
+@pytest.mark.parametrize('written', ['', '[]', '{', '7', 'null'])
+def test_a_file_that_tells_nonsense_is_refused(written, exported, tmp_path):
+    model = onnx.load(exported('lingbot_depth'))
+    (prop,) = [p for p in model.metadata_props if p.key == METADATA_KEY]
+    prop.value = written
+    onnx.save(model, tmp_path / 'odd.onnx')
+    with pytest.raises(InputError, match='does not tell its network'):
+        open_exported('lingbot_depth', str(tmp_path / 'odd.onnx'), 'cpu', lambda _: None)
+
+
 def test_a_damaged_file_is_refused(tmp_path):
     (tmp_path / 'damaged.onnx').write_bytes(b'not a model')
     with pytest.raises(InputError, match=r'damaged\.onnx cannot be opened'):

@@ -8,6 +8,9 @@ import torch
 from metric_depth_ros.networks.backbones.dinov2 import DinoV2Config
 from metric_depth_ros.networks.backbones.dinov3 import DinoV3Config
 from metric_depth_ros.networks.checkpoints import official_state
+from metric_depth_ros.networks.compact_blocks import OwnNames
+from metric_depth_ros.networks.compact_student import CompactStudent, CompactStudentConfig
+from metric_depth_ros.networks.compact_teacher import CompactTeacher, CompactTeacherConfig
 from metric_depth_ros.networks.depth_pro import DepthPro, DepthProConfig
 from metric_depth_ros.networks.lingbot_depth import LingBotDepth, LingBotDepthConfig
 from metric_depth_ros.networks.student_depthmap import StudentDepthMap, StudentDepthMapConfig
@@ -32,6 +35,15 @@ _FIXED = {
     'teacher': (
         Teacher,
         TeacherConfig(backbone=_DINOV3, taps=(1, 2), canvas=128, **_PYRAMID),
+    ),
+}
+
+# The package's own, whose input is of a size of its own.
+_COMPACT = {
+    'compact_teacher': (CompactTeacher, CompactTeacherConfig((4, 6, 8), (1, 1, 1))),
+    'compact_student': (
+        CompactStudent,
+        CompactStudentConfig(16, 4, 2, (0, 1, 2, 3), 8, canvas_px=96 * 64),
     ),
 }
 
@@ -77,8 +89,8 @@ NETWORKS = (*_FIXED, *_DESCRIBED)
 def tiny_network(name):
     """Return a tiny network with random weights and its ``model_config``."""
     torch.manual_seed(3)
-    if name in _FIXED:
-        kind, config = _FIXED[name]
+    if name in {**_FIXED, **_COMPACT}:
+        kind, config = {**_FIXED, **_COMPACT}[name]
         model_config = asdict(config)
     else:
         kind, config_kind, model_config = _DESCRIBED[name]
@@ -100,6 +112,10 @@ def _make_plausible(network):
     """Give random networks answers that a camera could see, from known last layers."""
     parameters = dict(network.named_parameters())
     with torch.no_grad():
+        if isinstance(network, OwnNames):
+            for parameter in parameters.values():
+                torch.nn.init.normal_(parameter, std=0.05)
+            return
         for name, parameter in parameters.items():
             if name.startswith('mask_head.output') and name.endswith('bias'):
                 parameter.fill_(5.0)  # nothing is sky

@@ -34,8 +34,7 @@ _SKY_LOGIT = float(np.log(9.0))
 def create(options: EstimatorOptions) -> LearnedEstimator:
     """Make the estimator."""
     network = load_network(NAME, options)
-    canvas_px = cast(CompactStudent, network).config.canvas_px
-    adapter = CompactStudentAdapter(round(canvas_px * options.resolution_scale))
+    adapter = CompactStudentAdapter.of(network, options.resolution_scale)
     return LearnedEstimator(NAME, network, adapter, options)
 
 
@@ -52,6 +51,11 @@ class CompactStudentAdapter:
 
     def __init__(self, canvas_px: int) -> None:
         self._canvas_px = canvas_px
+
+    @classmethod
+    def of(cls, network: nn.Module, scale: float) -> CompactStudentAdapter:
+        """Return the adapter of a network, for a multiple of the pixels that it is meant for."""
+        return cls(round(cast(CompactStudent, network).config.canvas_px * scale))
 
     def batch(self, frames: Sequence[Frame]) -> Batch:
         """Scale the images down; the network needs no camera."""

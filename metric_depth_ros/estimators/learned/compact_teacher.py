@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ from metric_depth_ros.estimators.learned.estimator import (
 from metric_depth_ros.estimators.learned.loading import load_network
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch
-from metric_depth_ros.networks.compact_teacher import CompactTeacher
+from metric_depth_ros.networks.compact_teacher import CompactAnswer
 from metric_depth_ros.types import Frame
 
 NAME = 'compact_teacher'
@@ -58,7 +57,7 @@ class CompactTeacherAdapter:
 
     def infer(self, network: nn.Module, batch: Batch, scale: float) -> Mapping[str, Tensor]:
         """Run at the one resolution that the inputs have."""
-        answer = cast(CompactTeacher, network)(batch.prompts['inputs'], batch.prompts['guess'])
+        answer = CompactAnswer(*network(batch.prompts['inputs'], batch.prompts['guess']))
         maps = {name: tensor[:, 0] for name, tensor in answer._asdict().items()}
         return {**maps, 'unit_m': batch.prompts['unit_m']}
 

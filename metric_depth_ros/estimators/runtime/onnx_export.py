@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.runtime.batch import Batch
-from metric_depth_ros.estimators.runtime.onnx_session import METADATA_KEY
+from metric_depth_ros.estimators.runtime.onnx_session import METADATA_KEY, TOLD
 from metric_depth_ros.estimators.runtime.runner import Infer
 
 LARGEST_ERROR = 1e-3
@@ -106,15 +106,9 @@ def export_network(
     # Prefixed, for an input and an output of the same name are one name too many.
     outputs = [f'out_{key}' for key in keys or range(len(_flat(expected)))]
     program = _program(module, tensors, list(call.tensors), outputs)
-    program.model.metadata_props[METADATA_KEY] = json.dumps(
-        {
-            'network': name,
-            'model_config': model_config,
-            'preset': preset,
-            'arguments': {key: value for key, value in call.others.items() if _is_built_in(key)},
-            'outputs': keys,
-        }
-    )
+    built_in = {key: value for key, value in call.others.items() if _is_built_in(key)}
+    told = dict(zip(TOLD, (name, model_config, preset, built_in, keys), strict=True))
+    program.model.metadata_props[METADATA_KEY] = json.dumps(told)
     size = sum(p.numel() * p.element_size() for p in network.parameters())
     program.save(path, external_data=size > _LARGEST_INSIDE_BYTES)
     error = _largest_error(path, call.tensors, _flat(expected))

@@ -11,7 +11,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import onnxruntime
 
 METADATA_KEY = 'metric_depth_ros'
+TOLD = ('network', 'model_config', 'preset', 'arguments', 'outputs')
+"""What a file tells about itself."""
 
 _PROVIDERS = {
     'cpu': ('CPUExecutionProvider',),
@@ -206,8 +208,18 @@ def _description(session: onnxruntime.InferenceSession, path: Path) -> Mapping[s
         raise InputError(
             'onnx_file', f'{path} was not made by metric-depth export: it does not tell its use.'
         )
-    description: Mapping[str, Any] = json.loads(written)
-    return description
+    try:
+        description = json.loads(written)
+    except ValueError:
+        description = None
+    missing = [key for key in TOLD if not isinstance(description, dict) or key not in description]
+    if missing:
+        raise InputError(
+            'onnx_file',
+            f'{path} does not tell its {", ".join(missing)}: another version of this package '
+            'wrote it; make it again with metric-depth export.',
+        )
+    return cast(Mapping[str, Any], description)
 
 
 def _shape(shape: Sequence[int]) -> str:
