@@ -11,14 +11,15 @@ meet, and all such pairs of all worlds are worked off together.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from metric_depth_ros.simulation.world import Relief, Solids, World
+from metric_depth_ros.simulation.relief import ground_distance, ground_normal
+from metric_depth_ros.simulation.shapes import BOX, CYLINDER, SPHERE, Shape
+from metric_depth_ros.simulation.world import Solids, World
 
 _NEAREST = 1e-4  # ignores the surface that a ray starts from
 _TINY = 1e-9
@@ -26,26 +27,7 @@ _BUNDLE_RAYS = 256
 _CONE_MARGIN = 1e-3
 # Pairs in one go. A CPU gains from temporaries that stay in its cache; a GPU must be kept busy.
 _PAIRS = {'cpu': 64, 'cuda': 1 << 15}
-_RELIEF_STEPS = 16
-_RELIEF_REFINEMENTS = 6
-_RELIEF_FAR_M = 1e3
-_RELIEF_NEAR_M = 2.0  # steps are even up to about here and grow beyond
 _SHADING_RELIEF_M = 0.3  # lower ground throws no shadow
-
-Planes = tuple[Tensor, Tensor, Tensor]
-# Near and far distances at which rays enter and leave a convex unit shape; near > far: a miss.
-Interval = tuple[Tensor, Tensor]
-
-
-class _Shape(NamedTuple):
-    """A unit shape: where rays (start, along) pass it, its outward normal and its half width.
-
-    The half width is asked for along a direction in the shape's axes, scaled by its half extents.
-    """
-
-    interval: Callable[[Planes, Planes], Interval]
-    outward: Callable[[Tensor], Tensor]
-    reach: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +72,7 @@ def cast(world: World, origins: Tensor, directions: Tensor) -> Hits:
     """
     rays = max(origins.shape[1], directions.shape[1])
     distance, solid = _first_solid(world, origins, directions, rays)
-    ground = _ground_distance(world.ground, origins, directions, distance)
+    ground = ground_distance(world.ground, origins, directions, distance)
     on_ground = ground < distance
     distance = torch.minimum(distance, ground)
     solid = torch.where(on_ground, -1, solid)
@@ -114,7 +96,7 @@ def blocked(world: World, origins: Tensor, directions: Tensor, limit: float) -> 
     rays = max(origins.shape[1], directions.shape[1])
     nearest, _ = _first_solid(world, origins, directions, rays)
     if world.ground.amplitude.abs().sum(-1).max() > _SHADING_RELIEF_M:
-        ground = _ground_distance(world.ground, origins, directions, nearest)
+        ground = ground_distance(world.ground, origins, directions, nearest)
         nearest = torch.minimum(nearest, ground)
     return nearest < limit
 
@@ -144,16 +126,6 @@ def narrowed(
         met = _may_meet(cones, shape, solids)[:, 0] | (range_m - radius < near_m)
         kept.append(solids.chosen((met & (2.0 * radius > finest * range_m))[0]))
     return replace(world, boxes=kept[0], spheres=kept[1], cylinders=kept[2])
-
-
-def ground_height(ground: Relief, x: Tensor, y: Tensor) -> Tensor:
-    """Return the height of the ground at (B, R) coordinates, in meters."""
-    angle = (
-        ground.wave[:, None, :, 0] * x[..., None]
-        + ground.wave[:, None, :, 1] * y[..., None]
-        + ground.phase[:, None]
-    )
-    return (ground.amplitude[:, None] * angle.sin()).sum(-1)
 
 
 def _first_solid(
@@ -188,8 +160,8 @@ def _first_solid(
     )
 
 
-def _groups(world: World) -> tuple[tuple[_Shape, Solids], ...]:
-    return (_BOX, world.boxes), (_SPHERE, world.spheres), (_CYLINDER, world.cylinders)
+def _groups(world: World) -> tuple[tuple[Shape, Solids], ...]:
+    return (BOX, world.boxes), (SPHERE, world.spheres), (CYLINDER, world.cylinders)
 
 
 def _bundled(vectors: Tensor) -> Tensor:
@@ -244,7 +216,7 @@ def _dot(first: Tensor, second: Tensor) -> Tensor:
     return x + y + z
 
 
-def _may_meet(cones: _Cones, shape: _Shape, solids: Solids) -> Tensor:
+def _may_meet(cones: _Cones, shape: Shape, solids: Solids) -> Tensor:
     """Tell which solids the cones may meet, (B, T, N): no plane between them is found.
 
     The plane tried touches the cone on the side of the solid's center.
@@ -275,7 +247,7 @@ def _centers(solids: Solids) -> Tensor:
 
 
 def _pair_distances(
-    shape: _Shape, solids: Solids, start: Tensor, along: Tensor, b: Tensor, t: Tensor, n: Tensor
+    shape: Shape, solids: Solids, start: Tensor, along: Tensor, b: Tensor, t: Tensor, n: Tensor
 ) -> Tensor:
     """Return the distances (P, K) of bundles to solids, pair by pair; from inside, to the way out.
 
@@ -303,80 +275,6 @@ def _take_nearer(
     solid[bundle[pair], ray] = number[pair]
 
 
-def _box_interval(start: Planes, along: Planes) -> Interval:
-    near, far = _slab(start[0], along[0])
-    for s, a in zip(start[1:], along[1:], strict=True):
-        low, high = _slab(s, a)
-        near, far = torch.maximum(near, low), torch.minimum(far, high)
-    return near, far
-
-
-def _slab(start: Tensor, along: Tensor) -> Interval:
-    inverse = 1.0 / torch.where(along.abs() < _TINY, _TINY, along)
-    middle, reach = -start * inverse, inverse.abs()
-    return middle - reach, middle + reach
-
-
-def _sphere_interval(start: Planes, along: Planes) -> Interval:
-    x, y, z = start
-    dx, dy, dz = along
-    return _quadratic_interval(
-        dx * dx + dy * dy + dz * dz, x * dx + y * dy + z * dz, x * x + y * y + z * z - 1.0
-    )
-
-
-def _cylinder_interval(start: Planes, along: Planes) -> Interval:
-    x, y, z = start
-    dx, dy, dz = along
-    near, far = _quadratic_interval(dx * dx + dy * dy, x * dx + y * dy, x * x + y * y - 1.0)
-    low, high = _slab(z, dz)
-    return torch.maximum(near, low), torch.minimum(far, high)
-
-
-def _quadratic_interval(a: Tensor, b: Tensor, c: Tensor) -> Interval:
-    """Return where a t^2 + 2 b t + c is negative."""
-    a = a.clamp(min=_TINY)  # along the axis of a cylinder, which goes on for ever
-    inverse = 1.0 / a
-    square = b * b - a * c
-    root = square.clamp(min=0.0).sqrt()  # no NaN: they make a CPU slow
-    far = torch.where(square >= 0.0, (root - b) * inverse, -torch.inf)
-    return (-b - root) * inverse, far
-
-
-def _box_outward(unit: Tensor) -> Tensor:
-    side = unit.abs().argmax(-1, keepdim=True)
-    return torch.zeros_like(unit).scatter(-1, side, unit.gather(-1, side).sign())
-
-
-def _sphere_outward(unit: Tensor) -> Tensor:
-    return unit
-
-
-def _cylinder_outward(unit: Tensor) -> Tensor:
-    across, along = unit[..., :2], unit[..., 2:]
-    on_cap = along.abs() > across.norm(dim=-1, keepdim=True)
-    return torch.cat(
-        (torch.where(on_cap, 0.0, across), torch.where(on_cap, along.sign(), 0.0)), -1
-    )
-
-
-def _box_reach(direction: Tensor) -> Tensor:
-    return direction.abs().sum(-1)
-
-
-def _sphere_reach(direction: Tensor) -> Tensor:
-    return direction.norm(dim=-1)
-
-
-def _cylinder_reach(direction: Tensor) -> Tensor:
-    return direction[..., :2].norm(dim=-1) + direction[..., 2].abs()
-
-
-_BOX = _Shape(_box_interval, _box_outward, _box_reach)
-_SPHERE = _Shape(_sphere_interval, _sphere_outward, _sphere_reach)
-_CYLINDER = _Shape(_cylinder_interval, _cylinder_outward, _cylinder_reach)
-
-
 def _surfaces(
     world: World, distance: Tensor, point: Tensor, solid: Tensor, on_ground: Tensor
 ) -> Hits:
@@ -385,7 +283,7 @@ def _surfaces(
     local_point, local_normal = point.clone(), torch.zeros_like(point)
     material = torch.where(on_ground, world.ground.material[:, None], -1)
     b, r = on_ground.nonzero(as_tuple=True)
-    normal[b, r] = local_normal[b, r] = _ground_normal(world.ground, b, point[b, r])
+    normal[b, r] = local_normal[b, r] = ground_normal(world.ground, b, point[b, r])
     first = 0
     for shape, solids in _groups(world):
         count = solids.material.shape[1]
@@ -402,71 +300,3 @@ def _surfaces(
             material[b, r] = solids.material[b, n]
         first += count
     return Hits(distance, normal, local_point, local_normal, material)
-
-
-def _ground_distance(ground: Relief, origins: Tensor, directions: Tensor, limit: Tensor) -> Tensor:
-    """Return (B, R) distances to the ground, +Inf where it is not met before `limit`."""
-    height, slope = origins[..., 2], directions[..., 2]
-    highest = ground.amplitude.abs().sum(-1, keepdim=True)
-    if not ground.amplitude.shape[1]:
-        distance = -height / torch.where(slope < -_TINY, slope, -_TINY)
-        return torch.where((slope < -_TINY) & (distance > _NEAREST), distance, torch.inf)
-    # Between these distances a ray is in the layer that holds the relief.
-    inverse = 1.0 / torch.where(slope.abs() < _TINY, _TINY, slope)
-    up, down = (highest - height) * inverse, (-highest - height) * inverse
-    start = torch.minimum(up, down).clamp(min=0.0)
-    end = torch.minimum(torch.maximum(up, down).clamp(max=_RELIEF_FAR_M), limit)
-    start, end = torch.broadcast_tensors(start, end)
-    b, r = (start < end).nonzero(as_tuple=True)
-    distance = torch.full_like(limit, torch.inf)
-    if len(b):
-        origin = origins[b, r if origins.shape[1] > 1 else 0]
-        direction = directions[b, r if directions.shape[1] > 1 else 0]
-        distance[b, r] = _relief_distance(ground, b, origin, direction, start[b, r], end[b, r])
-    return distance
-
-
-def _relief_distance(
-    ground: Relief, b: Tensor, origin: Tensor, direction: Tensor, start: Tensor, end: Tensor
-) -> Tensor:
-    """Return where rays (M, 3) pass down through the relief: first in steps, then by secants."""
-    amplitude, phase, wave = ground.amplitude[b], ground.phase[b], ground.wave[b]
-
-    def clearance(distance: Tensor) -> Tensor:
-        point = origin + direction * distance[..., None]
-        angle = wave[..., 0] * point[..., :1] + wave[..., 1] * point[..., 1:2] + phase
-        return point[..., 2] - (amplitude * angle.sin()).sum(-1)
-
-    near = _RELIEF_NEAR_M / direction.norm(dim=-1)
-    growth = ((end + near) / (start + near)) ** (1.0 / _RELIEF_STEPS)
-    low, high = start, end
-    above, below = clearance(low), torch.full_like(start, -torch.inf)
-    step = start + near
-    for _ in range(_RELIEF_STEPS):
-        step = step * growth
-        here = clearance(step - near)
-        searching = below == -torch.inf
-        ends = searching & (here <= 0.0)
-        passes = searching & (here > 0.0)
-        high, below = torch.where(ends, step - near, high), torch.where(ends, here, below)
-        low, above = torch.where(passes, step - near, low), torch.where(passes, here, above)
-    met = below.isfinite() & (above > 0.0)
-    for i in range(_RELIEF_REFINEMENTS):
-        share = above / (above - below)
-        middle = low + (high - low) * (share if i % 3 < 2 else 0.5)
-        here = clearance(middle)
-        low, above = torch.where(here > 0.0, middle, low), torch.where(here > 0.0, here, above)
-        high, below = torch.where(here > 0.0, high, middle), torch.where(here > 0.0, below, here)
-    distance = low + (high - low) * (above / (above - below))
-    return torch.where(met & (distance > _NEAREST), distance, torch.inf)
-
-
-def _ground_normal(ground: Relief, b: Tensor, point: Tensor) -> Tensor:
-    """Return the upward normals (M, 3) of the ground at points (M, 3) of the worlds `b`."""
-    slopes = torch.zeros_like(point[..., :2])
-    if ground.amplitude.shape[1]:
-        wave = ground.wave[b]
-        angle = (wave * point[:, None, :2]).sum(-1) + ground.phase[b]
-        slopes = ((ground.amplitude[b] * angle.cos())[..., None] * wave).sum(-2)
-    normal = torch.cat((-slopes, torch.ones_like(slopes[..., :1])), -1)
-    return torch.nn.functional.normalize(normal, dim=-1)

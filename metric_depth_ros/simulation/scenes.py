@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.simulation.lights import lamplight, sunlight
-from metric_depth_ros.simulation.looks import Looks
 from metric_depth_ros.simulation.scene import OPTICAL, Scene, camera_of, looking_at
 from metric_depth_ros.simulation.sensors.lidar import LidarModel
 from metric_depth_ros.simulation.sensors.rgbd import DepthCameraModel
-from metric_depth_ros.simulation.stage import Stage
+from metric_depth_ros.simulation.things.looks import Looks
+from metric_depth_ros.simulation.things.stage import Stage
 from metric_depth_ros.simulation.world import Vector, WorldBuilder, rotation
 from metric_depth_ros.simulation.worlds import room, street, tabletop
 

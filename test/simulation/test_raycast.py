@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from metric_depth_ros.simulation.camera import render
-from metric_depth_ros.simulation.raycast import blocked, cast, ground_height, narrowed
+from metric_depth_ros.simulation.raycast import blocked, cast, narrowed
+from metric_depth_ros.simulation.relief import ground_height
 from metric_depth_ros.simulation.scene import camera_of
 from metric_depth_ros.simulation.world import Light, WorldBuilder, rotation, stack_worlds
 

@@ -17,7 +17,7 @@ from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.rigid import Transform
 from metric_depth_ros.prompting.lidar import prompt_from_cloud
 from metric_depth_ros.prompting.radar import prompt_from_radar
-from metric_depth_ros.simulation.raycast import ground_height
+from metric_depth_ros.simulation.relief import ground_height
 from metric_depth_ros.simulation.scene import OPTICAL
 from metric_depth_ros.simulation.sensors.echoes import EchoModel
 from metric_depth_ros.simulation.sensors.lidar import (

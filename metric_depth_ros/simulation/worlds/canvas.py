@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from metric_depth_ros.simulation.looks import Looks
-from metric_depth_ros.simulation.stage import Stage
+from metric_depth_ros.simulation.things.looks import Looks
+from metric_depth_ros.simulation.things.stage import Stage
 from metric_depth_ros.simulation.world import Light, Vector, WorldBuilder
 from metric_depth_ros.simulation.worlds.cameras import Pose
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metric_depth_ros.simulation.lights import random_daylight, random_lamp
-from metric_depth_ros.simulation.stage import Stage
+from metric_depth_ros.simulation.things.stage import Stage
 from metric_depth_ros.simulation.world import Rotation, Vector, rotation
 from metric_depth_ros.simulation.worlds.cameras import Pose, random_tilt
 from metric_depth_ros.simulation.worlds.canvas import Canvas, Composition

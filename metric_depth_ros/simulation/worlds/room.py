@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metric_depth_ros.simulation.buildings import add_building
-from metric_depth_ros.simulation.furniture import (
+from metric_depth_ros.simulation.lights import random_daylight, random_lamp
+from metric_depth_ros.simulation.things.buildings import add_building
+from metric_depth_ros.simulation.things.furniture import (
     AGAINST_WALLS,
     ANYWHERE,
     add_curtain,
@@ -18,11 +19,10 @@ from metric_depth_ros.simulation.furniture import (
     add_picture,
     add_shelf,
 )
-from metric_depth_ros.simulation.lights import random_daylight, random_lamp
-from metric_depth_ros.simulation.objects import add_object
-from metric_depth_ros.simulation.people import add_person
-from metric_depth_ros.simulation.stage import Stage
-from metric_depth_ros.simulation.vegetation import add_potted_plant, add_tree
+from metric_depth_ros.simulation.things.objects import add_object
+from metric_depth_ros.simulation.things.people import add_person
+from metric_depth_ros.simulation.things.stage import Stage
+from metric_depth_ros.simulation.things.vegetation import add_potted_plant, add_tree
 from metric_depth_ros.simulation.world import Vector, rotation
 from metric_depth_ros.simulation.worlds.cameras import Pose, random_tilt
 from metric_depth_ros.simulation.worlds.canvas import Canvas, Composition

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_depth_ros.simulation.buildings import (
+from metric_depth_ros.simulation.lights import random_daylight, random_night
+from metric_depth_ros.simulation.things.buildings import (
     add_building,
     add_container,
     add_fence,
@@ -18,12 +19,11 @@ from metric_depth_ros.simulation.buildings import (
     add_house,
     add_wall,
 )
-from metric_depth_ros.simulation.lights import random_daylight, random_night
-from metric_depth_ros.simulation.people import add_person
-from metric_depth_ros.simulation.roadside import ROADSIDE, add_lamp_post, add_wires
-from metric_depth_ros.simulation.stage import Stage
-from metric_depth_ros.simulation.vegetation import add_bush, add_grass, add_hedge, add_tree
-from metric_depth_ros.simulation.vehicles import (
+from metric_depth_ros.simulation.things.people import add_person
+from metric_depth_ros.simulation.things.roadside import ROADSIDE, add_lamp_post, add_wires
+from metric_depth_ros.simulation.things.stage import Stage
+from metric_depth_ros.simulation.things.vegetation import add_bush, add_grass, add_hedge, add_tree
+from metric_depth_ros.simulation.things.vehicles import (
     add_bicycle,
     add_car,
     add_hood,

@@ -6,10 +6,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from metric_depth_ros.simulation.furniture import AGAINST_WALLS, ANYWHERE, add_table_top
 from metric_depth_ros.simulation.lights import random_lamp
-from metric_depth_ros.simulation.objects import add_object
-from metric_depth_ros.simulation.stage import Stage
+from metric_depth_ros.simulation.things.furniture import AGAINST_WALLS, ANYWHERE, add_table_top
+from metric_depth_ros.simulation.things.objects import add_object
+from metric_depth_ros.simulation.things.stage import Stage
 from metric_depth_ros.simulation.worlds.cameras import Pose
 from metric_depth_ros.simulation.worlds.canvas import Canvas, Composition
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metric_depth_ros.simulation.buildings import add_fence, add_house, add_wall
 from metric_depth_ros.simulation.lights import random_daylight
-from metric_depth_ros.simulation.people import add_person
-from metric_depth_ros.simulation.roadside import add_wires
-from metric_depth_ros.simulation.stage import Stage
-from metric_depth_ros.simulation.vegetation import add_bush, add_grass, add_hedge, add_tree
-from metric_depth_ros.simulation.vehicles import add_vehicle
+from metric_depth_ros.simulation.things.buildings import add_fence, add_house, add_wall
+from metric_depth_ros.simulation.things.people import add_person
+from metric_depth_ros.simulation.things.roadside import add_wires
+from metric_depth_ros.simulation.things.stage import Stage
+from metric_depth_ros.simulation.things.vegetation import add_bush, add_grass, add_hedge, add_tree
+from metric_depth_ros.simulation.things.vehicles import add_vehicle
 from metric_depth_ros.simulation.world import rotation
 from metric_depth_ros.simulation.worlds.cameras import Pose, random_tilt
 from metric_depth_ros.simulation.worlds.canvas import Canvas, Composition

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.simulation.camera import camera_rays
-from metric_depth_ros.simulation.looks import PATTERNS, UNSEEN_PATTERNS, Looks
 from metric_depth_ros.simulation.photography import CameraNoise, random_noise
 from metric_depth_ros.simulation.raycast import cast, narrowed
+from metric_depth_ros.simulation.things.looks import PATTERNS, UNSEEN_PATTERNS, Looks
 from metric_depth_ros.simulation.world import World, WorldBuilder
 from metric_depth_ros.simulation.worlds import clutter, room, street, tabletop, terrain
 from metric_depth_ros.simulation.worlds.cameras import random_camera

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from metric_depth_ros.simulation.stage import Stage
+from metric_depth_ros.simulation.things.stage import Stage
 from metric_depth_ros.simulation.world import rotation
 
 _LYING = rotation(pitch=math.pi / 2)  # turns a cylinder's axis to the x axis

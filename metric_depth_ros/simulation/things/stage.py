@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from metric_depth_ros.simulation.looks import Looks
+from metric_depth_ros.simulation.things.looks import Looks
 from metric_depth_ros.simulation.world import Rotation, Vector, WorldBuilder, rotation
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from metric_depth_ros.simulation.stage import Stage
+from metric_depth_ros.simulation.things.stage import Stage
 from metric_depth_ros.simulation.world import rotation
 
 

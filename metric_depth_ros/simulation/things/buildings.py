@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from metric_depth_ros.simulation.stage import Stage
+from metric_depth_ros.simulation.things.stage import Stage
 from metric_depth_ros.simulation.world import rotation
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from metric_depth_ros.simulation.stage import Stage
+from metric_depth_ros.simulation.things.stage import Stage
 from metric_depth_ros.simulation.world import rotation
 
 _AXLE = rotation(roll=math.pi / 2)

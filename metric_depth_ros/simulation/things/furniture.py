@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from metric_depth_ros.simulation.objects import add_books, add_object
-from metric_depth_ros.simulation.stage import Stage
+from metric_depth_ros.simulation.things.objects import add_books, add_object
+from metric_depth_ros.simulation.things.stage import Stage
 from metric_depth_ros.simulation.world import rotation
 
 

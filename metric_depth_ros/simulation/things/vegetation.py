@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_depth_ros.simulation.stage import Stage
+from metric_depth_ros.simulation.things.stage import Stage
 from metric_depth_ros.simulation.world import Vector, rotation
 
 
