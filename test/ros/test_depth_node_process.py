@@ -84,7 +84,7 @@ def test_parameters_are_checked_in_words(start_node, client):
     refused = set_parameter(client, 'checked', 'prompt.max_age_s', type=text, string_value='long')
     assert not refused.successful
     assert "prompt.max_age_s is 'long', expected a number" in refused.reason
-    later = set_parameter(client, 'checked', 'estimator', type=text, string_value='classical')
+    later = set_parameter(client, 'checked', 'extrinsics.path', type=text, string_value='x')
     assert not later.successful
     assert 'clean up' in later.reason
 
