@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'run': ('run', 'start the depth node, with a params file and remaps'),
     'replay': ('replay', 'play a bag through the live node and score what it publishes'),
     'evaluate': ('evaluate', 'score an estimator on recorded frame sets'),
+    'benchmark': ('benchmark', 'an estimator on a data set of the papers, beside their rows'),
     'complete': ('complete', 'complete one image with one prompt, no ROS needed'),
     'make-bag': ('make_bag', 'turn a frame set into a rosbag2 bag'),
     'simulate': ('simulate', 'simulate a drive or a room into a rosbag2 bag'),

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``metric-depth benchmark``: an estimator on a data set of the papers, beside their rows."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metric_depth_ros.cli.estimator_options import add_estimator_arguments, options_from
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from metric_depth_ros.estimators.options import EstimatorOptions
+    from metric_depth_ros.evaluation.benchmarks.protocol import Benchmark, Task
+    from metric_depth_ros.evaluation.benchmarks.run import Share
+
+HELP = "an estimator on a data set of the papers, beside the papers' rows"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    from metric_depth_ros.evaluation.benchmarks.catalog import NAMES
+
+    parser.epilog = (
+        'Several processes: accelerate launch -m metric_depth_ros.cli.main benchmark ...; what '
+        'was interrupted goes on with the same command.'
+    )
+    parser.add_argument('name', metavar='NAME', help=', '.join(NAMES))
+    parser.add_argument(
+        '--layout', action='store_true', help='print the files that the benchmark wants, and end'
+    )
+    parser.add_argument('--data', type=Path, metavar='DIR', help='the data set, unpacked')
+    parser.add_argument(
+        '--out', type=Path, metavar='DIR', help='where figures go; default: benchmark-NAME'
+    )
+    parser.add_argument(
+        '--task',
+        action='append',
+        default=[],
+        dest='tasks',
+        metavar='TASK',
+        help='this task only; may be given several times (default: all, see --layout)',
+    )
+    parser.add_argument('--limit', type=int, metavar='N', help='the first N images only')
+    add_estimator_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a benchmark, or print its layout; always 0."""
+    from rich.console import Console
+
+    from metric_depth_ros.cli.outputs import prepare_folder
+    from metric_depth_ros.errors import InputError
+    from metric_depth_ros.evaluation.benchmarks.catalog import benchmark
+    from metric_depth_ros.evaluation.benchmarks.records import check_settings
+    from metric_depth_ros.evaluation.benchmarks.run import Share, chosen_tasks
+
+    chosen = benchmark(args.name)
+    if args.layout:
+        print(_describe(chosen))
+        return 0
+    if args.data is None:
+        raise InputError(
+            'benchmark_data',
+            f'--data is missing: the folder of {chosen.title}. `metric-depth benchmark '
+            f'{args.name} --layout` prints what belongs there.',
+        )
+    if args.limit is not None and args.limit < 1:
+        raise InputError('benchmark_limit', f'--limit is {args.limit}, expected at least 1.')
+    tasks, share = chosen_tasks(chosen, args.tasks), Share.of_environment()
+    out = args.out or Path(f'benchmark-{args.name}')
+    prepare_folder(out, '--out')
+    options = options_from(args)
+    check_settings(out, _settings(args, options, tasks))
+    return _run(args, chosen, tasks, share, out, options, Console(stderr=True))
+
+
+def _run(
+    args: argparse.Namespace,
+    chosen: Benchmark,
+    tasks: list[Task],
+    share: Share,
+    out: Path,
+    options: EstimatorOptions,
+    console: Console,
+) -> int:
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from metric_depth_ros.estimators.registry import create_estimator
+    from metric_depth_ros.evaluation.benchmarks.records import read_records
+    from metric_depth_ros.evaluation.benchmarks.result import summarize, write_result
+    from metric_depth_ros.evaluation.benchmarks.run import run_share, wanted
+    from metric_depth_ros.evaluation.machine import describe_machine, describe_versions
+
+    data = chosen.open(args.data)
+    ids = list(data.ids)[: args.limit]
+    estimator = create_estimator(args.estimator, _on_own_device(options, share))
+    mine = [item for i, item in enumerate(ids) if share.has(i)]
+    columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task(chosen.title, total=len(wanted(mine, tasks)))
+        run_share(
+            data, ids, tasks, estimator, out, share, lambda count: progress.advance(bar, count)
+        )
+    records = read_records(out)
+    whole = wanted(ids, tasks)
+    left = sum(pair not in records for pair in whole)
+    if left:  # the process that ends last writes the result
+        console.print(
+            f'{left} of {len(whole)} answers are left to the other processes; if these have '
+            'ended, run the same command again.'
+        )
+        return 0
+    about = {
+        'estimator': args.estimator,
+        'device': args.device,
+        'processes': share.processes,
+        'machine': describe_machine(),
+        'versions': describe_versions(),
+    }
+    result = summarize(chosen, tasks, {pair: records[pair] for pair in whole}, about)
+    write_result(out, result)
+    _print(result, console)
+    return 0
+
+
+def _settings(
+    args: argparse.Namespace, options: EstimatorOptions, tasks: list[Task]
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        'benchmark': args.name,
+        'data': str(args.data.resolve()),
+        'estimator': args.estimator,
+        'options': asdict(options),
+        'tasks': [task.name for task in tasks],
+        'limit': args.limit,
+    }
+
+
+def _on_own_device(options: EstimatorOptions, share: Share) -> EstimatorOptions:
+    """Give each of several processes a GPU of its own, as far as there are any."""
+    from dataclasses import replace
+
+    if share.processes == 1 or options.device != 'auto':
+        return options
+    import torch
+
+    gpus = torch.cuda.device_count()
+    return replace(options, device=f'cuda:{share.rank % gpus}') if gpus else options
+
+
+def _describe(chosen: Benchmark) -> str:
+    tasks = 'Tasks: ' + ', '.join(task.name for task in chosen.tasks)
+    choices = (f'- {choice}' for choice in chosen.choices)
+    return '\n'.join([chosen.title, '', chosen.layout, '', tasks, '', 'Choices:', *choices])
+
+
+def _print(result: dict[str, Any], console: Console) -> None:
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    from metric_depth_ros.evaluation.report import format_number
+
+    for part in result['tables']:
+        table = Table(box=SIMPLE, title=part['title'], title_justify='left')
+        table.add_column('method', overflow='fold')
+        for heading in part['columns']:
+            table.add_column(heading, justify='right')
+        for row in (part['ours'], *part['papers']):
+            style = 'bold' if row is part['ours'] else None
+            table.add_row(row['method'], *map(format_number, row['values']), style=style)
+        console.print(table)
+    for choice in result['choices']:
+        console.print(f'- {choice}', markup=False, highlight=False)

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The result of a benchmark: our row beside the papers', as JSON, Markdown and HTML."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metric_depth_ros.evaluation.benchmarks.protocol import Benchmark, Column, Table, Task
+from metric_depth_ros.evaluation.benchmarks.records import Record
+from metric_depth_ros.evaluation.metrics import Aggregation, ErrorSums, aggregate
+from metric_depth_ros.evaluation.report import Section, format_number, write_report
+from metric_depth_ros.evaluation.report import Table as ReportTable
+
+_METHOD = 'method'
+
+
+def summarize(
+    benchmark: Benchmark,
+    tasks: Sequence[Task],
+    records: Mapping[tuple[str, str], Record],
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return a result as it stands in the JSON.
+
+    Parameters
+    ----------
+    records
+        Everything that was asked, by task and item.
+    about
+        Estimator, machine, versions: what the figures were measured with.
+    """
+    by_task = {
+        task.name: [r for (name, _), r in sorted(records.items()) if name == task.name]
+        for task in tasks
+    }
+    images = len({item for _, item in records})
+    choices = list(benchmark.choices)
+    if benchmark.images and images != benchmark.images:
+        choices.insert(
+            0,
+            f'{images} images of the {benchmark.images} that published figures are over: these '
+            'figures are not comparable with them.',
+        )
+    return {
+        'benchmark': benchmark.name,
+        'title': benchmark.title,
+        **about,
+        'images': images,
+        'choices': choices,
+        'tasks': {name: _task_summary(done) for name, done in by_task.items()},
+        'tables': [
+            _table_summary(table, by_task, str(about['estimator']))
+            for table in benchmark.tables
+            if any(by_task.get(column.task) for column in table.columns)
+        ],
+    }
+
+
+def _task_summary(records: Sequence[Record]) -> dict[str, Any]:
+    pixels = sum(r.score.sums.pixels for r in records if r.score.sums)
+    failures = sum(r.score.sums.failures for r in records if r.score.sums)
+    keys = list(dict.fromkeys(key for r in records for key in r.score.figures))
+    sums = [r.score.sums for r in records if r.score.sums is not None]
+    return {
+        'images': len(records),
+        'images_without_ground_truth': sum(not s.pixels for s in sums),
+        'failures': failures / pixels if pixels else None,
+        'per_image': {key: _known(_statistic(records, key, 'per_image')) for key in keys},
+        'pooled': (
+            {k: _known(v) for k, v in aggregate(sums, Aggregation.POOLED).items()}
+            if sums
+            else None
+        ),
+        'ms_p50': float(np.median([r.elapsed_ms for r in records])) if records else None,
+        'methods': sorted({r.method for r in records}),
+    }
+
+
+def _table_summary(
+    table: Table, by_task: Mapping[str, Sequence[Record]], estimator: str
+) -> dict[str, Any]:
+    ours = [
+        _known(_statistic(by_task.get(c.task, ()), c.key, c.statistic) * c.factor)
+        for c in table.columns
+    ]
+    return {
+        'title': table.title,
+        'columns': [c.heading for c in table.columns],
+        'statistics': [_column_text(c) for c in table.columns],
+        'ours': {_METHOD: estimator, 'values': ours},
+        'papers': [{_METHOD: name, 'values': list(values)} for name, values in table.rows],
+        'note': table.note,
+    }
+
+
+def _statistic(records: Sequence[Record], key: str, statistic: str) -> float:
+    if statistic == 'pooled':
+        sums = (r.score.sums for r in records if r.score.sums is not None)
+        return sum(sums, ErrorSums()).metrics()[key]
+    values = np.array([r.score.figures.get(key, math.nan) for r in records], np.float64)
+    values = values[~np.isnan(values)]
+    if not values.size:
+        return math.nan
+    return float(np.median(values) if statistic == 'median' else values.mean())
+
+
+def _column_text(column: Column) -> str:
+    scale = '' if column.factor == 1.0 else f' times {column.factor:g}'
+    kinds = {
+        'per_image': 'mean over images',
+        'pooled': 'over the pixels of all images',
+        'median': 'median over images',
+    }
+    return f'{column.key}{scale} of {column.task}, {kinds[column.statistic]}'
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write ``result.json``, ``result.md`` and ``result.html``, each at once or not at all."""
+    text = json.dumps(result, indent=2, allow_nan=False, ensure_ascii=False) + '\n'
+    for name, content in (('result.json', text), ('result.md', markdown(result))):
+        part = folder / f'{name}.part'
+        part.write_text(content, encoding='utf-8')
+        part.replace(folder / name)
+    page = folder / 'result.html.part'
+    write_report(page, f'{result["title"]}: {result["estimator"]}', _sections(result))
+    page.replace(folder / 'result.html')
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """Return a result as Markdown."""
+    lines = [f'# {result["title"]}: {result["estimator"]}', '', f'{result["images"]} images.', '']
+    for table in result['tables']:
+        rows = _rows(table)
+        lines += [f'## {table["title"]}', '']
+        lines += [_line([_METHOD, *table['columns']]), _line(['---'] * (len(rows[0])))]
+        lines += [_line([str(row[0]), *map(format_number, row[1:])]) for row in rows]
+        lines += ['', *([table['note'], ''] if table['note'] else [])]
+        lines += ['Columns: ' + '; '.join(table['statistics']) + '.', '']
+    lines += ['## Choices', '', *(f'- {choice}' for choice in result['choices'])]
+    return '\n'.join(lines) + '\n'
+
+
+def _rows(table: Mapping[str, Any]) -> list[list[Any]]:
+    """Return our row first, then those of the papers."""
+    ours = table['ours']
+    return [
+        [f'{ours[_METHOD]} (ours)', *ours['values']],
+        *([row[_METHOD], *row['values']] for row in table['papers']),
+    ]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return '| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |'
+
+
+def _sections(result: Mapping[str, Any]) -> list[Section]:
+    tables = [
+        Section(
+            table['title'],
+            [*([table['note']] if table['note'] else []), '; '.join(table['statistics']) + '.'],
+            [ReportTable([_METHOD, *table['columns']], _rows(table))],
+        )
+        for table in result['tables']
+    ]
+    return [*tables, Section('Choices', list(result['choices']))]

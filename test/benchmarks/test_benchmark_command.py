@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import benchmark_folders
+import pytest
+
+from metric_depth_ros.cli.main import main
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def metric_depth(capsys, monkeypatch) -> Callable[..., Done]:
+    def command(*arguments: object, **environment: str) -> Done:
+        for name in ('RANK', 'WORLD_SIZE'):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        code = main(['benchmark', *map(str, arguments)])
+        return Done(code, *capsys.readouterr())
+
+    return command
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> tuple[object, ...]:
+    root = benchmark_folders.nyu(tmp_path / 'nyu')
+    tasks = ('--task', '8x', '--task', 'Extreme')
+    out = ('--out', tmp_path / 'out')
+    return ('nyu', '--data', root, '--estimator', 'nearest', *tasks, *out)
+
+
+def test_our_row_stands_beside_the_papers(metric_depth, arguments, tmp_path) -> None:
+    done = metric_depth(*arguments)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / 'out/result.json').read_text())
+    table = result['tables'][0]
+    assert table['columns'] == ['8x', '16x', 'LiDAR', 'Extreme']
+    eight, sixteen, _, extreme = table['ours']['values']
+    assert 0.0 < eight < extreme < 50.0
+    assert sixteen is None
+    assert {'method': 'PromptDA', 'values': [1.61, 1.75, 17.59, 16.96]} in table['papers']
+    assert '2 images of the 654' in result['choices'][0]
+    assert any('8 virtual lines' in choice for choice in result['choices'])
+    text = (tmp_path / 'out/result.md').read_text()
+    assert '| nearest (ours) |' in text
+    assert '| PromptDA | 1.610 | 1.750 | 17.59 | 16.96 |' in text
+    assert 'PromptDA' in (tmp_path / 'out/result.html').read_text()
+    assert 'published draw is not known' in done.stderr
+
+
+def test_several_processes_share_the_images_and_the_last_writes(
+    metric_depth, arguments, tmp_path
+) -> None:
+    first = metric_depth(*arguments, RANK='0', WORLD_SIZE='2')
+    assert first.returncode == 0, first.stderr
+    assert '2 of 4 answers are left' in first.stderr
+    assert not (tmp_path / 'out/result.json').exists()
+    done = metric_depth(*arguments, RANK='1', WORLD_SIZE='2')
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / 'out/result.json').read_text())['images'] == 2
+    # A later run with other processes has nothing left to do and comes to the same.
+    other = metric_depth(*arguments)
+    assert other.returncode == 0, other.stderr
+    lines = [p.read_text().splitlines() for p in sorted((tmp_path / 'out').glob('records*'))]
+    assert [len(part) for part in lines] == [2, 2]
+
+
+def test_another_estimator_in_the_same_folder_is_refused(metric_depth, arguments) -> None:
+    assert metric_depth(*arguments, '--limit', 1).returncode == 0
+    done = metric_depth(*arguments, '--limit', 2)
+    assert done.returncode == 2
+    assert 'limit 1, this one has 2' in done.stderr
+
+
+def test_the_layout_is_printed(metric_depth) -> None:
+    done = metric_depth('nyu', '--layout')
+    assert done.returncode == 0
+    assert 'sync_depth_NUMBER.png' in done.stdout
+    assert 'Extreme' in done.stdout
+
+
+def test_a_wrong_name_task_or_folder_exits_with_2(metric_depth, tmp_path) -> None:
+    for wrong, message in (
+        (('kitty',), 'expected one of nyu'),
+        (('nyu',), '--data is missing'),
+        (('nyu', '--data', tmp_path, '--task', '32x'), 'one of 8x, 16x'),
+        (('nyu', '--data', tmp_path, '--out', tmp_path / 'o'), 'rgb_*.jpg matches no file'),
+    ):
+        done = metric_depth(*wrong)
+        assert done.returncode == 2, done.stderr
+        assert message in done.stderr
+        assert 'Traceback' not in done.stderr

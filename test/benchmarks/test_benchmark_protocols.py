@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metric_depth_ros.evaluation.benchmarks.families import geometry_score
+from metric_depth_ros.evaluation.benchmarks.moge_view import (
+    lanczos_resized,
+    moge_view,
+    nearest_resized,
+)
+from metric_depth_ros.evaluation.benchmarks.prompts import BLOCK_LEVELS, SAMPLED, masked_blocks
+from metric_depth_ros.evaluation.benchmarks.protocol import Item, Score
+from metric_depth_ros.evaluation.benchmarks.records import Record, RecordFile, read_records
+from metric_depth_ros.evaluation.benchmarks.run import Share, answer, seed_of
+from metric_depth_ros.evaluation.metrics import error_sums
+from metric_depth_ros.geometry.unprojection import depth_to_points
+from metric_depth_ros.types import CameraModel, DepthEstimate
+
+SHAPE = (120, 160)
+
+
+@pytest.fixture
+def item() -> Item:
+    """A slanted plane, seen by a camera whose principal point is not in the middle."""
+    camera = CameraModel.pinhole(160, 120, 150.0, 150.0, 70.0, 66.0)
+    v, u = np.mgrid[:120, :160]
+    depth = 1.0 / (0.25 + 0.0005 * (u - 80) + 0.0008 * (v - 60))
+    image = np.repeat((u[..., None] % 256).astype(np.uint8), 3, axis=2)
+    return Item('plane', image, depth.astype(np.float32), camera)
+
+
+def test_the_centered_view_keeps_the_geometry(item: Item) -> None:
+    seen = moge_view(128, 96)(item)
+    assert seen.image.shape == (96, 128, 3)
+    assert seen.camera.K[0, 2] == pytest.approx(63.5)
+    assert seen.camera.K[0, 0] == pytest.approx(seen.camera.K[1, 1])
+    assert np.isfinite(seen.depth).mean() > 0.99
+    # Turned about the camera's center: the plane keeps its distance from it.
+    for one, other in ((item, seen),):
+        planes = []
+        for part in (one, other):
+            points = depth_to_points(part.camera, part.depth).reshape(-1, 3).astype(np.float64)
+            points = points[np.isfinite(points).all(axis=1)]
+            normal, *_ = np.linalg.lstsq(points, np.ones(len(points)), rcond=None)
+            planes.append(1.0 / np.linalg.norm(normal))
+        assert planes[1] == pytest.approx(planes[0], rel=2e-3)
+
+
+def test_a_centered_image_of_the_size_stays_as_it_is(item: Item) -> None:
+    camera = CameraModel.pinhole(160, 120, 150.0, 150.0, 79.5, 59.5)
+    centered = Item('plane', item.image, item.depth, camera)
+    seen = moge_view(160, 120)(centered)
+    np.testing.assert_array_equal(seen.image, item.image)
+    np.testing.assert_allclose(seen.depth, item.depth, rtol=1e-5)
+    np.testing.assert_allclose(seen.camera.K, camera.K)
+
+
+def test_depth_beyond_1000_times_the_first_percentile_does_not_count(item: Item) -> None:
+    depth = item.depth.copy()
+    depth[60, 80] = 1e5
+    camera = CameraModel.pinhole(160, 120, 150.0, 150.0, 79.5, 59.5)
+    seen = moge_view(160, 120)(Item('plane', item.image, depth, camera))
+    assert np.isnan(seen.depth[60, 80])
+    assert np.isfinite(seen.depth).sum() == seen.depth.size - 1
+
+
+def test_nearest_resizing_finds_what_a_cell_has() -> None:
+    depth = np.full((8, 8), np.nan, np.float32)
+    depth[1, 6] = 3.0
+    small = nearest_resized(depth, (2, 2))
+    assert small[0, 1] == 3.0
+    assert np.isnan(small).sum() == 3
+
+
+def test_lanczos_keeps_a_constant_and_the_mean(rng: np.random.Generator) -> None:
+    flat = np.full((50, 70, 3), 77, np.uint8)
+    np.testing.assert_array_equal(lanczos_resized(flat, (31, 20)), 77)
+    noise = rng.integers(0, 255, (60, 90, 3), np.uint8)
+    assert lanczos_resized(noise, (30, 20)).mean() == pytest.approx(noise.mean(), abs=1.5)
+
+
+@pytest.mark.parametrize('name', SAMPLED)
+def test_sampled_prompts_are_the_depth_of_their_pixels(item: Item, name: str) -> None:
+    prompt = SAMPLED[name](item, 3)
+    column, row = prompt.uv.T.astype(int)
+    assert len(prompt) > 20
+    # Cells are put where they begin, as published: a slant is off by up to a cell.
+    tolerance = {'8x': 0.06, '16x': 0.12}.get(name, 1e-6)
+    np.testing.assert_allclose(prompt.depth, item.depth[row, column], rtol=tolerance)
+    assert len(SAMPLED['Extreme'](item, 3)) == 100
+
+
+@pytest.mark.parametrize('level', BLOCK_LEVELS)
+def test_blocks_hide_their_share(item: Item, level: str) -> None:
+    prompt = masked_blocks(level)(item, 5)
+    share, relative, _ = BLOCK_LEVELS[level]
+    assert len(prompt) / item.depth.size == pytest.approx(1 - share, abs=0.05)
+    column, row = prompt.uv.T.astype(int)
+    error = np.abs(prompt.depth / item.depth[row, column] - 1)
+    assert np.median(error) < 3 * relative + 0.01
+    again = masked_blocks(level)(item, 5)
+    np.testing.assert_array_equal(prompt.depth, again.depth)
+
+
+def test_seeds_follow_from_the_names_alone() -> None:
+    assert seed_of('a', '8x') == seed_of('a', '8x') != seed_of('b', '8x')
+
+
+def test_a_line_cut_short_by_a_kill_is_done_again(tmp_path: Path) -> None:
+    depth = np.ones((2, 2), np.float32)
+    sums = error_sums(depth, depth)
+    for rank, name in ((0, 'a'), (1, 'b')):
+        with RecordFile(tmp_path, rank) as records:
+            records.add(Record('t', name, Score(sums.metrics(), sums), 1.0, 'm'))
+    cut = tmp_path / 'records-001.jsonl'
+    cut.write_text(cut.read_text()[:-20])
+    assert set(read_records(tmp_path)) == {('t', 'a')}
+    with RecordFile(tmp_path, 1) as records:
+        records.add(Record('t', 'b', Score({'x': math.nan}), 1.0, 'm'))
+    back = read_records(tmp_path)
+    assert set(back) == {('t', 'a'), ('t', 'b')}
+    assert back['t', 'a'].score.sums == sums
+
+
+def test_shares_are_whole_and_disjoint() -> None:
+    shares = [Share.of_environment({'RANK': str(r), 'WORLD_SIZE': '3'}) for r in range(3)]
+    assert all(sum(s.has(i) for s in shares) == 1 for i in range(20))
+
+
+def test_the_field_of_view_error_is_scored_where_a_camera_was_found(item: Item) -> None:
+    found = CameraModel.pinhole(160, 120, 160.0, 160.0, 79.5, 59.5)
+    figures = geometry_score(DepthEstimate(item.depth, camera=found), item).figures
+    assert figures['fov_error_deg'] == pytest.approx(abs(found.fov_x_deg - item.camera.fov_x_deg))
+    assert figures['delta1'] == 1.0
+    assert 'fov_error_deg' not in geometry_score(DepthEstimate(item.depth), item).figures
+
+
+def test_an_answer_is_scored_on_the_view_it_was_asked_of(item: Item) -> None:
+    from metric_depth_ros.estimators.nearest import NearestFill
+    from metric_depth_ros.evaluation.benchmarks.protocol import Task
+
+    task = Task('8x', SAMPLED['8x'], moge_view(64, 48))
+    record = answer(item, task, NearestFill())
+    assert record.score.sums.pixels <= 64 * 48
+    assert record.score.figures['abs_rel'] < 0.05
