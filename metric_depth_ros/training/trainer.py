@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -39,6 +36,15 @@ from metric_depth_ros.training.devices import (
     splits_optimizer,
     splits_weights,
 )
+from metric_depth_ros.training.interrupts import stop_requests
+from metric_depth_ros.training.journal import (
+    JOURNAL_NAME,
+    Figures,
+    best_score,
+    cut_after,
+    score_of,
+    write_line,
+)
 from metric_depth_ros.training.recipes import Recipe
 from metric_depth_ros.training.running_mean import RunningMean
 from metric_depth_ros.training.schedule import parameter_groups, set_rates
@@ -48,15 +54,11 @@ from metric_depth_ros.training.validation import figures_of, means, picture_shee
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-JOURNAL_NAME = 'metrics.jsonl'
 WEIGHTS_NAME = 'weights.safetensors'
 BEST_NAME = 'best.safetensors'
 PICTURES = 'pictures'
 _ENGINE = 'engine'  # what only the engine can read again, in a checkpoint
 _PICTURED = 6
-_BEST_BY = ('ratio', 'abs_rel')  # the first that there is; less is better
-
-Figures = dict[str, float]
 
 
 class Training:
@@ -130,10 +132,10 @@ class Training:
             checkpoints.load_optimizer(self._bare_optimizer(), folder, 'optimizer')
         if self._mean is not None:
             self._mean.load(checkpoints.read_tensors(folder, 'mean', self._mean.weights))
-        self._best = _best_score(self.out / JOURNAL_NAME, self.step)
+        self._best = best_score(self.out / JOURNAL_NAME, self.step)
         self._engine.wait_for_everyone()
         if self.is_main:
-            _cut_journal(self.out / JOURNAL_NAME, self.step)
+            cut_after(self.out / JOURNAL_NAME, self.step)
 
     def run(
         self,
@@ -243,7 +245,7 @@ class Training:
             rows = gather_object(rows)
         figures = means(rows)
         self._write('validation', figures)
-        score = next((figures[name] for name in _BEST_BY if name in figures), None)
+        score = score_of(figures)
         if score is not None and score < self._best:
             self._best = score
             self._export(BEST_NAME)
@@ -314,9 +316,7 @@ class Training:
 
     def _write(self, what: str, figures: Mapping[str, float | str]) -> None:
         if self.is_main:
-            line = {'step': self.step, 'what': what, **figures}
-            with (self.out / JOURNAL_NAME).open('a', encoding='utf-8') as journal:
-                journal.write(json.dumps(line) + '\n')
+            write_line(self.out / JOURNAL_NAME, self.step, what, figures)
 
     def _due(self, period: int) -> bool:
         return bool(period) and self.step % period == 0
@@ -342,27 +342,6 @@ class Training:
         """Return the optimizer without the engine's wrapper, which hides its state."""
         bare: torch.optim.Optimizer = getattr(self._optimizer, 'optimizer', self._optimizer)
         return bare
-
-
-@contextmanager
-def stop_requests() -> Iterator[threading.Event]:
-    """Yield an event that SIGINT or SIGTERM sets; a second SIGINT interrupts at once."""
-    stop = threading.Event()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _step_seed(seed: int, step: int, process: int) -> int:
@@ -396,26 +375,3 @@ def _refuse_divergence(loss: float, step: int) -> None:
             f'the loss is {loss} at step {step}: lower optimizer.rate or raise warmup_steps, and '
             'resume from the last checkpoint.',
         )
-
-
-def _journal(path: Path, step: int) -> list[dict[str, Any]]:
-    """Return the lines up to a step."""
-    if not path.is_file():
-        return []
-    lines = [json.loads(line) for line in path.read_text('utf-8').splitlines()]
-    return [line for line in lines if line['step'] <= step]
-
-
-def _cut_journal(path: Path, step: int) -> None:
-    """Drop the lines after a step, which will be made again."""
-    kept = _journal(path, step)
-    path.write_text(''.join(json.dumps(line) + '\n' for line in kept), 'utf-8')
-
-
-def _best_score(path: Path, step: int) -> float:
-    scores = [
-        next(line[name] for name in _BEST_BY if name in line)
-        for line in _journal(path, step)
-        if line['what'] == 'validation' and any(name in line for name in _BEST_BY)
-    ]
-    return min(scores, default=float('inf'))

@@ -10,6 +10,9 @@ from tiny_checkpoints import tiny_network
 from tiny_training import example
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.learned.loading import network_from
+from metric_depth_ros.networks.checkpoints import read_checkpoint
+from metric_depth_ros.training.checkpoints import write_weights
 from metric_depth_ros.training.losses import QUANTITIES
 from metric_depth_ros.training.recipes import RECIPES, create_recipe
 from metric_depth_ros.types import Source, SparsePrompt
@@ -191,6 +194,20 @@ def test_model_config_builds_the_same_network():
     recipe = tiny_recipe('teacher')
     again = create_recipe('teacher', recipe.model_config(), {}, 'test')
     assert asdict(again.build().config) == asdict(recipe.build().config)
+
+
+@pytest.mark.parametrize(
+    ('name', 'estimator'),
+    [('teacher', 'teacher'), ('student', 'student_depthmap'), ('masked', 'lingbot_depth')],
+)
+def test_exported_weights_are_what_the_estimator_loads(tmp_path, name, estimator):
+    recipe = tiny_recipe(name)
+    network = recipe.build()
+    path = tmp_path / 'weights.safetensors'
+    about = {'model_config': recipe.model_config()}
+    write_weights(path, network.to_official(network.state_dict()), about)
+    loaded = network_from(estimator, read_checkpoint(path)).state_dict()
+    assert all(torch.equal(loaded[key], tensor) for key, tensor in network.state_dict().items())
 
 
 def test_prompt_free_teacher_uses_the_focal_length():

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The journal of a training: a JSON line for whatever it has to tell. Standard library only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+JOURNAL_NAME = 'metrics.jsonl'
+_BEST_BY = ('ratio', 'abs_rel')  # the first that there is; less is better
+
+Figures = dict[str, float]
+
+
+def write_line(path: Path, step: int, what: str, figures: Mapping[str, float | str]) -> None:
+    """Add a line."""
+    with path.open('a', encoding='utf-8') as journal:
+        journal.write(json.dumps({'step': step, 'what': what, **figures}) + '\n')
+
+
+def cut_after(path: Path, step: int) -> None:
+    """Drop the lines after a step, which will be made again."""
+    kept = _lines_until(path, step)
+    path.write_text(''.join(json.dumps(line) + '\n' for line in kept), 'utf-8')
+
+
+def score_of(figures: Mapping[str, Any]) -> float | None:
+    """Return what the best weights are chosen by, or None without it; less is better."""
+    return next((figures[name] for name in _BEST_BY if name in figures), None)
+
+
+def best_score(path: Path, step: int) -> float:
+    """Return the best score of the validations up to a step; infinite without one."""
+    lines = (line for line in _lines_until(path, step) if line['what'] == 'validation')
+    scores = (score_of(line) for line in lines)
+    return min((score for score in scores if score is not None), default=float('inf'))
+
+
+def _lines_until(path: Path, step: int) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    lines = [json.loads(line) for line in path.read_text('utf-8').splitlines()]
+    return [line for line in lines if line['step'] <= step]
