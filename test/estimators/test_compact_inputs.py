@@ -131,10 +131,22 @@ def test_depth_ignores_a_point_that_is_far_off():
     assert depth[20, 30] == pytest.approx(2.0, rel=0.01)
 
 
+def _point(depth: float) -> SparsePrompt:
+    return SparsePrompt(
+        np.float32([[0.0, 0.0]]), np.float32([depth]), np.float32([0.001]), np.uint8([1])
+    )
+
+
+def test_nothing_is_farther_than_the_farthest_point():
+    depth = depth_of(_answer(3.0), _answer(-3.0), _point(2.5), 2.0, (HEIGHT, WIDTH))
+
+    np.testing.assert_allclose(depth, 2.5, rtol=1e-5)
+
+
 def test_a_coarser_answer_is_enlarged_to_the_image():
     coarse = _answer(np.log(3.0), (HEIGHT // 2, WIDTH // 2))
 
-    depth = depth_of(coarse, coarse - 5.0, SparsePrompt.empty(), 1.0, (HEIGHT, WIDTH))
+    depth = depth_of(coarse, coarse - 5.0, _point(3.0), 1.0, (HEIGHT, WIDTH))
 
     assert depth.shape == (HEIGHT, WIDTH)
     np.testing.assert_allclose(depth, 3.0, rtol=1e-5)

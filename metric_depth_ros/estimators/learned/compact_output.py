@@ -29,20 +29,20 @@ def depth_of(
     unit_m: float,
     shape: tuple[int, int],
 ) -> NDArray[np.float32]:
-    """Return (H, W) meters.
+    """Return (H, W) meters, nowhere farther than the farthest point: no sensor saw that.
 
     Parameters
     ----------
     log_depth, log_width
         (h, w) natural logarithms of depth over the unit, and of its expected error.
     prompt
-        The frame's points.
+        The frame's points, at least one.
     unit_m
         Meters of the unit.
     shape
         (H, W) of the image.
     """
-    level = log_depth
+    level = np.minimum(log_depth, np.log(prompt.depth.max() / np.float32(unit_m)))
     if level.shape != shape:
         # Between pixels of a plane in space inverse depth is linear, depth is not.
         level = -np.log(enlarged(np.exp(-level), shape))
