@@ -11,6 +11,7 @@ import time
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from metric_depth_ros.prompting.radar import vertical_support
 from metric_depth_ros.types import DepthEstimate, Frame
 
 
@@ -27,7 +28,8 @@ class NearestFill:
             depth = np.full((height, width), np.nan, np.float32)
             confidence = np.zeros((height, width), np.float32)
         else:
-            sparse = frame.prompt.to_map(width, height)
+            prompt = vertical_support(frame.prompt, frame.camera)
+            sparse = prompt.to_map(width, height)
             empty = np.isnan(sparse)
             nearest = distance_transform_edt(empty, return_distances=False, return_indices=True)
             depth = sparse[tuple(nearest)]

@@ -7,6 +7,7 @@ sigma, so that an estimator that weighs points by sigma hardly hears them.
 
 A radar without elevation reports its returns in the plane that it is mounted in. They keep that
 pixel, which learned estimators are trained with; `Source.RADAR` tells that the row is not known.
+Methods that take every point at its word ask for `vertical_support` first.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ _GHOST_AZIMUTH_RAD = np.radians(2.0)
 _GHOST_RANGE_M, _GHOST_RANGE_REL = 0.5, 0.02
 _GHOST_SPEED_MPS = 0.5
 _GHOST_CANDIDATES = 8
+# What answers stands on the ground, half a meter below the radar, and is no higher than a van.
+_SUPPORT_UP_M, _SUPPORT_DOWN_M = 2.0, 0.5
+_SUPPORT_POINTS = 7
 # Fit of the velocity of the radar to returns that stand still.
 _FIT_ROUNDS = 10
 _FIT_LEAST_POINTS = 8
@@ -102,6 +106,45 @@ def prompt_from_radar(
     return SparsePrompt(
         seen.uv, seen.depth, sigma, np.full(len(seen.depth), Source.RADAR, np.uint8)
     )
+
+
+def vertical_support(prompt: SparsePrompt, camera: CameraModel | None) -> SparsePrompt:
+    """Spread radar returns over the rows that they may stand for.
+
+    A return says how far something is, and in which column; at the pixel of the mounting plane
+    there may be anything. Over the height of what reflects radar it is nearly always there.
+
+    Parameters
+    ----------
+    prompt
+        Points of any sensors.
+    camera
+        Camera of the image, None where it is not known: then nothing is spread.
+
+    Returns
+    -------
+    SparsePrompt
+        The same points, and instead of each radar return a column of points with a sigma that
+        grows by its own with every meter away from the mounting plane.
+    """
+    radar = prompt.source == Source.RADAR
+    if camera is None or not radar.any():
+        return prompt
+    away_m = np.linspace(-_SUPPORT_UP_M, _SUPPORT_DOWN_M, _SUPPORT_POINTS, dtype=np.float32)
+    depth, sigma = prompt.depth[radar, None], prompt.sigma[radar, None]
+    v = prompt.uv[radar, 1:] + np.float32(camera.K[1, 1]) * away_m / depth
+    columns = (
+        np.stack((np.broadcast_to(prompt.uv[radar, :1], v.shape), v), axis=-1),
+        np.broadcast_to(depth, v.shape),
+        sigma * (1.0 + np.abs(away_m)),
+    )
+    inside = (v >= 0.0) & (v <= camera.height - 1.0)
+    uv, depth, sigma = (values[inside] for values in columns)
+    source = np.full(len(depth), Source.RADAR, np.uint8)
+    others = SparsePrompt(
+        prompt.uv[~radar], prompt.depth[~radar], prompt.sigma[~radar], prompt.source[~radar]
+    )
+    return SparsePrompt.merge((others, SparsePrompt(uv, depth, sigma, source)))
 
 
 def double_bounces(

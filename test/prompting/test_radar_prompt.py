@@ -5,8 +5,13 @@ import numpy as np
 import pytest
 
 from metric_depth_ros.geometry.camera import CameraModel
-from metric_depth_ros.prompting.radar import double_bounces, own_velocity, prompt_from_radar
-from metric_depth_ros.types import Source
+from metric_depth_ros.prompting.radar import (
+    double_bounces,
+    own_velocity,
+    prompt_from_radar,
+    vertical_support,
+)
+from metric_depth_ros.types import Source, SparsePrompt
 
 CAMERA = CameraModel(640, 480, np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]))
 FORWARD = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0.5], [1, 0, 0, 0], [0, 0, 0, 1]])
@@ -134,3 +139,38 @@ def test_few_returns_are_no_trouble(count):
         CAMERA, xyz, FORWARD, rcs_db=np.ones(count), velocity_mps=np.ones(count)
     )
     assert len(prompt) == count
+
+
+def test_a_return_stands_for_a_column_above_and_below_the_mounting_plane():
+    point = prompt_from_radar(CAMERA, returns((20, 0)), FORWARD)
+    column = vertical_support(point, CAMERA)
+    np.testing.assert_allclose(column.depth, 20.0, rtol=1e-5)
+    np.testing.assert_allclose(column.uv[:, 0], 320.0, atol=1e-3)
+    rows = column.uv[:, 1] - point.uv[0, 1]
+    assert rows.min() == pytest.approx(-500.0 * 2.0 / 20.0, abs=1e-2)
+    assert rows.max() == pytest.approx(500.0 * 0.5 / 20.0, abs=1e-2)
+    assert np.all(column.sigma >= point.sigma)
+    assert column.sigma[0] == pytest.approx(3.0 * point.sigma[0], rel=1e-4)
+
+
+def test_a_column_ends_at_the_border_of_the_image():
+    column = vertical_support(prompt_from_radar(CAMERA, returns((1.2, 0)), FORWARD), CAMERA)
+    assert len(column) < 7
+    assert np.all((column.uv[:, 1] >= 0.0) & (column.uv[:, 1] <= 479.0))
+
+
+def test_points_of_other_sensors_are_no_columns():
+    lidar = SparsePrompt(
+        np.array([[5.0, 6.0]], np.float32),
+        np.array([3.0], np.float32),
+        np.array([0.02], np.float32),
+        np.array([Source.LIDAR], np.uint8),
+    )
+    assert vertical_support(lidar, CAMERA) is lidar
+    both = SparsePrompt.merge((lidar, prompt_from_radar(CAMERA, returns((20, 0)), FORWARD)))
+    assert np.sum(vertical_support(both, CAMERA).source == Source.LIDAR) == 1
+
+
+def test_without_a_camera_nothing_is_spread():
+    point = prompt_from_radar(CAMERA, returns((20, 0)), FORWARD)
+    assert vertical_support(point, None) is point

@@ -9,6 +9,7 @@ import numpy as np
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.classical.completion import complete
+from metric_depth_ros.prompting.radar import vertical_support
 from metric_depth_ros.types import DepthEstimate, Frame, SparsePrompt
 
 PRESETS = ('quality', 'fast')
@@ -42,6 +43,7 @@ class ClassicalCompletion:
         """Fill every pixel from the prompt; all NaN without one, since nothing gives a scale."""
         start = time.perf_counter()
         prompt = SparsePrompt.empty() if frame.prompt is None else frame.prompt
+        prompt = vertical_support(prompt, frame.camera)
         depth, confidence = complete(
             frame.image, prompt.uv, prompt.depth, prompt.sigma, self.preset
         )
