@@ -88,9 +88,13 @@ def compact_input(
         confidence,
         *_point_channels(prompt, uv, guess, unit_m),
         *_ray_channels(camera, (width, height), half),
-        np.full_like(guess, 0.25 * np.log(guess.size / len(prompt))),
+        np.float32(0.25 * np.log(guess.size / len(prompt))),
     ]
-    return CompactInput(np.stack(channels).astype(np.float32, copy=False), guess[None], unit_m)
+    # Written one by one: stacked, one float64 among them would make all of them float64.
+    inputs = np.empty((len(channels), *guess.shape), np.float32)
+    for place, channel in zip(inputs, channels, strict=True):
+        place[...] = channel
+    return CompactInput(inputs, guess[None], unit_m)
 
 
 def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -101,13 +105,16 @@ def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
-def _image_channels(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return (12, h, w): the 2 x 2 fine pixels of each place, exposure and contrast evened out."""
+def _image_channels(image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    """Return 12 of (h, w): the 2 x 2 fine pixels of each place, exposure and contrast evened."""
     mean, deviation = cv2.meanStdDev(image)
     scale = 1.0 / (float(np.sqrt(np.mean(deviation**2))) + 8.0)
-    level = (image.astype(np.float32) - np.float32(mean.mean())) * np.float32(scale)
+    level = image.astype(np.float32)
+    level -= np.float32(mean.mean())
+    level *= np.float32(scale)
     h, w = image.shape[0] // 2, image.shape[1] // 2
-    return level.reshape(h, 2, w, 2, 3).transpose(4, 1, 3, 0, 2).reshape(12, h, w)
+    places = level.reshape(h, 2, w, 2, 3)
+    return [places[:, y, :, x, c] for c in range(3) for y in (0, 1) for x in (0, 1)]
 
 
 def _point_channels(
@@ -131,11 +138,11 @@ def _point_channels(
     noise[pixel] = np.minimum(prompt.sigma / prompt.depth, 1.0)
     radar = np.zeros(h * w, np.float32)
     radar[pixel] = prompt.source == Source.RADAR
-    distance, nearest = distance_transform_edt(~known, return_indices=True)
-    nearest_point = (near + guess)[nearest[0], nearest[1]] - guess
+    distance, (nearest_row, nearest_column) = distance_transform_edt(~known, return_indices=True)
+    nearest_point = (near + guess).take(nearest_row * w + nearest_column) - guess
     return [
         _limited(nearest_point),
-        0.25 * np.log1p(distance).astype(np.float32),
+        np.float32(0.25) * np.log1p(distance.astype(np.float32)),
         known.astype(np.float32),
         near,
         far,
@@ -156,11 +163,11 @@ def _ray_channels(
     x = (u - camera.K[0, 2]) / camera.K[0, 0]
     y = (v - camera.K[1, 2]) / camera.K[1, 1]
     return [
-        np.broadcast_to(x, shape).clip(-4.0, 4.0),
-        np.broadcast_to(y[:, None], shape).clip(-4.0, 4.0),
+        np.broadcast_to(x.clip(-4.0, 4.0), shape),
+        np.broadcast_to(y[:, None].clip(-4.0, 4.0), shape),
         np.ones(shape, np.float32),
     ]
 
 
 def _limited(log_ratio: NDArray) -> NDArray[np.float32]:
-    return log_ratio.clip(-_LOG_LIMIT, _LOG_LIMIT).astype(np.float32)
+    return log_ratio.clip(-_LOG_LIMIT, _LOG_LIMIT).astype(np.float32, copy=False)
