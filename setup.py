@@ -20,6 +20,7 @@ EMBEDDED = [
     'numpy>=1.26',
     'open3d',
     'opencv-python-headless',
+    'pillow',
     'psutil',
     'PyYAML',
     'rich',

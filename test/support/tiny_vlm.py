@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tiny random language models that see: the real classes, in folders like released ones."""
+
+import json
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from metric_depth_ros.networks.checkpoints import official_state
+from metric_depth_ros.networks.depthvlm import DepthVlm, DepthVlmConfig, Prompted
+from metric_depth_ros.networks.depthvlm_head import DptHeadConfig
+
+_SPECIAL = (
+    '<|im_start|>',
+    '<|im_end|>',
+    '<|vision_start|>',
+    '<|vision_end|>',
+    '<|image_pad|>',
+    '<|video_pad|>',
+)
+_BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
+_FIRST = len(_BYTES)
+VOCABULARY = _FIRST + len(_SPECIAL)
+_IDS = {token: _FIRST + index for index, token in enumerate(_SPECIAL)}
+_QWEN = {
+    'text_config': {
+        'vocab_size': VOCABULARY,
+        'hidden_size': 32,
+        'intermediate_size': 48,
+        'num_hidden_layers': 3,
+        'num_attention_heads': 2,
+        'num_key_value_heads': 1,
+        'head_dim': 16,
+        'max_position_embeddings': 4096,
+        'rope_parameters': {
+            'rope_type': 'default',
+            'rope_theta': 5_000_000,
+            'mrope_section': [4, 2, 2],
+            'mrope_interleaved': True,
+        },
+    },
+    'vision_config': {
+        'depth': 4,
+        'hidden_size': 16,
+        'intermediate_size': 24,
+        'num_heads': 2,
+        'out_hidden_size': 32,
+        'num_position_embeddings': 64,
+        'deepstack_visual_indexes': [0, 1, 3],
+    },
+    'image_token_id': _IDS['<|image_pad|>'],
+    'video_token_id': _IDS['<|video_pad|>'],
+    'vision_start_token_id': _IDS['<|vision_start|>'],
+    'vision_end_token_id': _IDS['<|vision_end|>'],
+    'tie_word_embeddings': True,
+}
+
+
+def tiny_depthvlm(head=None):
+    """Return a DepthVLM with random weights."""
+    torch.manual_seed(5)
+    head = head or DptHeadConfig(8, (6, 8, 10, 12))
+    network = DepthVlm(DepthVlmConfig(_QWEN, head)).eval()
+    with torch.no_grad():
+        for parameter in network.language.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(std=0.15)
+    return network
+
+
+def prompted(network, rows, columns):
+    """Return noise of so many tokens, with a few words around it."""
+    rng = torch.Generator().manual_seed(7)
+    words = [3, 5, 8]
+    tokens = [*words, *[network.image_token] * (rows * columns), *words[::-1]]
+    return Prompted(
+        torch.randn(4 * rows * columns, 1536, generator=rng),
+        torch.tensor([[1, 2 * rows, 2 * columns]]),
+        torch.tensor([tokens]),
+        torch.ones(1, len(tokens), dtype=torch.long),
+    )
+
+
+def end_tokens(answer):
+    """Return the last token of an answer that none before it is equal to, as what ends one."""
+    last = max(index for index, token in enumerate(answer) if token not in answer[:index])
+    return frozenset({answer[last]})
+
+
+def write_tokenizer(folder):
+    """Write a tokenizer that knows bytes and what Qwen marks images with."""
+    vocabulary = {character: index for index, character in enumerate(_BYTES)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(list(_SPECIAL))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token='<|im_end|>').save_pretrained(
+        folder
+    )
+
+
+def write_depthvlm(folder, network=None):
+    """Write a DepthVLM as it is released: configuration, tokenizer, weights in two files."""
+    network = network or tiny_depthvlm()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'config.json').write_text(json.dumps(network.config.to_model_config()))
+    write_tokenizer(folder)
+    state = {key: tensor.contiguous() for key, tensor in official_state(network).items()}
+    del state['lm_head.weight']  # as files leave it out where it is the input's
+    halves = sorted(state)[::2], sorted(state)[1::2]
+    files = [f'model-0000{index}-of-00002.safetensors' for index in (1, 2)]
+    for keys, name in zip(halves, files, strict=True):
+        save_file({key: state[key] for key in keys}, folder / name)
+    where = {key: name for keys, name in zip(halves, files, strict=True) for key in keys}
+    (folder / 'model.safetensors.index.json').write_text(json.dumps({'weight_map': where}))
+    return folder
