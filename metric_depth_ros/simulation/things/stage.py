@@ -11,6 +11,8 @@ import numpy as np
 from metric_depth_ros.simulation.things.looks import Looks
 from metric_depth_ros.simulation.world import Rotation, Vector, WorldBuilder, rotation
 
+_BEHIND_M = 3.0
+
 
 @dataclass(frozen=True, eq=False)
 class Stage:
@@ -30,6 +32,9 @@ class Stage:
         The place's own axes in the world.
     sharp_range_m
         Up to here things are made of all their pieces.
+    ahead
+        Where the camera looks, x and y of a unit vector; (0, 0) anywhere. Things behind it, which
+        only throw shadows, are made of few pieces.
     """
 
     build: WorldBuilder
@@ -40,6 +45,7 @@ class Stage:
     turn: Rotation | None = None
     scale: float = 1.0
     sharp_range_m: float = 12.0
+    ahead: tuple[float, float] = (0.0, 0.0)
 
     def at(
         self, x: float, y: float, z: float = 0.0, yaw: float = 0.0, scale: float = 1.0
@@ -94,6 +100,9 @@ class Stage:
 
     def pieces(self, most: int) -> int:
         """Return how many pieces a thing here deserves, at least 3, fewer far from the camera."""
+        x, y = self.origin[0] - self.eye[0], self.origin[1] - self.eye[1]
+        if x * self.ahead[0] + y * self.ahead[1] < -_BEHIND_M:
+            return 3
         range_m = math.dist(self.eye, self.origin)
         return max(3, round(most * min(1.0, self.sharp_range_m / max(range_m, 1e-3))))
 

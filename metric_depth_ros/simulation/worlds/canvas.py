@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -39,9 +40,10 @@ class Canvas:
     look: Looks
     unseen: bool
 
-    def stage(self, eye: Vector) -> Stage:
-        """Return the stage of the world's own axes for a camera at `eye`."""
-        return Stage(self.build, self.rng, self.look, eye)
+    def stage(self, eye: Vector, yaw: float | None = None) -> Stage:
+        """Return the stage of the world itself for a camera at `eye` that looks along `yaw`."""
+        ahead = (0.0, 0.0) if yaw is None else (math.cos(yaw), math.sin(yaw))
+        return Stage(self.build, self.rng, self.look, eye, ahead=ahead)
 
     def family(
         self, families: Mapping[str, _Family], unseen_families: Mapping[str, _Family]

@@ -91,7 +91,7 @@ def compose(canvas: Canvas) -> Composition:
             yaw = rng.normal(0.0, 0.06)
     else:
         eye = (0.0, (road_m + 1.2) * float(rng.choice((-1.0, 1.0))), float(rng.uniform(0.4, 1.7)))
-    stage = canvas.stage(eye)
+    stage = canvas.stage(eye, yaw)
     add_street(stage, family, road_m)
     if stage.chance(0.12):
         add_hood(stage.at(*eye, float(yaw)))

@@ -87,8 +87,8 @@ def compose(canvas: Canvas) -> Composition:
     if rng.random() < 0.4:
         above, pitch = canvas.between(2.5, 60.0), math.radians(rng.uniform(2.0, 70.0))
     eye = (0.0, 0.0, height_of(waves, 0.0, 0.0) + above)
-    add_terrain(canvas.stage(eye), family, waves)
     yaw = float(rng.uniform(-math.pi, math.pi))
+    add_terrain(canvas.stage(eye, yaw), family, waves)
     return Pose(eye, yaw, pitch + 0.05, roll), random_daylight(rng)
 
 
