@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lz4.frame import LZ4FrameDecompressor
+from lz4.frame import LZ4FrameDecompressor  # type: ignore[import-untyped]
 from rosbags.rosbag2 import storage_mcap
 
 MAX_CHUNK_BYTES = 1024 * 1024 * 1024
