@@ -39,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         help='that the memory of the network may grow over [500 on a GPU, 50 on a CPU]',
     )
+    parser.add_argument(
+        '--weights',
+        default='',
+        metavar='W',
+        help='of the compact teacher in bench estimator [the shipped ones, else random ones]',
+    )
     parser.add_argument('--rounds', type=int, default=30, help='calls of each candidate [30]')
     parser.add_argument(
         '--out', type=Path, default=Path('out/bench'), help='folder of the JSON files [out/bench]'
@@ -59,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         return 0 if _report(f'model_{args.model}', _model_rows(args), args) else 1
     within = True
     for name in BENCHES if args.what == 'all' else (args.what,):
-        rows = import_module(f'metric_depth_ros.bench.{name}').run(args.rounds)
+        options = {'weights': args.weights} if name == 'estimator' else {}
+        rows = import_module(f'metric_depth_ros.bench.{name}').run(args.rounds, **options)
         within &= _report(name, rows, args)
     return 0 if within else 1
 

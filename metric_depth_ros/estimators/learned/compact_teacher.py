@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metric_depth_ros.estimators.devices import torch_device
 from metric_depth_ros.estimators.learned.compact_inputs import (
     CHANNELS,
     CompactInput,
@@ -26,6 +28,7 @@ from metric_depth_ros.estimators.learned.estimator import (
 from metric_depth_ros.estimators.learned.loading import load_network
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch
+from metric_depth_ros.estimators.runtime.precision import cpu_has_bf16
 from metric_depth_ros.networks.compact_teacher import CompactAnswer
 from metric_depth_ros.types import Frame
 
@@ -33,8 +36,16 @@ NAME = 'compact_teacher'
 
 
 def create(options: EstimatorOptions) -> LearnedEstimator:
-    """Make the estimator."""
-    return LearnedEstimator(NAME, load_network(NAME, options), CompactTeacherAdapter(), options)
+    """Make the estimator; ``'auto'`` is bf16 also on a CPU, where that has it.
+
+    The guess and the answer stay float32 in any precision, so that rounding touches the
+    correction only: 0.04 % of the depth (``docs/MODELS_SPEED.md``).
+    """
+    network = load_network(NAME, options)
+    on_cpu = torch_device(options.device).type == 'cpu'
+    if options.precision == 'auto' and on_cpu and cpu_has_bf16():
+        options = replace(options, precision='bf16')
+    return LearnedEstimator(NAME, network, CompactTeacherAdapter(), options)
 
 
 class CompactTeacherAdapter:

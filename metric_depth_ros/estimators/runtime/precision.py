@@ -14,6 +14,9 @@ DTYPES: Mapping[str, torch.dtype] = {
     'fp16': torch.float16,
 }
 
+# What torch asks of the processor; whatever has AMX tiles multiplies bf16 in them.
+_CPU_BF16 = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
+
 
 def chosen_precision(wanted: str, device: torch.device) -> str:
     """Return a key of `DTYPES`; ``'auto'`` is bf16 on a GPU that has it, else fp32."""
@@ -21,6 +24,13 @@ def chosen_precision(wanted: str, device: torch.device) -> str:
         return wanted
     fast = device.type == 'cuda' and torch.cuda.is_bf16_supported()
     return 'bf16' if fast else 'fp32'
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this processor multiplies bf16 itself; the others are slower in it than in fp32."""
+    # Asked by name, for not every version of torch tells both.
+    told = (getattr(torch.cpu, name, None) for name in _CPU_BF16)
+    return any(ask is not None and ask() for ask in told)
 
 
 class CastNetwork:
