@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -171,11 +173,9 @@ def training_batches(
         examples,
         batch_sampler=sampler,
         collate_fn=recipe.collate,
-        num_workers=workers,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_begin_worker,
-        multiprocessing_context=_START_METHOD if workers else None,
         pin_memory=torch.cuda.is_available(),
+        **_loader(workers),
     )
     return iter(loader)
 
@@ -188,18 +188,32 @@ def validation_examples(
         examples,
         batch_size=None,
         sampler=range(process, len(examples), processes),
-        num_workers=workers,
-        worker_init_fn=_begin_worker,
-        multiprocessing_context=_START_METHOD if workers else None,
+        **_loader(workers),
     )
 
 
 def _begin_worker(worker: int) -> None:
-    """Use one thread, as workers are many; leave interrupts to the process that trains.
-
-    A terminal interrupts both, and that process still waits for the batches of its last step.
-    """
+    """Workers are many and each is busy: threads of one only take from another."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _loader(workers: int) -> dict[str, Any]:
+    """Return the arguments of a loader that say how its workers run.
+
+    A terminal interrupts them too, but the training still waits for the batches of its last step:
+    their server, and so they, start with interrupts ignored.
+    """
+    if not workers:
+        return {}
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, before)
+    return {
+        'num_workers': workers,
+        'worker_init_fn': _begin_worker,
+        'multiprocessing_context': _START_METHOD,
+    }

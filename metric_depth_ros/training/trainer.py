@@ -166,7 +166,14 @@ class Training:
             batches = self._batches()
             recent: list[dict[str, Tensor]] = []  # since the last line of the journal
             while self.step < self.config.steps:
-                recent.append(self._train_step(batches))
+                try:
+                    recent.append(self._train_step(batches))
+                except RuntimeError:
+                    # A scheduler that stops us stops the data workers too: the step is lost.
+                    if not stop.is_set() or self._engine.num_processes > 1:
+                        raise
+                    self._save()
+                    return False
                 self.step += 1
                 done = self.step == self.config.steps
                 stopping = self._agreed(stop.is_set()) or self.step == until
