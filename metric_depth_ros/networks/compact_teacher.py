@@ -120,7 +120,8 @@ class CompactTeacher(OwnNames, nn.Module):
         """
         features = self._features(inputs.to(self.stem.weight.dtype))
         # The guess is exact: whatever the network computes in, it is added to in float32.
-        head = self.head(functional.relu(features)).float()
+        # Channel by channel in memory: so it is enlarged faster.
+        head = self.head(functional.relu(features)).contiguous().float()
         residual, log_width, sky = head[:, :3].split(1, dim=1)
         maps = torch.cat((guess + residual, log_width - 2.0, sky - 2.0), dim=1)
         log_depth, log_width, sky = upsampled(maps, head[:, 3:], SUBPIXELS).split(1, dim=1)

@@ -39,7 +39,7 @@ def create(options: EstimatorOptions) -> LearnedEstimator:
     """Make the estimator; ``'auto'`` is bf16 also on a CPU, where that has it.
 
     The guess and the answer stay float32 in any precision, so that rounding touches the
-    correction only: 0.04 % of the depth (``docs/MODELS_SPEED.md``).
+    correction only: 0.04 % of the depth (``docs/BENCHMARKS.md``).
     """
     network = load_network(NAME, options)
     on_cpu = torch_device(options.device).type == 'cpu'
