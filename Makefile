@@ -2,12 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types imports pytest format bench figures clean
+.PHONY: help demo test lint types imports pytest format bench torture audit figures clean
 
 help:
 	@echo 'make demo    simulate a drive and a room, replay them through the live node, write out/demo/report.html'
 	@echo 'make test    lint, types, import rules, unit, property and ROS tests, package build'
 	@echo 'make bench   measure speed; figures go to out/bench/'
+	@echo 'make torture faults against a live node; the report goes to out/torture/'
+	@echo 'make audit   look the pinned dependencies up among known vulnerabilities (needs a network)'
 	@echo 'make figures measure every figure of README.md and docs/, and write them in'
 	@echo 'make format  format the code'
 	@echo 'make clean   remove .venv and everything that was made'
@@ -40,9 +42,19 @@ bench:
 	@$(PYTHON) scripts/setup_venv.py --extras embedded
 	@$(BIN)/metric-depth bench all --out out/bench
 
+torture:
+	@$(PYTHON) scripts/setup_venv.py --extras embedded,test
+	@$(BIN)/metric-depth torture --out out/torture
+
+# A tool of its own environment: what it needs is none of what is pinned.
+audit:
+	@$(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/pip install --quiet pip-audit
+	@.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+
 figures:
 	@$(PYTHON) scripts/setup_venv.py --extras embedded
 	@$(BIN)/python scripts/figures.py
 
 clean:
-	rm -rf .venv out build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .venv .venv-audit out build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -57,6 +57,7 @@ setup(
         (f'share/{PACKAGE}', ['package.xml']),
         (f'share/{PACKAGE}/launch', glob('launch/*.launch.py')),
         (f'share/{PACKAGE}/config', glob('config/*.*')),
+        (f'share/{PACKAGE}/config/sros2', glob('config/sros2/*.xml')),
         (f'share/{PACKAGE}/config/training', glob('config/training/*.yaml')),
         (f'share/{PACKAGE}/rviz', glob('rviz/*.rviz')),
     ],
