@@ -22,7 +22,7 @@ from metric_depth_ros.bags.messages import (
 from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.framesets import FrameSet, RecordedFrame
+from metric_depth_ros.framesets import FrameSet, PromptEntry, RecordedFrame
 
 DEFAULT_RATE_HZ = 10.0
 # Invented stamps start here (2020-01-01 UTC): a stamp of 0 means "not set" to ROS.
@@ -117,7 +117,8 @@ def _write_frame(bag: BagWriter, frame: RecordedFrame, prompt: str, stamp_ns: in
     entry = frame.prompts[prompt]
     if entry.format == 'points':
         columns = _cloud_columns(frame.load_points(prompt))
-        write(layout.POINTS_TOPIC, cloud_message(columns, stamp_ns, layout.LIDAR_FRAME))
+        topic, frame_id = _place_of(entry)
+        write(topic, cloud_message(columns, stamp_ns, frame_id))
     else:
         # 16UC1 counts millimeters; a map in any other unit would be rounded by it.
         encoding = '16UC1' if entry.scale == _MILLIMETER else '32FC1'
@@ -137,7 +138,17 @@ def _cloud_columns(points: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         columns['intensity'] = points['intensity'].astype(np.float32, copy=False)
     if 'ring' in points:
         columns['ring'] = points['ring'].astype(np.uint16, copy=False)
+    for name in ('rcs', 'velocity'):
+        if name in points:
+            columns[name] = points[name].astype(np.float32, copy=False)
     return columns
+
+
+def _place_of(entry: PromptEntry) -> tuple[str, str]:
+    """Return topic and frame of a sensor that gives points."""
+    if entry.kind == 'radar':
+        return layout.RADAR_TOPIC, layout.RADAR_FRAME
+    return layout.POINTS_TOPIC, layout.LIDAR_FRAME
 
 
 def _camera_name(frame_set: FrameSet, wanted: str | None) -> str | None:
@@ -199,5 +210,6 @@ def _transforms(
                     f'prompt {prompt!r} of frame {frame.id} has another T_camera_sensor than '
                     f'frame {first.id}: a bag holds one static transform, so convert them apart.',
                 )
-        transforms[(layout.BASE_FRAME, layout.LIDAR_FRAME)] = T_base_camera @ T_camera_sensor
+        _, frame_id = _place_of(first.prompts[prompt])
+        transforms[(layout.BASE_FRAME, frame_id)] = T_base_camera @ T_camera_sensor
     return transforms

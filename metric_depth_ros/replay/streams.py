@@ -18,6 +18,7 @@ DEFAULT_TOPICS = {
     'image': layout.IMAGE_TOPIC,
     'camera_info': layout.CAMERA_INFO_TOPIC,
     'points': layout.POINTS_TOPIC,
+    'radar': layout.RADAR_TOPIC,
     'sensor_depth/image': layout.SENSOR_DEPTH_TOPIC,
     'sensor_depth/camera_info': layout.SENSOR_DEPTH_INFO_TOPIC,
     GROUND_TRUTH: layout.GROUND_TRUTH_TOPIC,
@@ -26,6 +27,7 @@ _TYPES = {
     'image': (layout.IMAGE_TYPE, COMPRESSED_TYPE),
     'camera_info': (layout.CAMERA_INFO_TYPE,),
     'points': (layout.POINTS_TYPE,),
+    'radar': (layout.POINTS_TYPE,),
     'sensor_depth/image': (layout.IMAGE_TYPE,),
     'sensor_depth/camera_info': (layout.CAMERA_INFO_TYPE,),
     GROUND_TRUTH: (layout.IMAGE_TYPE, layout.POINTS_TYPE),
@@ -69,7 +71,7 @@ class Streams:
     @property
     def prompt_sources(self) -> list[str]:
         """Values for the node's parameter ``prompt.sources`` that the bag can serve."""
-        names = {'points': 'points', 'sensor_depth/image': 'sensor_depth'}
+        names = {'points': 'points', 'radar': 'radar', 'sensor_depth/image': 'sensor_depth'}
         return [source for name, source in names.items() if name in self.topics]
 
     @property

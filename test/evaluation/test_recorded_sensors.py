@@ -4,10 +4,12 @@
 import numpy as np
 import pytest
 
+from metric_depth_ros.bags.from_frameset import write_frame_set
 from metric_depth_ros.estimators.base import estimate_batch
 from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.framesets import load_frame_set
 from metric_depth_ros.geometry.edges import floating_pixels
+from metric_depth_ros.replay.streams import find_streams
 from metric_depth_ros.types import Source
 
 
@@ -39,6 +41,14 @@ def test_no_radar_return_in_the_image_is_lost_but_to_a_nearer_one_at_its_pixel(f
         inside = np.all((uv > -0.5) & (uv < np.array(frame.camera.size) - 0.5), axis=1)
         pixels = np.unique(np.rint(uv[inside & (xyz[:, 2] > 0.1) & (xyz[:, 2] <= 250.0)]), axis=0)
         assert len(frame.load_prompt('radar')) == len(pixels)
+
+
+def test_a_bag_of_a_radar_is_replayed_as_a_radar(shared, tmp_path):
+    recorded = load_frame_set(shared / 'data/nuscenes_radar')
+    write_frame_set(recorded, tmp_path / 'bag', prompt='radar')
+    streams = find_streams(tmp_path / 'bag', {})
+    assert streams.prompt_sources == ['radar']
+    assert streams.remappings['radar'] == '/radar/points'
 
 
 def test_six_cameras_share_one_lidar_and_are_one_batch(frames):

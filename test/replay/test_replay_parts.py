@@ -56,7 +56,7 @@ def test_the_inputs_of_the_node_are_found_in_a_bag(street_bag):
     [
         ({'image': '/nowhere'}, '/nowhere'),
         ({'image': '/lidar/points'}, 'PointCloud2'),
-        ({'radar': '/lidar/points'}, 'radar'),
+        ({'sonar': '/lidar/points'}, 'sonar'),
     ],
 )
 def test_a_wrong_topic_is_named(street_bag, chosen, words):
