@@ -13,6 +13,7 @@ GROUND_TRUTH_TOPIC = '/ground_truth/depth'
 TF_STATIC_TOPIC = '/tf_static'
 TF_TOPIC = '/tf'
 
+ODOM_FRAME = 'odom'
 BASE_FRAME = 'base_link'
 CAMERA_FRAME = 'camera_optical_frame'
 LIDAR_FRAME = 'lidar'

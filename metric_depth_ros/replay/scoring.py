@@ -131,6 +131,34 @@ def replayed_frames(
             yield _replayed(streams, window, tree, stamp_ns, message, with_image)
 
 
+def recorded_frames(
+    bag: Path, streams: Streams
+) -> Iterator[tuple[Frame, NDArray[np.float32] | None]]:
+    """Yield each image of a bag with its prompt as a frame, and its ground truth or None.
+
+    Parameters
+    ----------
+    bag, streams
+        What was recorded. Images before the first CameraInfo have no camera and no prompt.
+    """
+    places = _Places(bag)
+    topics = [topic for name, topic in streams.topics.items() if name != 'image']
+    decode = decode_compressed_color if streams.is_compressed else decode_color
+    with BagReader(bag) as images, BagReader(bag) as source:
+        window = _Window(source, topics)
+        for _, message in images.messages([streams.image]):
+            stamp_ns = stamp_of(message)
+            window.advance(stamp_ns)
+            info = window.nearest(streams.topics['camera_info'], stamp_ns, 2**62)
+            camera = prompt = truth = None
+            if info is not None:
+                camera = camera_from_info(info)
+                prompt = _prompt(streams, window, places, stamp_ns, camera, info)
+                truth = _ground_truth(streams, window, places, stamp_ns, camera, info)
+            frame_id = message.header.frame_id
+            yield Frame(stamp_ns, frame_id, decode(message), camera, prompt), truth
+
+
 class _Window:
     """The messages of a bag around one time, read in one pass: a few of each topic at most."""
 

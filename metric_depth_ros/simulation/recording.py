@@ -160,6 +160,9 @@ def record(
     with BagWriter(path) as bag:
         bag.write(layout.TF_STATIC_TOPIC, transforms_message(transforms, _START_NS), _START_NS)
         for i, frame in enumerate(simulate_frames(scene, range(count), rate_hz, seed, device)):
+            T_odom_base = {(layout.ODOM_FRAME, layout.BASE_FRAME): scene.base_at(i / rate_hz)}
+            pose = transforms_message(T_odom_base, frame.stamp_ns)
+            bag.write(layout.TF_TOPIC, pose, frame.stamp_ns)
             _write_frame(bag, scene, frame)
             progress(i + 1, count)
 

@@ -27,6 +27,7 @@ def test_a_street_has_camera_lidar_truth_and_transforms(tmp_path):
             '/camera/camera_info',
             '/lidar/points',
             '/ground_truth/depth',
+            '/tf',
             '/tf_static',
         }
         stamps = [stamp_of(m) for _, m in reader.messages(['/camera/image_raw'])]

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`metric-depth reconstruct`: a recording with poses becomes a mesh."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metric_depth_ros.cli.estimator_options import add_estimator_arguments, options_from
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from metric_depth_ros.reconstruction.posed_frames import PosedFrame
+    from metric_depth_ros.reconstruction.surface import Surface
+    from metric_depth_ros.types import DepthEstimate
+
+HELP = 'fuse the depth of a bag or a frame set with poses into a mesh'
+SENSOR = 'sensor'
+_F_SCORE_M = 0.02
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument('source', type=Path, metavar='BAG|FRAMESET', help='with poses')
+    parser.add_argument('-o', '--out', type=Path, required=True, metavar='MESH.ply')
+    parser.add_argument('--cloud', type=Path, metavar='PLY', help='write its points alone too')
+    add_estimator_arguments(parser)
+    parser.add_argument(
+        '--compare',
+        action='store_true',
+        help='fuse what the sensors measured too and print both: coverage, distance, and the '
+        'F-score at 2 cm where the recording has ground truth',
+    )
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures')
+    parser.add_argument(
+        '--mapanything', type=Path, metavar='DIR', help='write the views as MapAnything takes them'
+    )
+    fusion = parser.add_argument_group('fusion')
+    fusion.add_argument('--voxel', type=float, default=0.02, metavar='M', help='default: 0.02')
+    fusion.add_argument('--max-depth', type=float, default=10.0, metavar='M', help='default: 10')
+    fusion.add_argument(
+        '--window',
+        type=float,
+        default=float('inf'),
+        metavar='M',
+        help='finish and free what is farther from the camera (default: never); bounds memory',
+    )
+    fusion.add_argument(
+        '--min-weight', type=float, default=0.2, metavar='W', help='of a surface; default: 0.2'
+    )
+    fusion.add_argument(
+        '--min-confidence', type=float, default=0.1, metavar='C', help='of depth; default: 0.1'
+    )
+    fusion.add_argument(
+        '--fusion-device', default='auto', metavar='D', help='auto (default), cpu, cuda, cuda:1'
+    )
+    source = parser.add_argument_group('recording')
+    source.add_argument('--prompt', metavar='NAME', help='of a frame set; default: the first')
+    source.add_argument(
+        '--world-frame', default='odom', metavar='F', help='of a bag; default: odom'
+    )
+    source.add_argument(
+        '--odometry', default='', metavar='TOPIC', help='poses of a bag; default: its /tf'
+    )
+    source.add_argument(
+        '--topic', action='append', default=[], metavar='INPUT:=TOPIC', help='of a bag'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fuse, write, and print the figures."""
+    from metric_depth_ros.cli.outputs import prepare_file, prepare_folder
+    from metric_depth_ros.estimators.registry import create_estimator
+    from metric_depth_ros.reconstruction.fusion import estimated, measured
+
+    prepare_file(args.out, '--out')
+    for path, option in ((args.cloud, '--cloud'), (args.json, '--json')):
+        if path is not None:
+            prepare_file(path, option)
+    if args.mapanything is not None:
+        prepare_folder(args.mapanything, '--mapanything')
+    depth_of: Callable[[PosedFrame], DepthEstimate] = measured
+    if args.estimator != SENSOR:
+        depth_of = estimated(create_estimator(args.estimator, options_from(args)))
+    vertices: list[NDArray[np.float32]] = []
+    frames, count = _write(args, _exporting(args, depth_of), vertices)
+    print(f'{args.out}: {count} vertices from {frames} frames by {args.estimator}')
+    figures: dict[str, Any] = {'frames': frames, 'vertices': count, 'estimator': args.estimator}
+    if args.compare:
+        figures |= _comparison(args, vertices)
+    if args.json is not None:
+        args.json.write_text(json.dumps(figures, indent=1) + '\n', encoding='utf-8')
+    return 0
+
+
+def _write(
+    args: argparse.Namespace,
+    depth_of: Callable[[PosedFrame], DepthEstimate],
+    kept: list[NDArray[np.float32]],
+) -> tuple[int, int]:
+    """Fuse into the files; return how many frames and vertices. `kept` gets what is compared."""
+    from contextlib import ExitStack
+
+    from metric_depth_ros.reconstruction.surface import SurfaceWriter
+
+    count = 0
+    with ExitStack() as files:
+        writers = [files.enter_context(SurfaceWriter(args.out))]
+        if args.cloud is not None:
+            writers.append(files.enter_context(SurfaceWriter(args.cloud, faces=False)))
+
+        def finished(part: Surface) -> None:
+            nonlocal count
+            count += len(part.vertices)
+            for writer in writers:
+                writer.add(part)
+            if args.compare:
+                kept.append(part.vertices)
+
+        frames = _fuse(args, depth_of, finished)
+    return frames, count
+
+
+def _fuse(
+    args: argparse.Namespace,
+    depth_of: Callable[[PosedFrame], DepthEstimate],
+    finished: Callable[[Surface], None],
+) -> int:
+    from metric_depth_ros.reconstruction.fusion import fuse
+    from metric_depth_ros.reconstruction.volume import Volume, VolumeSettings
+
+    settings = VolumeSettings(
+        voxel_m=args.voxel,
+        max_depth_m=args.max_depth,
+        min_weight=args.min_weight,
+        window_m=args.window,
+        device=args.fusion_device,
+    )
+    return fuse(_frames(args), depth_of, Volume(settings), finished, args.min_confidence)
+
+
+def _frames(args: argparse.Namespace) -> Any:
+    from metric_depth_ros.errors import InputError
+    from metric_depth_ros.reconstruction.posed_frames import posed_frames
+
+    for text in args.topic:
+        if ':=' not in text:
+            raise InputError('replay_topic', f'--topic {text}: expected INPUT:=TOPIC.')
+    return posed_frames(
+        args.source,
+        prompt=args.prompt,
+        world_frame=args.world_frame,
+        odometry_topic=args.odometry,
+        topics=dict(text.split(':=', 1) for text in args.topic),
+    )
+
+
+def _exporting(
+    args: argparse.Namespace, depth_of: Callable[[PosedFrame], DepthEstimate]
+) -> Callable[[PosedFrame], DepthEstimate]:
+    """Return what answers alike and writes every view, where that is asked for."""
+    from itertools import count
+
+    from metric_depth_ros.reconstruction.mapanything import write_view
+
+    if args.mapanything is None:
+        return depth_of
+    numbers = count()
+
+    def answered(posed: PosedFrame) -> DepthEstimate:
+        estimate = depth_of(posed)
+        write_view(args.mapanything, next(numbers), posed, estimate)
+        return estimate
+
+    return answered
+
+
+def _comparison(args: argparse.Namespace, vertices: list[NDArray[np.float32]]) -> dict[str, float]:
+    """Fuse the measured depth alone, print the figures of both and return them."""
+    import numpy as np
+
+    from metric_depth_ros.reconstruction.figures import compare, f_score
+    from metric_depth_ros.reconstruction.fusion import measured, true_points
+
+    parts: list[NDArray[np.float32]] = []
+    _fuse(args, measured, lambda part: parts.append(part.vertices))
+    ours, raw = np.concatenate(vertices), np.concatenate(parts)
+    found = compare(ours, raw)
+    print(f'coverage: {found.coverage_ratio:.3f} of what fusing measured depth covers')
+    print(f'median distance to it, where both exist: {1e3 * found.median_m:.2f} mm')
+    figures = {'coverage_ratio': found.coverage_ratio, 'median_m': found.median_m}
+    truth = true_points(_frames(args), args.max_depth, 0.5 * _F_SCORE_M)
+    if len(truth):
+        for name, cloud in ((args.estimator, ours), ('measured', raw)):
+            score = f_score(cloud, truth, _F_SCORE_M)
+            print(
+                f'F-score at {100 * _F_SCORE_M:g} cm, {name}: {score.value:.3f} '
+                f'(precision {score.precision:.3f}, recall {score.recall:.3f})'
+            )
+            key = 'f_score' if cloud is ours else 'f_score_measured'
+            figures[key] = score.value
+    return figures

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`metric-depth reconstruct` on bags and frame sets."""
+
+import json
+
+import numpy as np
+import pytest
+
+from metric_depth_ros.bags import layout
+from metric_depth_ros.bags.messages import header
+from metric_depth_ros.bags.reader import BagReader
+from metric_depth_ros.bags.typestore import typestore
+from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.cli.main import main
+
+pytest.importorskip('open3d', exc_type=ImportError)
+
+from metric_depth_ros.reconstruction.posed_frames import posed_frames
+
+
+@pytest.fixture(scope='module')
+def room(tmp_path_factory):
+    bag = tmp_path_factory.mktemp('room') / 'bag'
+    size = ['--rate', '2', '--seconds', '2', '--size', '160x120']
+    assert main(['simulate', str(bag), '--scene', 'indoor', *size]) == 0
+    return bag
+
+
+def reconstruct(source, folder, *arguments):
+    out = folder / 'mesh.ply'
+    figures = folder / 'figures.json'
+    command = ['reconstruct', str(source), '-o', str(out), '--json', str(figures), *arguments]
+    assert main(command) == 0
+    assert out.read_bytes().startswith(b'ply\n')
+    return json.loads(figures.read_text())
+
+
+def test_a_completed_room_scores_above_the_measured_one(room, tmp_path):
+    figures = reconstruct(room, tmp_path, '--compare', '--voxel', '0.03')
+    assert figures['frames'] == 4
+    assert figures['f_score'] > figures['f_score_measured'] > 0.2
+
+
+def test_a_completed_real_surface_covers_more_and_keeps_its_place(shared, tmp_path):
+    figures = reconstruct(shared / 'data/sevenscenes', tmp_path, '--compare', '--max-depth', '5')
+    assert figures['coverage_ratio'] > 1.0
+    assert figures['median_m'] <= 0.010
+
+
+def test_views_are_exported_with_the_keys_of_mapanything(room, tmp_path):
+    views = tmp_path / 'views'
+    cloud = tmp_path / 'cloud.ply'
+    reconstruct(
+        room, tmp_path, '--estimator', 'sensor', '--mapanything', str(views), '--cloud', str(cloud)
+    )
+    assert b'element face' not in cloud.read_bytes()[:400]
+    files = sorted(views.iterdir())
+    assert len(files) == 4
+    with np.load(files[0]) as view:
+        assert {n: (view[n].shape, view[n].dtype.name) for n in view.files} == {
+            'img': ((120, 160, 3), 'uint8'),
+            'intrinsics': ((3, 3), 'float32'),
+            'depth_z': ((120, 160), 'float32'),
+            'camera_poses': ((4, 4), 'float32'),
+            'is_metric_scale': ((1,), 'bool'),
+        }
+
+
+def test_poses_come_from_odometry_where_it_is_named(room, tmp_path):
+    by_tf = [posed.T_world_camera for posed in posed_frames(room)]
+    bag = tmp_path / 'odometry'
+    types = typestore().types
+    with BagReader(room) as reader, BagWriter(bag) as writer:
+        for raw, message in reader.messages():
+            if raw.topic != layout.TF_TOPIC:
+                writer.write(raw.topic, message, raw.log_ns)
+                continue
+            place = message.transforms[0].transform
+            point = types['geometry_msgs/msg/Point'](
+                place.translation.x, place.translation.y, place.translation.z
+            )
+            nothing = types['geometry_msgs/msg/Vector3'](0.0, 0.0, 0.0)
+            covariance = np.zeros(36)
+            odometry = types['nav_msgs/msg/Odometry'](
+                header(raw.log_ns, 'odom'),
+                'base_link',
+                types['geometry_msgs/msg/PoseWithCovariance'](
+                    types['geometry_msgs/msg/Pose'](point, place.rotation), covariance
+                ),
+                types['geometry_msgs/msg/TwistWithCovariance'](
+                    types['geometry_msgs/msg/Twist'](nothing, nothing), covariance
+                ),
+            )
+            writer.write('/odometry', odometry, raw.log_ns)
+    by_odometry = [p.T_world_camera for p in posed_frames(bag, odometry_topic='/odometry')]
+    np.testing.assert_allclose(by_odometry, by_tf, atol=1e-9)
+
+
+def test_a_bag_without_poses_is_refused_and_told_what_to_do(room, tmp_path, capsys):
+    bag = tmp_path / 'still'
+    with BagReader(room) as reader, BagWriter(bag) as writer:
+        for raw, message in reader.messages():
+            if raw.topic != layout.TF_TOPIC:
+                writer.write(raw.topic, message, raw.log_ns)
+    assert main(['reconstruct', str(bag), '-o', str(tmp_path / 'mesh.ply')]) == 2
+    assert '--odometry' in capsys.readouterr().err
+
+
+def test_a_frame_set_without_poses_is_refused(shared, tmp_path, capsys):
+    source = shared / 'data/nyu'
+    assert main(['reconstruct', str(source), '-o', str(tmp_path / 'mesh.ply')]) == 2
+    assert 'pose' in capsys.readouterr().err
