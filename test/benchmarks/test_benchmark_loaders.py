@@ -9,6 +9,10 @@ import pytest
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.benchmarks.catalog import NAMES, benchmark
+from metric_depth_ros.evaluation.benchmarks.nuscenes import SCENES
+from metric_depth_ros.evaluation.benchmarks.protocol import Item
+from metric_depth_ros.evaluation.benchmarks.run import answer
+from metric_depth_ros.types import DepthEstimate, Frame
 
 
 def opened(name: str, root: Path):
@@ -43,7 +47,35 @@ def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
         if refusal is None:  # an image less: nothing tells that there was one
             assert path.suffix in ('.jpg', '.png', '.JPG')
         else:
-            assert path.name in refusal or 'matches no file' in refusal
+            assert path.name in refusal or 'matches' in refusal
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_perfect_estimate_is_perfect_in_every_task(name: str, tmp_path: Path) -> None:
+    class GroundTruth:
+        name = 'truth'
+
+        def __init__(self, item: Item) -> None:
+            self._depth = item.depth
+
+        def estimate(self, frame: Frame) -> DepthEstimate:
+            assert frame.image.shape[:2] == self._depth.shape
+            return DepthEstimate(self._depth, camera=frame.camera, method='truth')
+
+    data = opened(name, tmp_path)
+    for index, item_id in enumerate(data.ids):
+        item = data.load(index)
+        asked = [task for task in benchmark(name).tasks if task.includes(item_id)]
+        assert asked
+        for task in asked:
+            if item.points.size or task.name.startswith('blocks'):
+                continue  # points have tests of their own; blocks differ by their prompt alone
+            seen = item if task.view is None else task.view(item)
+            assert np.isfinite(seen.depth).any()
+            figures = answer(item, task, GroundTruth(seen)).score.figures
+            errors = [v for k, v in figures.items() if k.split()[-1] in ('abs_rel', 'delta1')]
+            if 'boundary_f1' not in figures and 'mae_mm 50' not in figures:
+                assert sorted(set(errors)) == [0.0, 1.0], task.name
 
 
 def _refusal(name: str, root: Path) -> str | None:
@@ -127,3 +159,107 @@ def test_eth3d_depth_of_another_size_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(InputError, match='has 393212 bytes, expected 393216'):
         benchmark('eth3d').open(root).load(0)
+
+
+def test_eigen_scores_within_both_crops(tmp_path: Path) -> None:
+    data = opened('kitti_eigen', tmp_path)
+    item = data.load(0)
+    assert len(data.ids) == 1
+    assert item.camera.K[0].tolist() == [180, 0, 160]
+    task = benchmark('kitti_eigen').tasks[-1]
+    wrong = np.where(np.arange(96)[:, None] < 42, np.float32(1.0), item.depth)
+    figures = task.score(DepthEstimate(wrong), item).figures
+    assert figures['Garg delta1'] > figures['Eigen delta1'] > 0.8
+    assert figures['Eigen abs_rel'] > figures['Garg abs_rel'] > 0.0
+
+
+def test_sintel_reads_tagged_files(tmp_path: Path) -> None:
+    item = opened('sintel', tmp_path).load(0)
+    assert item.depth[0, 0] == 200.0
+    assert item.camera.K[0, 2] == 64.0
+    metric = next(t for t in benchmark('sintel').tasks if t.name == 'metric')
+    assert np.isnan(metric.view(item).depth[0, 0])
+    path = tmp_path / 'training/depth/alley_1/frame_0001.dpt'
+    path.write_bytes(b'PNG' + path.read_bytes())
+    with pytest.raises(InputError, match=r'frame_0001.dpt does not begin with the tag'):
+        benchmark('sintel').open(tmp_path).load(0)
+
+
+def test_middlebury_turns_disparity_into_depth(tmp_path: Path) -> None:
+    item = opened('middlebury', tmp_path).load(0)
+    np.testing.assert_allclose(item.depth[:-1], benchmark_folders.scene_depth(60, 80)[:-1], 1e-5)
+    assert np.isnan(item.depth[-1]).all()
+    assert item.camera.K[0, 2] == 40.5
+
+
+def test_booster_pools_what_its_mask_leaves(tmp_path: Path) -> None:
+    data = opened('booster', tmp_path)
+    item = data.load(0)
+    assert data.ids == ['Mirror/im0', 'Mirror/im1']
+    np.testing.assert_allclose(item.depth[6:], benchmark_folders.scene_depth(60, 80)[6:], 1e-5)
+    assert np.isnan(item.depth[:6]).all()
+    statistics = {c.statistic for table in benchmark('booster').tables for c in table.columns}
+    assert statistics == {'pooled'}
+
+
+def test_sun_turns_the_bits_back(tmp_path: Path) -> None:
+    item = opened('sun', tmp_path).load(0)
+    np.testing.assert_allclose(item.depth, benchmark_folders.scene_depth(60, 80))
+    assert item.camera.K[1, 1] == 91.0
+
+
+def test_nuscenes_takes_the_scenes_of_the_split_and_the_motion_between_sensors(tmp_path) -> None:
+    assert len(set(SCENES)) == 150
+    data = opened('nuscenes', tmp_path)
+    item = data.load(0)
+    assert data.ids == ['frame']
+    # 10 m ahead of the LiDAR, 11 m ahead of where the camera was; the nearest of a pixel counts.
+    assert item.depth[45, 80] == 11.0
+    row, column = round(45 - 100 / 21), round(80 - 200 / 21)
+    assert item.depth[row, column] == 21.0
+    assert np.isfinite(item.depth).sum() == 2
+
+
+def test_the_radar_of_nuscenes_leaves_clutter_out_and_scores_by_caps(tmp_path: Path) -> None:
+    item = opened('nuscenes_radar', tmp_path).load(0)
+    prompt = item.prompts['radar']
+    np.testing.assert_allclose(prompt.depth, [14.0], rtol=1e-5)
+    task = benchmark('nuscenes_radar').tasks[0]
+    missing = DepthEstimate(np.full((90, 160), np.nan, np.float32))
+    figures = task.score(missing, item).figures
+    assert figures['mae_mm 50'] == pytest.approx(16_000.0, abs=2.0)
+    exact = task.score(DepthEstimate(np.nan_to_num(item.depth, nan=1.0)), item).figures
+    assert exact['rmse_mm 80'] == 0.0
+
+
+def test_points_of_depthlm_are_distances(tmp_path: Path) -> None:
+    item = opened('depthlm', tmp_path).load(0)
+    assert item.camera.K[0, 0] == 100.0  # of the other axis, where it is 0
+    assert len(item.points) == 3
+    column, row, distance = item.points.T
+    ray = np.hypot(1.0, np.hypot((column - 40) / 100, (row - 30) / 100))
+    depth = np.ones((60, 80), np.float32)
+    depth[row.astype(int), column.astype(int)] = distance / ray
+    task = next(t for t in benchmark('depthlm').tasks if t.name == 'iBims-1')
+    figures = task.score(DepthEstimate(depth), item).figures
+    assert figures['abs_rel'] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_points_of_depthvlm_are_looked_up_in_the_resized_map(tmp_path: Path) -> None:
+    item = opened('depthvlm', tmp_path).load(0)
+    assert item.image.shape == (120, 160, 3)
+    assert item.points.tolist() == [[80, 60, 2.0], [140, 10, 4.0], [0, 0, 3.5]]
+    depth = np.full((120, 160), 4.0, np.float32)
+    depth[60, 80], depth[10, 140] = 2.0, np.nan
+    task = next(t for t in benchmark('depthvlm').tasks if t.name == 'NYU')
+    figures = task.score(DepthEstimate(depth), item).figures
+    assert figures['delta1'] == pytest.approx(2 / 3)
+    assert figures['delta1_published'] == 1.0
+
+
+def test_a_list_with_a_wrong_line_is_refused_by_its_number(tmp_path: Path) -> None:
+    root = benchmark_folders.depthvlm(tmp_path)
+    path = root / 'nyuv2_test.jsonl'
+    path.write_text(path.read_text() + '{"image": "b.png"}\n')
+    with pytest.raises(InputError, match=r'nyuv2_test.jsonl line 2 has no pixel_coords'):
+        benchmark('depthvlm').open(root)

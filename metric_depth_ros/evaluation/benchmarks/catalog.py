@@ -11,9 +11,18 @@ from metric_depth_ros.evaluation.benchmarks.protocol import Benchmark
 NAMES = (
     'nyu',
     'kitti_dc',
-    'ibims',
+    'kitti_eigen',
     'eth3d',
     'diode',
+    'ibims',
+    'sun',
+    'nuscenes',
+    'nuscenes_radar',
+    'booster',
+    'middlebury',
+    'sintel',
+    'depthlm',
+    'depthvlm',
 )
 
 

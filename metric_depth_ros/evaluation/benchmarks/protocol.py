@@ -34,8 +34,8 @@ class Item:
         Of the image, or None where the data set has none.
     prompts
         What the data set's own sensors measured, by name.
-    masks
-        (H, W) bool each, by name.
+    points
+        (N, 3) column, row and ground truth in meters, of benchmarks that are about points.
     """
 
     id: str
@@ -43,7 +43,7 @@ class Item:
     depth: NDArray[np.float32]
     camera: CameraModel | None = None
     prompts: dict[str, SparsePrompt] = field(default_factory=dict)
-    masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    points: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
 
 
 @dataclass(frozen=True)

@@ -228,3 +228,27 @@ TacoDepth, plug-in|1046.8 2487.5 1347.1 3152.8 1492.4 3324.8
 MetricAnything, from scratch|1335.4 2958.8 1622.9 3788.1 2101.7 4033.2
 MetricAnything, fine-tuned|651.4 2084.4 863.6 2771.6 934.5 3057.5
 """
+
+# delta1 of points: Argoverse 2, DDAD, nuScenes, ETH3D, ScanNet++, SUN RGB-D, iBims-1, NYU.
+DEPTHLM_POINTS = """
+DepthLM 3B|.808 .724 .870 .745 .838 .850 .890 .868
+DepthLM 7B|.833 .747 .865 .718 .850 .859 .920 .915
+DepthLM 12B|.734 .670 .819 .653 .834 .786 .870 .799
+GPT-5|.218 .302 .382 .313 .428 .471 .307 .540
+Always 2 m|.006 .010 .010 .106 .305 .384 .280 .383
+UniDepthV2|- .882 .870 .852 - .964 .945 -
+Metric3Dv2|- - .841 .900 - .812 .684 -
+Depth Pro|- .299 .566 .397 - .831 .823 -
+"""
+
+# delta1 of points: Argoverse 2, Waymo, DDAD, nuScenes, ETH3D, ScanNet++, SUN RGB-D, iBims-1, NYU.
+DEPTHVLM_POINTS = """
+DepthVLM 4B|.810 .879 .818 .821 .924 .861 .882 .912 .908
+DepthVLM 8B|.798 .865 .813 .831 .928 .901 .889 .936 .920
+DepthLM 12B|.761 .588 .654 .736 .666 .756 .785 .754 .866
+Youtu-VL 4B|.663 .473 .342 .698 .286 .522 .734 .856 .849
+Depth Anything 3|- .885 - .790 .843 - .913 .955 -
+UniDepthV2|- .730 - .872 .657 - .911 .941 -
+Metric3Dv2|- .923 - .747 .851 - .813 .726 -
+Depth Pro|- .255 - .389 .355 - .852 .880 -
+"""
