@@ -84,7 +84,7 @@ def _rows(model: Model) -> Iterator[tuple[str, str]]:
 def _state(repository: str, filename: str) -> str:
     from metric_depth_ros.networks.hub import cached_checkpoint, fetch_command
 
-    path = cached_checkpoint(repository, filename)
+    path = cached_checkpoint(repository, filename or 'config.json')
     if path is not None:
         return f'on this machine: {path}'
     return f'not on this machine: {fetch_command(repository, filename)}'

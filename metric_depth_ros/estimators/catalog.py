@@ -33,6 +33,8 @@ class Model:
     released_keys, released_digest
         Number of keys of the released checkpoint, and SHA-256 over its sorted ``key:shape``
         lines; 0 and empty where unreleased.
+    is_folder
+        Whether the weights are a whole repository: configuration, tokenizer and files.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Model:
     variants: Mapping[str, str] = field(default_factory=dict)
     released_keys: int = 0
     released_digest: str = ''
+    is_folder: bool = False
 
     def repository_of(self, variant: str) -> str:
         """Return the repository of a variant, ``''`` being the usual one.
@@ -67,6 +70,10 @@ class Model:
 # Whether their weights are shipped is told by the manifest of the weights.
 _OWN_LICENSE = 'Apache-2.0, as this package; trained on simulated worlds only'
 _STUDENT_CARD = "Apache-2.0 by the authors' model card"
+_DEPTHVLM_LICENSE = (
+    'code and the Qwen3-VL that it is made from: Apache-2.0; what the card of the weights says is '
+    'not known here'
+)
 
 MODELS: Mapping[str, Model] = {
     model.name: model
@@ -141,6 +148,28 @@ MODELS: Mapping[str, Model] = {
             '',
             '',
             'weights are unreleased; the architecture is here for weights of your own',
+        ),
+        Model(
+            'depthvlm',
+            'metric depth of one image whose focal length is known, and words about it (4B)',
+            4_472_961_729,
+            'JonnyYu828/DepthVLM-4B',
+            '',
+            _DEPTHVLM_LICENSE,
+            released_keys=776,
+            released_digest='f792aee98950488b883916a2086a81bfb862d52aa398fcfe0d8d2927911ae52b',
+            is_folder=True,
+        ),
+        Model(
+            'depthvlm_8b',
+            'as depthvlm, with twice the parameters; in the paper, its weights not published',
+            8_806_598_065,
+            '',
+            '',
+            _DEPTHVLM_LICENSE,
+            released_keys=812,
+            released_digest='81d64f23e70c06a0eeba57cc1212b062b30db71cdb4debfbbcc6da5568e6cb90',
+            is_folder=True,
         ),
     )
 }

@@ -89,6 +89,20 @@ def _teacher(variant: str, options: EstimatorOptions) -> Estimator:
     return create(options, create_estimator(variant or 'depth_pro', options.for_companion()))
 
 
+def _depthvlm(variant: str, options: EstimatorOptions) -> Estimator:
+    from metric_depth_ros.estimators.learned.depthvlm import create
+
+    _refuse_variant('depthvlm', variant)
+    return create(options)
+
+
+def _depthvlm_8b(variant: str, options: EstimatorOptions) -> Estimator:
+    from metric_depth_ros.estimators.learned.depthvlm import NAME_8B, create
+
+    _refuse_variant(NAME_8B, variant)
+    return create(options, NAME_8B)
+
+
 def _hugging_face(variant: str, options: EstimatorOptions) -> Estimator:
     if not variant:
         raise InputError(
@@ -112,6 +126,8 @@ _FACTORIES: dict[str, Factory] = {
     'lingbot_depth': _lingbot_depth,
     'depth_pro': _depth_pro,
     'teacher': _teacher,
+    'depthvlm': _depthvlm,
+    'depthvlm_8b': _depthvlm_8b,
     'hf': _hugging_face,
 }
 ESTIMATOR_NAMES: tuple[str, ...] = tuple(_FACTORIES)  # of this package
@@ -133,6 +149,7 @@ def create_estimator(spec: str, options: EstimatorOptions = _DEFAULT_OPTIONS) ->
         ``'classical'`` (same as ``'classical:quality'``), ``'classical:fast'``, ``'nearest'``;
         ``'compact_teacher'``, ``'compact_student'``;
         ``'student_depthmap'``, ``'student_pointmap'``, ``'depth_pro'``;
+        ``'depthvlm'``, ``'depthvlm_8b'``;
         ``'lingbot_depth[:completion]'``; ``'teacher[:PRIOR]'``, ``'composed:PRIOR'`` with the
         specification of a prior; ``'hf:ID'`` with a Hugging Face id or a folder.
     options

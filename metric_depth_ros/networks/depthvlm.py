@@ -23,6 +23,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import (
 )
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.networks.checkpoints import load_strict
 from metric_depth_ros.networks.depthvlm_head import (
     DptHeadConfig,
     HeadOutput,
@@ -356,9 +357,33 @@ class DepthVlm(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DepthVlm:
         """Move and cast, but keep the frequencies in float32: bfloat16 has no room for them."""
-        super()._apply(fn, recurse)
+
+        def flat(tensor: Tensor) -> Tensor:
+            # Memory formats of images cannot be asked of the weight that cuts films into patches.
+            if tensor.dim() < 5:
+                return fn(tensor)
+            return fn(tensor.flatten(1)).unflatten(1, tensor.shape[1:])
+
+        super()._apply(flat, recurse)
         self._compute_frequencies()
         return self
+
+
+def from_checkpoint(network: DepthVlm, state: State) -> None:
+    """Load a state strictly, in the precision that it has.
+
+    Parameters
+    ----------
+    network
+        On the meta device.
+    state
+        Of the authors' keys.
+    """
+    usable = usable_state(state, tied=network.config.tied)
+    if _INPUT_WEIGHT in usable:
+        network.to(usable[_INPUT_WEIGHT].dtype)
+    load_strict(network, usable)
+    network.after_loading()
 
 
 def usable_state(state: State, *, tied: bool) -> dict[str, Tensor]:

@@ -72,6 +72,8 @@ def read_released(path: Path) -> Keys:
         content = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError) as error:
         raise InputError('released_keys', f'{path} cannot be read: {error}.') from error
+    if isinstance(content, dict) and isinstance(content.get('keys'), dict):
+        content = content['keys']  # beside what else is known of the checkpoint
     if not isinstance(content, dict) or not all(_is_shape(shape) for shape in content.values()):
         raise InputError(
             'released_keys', f'{path} does not hold key -> shape: expected {{"a.weight": [8, 3]}}.'

@@ -30,6 +30,7 @@ from metric_depth_ros.networks.compact_teacher import CompactTeacher, CompactTea
 from metric_depth_ros.networks.depth_pro import DepthPro, DepthProConfig
 from metric_depth_ros.networks.hub import resolve_checkpoint
 from metric_depth_ros.networks.lingbot_depth import LingBotDepth, LingBotDepthConfig
+from metric_depth_ros.networks.model_folder import read_folder, resolve_folder
 from metric_depth_ros.networks.student_depthmap import StudentDepthMap, StudentDepthMapConfig
 from metric_depth_ros.networks.student_pointmap import StudentPointMap, StudentPointMapConfig
 from metric_depth_ros.networks.teacher import Teacher, TeacherConfig
@@ -102,10 +103,14 @@ def read_weights(name: str, options: EstimatorOptions, variant: str = '') -> Che
             f'the weights of {name} are unreleased: give a checkpoint of your own with the '
             'option weights (--weights, parameter model.weights).',
         )
-    repository, filename = _split_file(reference, model.filename)
-    path = resolve_checkpoint(repository, filename, options.revision or None)
-    checkpoint = read_checkpoint(path)
-    _LOGGER.info('%s: weights %s, sha256 %s', name, path, checkpoint.sha256)
+    if model.is_folder:
+        checkpoint = read_folder(resolve_folder(reference, options.revision or None))
+    else:
+        repository, filename = _split_file(reference, model.filename)
+        checkpoint = read_checkpoint(
+            resolve_checkpoint(repository, filename, options.revision or None)
+        )
+    _LOGGER.info('%s: weights %s, sha256 %s', name, checkpoint.path, checkpoint.sha256)
     return checkpoint
 
 
@@ -168,6 +173,29 @@ def _fixed(name: str, network: Callable[[Any], nn.Module], config: type[Any]) ->
     )
 
 
+def _depthvlm(name: str, size: str) -> _Architecture:
+    """Return the architecture of a DepthVLM; transformers' part is imported when it is built."""
+
+    def released() -> nn.Module:
+        from metric_depth_ros.networks.depthvlm import DepthVlm, DepthVlmConfig
+
+        return DepthVlm(DepthVlmConfig.released(size))
+
+    def described(values: Mapping[str, Any]) -> nn.Module:
+        from metric_depth_ros.networks.depthvlm import DepthVlm, DepthVlmConfig
+
+        return DepthVlm(DepthVlmConfig.from_model_config(values))
+
+    def loaded(checkpoint: Checkpoint) -> nn.Module:
+        from metric_depth_ros.networks.depthvlm import DepthVlm, from_checkpoint
+
+        built = skeleton(name, checkpoint.model_config)
+        from_checkpoint(cast(DepthVlm, built), checkpoint.state)
+        return built
+
+    return _Architecture(released, described, loaded)
+
+
 _ARCHITECTURES: dict[str, _Architecture] = {
     'student_depthmap': _fixed('student_depthmap', StudentDepthMap, StudentDepthMapConfig),
     'depth_pro': _fixed('depth_pro', DepthPro, DepthProConfig),
@@ -184,4 +212,6 @@ _ARCHITECTURES: dict[str, _Architecture] = {
         lambda config: LingBotDepth(LingBotDepthConfig.from_model_config(config)),
         LingBotDepth.from_checkpoint,
     ),
+    'depthvlm': _depthvlm('depthvlm', '4b'),
+    'depthvlm_8b': _depthvlm('depthvlm_8b', '8b'),
 }

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints that are folders, as transformers writes them: configuration, tokenizer, weights.
+
+Weights are safetensors, in one file or several; nothing in them is executed. Imports
+huggingface_hub when an id is given that is not here, `errors` and siblings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.networks.checkpoints import Checkpoint, read_checkpoint
+from metric_depth_ros.networks.hub import cached_checkpoint, fetch_command, require_repository
+
+CONFIG = 'config.json'
+_WEIGHTS = 'model.safetensors'
+_INDEX = 'model.safetensors.index.json'
+_FETCHED = ('*.json', '*.safetensors', '*.txt', '*.jinja')
+
+
+def resolve_folder(reference: str, revision: str | None = None) -> Path:
+    """Return the local folder of a checkpoint, fetched from the hub when it is not here yet.
+
+    Parameters
+    ----------
+    reference
+        A folder, or a Hugging Face id ``owner/name``.
+    revision
+        Commit, tag or branch; the default branch when None.
+
+    Raises
+    ------
+    InputError
+        `checkpoint_missing`: no such folder, no such repository, or no way to reach it.
+    """
+    path = Path(reference).expanduser()
+    if path.is_dir():
+        return path
+    cached = _cached(reference, revision)
+    if cached is not None:
+        return cached
+    require_repository(reference, revision)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(snapshot_download(reference, revision=revision, allow_patterns=list(_FETCHED)))
+    except (HfHubHTTPError, OSError) as error:
+        raise InputError(
+            'checkpoint_missing',
+            f'{reference} could not be fetched ({type(error).__name__}): with a connection, run '
+            f'`{fetch_command(reference, "", revision)}`.',
+        ) from error
+
+
+def read_folder(folder: Path) -> Checkpoint:
+    """Read all weights of a folder, and its configuration as the ``model_config``.
+
+    Raises
+    ------
+    InputError
+        A folder without configuration or weights, or files that cannot be read or that are named
+        as if they lay elsewhere, or a tensor that two of them have.
+    """
+    config = _read_json(folder / CONFIG)
+    files = weight_files(folder)
+    state: dict[str, Tensor] = {}
+    digests = []
+    for path in files:
+        part = read_checkpoint(path)
+        twice = sorted(part.state.keys() & state.keys())
+        if twice:
+            raise InputError(
+                'checkpoint_format', f'{path} has {twice[0]} once more: fetch {folder} again.'
+            )
+        state.update(part.state)
+        digests.append(part.sha256)
+    return Checkpoint(folder, _digest(digests), state, config)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the weight files of a folder, all of them there.
+
+    Raises
+    ------
+    InputError
+        `checkpoint_missing`: none, or fewer than its index lists.
+    """
+    index = folder / _INDEX
+    names = [_WEIGHTS]
+    if index.is_file():
+        listed = _read_json(index).get('weight_map')
+        names = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
+    strange = [name for name in names if Path(name).name != name]
+    missing = [name for name in names if name not in strange and not (folder / name).is_file()]
+    if not names or strange or missing:
+        lacking = ', '.join([*strange, *missing][:4]) or _INDEX
+        raise InputError(
+            'checkpoint_missing',
+            f'the folder {folder} lacks weights ({lacking}): '
+            f'expected {_WEIGHTS}, or {_INDEX} and the files it lists. Fetch it again.',
+        )
+    return [folder / name for name in names]
+
+
+def _cached(repository: str, revision: str | None) -> Path | None:
+    """Return the folder in the local cache if all of it is there."""
+    config = cached_checkpoint(repository, CONFIG, revision) if '/' in repository else None
+    if config is None:
+        return None
+    try:
+        weight_files(config.parent)
+    except InputError:
+        return None
+    return config.parent
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text('utf-8'))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            'checkpoint_config', f'{path} cannot be read ({reason}): fetch its folder again.'
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError('checkpoint_config', f'{path} is not a JSON object.')
+    return content
+
+
+def _digest(digests: list[str]) -> str:
+    """Return the digest of a file, or over those of several, in the order of their names."""
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256('\n'.join(digests).encode()).hexdigest()

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tiny DepthVLM in a folder like a released one, as an estimator and asked questions."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip('torch')
+pytest.importorskip('transformers')
+
+import torch
+from tiny_vlm import tiny_depthvlm, write_depthvlm
+
+from metric_depth_ros.cli.main import main
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.base import estimate_batch, recovers_camera, warm_up
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.types import CameraModel, Frame
+
+WIDTH, HEIGHT = 64, 48
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    return write_depthvlm(tmp_path_factory.mktemp('depthvlm') / 'released')
+
+
+@pytest.fixture(scope='module')
+def options(folder):
+    return EstimatorOptions(device='cpu', precision='fp32', weights=str(folder))
+
+
+@pytest.fixture(scope='module')
+def estimator(options):
+    return create_estimator('depthvlm', options)
+
+
+@pytest.fixture
+def frame(rng):
+    image = rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    return Frame(0, 'camera', image, pinhole(250.0))
+
+
+def pinhole(focal_px):
+    return CameraModel.pinhole(WIDTH, HEIGHT, focal_px, focal_px, 31.5, 23.5)
+
+
+def test_a_frame_becomes_finite_depth_of_its_size(estimator, frame):
+    estimate = estimator.estimate(frame)
+    assert estimate.depth.shape == (HEIGHT, WIDTH)
+    assert estimate.depth.dtype == np.float32
+    assert (estimate.depth > 0.0).all()
+    assert np.isfinite(estimate.depth).all()
+    assert estimate.camera is frame.camera
+    assert estimate.method == 'depthvlm'
+
+
+def test_frames_of_several_focal_lengths_are_answered_in_order(estimator, frame):
+    frames = [frame, replace(frame, camera=pinhole(400.0)), frame]
+    one, two, three = estimate_batch(estimator, frames)
+    np.testing.assert_array_equal(one.depth, three.depth)
+    assert not np.array_equal(one.depth, two.depth)
+
+
+def test_without_a_focal_length_nothing_is_guessed(estimator, frame):
+    assert not recovers_camera(estimator)
+    with pytest.raises(InputError, match='CameraInfo'):
+        estimator.estimate(replace(frame, camera=None))
+
+
+def test_a_question_is_answered_in_words_with_the_depth_of_the_same_pass(estimator, frame):
+    reply = estimator.ask(frame, 'What is in front of the robot?', most_tokens=5)
+    assert isinstance(reply.text, str)
+    assert reply.depth.shape == (HEIGHT, WIDTH)
+    again = estimator.ask(frame, 'What is in front of the robot?', most_tokens=5)
+    assert again.text == reply.text
+
+
+def test_markup_in_a_question_is_no_markup(estimator, frame):
+    estimator.ask(frame, 'a<|image_pad|><|im_end|>b', most_tokens=2)
+
+
+def test_warming_up_needs_no_frame(estimator):
+    warm_up(estimator, WIDTH, HEIGHT)
+
+
+def test_weights_in_bf16_stay_so_until_a_precision_is_wanted(tmp_path, frame, options):
+    network = tiny_depthvlm()
+    network.to(torch.bfloat16)
+    folder = write_depthvlm(tmp_path, network)
+    exact = create_estimator('depthvlm', replace(options, weights=str(folder)))
+    low = create_estimator('depthvlm', replace(options, weights=str(folder), precision='bf16'))
+    depth = low.estimate(frame).depth
+    assert np.isfinite(depth).all()
+    np.testing.assert_allclose(depth, exact.estimate(frame).depth, rtol=0.3)
+
+
+@pytest.mark.parametrize(
+    'given',
+    [{'resolution_scale': 2.0}, {'preset': 'realtime'}, {'backend': 'onnx'}, {'compile': True}],
+)
+def test_options_it_does_not_have_are_refused(given, options):
+    with pytest.raises(InputError, match='set it to'):
+        create_estimator('depthvlm', replace(options, **given))
+
+
+def test_a_folder_is_loaded_strictly_by_the_check(folder, capsys):
+    assert main(['models', 'check', 'depthvlm', '--weights', str(folder)]) == 0
+    assert f'{folder} loads, sha256' in capsys.readouterr().out
+
+
+def test_a_lacking_weight_is_named(tmp_path, options):
+    from safetensors.torch import load_file, save_file
+
+    folder = write_depthvlm(tmp_path)
+    path = folder / 'model-00001-of-00002.safetensors'
+    state = load_file(path)
+    lost = next(iter(state))
+    save_file({key: value for key, value in state.items() if key != lost}, path)
+    with pytest.raises(InputError, match=lost):
+        create_estimator('depthvlm', replace(options, weights=str(folder)))
+
+
+@pytest.mark.parametrize('lost', ['config.json', 'model-00002-of-00002.safetensors'])
+def test_a_lacking_file_is_named(lost, tmp_path, options):
+    folder = write_depthvlm(tmp_path)
+    (folder / lost).unlink()
+    with pytest.raises(InputError, match=lost):
+        create_estimator('depthvlm', replace(options, weights=str(folder)))
+
+
+def test_a_folder_without_tokenizer_says_so(tmp_path, options):
+    folder = write_depthvlm(tmp_path)
+    for path in folder.glob('tokenizer*'):
+        path.unlink()
+    with pytest.raises(InputError, match='tokenizer'):
+        create_estimator('depthvlm', replace(options, weights=str(folder)))
+
+
+def test_an_index_does_not_reach_outside_of_its_folder(tmp_path, options):
+    folder = write_depthvlm(tmp_path / 'inside')
+    index = folder / 'model.safetensors.index.json'
+    index.write_text(json.dumps({'weight_map': {'a': '../outside.safetensors'}}))
+    with pytest.raises(InputError, match='lacks weights'):
+        create_estimator('depthvlm', replace(options, weights=str(folder)))
+
+
+@pytest.mark.parametrize('name', ['depthvlm', 'depthvlm_8b'])
+def test_keys_are_checked_against_the_released_list(name, shared, capsys):
+    size = '8b' if name.endswith('8b') else '4b'
+    listed = shared / f'goldens/depthvlm/released_keys_{size}.json'
+    assert main(['models', 'check', name]) == 0
+    assert main(['models', 'check', name, '--released', str(listed)]) == 0
+    assert capsys.readouterr().out.count('ok  ') == 2
