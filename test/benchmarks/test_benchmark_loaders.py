@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every loader reads its miniature layout to the values written there, and refuses a wrong one."""
 
+import json
 from pathlib import Path
 
 import benchmark_folders
@@ -9,6 +10,7 @@ import pytest
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.benchmarks.catalog import NAMES, benchmark
+from metric_depth_ros.evaluation.benchmarks.depthlm import drawn_points, evaluated
 from metric_depth_ros.evaluation.benchmarks.nuscenes import SCENES
 from metric_depth_ros.evaluation.benchmarks.protocol import Item
 from metric_depth_ros.evaluation.benchmarks.run import answer
@@ -263,3 +265,46 @@ def test_a_list_with_a_wrong_line_is_refused_by_its_number(tmp_path: Path) -> No
     path.write_text(path.read_text() + '{"image": "b.png"}\n')
     with pytest.raises(InputError, match=r'nyuv2_test.jsonl line 2 has no pixel_coords'):
         benchmark('depthvlm').open(root)
+
+
+@pytest.mark.parametrize('name', ['a', 'b', 'c', 'e'])
+def test_points_of_depthvlm_are_those_of_the_published_evaluation(
+    shared: Path, tmp_path: Path, name: str
+) -> None:
+    folder = shared / 'goldens/depthvlm/metrics'
+    config = json.loads((folder / 'config.json').read_text())
+    inputs, outputs = np.load(folder / 'inputs.npz'), np.load(folder / 'outputs.npz')
+    listed = {r['image'][0]: (kind, r) for kind, rows in config['records'].items() for r in rows}
+    kind, record = listed[name]
+    record = {**record, 'image': 'image.png', 'depth_path': 'depth.png'}
+    (tmp_path / f'{kind}.jsonl').write_text(json.dumps(record))
+    benchmark_folders.save_png(tmp_path / 'image.png', inputs[f'{name}_image'])
+    benchmark_folders.save_png(tmp_path / 'depth.png', inputs[f'{name}_depth_raw'])
+    item = benchmark('depthvlm').open(tmp_path).load(0)
+    np.testing.assert_array_equal(item.points[:, :2], outputs[f'{name}_pixel_coords'])
+    np.testing.assert_allclose(item.points[:, 2], outputs[f'{name}_gt_depths'], atol=1e-6)
+    # The published evaluation reads the network's grid there, and drops what lies outside of it.
+    grid = np.kron(inputs[f'{name}_pred_small'], np.ones((32, 32)))
+    depth = np.full(item.depth.shape, np.nan, np.float32)
+    rows, columns = np.minimum(grid.shape, depth.shape)
+    depth[:rows, :columns] = grid[:rows, :columns]
+    task = benchmark('depthvlm').tasks[0]
+    figures = task.score(DepthEstimate(depth), item).figures
+    expected = config['sparse']['delta1_per_image'][name]
+    assert figures['delta1_published'] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(('case', 'name'), [('plain', 'NYU'), ('scannetpp', 'ScanNet++')])
+def test_depthlm_draws_the_published_samples(shared: Path, case: str, name: str) -> None:
+    config = json.loads((shared / 'goldens/depthlm/config.json').read_text())['sampling'][case]
+    points = config['points_per_image']
+    records = [
+        {'image': i, 'pixel_coords': [[0, 0]] * points, 'depth': [1.0] * points}
+        for i in range(config['n_records'])
+    ]
+    records = evaluated(name, records)
+    if case == 'scannetpp':
+        assert [record['image'] for record in records] == config['record_order']
+    drawn = drawn_points(records)
+    for i in range(len(records)):
+        assert drawn[i] == config['point_index'][i :: len(records)]

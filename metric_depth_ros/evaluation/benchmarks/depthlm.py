@@ -55,10 +55,7 @@ class _Images:
         self.ids: list[str] = []
         for listing in self._folder.files('*/*.jsonl'):
             name = data_set_of(self._folder, listing, _DATA_SETS)
-            records = read_list(self._folder, listing, ('intrinsics',))
-            if name == _SCANNET:
-                records = records[int(_SCANNET_FROM * len(records)) :]
-                random.Random(_SEED).shuffle(records)
+            records = evaluated(name, read_list(self._folder, listing, ('intrinsics',)))
             for i, points in sorted(drawn_points(records).items()):
                 self._drawn.append((listing, records[i], points))
                 self.ids.append(f'{name}/{i:06d}')
@@ -79,6 +76,15 @@ class _Images:
         return Item(
             self.ids[index], image, np.full(size, np.nan, np.float32), camera, points=points
         )
+
+
+def evaluated(name: str, records: list[dict]) -> list[dict]:
+    """Return the records of a data set that the published evaluation takes, in its order."""
+    if name != _SCANNET:
+        return records
+    last = records[int(_SCANNET_FROM * len(records)) :]
+    random.Random(_SEED).shuffle(last)
+    return last
 
 
 def drawn_points(records: list[dict]) -> dict[int, list[int]]:

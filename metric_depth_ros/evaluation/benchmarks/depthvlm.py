@@ -79,7 +79,8 @@ class _Images:
             interpolation=cv2.INTER_NEAREST,
         )
         ratio = np.array((width / original.shape[1], height / original.shape[0]))
-        points[:, :2] = np.floor(points[:, :2] * ratio)
+        points[:, :2] = np.rint(points[:, :2] * ratio)
+        points = points[(points[:, :2] < (width, height)).all(axis=1)]  # as published
         column, row = points[:, :2].astype(np.intp).T
         there = depth[row, column]
         points[:, 2] = np.where(there > 0.0, there, points[:, 2])
@@ -125,7 +126,8 @@ BENCHMARK = Benchmark(
     ),
     choices=(
         'Images and depth are resized to a focal length of 1000 px first, the image bilinearly '
-        'by OpenCV; ground truth of a point is the resized map there, or the value of the list.',
+        'by OpenCV; points that rounding moves out of it are dropped; ground truth of a point is '
+        'the resized map there, or the value of the list.',
         'The principal point, which the lists do not have, is the middle of the image.',
     ),
 )
