@@ -171,5 +171,15 @@ MODELS: Mapping[str, Model] = {
             released_digest='81d64f23e70c06a0eeba57cc1212b062b30db71cdb4debfbbcc6da5568e6cb90',
             is_folder=True,
         ),
+        Model(
+            'depthlm',
+            'distance of single pixels, asked of a language model (Pixtral 12B)',
+            12_682_739_712,
+            'facebook/DepthLM',
+            '',
+            'FAIR CC BY-NC 4.0 of code and weights: no commercial use; the Pixtral that they are '
+            'made from: Apache-2.0',
+            is_folder=True,
+        ),
     )
 }

@@ -103,6 +103,12 @@ def _depthvlm_8b(variant: str, options: EstimatorOptions) -> Estimator:
     return create(options, NAME_8B)
 
 
+def _depthlm(variant: str, options: EstimatorOptions) -> Estimator:
+    from metric_depth_ros.estimators.learned.depthlm import create
+
+    return create(options, variant)
+
+
 def _hugging_face(variant: str, options: EstimatorOptions) -> Estimator:
     if not variant:
         raise InputError(
@@ -128,6 +134,7 @@ _FACTORIES: dict[str, Factory] = {
     'teacher': _teacher,
     'depthvlm': _depthvlm,
     'depthvlm_8b': _depthvlm_8b,
+    'depthlm': _depthlm,
     'hf': _hugging_face,
 }
 ESTIMATOR_NAMES: tuple[str, ...] = tuple(_FACTORIES)  # of this package
@@ -149,7 +156,7 @@ def create_estimator(spec: str, options: EstimatorOptions = _DEFAULT_OPTIONS) ->
         ``'classical'`` (same as ``'classical:quality'``), ``'classical:fast'``, ``'nearest'``;
         ``'compact_teacher'``, ``'compact_student'``;
         ``'student_depthmap'``, ``'student_pointmap'``, ``'depth_pro'``;
-        ``'depthvlm'``, ``'depthvlm_8b'``;
+        ``'depthvlm'``, ``'depthvlm_8b'``, ``'depthlm[:PIXELS]'``;
         ``'lingbot_depth[:completion]'``; ``'teacher[:PRIOR]'``, ``'composed:PRIOR'`` with the
         specification of a prior; ``'hf:ID'`` with a Hugging Face id or a folder.
     options

@@ -89,16 +89,14 @@ def end_tokens(answer):
     return frozenset({answer[last]})
 
 
-def write_tokenizer(folder):
-    """Write a tokenizer that knows bytes and what Qwen marks images with."""
+def write_tokenizer(folder, special=_SPECIAL, end='<|im_end|>'):
+    """Write a tokenizer that knows bytes and what marks images."""
     vocabulary = {character: index for index, character in enumerate(_BYTES)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(list(_SPECIAL))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token='<|im_end|>').save_pretrained(
-        folder
-    )
+    tokenizer.add_special_tokens(list(special))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end).save_pretrained(folder)
 
 
 def write_depthvlm(folder, network=None):
@@ -116,3 +114,81 @@ def write_depthvlm(folder, network=None):
     where = {key: name for keys, name in zip(halves, files, strict=True) for key in keys}
     (folder / 'model.safetensors.index.json').write_text(json.dumps({'weight_map': where}))
     return folder
+
+
+_PIXTRAL_SPECIAL = ('<s>', '</s>', '[INST]', '[/INST]', '[IMG]', '[IMG_BREAK]', '[IMG_END]')
+
+
+def write_depthlm(folder, answer, steps=60):
+    """Write a tiny Pixtral that has learned one answer by heart, as DepthLM is released."""
+    from transformers import (
+        AutoTokenizer,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        MistralConfig,
+        PixtralVisionConfig,
+    )
+    from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
+
+    from metric_depth_ros.networks.depthlm_text import pixtral_prompt
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tokenizer(folder, _PIXTRAL_SPECIAL, '</s>')
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    torch.manual_seed(3)
+    ids = {token: _FIRST + index for index, token in enumerate(_PIXTRAL_SPECIAL)}
+    text = MistralConfig(
+        vocab_size=_FIRST + len(_PIXTRAL_SPECIAL),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_position_embeddings=1024,
+        sliding_window=None,
+        bos_token_id=ids['<s>'],
+        eos_token_id=ids['</s>'],
+    )
+    vision = PixtralVisionConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=64,
+        patch_size=16,
+    )
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=ids['[IMG]'],
+        projector_hidden_act='gelu',
+        vision_feature_select_strategy='full',
+        vision_feature_layer=-1,
+    )
+    model = LlavaForConditionalGeneration(config)
+    model.generation_config.eos_token_id = ids['</s>']
+    model.generation_config.pad_token_id = ids['</s>']
+    asked = tokenizer(
+        pixtral_prompt().replace('[IMG]', '[IMG_END]'), add_special_tokens=False
+    ).input_ids
+    learned = tokenizer(answer + '</s>', add_special_tokens=False).input_ids
+    _learn(model.model.language_model, model.lm_head, asked, learned, steps)
+    model.save_pretrained(folder)
+    size = {'longest_edge': 64}
+    PixtralImageProcessorPil(size=size, patch_size=16).save_pretrained(folder)
+    return folder
+
+
+def _learn(words, output, asked, learned, steps):
+    """Teach an answer to a question, whatever is seen."""
+    tokens = torch.tensor([[*asked, *learned]])
+    labels = torch.tensor(learned)
+    parameters = [*words.parameters(), *output.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=1e-2)
+    for _ in range(steps):
+        hidden = words(input_ids=tokens).last_hidden_state[0, len(asked) - 1 : -1]
+        loss = torch.nn.functional.cross_entropy(output(hidden), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()

@@ -196,6 +196,28 @@ def _depthvlm(name: str, size: str) -> _Architecture:
     return _Architecture(released, described, loaded)
 
 
+def _depthlm() -> _Architecture:
+    """Return the architecture of DepthLM, of which transformers loads every kind itself."""
+
+    def released() -> nn.Module:
+        from metric_depth_ros.networks.depthlm import DepthLm
+
+        return DepthLm()
+
+    def described(values: Mapping[str, Any]) -> nn.Module:
+        raise InputError(
+            'checkpoint_config', 'depthlm is built as released only; its folders describe theirs.'
+        )
+
+    def loaded(checkpoint: Checkpoint) -> nn.Module:
+        from metric_depth_ros.estimators.learned.depthlm import load_model
+
+        _, model = load_model(checkpoint.path)
+        return cast(nn.Module, model)
+
+    return _Architecture(released, described, loaded)
+
+
 _ARCHITECTURES: dict[str, _Architecture] = {
     'student_depthmap': _fixed('student_depthmap', StudentDepthMap, StudentDepthMapConfig),
     'depth_pro': _fixed('depth_pro', DepthPro, DepthProConfig),
@@ -214,4 +236,5 @@ _ARCHITECTURES: dict[str, _Architecture] = {
     ),
     'depthvlm': _depthvlm('depthvlm', '4b'),
     'depthvlm_8b': _depthvlm('depthvlm_8b', '8b'),
+    'depthlm': _depthlm(),
 }

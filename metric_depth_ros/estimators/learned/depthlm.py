@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DepthLM: the distance of single pixels, asked of a language model that sees.
+
+Every pixel is an image with an arrow in it and an answer in words. What states no distance is a
+failure and stays NaN. Models and their texts are those of transformers, unchanged. Imports torch
+and transformers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import AutoImageProcessor, AutoModelForImageTextToText
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.catalog import MODELS
+from metric_depth_ros.estimators.devices import torch_device
+from metric_depth_ros.estimators.learned.depthvlm import load_tokenizer
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.runtime.precision import DTYPES, chosen_precision
+from metric_depth_ros.estimators.runtime.settings import is_out_of_memory
+from metric_depth_ros.networks.depthlm_images import MARKER_PX, UnifiedImage, unify
+from metric_depth_ros.networks.depthlm_text import pixtral_prompt, qwen_prompt, read_distance
+from metric_depth_ros.networks.model_folder import resolve_folder
+from metric_depth_ros.types import CameraModel, DepthEstimate, Frame
+
+NAME = 'depthlm'
+USUAL_QUERIES = 48
+
+_MOST_TOKENS = 96
+_QUERIES_AT_ONCE = 8
+_MOST_QUERIES = 100_000
+
+
+@dataclass(frozen=True)
+class _Family:
+    """What differs between the language models that DepthLM was made of.
+
+    Parameters
+    ----------
+    focal_px
+        Focal length that images were given in training; it belongs to the weights.
+    prompt
+        The question, with one image token.
+    image_token
+        What stands for the image in it.
+    """
+
+    focal_px: float
+    prompt: str
+    image_token: str
+
+
+# Told by the configuration, never by the name of a folder.
+_FAMILIES: Mapping[str, _Family] = {
+    'llava': _Family(750.0, pixtral_prompt(), '[IMG]'),
+    'qwen2_5_vl': _Family(1000.0, qwen_prompt(), '<|image_pad|>'),
+}
+
+
+@dataclass(frozen=True)
+class PixelAnswer:
+    """What the model says of one pixel.
+
+    Parameters
+    ----------
+    pixel
+        (u, v) of the frame's image.
+    distance
+        m from the camera's center, NaN where the answer states none.
+    point
+        (x, y, z) m in the optical frame, NaN likewise.
+    text
+        The answer; empty where the pixel could not be asked about.
+    failure
+        Why there is no distance; empty where there is one.
+    """
+
+    pixel: tuple[int, int]
+    distance: float
+    point: tuple[float, float, float]
+    text: str
+    failure: str
+
+
+def create(options: EstimatorOptions, variant: str = '') -> DepthLmEstimator:
+    """Make the estimator.
+
+    Parameters
+    ----------
+    options
+        Where the weights are, and on which device and in which precision it runs.
+    variant
+        How many pixels of a frame it is asked about; empty for 48.
+
+    Raises
+    ------
+    InputError
+        Options that the model does not have, or a checkpoint that is not to be had.
+    """
+    _refuse_options(options)
+    folder = resolve_folder(
+        options.weights_of(NAME) or MODELS[NAME].repository, options.revision or None
+    )
+    return DepthLmEstimator(folder, options, _queries(variant))
+
+
+class DepthLmEstimator:
+    """The language model as an `Estimator`: depth at a grid of pixels, NaN between them.
+
+    Parameters
+    ----------
+    folder
+        Checkpoint, tokenizer and image processor.
+    options
+        Device and precision.
+    queries
+        About how many pixels of a frame it is asked.
+    """
+
+    recovers_camera = False
+
+    def __init__(
+        self, folder: Path, options: EstimatorOptions, queries: int = USUAL_QUERIES
+    ) -> None:
+        self.name = NAME if queries == USUAL_QUERIES else f'{NAME}:{queries}'
+        self._queries = queries
+        self._at_once = _QUERIES_AT_ONCE
+        self._tokenizer = load_tokenizer(folder)
+        self._processor, self._model = load_model(folder)
+        self._family = _FAMILIES[self._model.config.model_type]
+        device = torch_device(options.device)
+        self._model.to(device, DTYPES[chosen_precision(options.precision, device)])
+
+    @property
+    def focal_px(self) -> float:
+        """Focal length at which this model is shown images."""
+        return self._family.focal_px
+
+    def estimate(self, frame: Frame) -> DepthEstimate:
+        """Ask about a grid of pixels; the others, and those without an answer, are NaN."""
+        start = time.perf_counter()
+        answers = self.query(frame, grid(frame.image.shape[1::-1], self._queries))
+        depth = np.full(frame.image.shape[:2], np.nan, np.float32)
+        for answer in answers:
+            depth[answer.pixel[1], answer.pixel[0]] = answer.point[2]
+        failed = sum(bool(answer.failure) for answer in answers)
+        said = f'{len(answers)} pixels asked about'
+        said += f', {failed} without a distance' if failed else ''
+        timings_ms = {'estimator': 1e3 * (time.perf_counter() - start)}
+        return DepthEstimate(depth, None, frame.camera, f'{self.name} ({said})', timings_ms)
+
+    def query(self, frame: Frame, pixels: Sequence[tuple[int, int]]) -> list[PixelAnswer]:
+        """Ask about pixels, several at once; answers are in their order.
+
+        Parameters
+        ----------
+        frame
+            Image with camera.
+        pixels
+            (u, v) of the image.
+
+        Raises
+        ------
+        InputError
+            `camera_missing`, or `pixel_outside` of the image.
+        """
+        camera = _camera_of(frame)
+        _refuse_outside(frame, pixels)
+        K = camera.K
+        intrinsics = float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2])
+        unified = unify(frame.image, intrinsics, self.focal_px)
+        askable = [p for p in pixels if unified.can_be_marked(unified.pixel(p))]
+        texts = dict(zip(askable, self._texts(unified, askable), strict=True))
+        return [_answer(camera, pixel, texts.get(pixel)) for pixel in pixels]
+
+    def cloud(self, frame: Frame, pixels: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+        """Return (N, 3) m in the optical frame of the pixels that have a distance."""
+        points = [a.point for a in self.query(frame, pixels) if not a.failure]
+        return np.asarray(points, np.float32).reshape(-1, 3)
+
+    def _texts(self, unified: UnifiedImage, pixels: Sequence[tuple[int, int]]) -> Iterator[str]:
+        """Yield the answers; fewer are asked for at once where memory does not hold as many."""
+        asked = 0
+        while asked < len(pixels):
+            together = pixels[asked : asked + self._at_once]
+            try:
+                texts = self._ask([unified.marked(unified.pixel(p)) for p in together])
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or self._at_once == 1:
+                    raise
+                self._at_once = max(1, self._at_once // 2)
+                continue
+            yield from texts
+            asked += len(together)
+
+    def _ask(self, images: Sequence[NDArray[np.uint8]]) -> list[str]:
+        inputs = self._inputs(images)
+        with torch.inference_mode():
+            output = self._model.generate(
+                **inputs, do_sample=False, max_new_tokens=_MOST_TOKENS, use_cache=True
+            )
+        spoken = output[:, inputs['input_ids'].shape[1] :]
+        return self._tokenizer.batch_decode(spoken, skip_special_tokens=True)
+
+    def _inputs(self, images: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
+        """Return the model's input of images of one size, for which the text is the same."""
+        seen = self._processor(images=list(images), return_tensors='pt')
+        prompt, token = self._family.prompt, self._family.image_token
+        text = prompt.replace(token, self._image_text(seen))
+        ids = self._tokenizer(text, return_tensors='pt', add_special_tokens=False)['input_ids']
+        ids = ids.expand(len(images), -1)
+        inputs: dict[str, Any] = {'input_ids': ids, 'attention_mask': torch.ones_like(ids), **seen}
+        if 'image_grid_thw' in seen:
+            image_id = self._model.config.image_token_id
+            inputs['mm_token_type_ids'] = (ids == image_id).int()
+        return {name: self._moved(value) for name, value in inputs.items()}
+
+    def _image_text(self, seen: Mapping[str, Any]) -> str:
+        """Return the tokens of one image."""
+        token = self._family.image_token
+        if 'image_grid_thw' in seen:
+            merge = self._model.config.vision_config.spatial_merge_size
+            return token * (int(seen['image_grid_thw'][0].prod()) // merge**2)
+        patch = self._model.config.vision_config.patch_size
+        rows, columns = (int(side) // patch for side in seen['image_sizes'][0])
+        return f'{f"{token * columns}[IMG_BREAK]" * (rows - 1)}{token * columns}[IMG_END]'
+
+    def _moved(self, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        value = value.to(self._model.device)
+        return value.to(self._model.dtype) if value.is_floating_point() else value
+
+
+def grid(size: tuple[int, int], count: int) -> list[tuple[int, int]]:
+    """Return about so many pixels, evenly over an image and off its border.
+
+    Parameters
+    ----------
+    size
+        (width, height).
+    count
+        How many are wanted.
+    """
+    width, height = size
+    columns = max(1, round(float(np.sqrt(count * width / height))))
+    rows = max(1, round(count / columns))
+    u = ((np.arange(columns) + 0.5) * width / columns).astype(int)
+    v = ((np.arange(rows) + 0.5) * height / rows).astype(int)
+    return [(int(column), int(row)) for row in v for column in u]
+
+
+def _answer(camera: CameraModel, pixel: tuple[int, int], text: str | None) -> PixelAnswer:
+    nothing = (np.nan, np.nan, np.nan)
+    if text is None:
+        reason = f'less than {MARKER_PX} pixels from the border of the image that the model sees'
+        return PixelAnswer(pixel, np.nan, nothing, '', reason)
+    try:
+        distance = read_distance(text)
+    except InputError as error:
+        return PixelAnswer(pixel, np.nan, nothing, text, str(error))
+    ray = camera.unproject(np.array([pixel], np.float64), np.ones(1))[0]
+    x, y, z = (float(value) for value in distance * ray / np.linalg.norm(ray))
+    return PixelAnswer(pixel, distance, (x, y, z), text, '')
+
+
+def _camera_of(frame: Frame) -> CameraModel:
+    if frame.camera is None:
+        raise InputError(
+            'camera_missing',
+            f'{NAME} needs the focal length: publish CameraInfo beside the image (--camera), or '
+            'use student_pointmap or depth_pro, which recover it from the image.',
+        )
+    return frame.camera
+
+
+def _refuse_outside(frame: Frame, pixels: Sequence[tuple[int, int]]) -> None:
+    height, width = frame.image.shape[:2]
+    outside = [p for p in pixels if not (0 <= p[0] < width and 0 <= p[1] < height)]
+    if outside:
+        raise InputError(
+            'pixel_outside', f'the pixel {outside[0]} is outside of the image of {width}x{height}.'
+        )
+
+
+def load_model(folder: Path) -> tuple[Any, Any]:
+    """Return image processor and model of a folder, with every weight of theirs.
+
+    Raises
+    ------
+    InputError
+        Files that are not there, weights that do not fit, or another kind of model.
+    """
+    kind_of_model: Any = AutoModelForImageTextToText
+    try:
+        processor = AutoImageProcessor.from_pretrained(str(folder), local_files_only=True)
+        model, report = kind_of_model.from_pretrained(
+            str(folder),
+            local_files_only=True,
+            use_safetensors=True,
+            dtype='auto',
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(
+            'checkpoint_missing',
+            f'the model in {folder} cannot be loaded ({str(error).strip().splitlines()[0]}): '
+            'expected a Pixtral (llava) or Qwen2.5-VL of transformers with its weights as '
+            'safetensors and its preprocessor_config.json.',
+        ) from error
+    for kind in ('missing_keys', 'unexpected_keys', 'mismatched_keys'):
+        keys = sorted(str(key) for key in report[kind])
+        if keys:
+            raise InputError(
+                'checkpoint_keys',
+                f'the checkpoint in {folder} does not fit: {len(keys)} {kind.replace("_", " ")} '
+                f'({", ".join(keys[:8])}).',
+            )
+    if model.config.model_type not in _FAMILIES:
+        raise InputError(
+            'checkpoint_config',
+            f'the model in {folder} is a {model.config.model_type!r}, expected one of '
+            f'{", ".join(_FAMILIES)}.',
+        )
+    return processor, model.eval()
+
+
+def _queries(variant: str) -> int:
+    if not variant:
+        return USUAL_QUERIES
+    if not (variant.isdecimal() and 0 < int(variant) <= _MOST_QUERIES):
+        raise InputError(
+            'estimator',
+            f"estimator 'depthlm' takes how many pixels it is asked about, 1 to {_MOST_QUERIES}, "
+            f"got {variant!r}: use e.g. 'depthlm:192'.",
+        )
+    return int(variant)
+
+
+def _refuse_options(options: EstimatorOptions) -> None:
+    fixed = {'resolution_scale': 1.0, 'backend': 'torch', 'preset': 'full', 'compile': False}
+    for option, value in fixed.items():
+        given = getattr(options, option)
+        if given != value:
+            raise InputError(
+                'estimator_option',
+                f'{option} is {given!r}, which {NAME} does not have: set it to {value!r}.',
+            )

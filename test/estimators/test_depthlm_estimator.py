@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tiny Pixtral, asked about pixels as DepthLM is."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip('torch')
+pytest.importorskip('transformers')
+
+from tiny_vlm import write_depthlm
+
+from metric_depth_ros.cli.main import main
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.learned.depthlm import DepthLmEstimator, grid
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.types import CameraModel, Frame
+
+WIDTH, HEIGHT = 64, 48
+DISTANCE = 2.35
+
+
+@pytest.fixture(scope='module')
+def options(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('depthlm') / 'DepthLM'
+    write_depthlm(folder, f'<answer> {DISTANCE} </answer>')
+    return EstimatorOptions(device='cpu', precision='fp32', weights=str(folder))
+
+
+@pytest.fixture(scope='module')
+def speechless(tmp_path_factory):
+    folder = write_depthlm(tmp_path_factory.mktemp('speechless'), 'I cannot tell 3.5')
+    return EstimatorOptions(device='cpu', precision='fp32', weights=str(folder))
+
+
+@pytest.fixture
+def frame(rng):
+    image = rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    camera = CameraModel.pinhole(WIDTH, HEIGHT, 500.0, 510.0, 31.5, 23.5)
+    return Frame(0, 'camera', image, camera)
+
+
+def test_an_answered_distance_becomes_a_point_of_the_optical_frame(options, frame):
+    (answer,) = create_estimator('depthlm', options).query(frame, [(12, 30)])
+    assert answer.failure == ''
+    assert answer.distance == DISTANCE
+    assert np.linalg.norm(answer.point) == pytest.approx(DISTANCE)
+    x, y, z = answer.point
+    assert x / z == pytest.approx((12 - 31.5) / 500.0)
+    assert y / z == pytest.approx((30 - 23.5) / 510.0)
+
+
+def test_an_estimate_has_depth_at_the_pixels_asked_about_only(options, frame):
+    estimate = create_estimator('depthlm:12', options).estimate(frame)
+    known = np.isfinite(estimate.depth)
+    assert known.sum() == 12
+    assert (estimate.depth[known] <= DISTANCE).all()
+    assert (estimate.depth[known] > 0.95 * DISTANCE).all()
+    assert estimate.method == 'depthlm:12 (12 pixels asked about)'
+
+
+def test_a_cloud_is_asked_for_in_batches(options, frame):
+    cloud = create_estimator('depthlm', options).cloud(frame, grid((WIDTH, HEIGHT), 20))
+    assert cloud.shape == (20, 3)
+    np.testing.assert_allclose(np.linalg.norm(cloud, axis=1), DISTANCE, rtol=1e-5)
+
+
+def test_an_answer_without_a_distance_is_a_failure_and_no_number(speechless, frame):
+    estimator = create_estimator('depthlm:4', speechless)
+    (answer,) = estimator.query(frame, [(20, 20)])
+    assert np.isnan(answer.distance)
+    assert np.isnan(answer.point).all()
+    assert 'states no distance' in answer.failure
+    estimate = estimator.estimate(frame)
+    assert np.isnan(estimate.depth).all()
+    assert '4 without a distance' in estimate.method
+    assert estimator.cloud(frame, [(20, 20)]).shape == (0, 3)
+
+
+def test_a_pixel_at_the_border_is_a_failure_beside_good_ones(options, frame):
+    border, inside = create_estimator('depthlm', options).query(frame, [(0, 20), (30, 20)])
+    assert 'border' in border.failure
+    assert np.isnan(border.distance)
+    assert inside.distance == DISTANCE
+
+
+def test_the_focal_length_belongs_to_the_model(options):
+    estimator = create_estimator('depthlm', options)
+    assert isinstance(estimator, DepthLmEstimator)
+    assert estimator.focal_px == 750.0
+
+
+def test_without_a_focal_length_nothing_is_asked(options, frame):
+    with pytest.raises(InputError, match='CameraInfo'):
+        create_estimator('depthlm', options).estimate(replace(frame, camera=None))
+
+
+def test_a_pixel_outside_is_refused(options, frame):
+    with pytest.raises(InputError, match='outside'):
+        create_estimator('depthlm', options).query(frame, [(WIDTH, 3)])
+
+
+@pytest.mark.parametrize('variant', ['0', '-3', 'many', '1000000'])
+def test_a_number_of_pixels_that_is_none_is_refused(variant, options):
+    with pytest.raises(InputError, match='pixels'):
+        create_estimator(f'depthlm:{variant}', options)
+
+
+def test_a_folder_is_loaded_by_the_check(options, capsys):
+    assert main(['models', 'check', 'depthlm', '--weights', options.weights]) == 0
+    assert '12,682,739,712 parameters' in capsys.readouterr().out
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path, options):
+    (tmp_path / 'config.json').write_text('{"model_type": "bert"}')
+    with pytest.raises(InputError):
+        create_estimator('depthlm', replace(options, weights=str(tmp_path)))
+
+
+def test_a_grid_keeps_off_the_border():
+    pixels = grid((640, 480), 48)
+    assert len(pixels) == 48
+    assert min(u for u, _ in pixels) > 5
+    assert max(v for _, v in pixels) < 475
