@@ -174,5 +174,5 @@ def _print(result: dict[str, Any], console: Console) -> None:
             style = 'bold' if row is part['ours'] else None
             table.add_row(row['method'], *map(format_number, row['values']), style=style)
         console.print(table)
-    for choice in result['choices']:
-        console.print(f'- {choice}', markup=False, highlight=False)
+    for line in (*result['remarks'], *result['choices']):
+        console.print(f'- {line}', markup=False, highlight=False)

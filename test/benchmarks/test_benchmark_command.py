@@ -47,7 +47,7 @@ def test_our_row_stands_beside_the_papers(metric_depth, arguments, tmp_path) -> 
     assert 0.0 < eight < extreme < 50.0
     assert sixteen is None
     assert {'method': 'PromptDA', 'values': [1.61, 1.75, 17.59, 16.96]} in table['papers']
-    assert '2 images of the 654' in result['choices'][0]
+    assert '2 images of the 654' in result['remarks'][0]
     assert any('8 virtual lines' in choice for choice in result['choices'])
     text = (tmp_path / 'out/result.md').read_text()
     assert '| nearest (ours) |' in text
@@ -98,3 +98,14 @@ def test_a_wrong_name_task_or_folder_exits_with_2(metric_depth, tmp_path) -> Non
         assert done.returncode == 2, done.stderr
         assert message in done.stderr
         assert 'Traceback' not in done.stderr
+
+
+def test_what_has_no_prediction_is_said(metric_depth, tmp_path: Path) -> None:
+    root = benchmark_folders.sun(tmp_path / 'sun')
+    out = tmp_path / 'out'
+    done = metric_depth('sun', '--data', root, '--estimator', 'nearest', '--out', out)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((out / 'result.json').read_text())
+    assert 'metric: 100 % of the pixels have no usable prediction.' in result['remarks']
+    assert result['tables'][0]['ours']['values'] == [0.0]
+    assert '100 % of the pixels' in (out / 'result.md').read_text()

@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
+from uuid import uuid4
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.benchmarks.protocol import Score
@@ -43,7 +44,7 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     path = folder / _SETTINGS
     wanted = json.loads(json.dumps(settings))
     if not path.exists():
-        part = path.with_suffix(f'.{_unique()}')
+        part = path.with_suffix(f'.{uuid4().hex}')
         part.write_text(json.dumps(wanted, indent=2) + '\n', encoding='utf-8')
         part.replace(path)
         return
@@ -117,9 +118,3 @@ def _records(path: Path) -> Iterator[Record]:
                 entry['ms'],
                 entry['method'],
             )
-
-
-def _unique() -> str:
-    from uuid import uuid4
-
-    return uuid4().hex

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -40,26 +41,36 @@ def summarize(
         for task in tasks
     }
     images = len({item for _, item in records})
-    choices = list(benchmark.choices)
-    if benchmark.images and images != benchmark.images:
-        choices.insert(
-            0,
-            f'{images} images of the {benchmark.images} that published figures are over: these '
-            'figures are not comparable with them.',
-        )
+    summaries = {name: _task_summary(done) for name, done in by_task.items()}
     return {
         'benchmark': benchmark.name,
         'title': benchmark.title,
         **about,
         'images': images,
-        'choices': choices,
-        'tasks': {name: _task_summary(done) for name, done in by_task.items()},
+        'remarks': list(_remarks(benchmark, images, summaries)),
+        'choices': list(benchmark.choices),
+        'tasks': summaries,
         'tables': [
             _table_summary(table, by_task, str(about['estimator']))
             for table in benchmark.tables
             if any(by_task.get(column.task) for column in table.columns)
         ],
     }
+
+
+def _remarks(
+    benchmark: Benchmark, images: int, summaries: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
+    """Say what of these figures is not to be compared."""
+    if benchmark.images and images != benchmark.images:
+        yield (
+            f'{images} images of the {benchmark.images} that published figures are over: these '
+            'figures are not comparable with them.'
+        )
+    for name, summary in summaries.items():
+        if summary['failures']:
+            share = 100.0 * summary['failures']
+            yield f'{name}: {share:.3g} % of the pixels have no usable prediction.'
 
 
 def _task_summary(records: Sequence[Record]) -> dict[str, Any]:
@@ -125,15 +136,22 @@ def _known(value: float) -> float | None:
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
-    """Write ``result.json``, ``result.md`` and ``result.html``, each at once or not at all."""
+    """Write ``result.json``, ``result.md`` and ``result.html``, each at once or not at all.
+
+    Two processes that end at the same time both write them, and the same.
+    """
     text = json.dumps(result, indent=2, allow_nan=False, ensure_ascii=False) + '\n'
     for name, content in (('result.json', text), ('result.md', markdown(result))):
-        part = folder / f'{name}.part'
+        part = _part(folder)
         part.write_text(content, encoding='utf-8')
         part.replace(folder / name)
-    page = folder / 'result.html.part'
+    page = _part(folder)
     write_report(page, f'{result["title"]}: {result["estimator"]}', _sections(result))
     page.replace(folder / 'result.html')
+
+
+def _part(folder: Path) -> Path:
+    return folder / f'{uuid4().hex}.part'
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -146,6 +164,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         lines += [_line([str(row[0]), *map(format_number, row[1:])]) for row in rows]
         lines += ['', *([table['note'], ''] if table['note'] else [])]
         lines += ['Columns: ' + '; '.join(table['statistics']) + '.', '']
+    if result['remarks']:
+        lines += ['## Remarks', '', *(f'- {remark}' for remark in result['remarks']), '']
     lines += ['## Choices', '', *(f'- {choice}' for choice in result['choices'])]
     return '\n'.join(lines) + '\n'
 
@@ -172,4 +192,5 @@ def _sections(result: Mapping[str, Any]) -> list[Section]:
         )
         for table in result['tables']
     ]
-    return [*tables, Section('Choices', list(result['choices']))]
+    remarks = [Section('Remarks', list(result['remarks']))] if result['remarks'] else []
+    return [*remarks, *tables, Section('Choices', list(result['choices']))]
