@@ -9,11 +9,11 @@ import pytest
 pytest.importorskip('torch')
 pytest.importorskip('transformers')
 
-from tiny_vlm import write_depthlm
+from tiny_vlm import write_depthlm, write_qwen_depthlm
 
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.learned.depthlm import DepthLmEstimator, grid
+from metric_depth_ros.estimators.learned.depthlm import grid
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.types import CameraModel, Frame
@@ -86,10 +86,12 @@ def test_a_pixel_at_the_border_is_a_failure_beside_good_ones(options, frame):
     assert inside.distance == DISTANCE
 
 
-def test_the_focal_length_belongs_to_the_model(options):
-    estimator = create_estimator('depthlm', options)
-    assert isinstance(estimator, DepthLmEstimator)
-    assert estimator.focal_px == 750.0
+def test_the_focal_length_belongs_to_the_model(options, frame, tmp_path):
+    pixtral = create_estimator('depthlm', options)
+    folder = write_qwen_depthlm(tmp_path / 'pixtral', '<answer> 4.50 </answer>')
+    qwen = create_estimator('depthlm', replace(options, weights=str(folder)))
+    assert (pixtral.focal_px, qwen.focal_px) == (750.0, 1000.0)
+    assert [answer.distance for answer in qwen.query(frame, [(20, 20), (40, 30)])] == [4.5, 4.5]
 
 
 def test_without_a_focal_length_nothing_is_asked(options, frame):

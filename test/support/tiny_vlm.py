@@ -192,3 +192,57 @@ def _learn(words, output, asked, learned, steps):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+
+
+def write_qwen_depthlm(folder, answer, steps=80):
+    """Write a tiny Qwen2.5-VL that has learned one answer by heart."""
+    from transformers import AutoTokenizer, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    from metric_depth_ros.networks.depthlm_text import qwen_prompt
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tokenizer(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    torch.manual_seed(2)
+    end = _IDS['<|im_end|>']
+    text = {
+        'vocab_size': VOCABULARY,
+        'hidden_size': 32,
+        'intermediate_size': 64,
+        'num_hidden_layers': 2,
+        'num_attention_heads': 2,
+        'num_key_value_heads': 1,
+        'max_position_embeddings': 4096,
+        'rope_parameters': {
+            'rope_type': 'default',
+            'rope_theta': 1e6,
+            'mrope_section': [2, 3, 3],
+        },
+        'bos_token_id': 0,
+        'eos_token_id': end,
+    }
+    vision = {
+        'depth': 2,
+        'hidden_size': 16,
+        'intermediate_size': 32,
+        'num_heads': 2,
+        'out_hidden_size': 32,
+        'fullatt_block_indexes': [1],
+        'patch_size': 14,
+        'window_size': 56,
+    }
+    marks = {key: value for key, value in _QWEN.items() if key.endswith('token_id')}
+    model = Qwen2_5_VLForConditionalGeneration(
+        Qwen2_5_VLConfig(text_config=text, vision_config=vision, **marks)
+    )
+    model.generation_config.eos_token_id = model.generation_config.pad_token_id = end
+    prompt = qwen_prompt().replace('<|image_pad|>', '<|image_pad|>' * 4)
+    asked = tokenizer(prompt, add_special_tokens=False).input_ids
+    learned = tokenizer(answer + '<|im_end|>', add_special_tokens=False).input_ids
+    _learn(model.model.language_model, model.lm_head, asked, learned, steps)
+    model.save_pretrained(folder)
+    pixels = 56 * 56
+    size = {'shortest_edge': pixels, 'longest_edge': pixels}
+    Qwen2VLImageProcessorPil(size=size).save_pretrained(folder)
+    return folder
