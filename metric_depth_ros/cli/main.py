@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'benchmark': ('benchmark', 'an estimator on a data set of the papers, beside their rows'),
     'complete': ('complete', 'complete one image with one prompt, no ROS needed'),
     'reconstruct': ('reconstruct', 'fuse a recording with poses into a mesh'),
+    'tokenize': ('tokenize', 'the depth of recordings as tokens, for policies'),
     'make-bag': ('make_bag', 'turn a frame set into a rosbag2 bag'),
     'simulate': ('simulate', 'simulate a drive or a room into a rosbag2 bag'),
     'make-shards': ('make_shards', 'simulate examples to train on'),

@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from metric_depth_ros.training.trainer import Training
 
 HELP = 'train a network; several processes with `accelerate launch -m metric_depth_ros.cli.main`'
-RECIPES = ('teacher', 'student', 'radar', 'masked', 'compact', 'compact_student')
+RECIPES = (
+    'teacher',
+    'student',
+    'radar',
+    'masked',
+    'compact',
+    'compact_student',
+    'depth_tokens',
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

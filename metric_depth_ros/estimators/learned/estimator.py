@@ -82,6 +82,7 @@ class LearnedEstimator:
     ) -> None:
         self.name = name
         self._adapter = adapter
+        self._network = network
         self._runner = Runner(network, adapter.infer, options)
 
     @property
@@ -107,6 +108,21 @@ class LearnedEstimator:
             together = self._estimate_group([frames[index] for index in indices])
             estimates.update(zip(indices, together, strict=True))
         return [estimates[index] for index in range(len(frames))]
+
+    def features(self, frame: Frame) -> NDArray[np.float32]:
+        """Return what the encoder knows of every patch of a frame's image, (N, C), row-major.
+
+        Raises
+        ------
+        InputError
+            The network has no encoder of patches.
+        """
+        from metric_depth_ros.networks.patch_features import patch_features
+
+        device = next(iter(self._network.parameters())).device
+        with torch.inference_mode():
+            found = patch_features(self._network, image_tensor([frame]).to(device))
+        return np.asarray(found[0].float().cpu().numpy())
 
     def _estimate_group(self, frames: Sequence[Frame]) -> list[DepthEstimate]:
         start = time.perf_counter()

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 # name -> module here, with `create(network, options, where)`.
-RECIPES = ('teacher', 'student', 'radar', 'masked', 'compact', 'compact_student')
+RECIPES = (
+    'teacher',
+    'student',
+    'radar',
+    'masked',
+    'compact',
+    'compact_student',
+    'depth_tokens',
+)
 
 
 @dataclass(frozen=True, eq=False)

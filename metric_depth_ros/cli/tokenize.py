@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`metric-depth tokenize`: the depth of recordings as tokens for policies.
+
+The file has a JSON object a line. The first says what the tokens are: ``format``, ``codes`` (rows
+of the codebook), ``grid`` (rows and columns of tokens), ``estimator``. Every other is a frame:
+``source``, ``frame``, ``stamp_ns``, ``tokens`` (row-major), ``text`` (the same as words),
+``inverse_depth_low`` and ``inverse_depth_high`` (1/m, what 0 and 1 of the normalized image stand
+for) and ``error`` (mean absolute error of that image).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metric_depth_ros.cli.estimator_options import add_estimator_arguments, options_from
+
+if TYPE_CHECKING:
+    from metric_depth_ros.types import Frame
+
+HELP = 'the depth of bags and frame sets as tokens, for policies and language models'
+FORMAT = 'metric-depth-tokens/1'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument('sources', type=Path, nargs='+', metavar='BAG|FRAMESET')
+    parser.add_argument(
+        '--tokenizer',
+        type=Path,
+        required=True,
+        metavar='W',
+        help='weights that `metric-depth train depth_tokens` wrote',
+    )
+    parser.add_argument('-o', '--out', type=Path, required=True, metavar='TOKENS.jsonl')
+    add_estimator_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the tokens and print how much of the depth they keep."""
+    from metric_depth_ros.cli.outputs import prepare_file
+    from metric_depth_ros.errors import InputError
+    from metric_depth_ros.estimators.learned.depth_tokenizer import DepthTokenizer
+    from metric_depth_ros.estimators.registry import create_estimator
+
+    prepare_file(args.out, '--out')
+    tokenizer = DepthTokenizer(args.tokenizer, args.device)
+    estimator = create_estimator(args.estimator, options_from(args))
+    config = tokenizer.config
+    head = {
+        'format': FORMAT,
+        'codes': config.codes,
+        'grid': [config.grid, config.grid],
+        'estimator': args.estimator,
+    }
+    errors = []
+    with args.out.open('w', encoding='utf-8') as out:
+        out.write(json.dumps(head) + '\n')
+        for source in args.sources:
+            for name, frame in _frames(source):
+                found = tokenizer.tokenize(estimator.estimate(frame).depth)
+                errors.append(found.error)
+                row: dict[str, Any] = {
+                    'source': source.name,
+                    'frame': name,
+                    'stamp_ns': frame.stamp_ns,
+                    'tokens': found.tokens.tolist(),
+                    'text': found.text,
+                    'inverse_depth_low': found.low,
+                    'inverse_depth_high': found.high,
+                    'error': found.error,
+                }
+                out.write(json.dumps(row) + '\n')
+    if not errors:
+        raise InputError('frame_set_missing', 'the sources hold no frame at all.')
+    print(
+        f'{args.out}: {len(errors)} frames of {config.grid**2} tokens; '
+        f'mean absolute error of the normalized image {sum(errors) / len(errors):.4f}'
+    )
+    return 0
+
+
+def _frames(source: Path) -> Iterator[tuple[str, Frame]]:
+    """Yield name and frame of everything in a frame set or a bag, each with its first prompt."""
+    from metric_depth_ros.framesets import INDEX_NAME, load_frame_set
+    from metric_depth_ros.replay.scoring import recorded_frames
+    from metric_depth_ros.replay.streams import find_streams
+
+    if (source / INDEX_NAME).is_file():
+        for recorded in load_frame_set(source).frames:
+            prompt = next(iter(recorded.prompt_names(scored_only=False)), None)
+            yield recorded.id, recorded.load_frame(prompt)
+        return
+    for frame, _ in recorded_frames(source, find_streams(source, {})):
+        yield str(frame.stamp_ns), frame
