@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from metric_depth_ros.evaluation.benchmarks.catalog import NAMES
 
     parser.epilog = (
-        'Several processes: accelerate launch -m metric_depth_ros.cli.main benchmark ...; what '
-        'was interrupted goes on with the same command.'
+        'Several processes: accelerate launch --multi_gpu -m metric_depth_ros.cli.main benchmark '
+        '...; what was interrupted goes on with the same command.'
     )
     parser.add_argument('name', metavar='NAME', help=', '.join(NAMES))
     parser.add_argument(

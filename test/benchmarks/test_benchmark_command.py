@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -109,3 +113,26 @@ def test_what_has_no_prediction_is_said(metric_depth, tmp_path: Path) -> None:
     assert 'metric: 100 % of the pixels have no usable prediction.' in result['remarks']
     assert result['tables'][0]['ours']['values'] == [0.0]
     assert '100 % of the pixels' in (out / 'result.md').read_text()
+
+
+def test_accelerate_launch_starts_the_processes(arguments, tmp_path: Path) -> None:
+    pytest.importorskip('accelerate')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    launch = ('accelerate.commands.launch', '--num_processes', '2', '--multi_gpu')
+    module = ('-m', 'metric_depth_ros.cli.main', 'benchmark')
+    done = subprocess.run(
+        [
+            *(sys.executable, '-m', *launch, '--main_process_port', str(port), *module),
+            *map(str, arguments),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / 'out').glob('records-*.jsonl'))) == 2
+    assert json.loads((tmp_path / 'out/result.json').read_text())['processes'] == 2
