@@ -7,6 +7,7 @@ Factories import what they need when they are called, so that listing the names 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator
@@ -90,6 +91,7 @@ def _teacher(variant: str, options: EstimatorOptions) -> Estimator:
 
 
 def _depthvlm(variant: str, options: EstimatorOptions) -> Estimator:
+    _require_transformers('depthvlm')
     from metric_depth_ros.estimators.learned.depthvlm import create
 
     _refuse_variant('depthvlm', variant)
@@ -97,6 +99,7 @@ def _depthvlm(variant: str, options: EstimatorOptions) -> Estimator:
 
 
 def _depthvlm_8b(variant: str, options: EstimatorOptions) -> Estimator:
+    _require_transformers('depthvlm_8b')
     from metric_depth_ros.estimators.learned.depthvlm import NAME_8B, create
 
     _refuse_variant(NAME_8B, variant)
@@ -104,6 +107,7 @@ def _depthvlm_8b(variant: str, options: EstimatorOptions) -> Estimator:
 
 
 def _depthlm(variant: str, options: EstimatorOptions) -> Estimator:
+    _require_transformers('depthlm')
     from metric_depth_ros.estimators.learned.depthlm import create
 
     return create(options, variant)
@@ -139,6 +143,7 @@ _FACTORIES: dict[str, Factory] = {
 }
 ESTIMATOR_NAMES: tuple[str, ...] = tuple(_FACTORIES)  # of this package
 _DEFAULT_OPTIONS = EstimatorOptions()
+_LANGUAGE_MODELS_NEED = (5, 3)
 _LEARNED_NEED = ('torch', 'transformers', 'safetensors')
 
 
@@ -190,3 +195,18 @@ def create_estimator(spec: str, options: EstimatorOptions = _DEFAULT_OPTIONS) ->
 def _refuse_variant(name: str, variant: str) -> None:
     if variant:
         raise InputError('estimator', f'estimator {name!r} has no variant, got {variant!r}.')
+
+
+def _require_transformers(name: str) -> None:
+    """Refuse versions of transformers that do not have the language models as they are here."""
+    try:
+        found = version('transformers')
+    except PackageNotFoundError as error:
+        raise ModuleNotFoundError(name='transformers') from error
+    if tuple(int(part) for part in found.split('.')[:2]) < _LANGUAGE_MODELS_NEED:
+        least = '.'.join(map(str, _LANGUAGE_MODELS_NEED))
+        raise InputError(
+            'estimator_library',
+            f'estimator {name!r} needs transformers {least} or later, {found} is installed: run '
+            f"`pip install 'transformers>={least}'`.",
+        )

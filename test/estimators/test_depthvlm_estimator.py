@@ -15,6 +15,7 @@ from tiny_vlm import tiny_depthvlm, write_depthvlm
 
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators import registry
 from metric_depth_ros.estimators.base import estimate_batch, recovers_camera, warm_up
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
@@ -155,3 +156,12 @@ def test_keys_are_checked_against_the_released_list(name, shared, capsys):
     assert main(['models', 'check', name]) == 0
     assert main(['models', 'check', name, '--released', str(listed)]) == 0
     assert capsys.readouterr().out.count('ok  ') == 2
+
+
+@pytest.mark.parametrize('name', ['depthvlm', 'depthvlm_8b', 'depthlm'])
+def test_an_older_transformers_is_named_with_the_command_that_updates_it(
+    name, options, monkeypatch
+):
+    monkeypatch.setattr(registry, 'version', lambda package: '4.57.1')
+    with pytest.raises(InputError, match='pip install'):
+        create_estimator(name, options)
