@@ -39,6 +39,7 @@ TEST = [
     'colcon-common-extensions',
     'hypothesis',
     'import-linter',
+    'math-verify',
     'mypy',
     'pytest<9',
     'ruff',

@@ -74,9 +74,7 @@ class UnifiedImage:
         """Whether there is room for the arrow around a pixel of the resized image."""
         height, width = self.resized.shape[:2]
         u, v = pixel
-        return (
-            MARKER_PX <= u < width - MARKER_PX and MARKER_PX <= v < height - MARKER_PX
-        )
+        return MARKER_PX <= u < width - MARKER_PX and MARKER_PX <= v < height - MARKER_PX
 
     def marked(self, pixel: Pixel) -> NDArray[np.uint8]:
         """Return the resized image with an arrow that points at one of its pixels.

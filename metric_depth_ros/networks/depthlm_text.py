@@ -5,16 +5,13 @@
 failure. `official_value` is what the authors' evaluation makes of an answer, which reads numbers
 out of almost anything; it is here to reproduce their figures.
 
-Source: DepthLM (2025); the rules of Math-Verify 0.8.0 as far as answers about a distance go.
+Source: DepthLM (2025).
 """
 
 from __future__ import annotations
 
-import ast
 import math
-import operator
 import re
-from collections.abc import Callable, Iterator
 from typing import Any
 
 from metric_depth_ros.errors import InputError
@@ -96,12 +93,27 @@ def thinking(distance: float) -> str:
 
 
 def official_value(answer: str) -> float | None:
-    """Return the number that the authors' evaluation reads, None where it reads none."""
-    for values in (_boxed(answer), _latex(answer), _expressions(answer)):
-        for value in values:
-            if value is not None:
-                return value
-    return None
+    """Return the number that the authors' evaluation reads, None where it reads none.
+
+    They read with Math-Verify, over the whole answer.
+
+    Raises
+    ------
+    InputError
+        `library_missing`: Math-Verify is not installed.
+    """
+    try:
+        from math_verify import parse
+    except ImportError as error:
+        raise InputError(
+            'library_missing',
+            "reading answers as DepthLM's evaluation does needs math-verify: run "
+            '`pip install math-verify`.',
+        ) from error
+    try:
+        return float(parse(answer)[0])
+    except Exception:  # whatever a formula does to it, their evaluation counts it as no answer
+        return None
 
 
 def official_reward(answer: str, truth: float) -> float:
@@ -113,100 +125,3 @@ def official_reward(answer: str, truth: float) -> float:
     if not value or not truth:
         return 0.0
     return float(max(value / truth, truth / value) < THRESHOLD)
-
-
-# Rules of Math-Verify, the more certain ones first: LaTeX, then numbers after the word "answer",
-# then any number. Of several, the one that ends last counts.
-_NUMBER = (
-    r'(?<!\d)(?:(?P<grouped>-?[1-9]\d{0,2}(?:[ ,]\d{3})+)(?P<grouped_decimal>\.\d+)?|'
-    r'(?P<whole>-?\d+)(?P<decimal>[.,]\d+)|(?P<fraction>\.\d+)|(?P<integer>-?\d+))'
-    r'(?P<percent>\s*(?:%|[Pp]ercent(?:age)?|[Pp]ct))?'
-)
-_OPERATORS = r'\+\-\*\×\/\^\(\)\÷'
-_EXPRESSION_CHARACTER = rf'[\d\.\s{_OPERATORS}]'
-_EXPRESSION = (
-    rf'(?P<expression>-?\(?-?\d{_EXPRESSION_CHARACTER}*[{_OPERATORS}]{_EXPRESSION_CHARACTER}+\)?)'
-)
-_BEFORE = r'(?:^|\s|\=)(?:\*\*)?'
-_AFTER = r'(?:\*\*)?(?:\.|,|:|\s|\)|\$|$)'
-_ANCHORED_EXPRESSION = rf'(?:{_BEFORE}{_EXPRESSION}{_AFTER})'
-_ANCHORED_NUMBER = rf'(?:{_BEFORE}[$€£¥₹]?{_NUMBER})'
-_EITHER = rf'(?:{_ANCHORED_EXPRESSION}|{_ANCHORED_NUMBER})'
-_PRIORITIES = (
-    (rf'(?i:final answer is)\:?\s*{_EITHER}\.?\s?I hope',),
-    (rf'(?i:final answer.{{0,100}}?)\s+is\:?{_EITHER}',),
-    (rf'(?i:answer):(?:.{{0,100}}=\s*|.{{0,50}}?){_EITHER}(?!\s*=)',),
-    (rf'(?i:answer)(?:.{{0,100}}=\s*|.{{0,50}}?){_EITHER}(?!\s*=)',),
-    (_ANCHORED_EXPRESSION, _ANCHORED_NUMBER),
-)
-_LATEX_NUMBER = re.compile(r'-?\d+(?:\.\d+)?')
-_LATEX_FRACTION = re.compile(r'(-?)\\frac\{(-?\d+(?:[.,]\d+)?)\}\{(-?\d+(?:[.,]\d+)?)\}')
-_DOLLARS = re.compile(r'(?<![\\\d])\$([^\n$]+?)(?<!\\)\$')
-_BOX = re.compile(r'\\boxed\{([^{}]+)\}')
-_MOST_CHARACTERS = 64
-_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-}
-
-
-def _boxed(answer: str) -> Iterator[float | None]:
-    for found in reversed(_BOX.findall(answer)):
-        yield _latex_value(found)
-
-
-def _latex(answer: str) -> Iterator[float | None]:
-    for found in reversed(_DOLLARS.findall(answer)):
-        yield _latex_value(found)
-    for found in reversed(list(_LATEX_FRACTION.finditer(answer))):
-        yield _latex_value(found[0])
-
-
-def _latex_value(text: str) -> float | None:
-    text = text.strip()
-    fraction = _LATEX_FRACTION.fullmatch(text)
-    if fraction:
-        above, below = (float(part.replace(',', '.')) for part in fraction.groups()[1:])
-        return None if below == 0.0 else (-1 if fraction[1] else 1) * above / below
-    return float(text) if _LATEX_NUMBER.fullmatch(text) else None
-
-
-def _expressions(answer: str) -> Iterator[float | None]:
-    for patterns in _PRIORITIES:
-        matches = [found for pattern in patterns for found in re.finditer(pattern, answer)]
-        for found in sorted(matches, key=lambda m: (m.end(), -m.start()), reverse=True):
-            yield _matched_value(found)
-
-
-def _matched_value(found: re.Match[str]) -> float | None:
-    groups = {name: value or '' for name, value in found.groupdict().items()}
-    whole = groups.get('grouped') or groups.get('whole') or groups.get('integer') or ''
-    decimal = groups.get('grouped_decimal') or groups.get('decimal') or groups.get('fraction')
-    if whole or decimal:
-        digits = whole.replace(',', '').replace(' ', '') or '0'
-        value = float(digits + (decimal or '').replace(',', '.'))
-        return value / 100.0 if groups.get('percent') else value
-    return _arithmetic(groups.get('expression', ''))
-
-
-def _arithmetic(text: str) -> float | None:
-    """Compute sums and quotients of plain numbers; None for anything else."""
-    if len(text) > _MOST_CHARACTERS or '^' in text or '**' in text:
-        return None
-    try:
-        return float(_computed(ast.parse(text.strip(), mode='eval').body))
-    except (SyntaxError, ValueError, ArithmeticError, RecursionError):
-        return None
-
-
-def _computed(node: ast.expr) -> float:
-    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        return float(node.value)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_computed(node.operand)
-    if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
-        compute = _BINARY[type(node.op)]
-        return float(compute(_computed(node.left), _computed(node.right)))
-    raise ValueError('no arithmetic')

@@ -61,9 +61,9 @@ def test_what_states_no_distance_is_a_failure_never_a_number(answer):
     assert raised.value.fault == 'answer_unreadable'
 
 
-def test_reading_as_the_authors_do_computes_nothing_but_arithmetic():
-    assert official_value('<answer> 9**9**9 </answer>') == 9.0
-    assert official_value('<answer> (1)/(0) </answer>') is None
+def test_the_authors_reading_of_no_number_is_none():
+    pytest.importorskip('math_verify', reason='the reader of their evaluation: math-verify')
+    assert official_value('<answer> far away </answer>') is None
 
 
 def test_nine_pixels_are_painted_and_the_one_asked_about_is_not():
