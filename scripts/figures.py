@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / 'out' / 'figures'
 COMMAND = [sys.executable, '-m', 'metric_depth_ros.cli.main']
 DOCUMENTS = [ROOT / 'README.md', ROOT / 'docs' / 'BENCHMARKS.md']
-ESTIMATORS = ('nearest', 'classical:fast', 'classical:quality')
+ESTIMATORS = ('nearest', 'classical:fast', 'classical:quality', 'compact_teacher')
 
 
 def main() -> int:
@@ -90,7 +90,7 @@ def accuracy_table(baselines: list[dict[str, Any]]) -> str:
     for name in ESTIMATORS:
         groups = json.loads(evaluation_file(name).read_text())['groups']
         scores[name] = {(g['set'], g['prompt']): g['metrics']['abs_rel'] for g in groups}
-    keys = [key for key in scores['nearest'] if key in best and key[1] != 'radar']
+    keys = [key for key in scores['nearest'] if key in best]
     lines = [
         '| frames / prompt | best baseline | ' + ' | '.join(f'`{n}`' for n in ESTIMATORS) + ' |',
         '|---|---:|' + '---:|' * len(ESTIMATORS),
