@@ -40,7 +40,7 @@ def frame(stamp_ns):
 
 def answered_by_threads(estimator, stamps, rounds=1):
     """Return what every thread got, in the order of `stamps`."""
-    answers = [None] * len(stamps)
+    answers, rounds_done = [None] * len(stamps), [0] * len(stamps)
     ready = threading.Barrier(len(stamps))
 
     def run(index):
@@ -50,12 +50,14 @@ def answered_by_threads(estimator, stamps, rounds=1):
                 answers[index] = float(estimator.estimate(frame(stamps[index])).depth[0, 0])
             except InputError as error:
                 answers[index] = error.fault
+            rounds_done[index] += 1
 
     threads = [threading.Thread(target=run, args=(i,)) for i in range(len(stamps))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60.0)
+    assert rounds_done == [rounds] * len(stamps)
     return answers
 
 
@@ -91,5 +93,5 @@ def test_it_goes_by_the_name_of_what_answers():
 
 @pytest.mark.parametrize('stamps', [[-1], [-1, -2]])
 def test_errors_reach_the_thread_that_asked(stamps):
-    answers = answered_by_threads(BatchingEstimator(Recorder(), 20.0), stamps, rounds=2)
+    answers = answered_by_threads(BatchingEstimator(Recorder(), 0.2), stamps, rounds=2)
     assert answers == ['bad'] * len(stamps)
