@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `depth` node: camera and depth sensors in, dense metric depth out.
 
-``python -m metric_depth_ros.nodes.depth --ros-args --params-file config/kitti.yaml``. ROS is
-loaded inside `main`, after signals are handled and the DDS profile is chosen, so that ``--help``
-answers at once and an early Ctrl-C ends cleanly.
+``python -m metric_depth_ros.nodes.depth --ros-args --params-file config/kitti.yaml``.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from metric_depth_ros.nodes.running import run_node
+
+if TYPE_CHECKING:
+    from metric_depth_ros.ros.depth_node import DepthNode
 
 _HELP = """\
 usage: depth [--help] [--ros-args [--params-file FILE] [-p NAME:=VALUE] [-r FROM:=TO] ...]
@@ -26,76 +27,17 @@ publishes      depth/image, depth/camera_info, depth/points, depth/points_voxels
 
 Parameters are described in docs/PARAMETERS.md and by `ros2 param describe /depth NAME`.
 """
-_END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_BAD_USAGE = 2
-_SPIN_S = 0.1  # a signal is noticed at the latest after this
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the node until it is interrupted.
-
-    Parameters
-    ----------
-    arguments
-        Command line without the program; the process's own by default.
-
-    Returns
-    -------
-    int
-        Exit code, 0 after SIGINT or SIGTERM, 2 for a command line that ROS cannot read.
-    """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if {'-h', '--help'} & set(arguments):
-        sys.stdout.write(_HELP)
-        return 0
-    stop = threading.Event()
-    for number in _END_SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
-
-    from metric_depth_ros.resources import dds_environment
-    from metric_depth_ros.ros.memory import keep_freed_memory
-    from metric_depth_ros.ros.shared_memory import clear_orphans
-
-    clear_orphans()
-    keep_freed_memory()  # before the first thread allocates
-    os.environ.update(dds_environment())  # before the middleware is loaded
-    try:
-        return _spin(arguments, stop)
-    finally:
-        # A launch system repeats its signal; one that comes while the interpreter takes itself
-        # down would end the process by its default, not with exit code 0.
-        for number in _END_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+    """Run the node until it is interrupted; see `run_node`."""
+    return run_node('depth', _HELP, _node, arguments)
 
 
-def _spin(arguments: Sequence[str], stop: threading.Event) -> int:
-    import rclpy
-    from rclpy.executors import SingleThreadedExecutor
-    from rclpy.signals import SignalHandlerOptions
-
+def _node() -> DepthNode:
     from metric_depth_ros.ros.depth_node import DepthNode
 
-    try:
-        rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # rclpy's RCLError: a file or rule it cannot read
-        sys.stderr.write(f'depth: {error}\n')
-        return _BAD_USAGE
-    executor = SingleThreadedExecutor()
-    node = DepthNode()
-    executor.add_node(node)
-    try:
-        node.autostart()
-        while not stop.is_set():
-            try:
-                executor.spin_once(_SPIN_S)
-            except Exception:  # of one callback, rclpy's own included (a negative /clock)
-                node.report_defect()
-    finally:
-        node.release()
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return DepthNode()
 
 
 if __name__ == '__main__':

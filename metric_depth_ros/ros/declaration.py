@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
+from typing import Generic
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -22,39 +23,46 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.ros.parameters import (
+from metric_depth_ros.ros.parameter_table import (
     CONFIGURE,
     ESTIMATOR,
     READ_ONLY,
-    DepthNodeSettings,
     Parameter,
-    parameter_table,
-    settings_from,
+    ParameterTable,
+    Settings,
 )
 
 
-class DeclaredParameters:
+class DeclaredParameters(Generic[Settings]):
     """The table on a node.
 
     Parameters
     ----------
     node
         Node to declare on.
+    table
+        Its parameters.
     prepare
         Called, while the node is configured, with settings that ask for another estimator; the
         change is refused if it raises `InputError`.
     """
 
-    def __init__(self, node: Node, prepare: Callable[[DepthNodeSettings], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        table: ParameterTable[Settings],
+        prepare: Callable[[Settings], None],
+    ) -> None:
         self.configured = False
         self._prepare = prepare
         self._node = node
+        self._table = table
         self._refused: dict[str, InputError] = {}
-        for row in parameter_table().values():
+        for row in table.rows.values():
             self._declare(row)
         node.add_on_set_parameters_callback(self._check)
 
-    def settings(self) -> DepthNodeSettings:
+    def settings(self) -> Settings:
         """Return the values of all parameters, checked.
 
         Raises
@@ -64,11 +72,11 @@ class DeclaredParameters:
         """
         for error in self._refused.values():
             raise error
-        return settings_from(self._values())
+        return self._table.settings(self._values())
 
     def unknown_names(self) -> list[str]:
         """Return a sentence for each parameter that was given at start and does not exist."""
-        table = parameter_table()
+        table = self._table.rows
         given = getattr(self._node, '_parameter_overrides', {})
         sentences = []
         for name in given:
@@ -94,10 +102,10 @@ class DeclaredParameters:
         self._node.declare_parameter(row.name, default, _descriptor(row), ignore_override=True)
 
     def _values(self) -> dict[str, object]:
-        return {name: self._node.get_parameter(name).value for name in parameter_table()}
+        return {name: self._node.get_parameter(name).value for name in self._table.rows}
 
     def _check(self, parameters: Iterable[RosParameter]) -> SetParametersResult:
-        table = parameter_table()
+        table = self._table.rows
         values = self._values()
         mine = [p for p in parameters if p.name in table]
         try:
@@ -110,7 +118,7 @@ class DeclaredParameters:
                         'deactivate and clean up the node first.',
                     )
             if self.configured:
-                settings = settings_from(values)
+                settings = self._table.settings(values)
                 if any(table[p.name].change == ESTIMATOR for p in mine):
                     self._prepare(settings)
         except InputError as error:

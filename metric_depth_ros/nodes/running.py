@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every executable does: signals, the middleware's environment, spinning, a clean end.
+
+ROS is loaded after signals are handled and the DDS profile is chosen, so that ``--help`` answers
+at once and an early Ctrl-C ends cleanly.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from metric_depth_ros.ros.managed_node import ManagedNode
+
+_END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_BAD_USAGE = 2
+_SPIN_S = 0.1  # a signal is noticed at the latest after this
+
+
+def run_node(
+    name: str,
+    usage: str,
+    make_node: Callable[[], ManagedNode],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Run a node until it is interrupted.
+
+    Parameters
+    ----------
+    name
+        Of the executable.
+    usage
+        What ``--help`` prints.
+    make_node
+        Makes the node; the first to load ROS.
+    arguments
+        Command line without the program; the process's own by default.
+
+    Returns
+    -------
+    int
+        Exit code, 0 after SIGINT or SIGTERM, 2 for a command line that ROS cannot read.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {'-h', '--help'} & set(arguments):
+        sys.stdout.write(usage)
+        return 0
+    stop = threading.Event()
+    for number in _END_SIGNALS:
+        signal.signal(number, lambda *_: stop.set())
+
+    from metric_depth_ros.resources import dds_environment
+    from metric_depth_ros.ros.memory import keep_freed_memory
+    from metric_depth_ros.ros.shared_memory import clear_orphans
+
+    clear_orphans()
+    keep_freed_memory()  # before the first thread allocates
+    os.environ.update(dds_environment())  # before the middleware is loaded
+    try:
+        return _spin(name, make_node, arguments, stop)
+    finally:
+        # A launch system repeats its signal; one that comes while the interpreter takes itself
+        # down would end the process by its default, not with exit code 0.
+        for number in _END_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _spin(
+    name: str,
+    make_node: Callable[[], ManagedNode],
+    arguments: Sequence[str],
+    stop: threading.Event,
+) -> int:
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    try:
+        rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # rclpy's RCLError: a file or rule it cannot read
+        sys.stderr.write(f'{name}: {error}\n')
+        return _BAD_USAGE
+    executor = SingleThreadedExecutor()
+    node = make_node()
+    executor.add_node(node)
+    try:
+        node.autostart()
+        while not stop.is_set():
+            try:
+                executor.spin_once(_SPIN_S)
+            except Exception:  # of one callback, rclpy's own included (a negative /clock)
+                node.report_defect()
+    finally:
+        node.release()
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every node of the package has: its life cycle, parameters, fault log and diagnostics.
+
+configure creates what needs no message, activate begins to answer; deactivate and clean up release
+the same in reverse. A configuration that cannot be used fails the transition with one sentence,
+and the node stays to be configured again.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.ros.declaration import DeclaredParameters
+from metric_depth_ros.ros.faults import FaultLog
+from metric_depth_ros.ros.logs import forward_logs
+from metric_depth_ros.ros.parameter_table import ParameterTable
+from metric_depth_ros.ros.parameters import DiagnosticsSettings
+from metric_depth_ros.ros.refusing_lifecycle import RefusingLifecycleNode
+
+_SUCCESS = TransitionCallbackReturn.SUCCESS
+_FAILURE = TransitionCallbackReturn.FAILURE
+_ERROR = TransitionCallbackReturn.ERROR
+
+
+class NodeSettings(Protocol):
+    """What the settings of every node hold."""
+
+    @property
+    def autostart(self) -> bool:
+        """Whether the node configures and activates itself."""
+        ...
+
+    @property
+    def log_throttle_s(self) -> float:
+        """Least time between two lines about the same fault."""
+        ...
+
+    @property
+    def diagnostics(self) -> DiagnosticsSettings:
+        """How often the node tells its health."""
+        ...
+
+
+Own = TypeVar('Own', bound=NodeSettings)
+
+
+class ManagedNode(RefusingLifecycleNode, Generic[Own]):
+    """A managed node with a table of parameters.
+
+    Parameters
+    ----------
+    name
+        Of the node.
+    table
+        Its parameters.
+    """
+
+    def __init__(self, name: str, table: ParameterTable[Own]) -> None:
+        super().__init__(name)
+        self._declared = DeclaredParameters(self, table, self._prepare_or_refuse)
+        self.add_post_set_parameters_callback(self._on_parameters_set)
+        for sentence in self._declared.unknown_names():
+            self.get_logger().warning(sentence)
+        self._settings = table.settings({})
+        self._faults = self._fault_log()
+        self._releases: list[Callable[[], object]] = []
+
+    def _configure(self) -> None:
+        """Create all that needs no message, each with what releases it in `_releases`.
+
+        Raises
+        ------
+        InputError
+            A configuration that cannot be used.
+        """
+        raise NotImplementedError
+
+    def _activate(self) -> None:
+        """Subscribe and answer.
+
+        Raises
+        ------
+        InputError
+            A subscription that cannot be made.
+        """
+        raise NotImplementedError
+
+    def _deactivate(self) -> None:
+        """Stop answering; safe in any state."""
+        raise NotImplementedError
+
+    def _health(self) -> list[DiagnosticStatus]:
+        """Return what ``/diagnostics`` is to say."""
+        raise NotImplementedError
+
+    def _prepare(self, settings: Own) -> None:
+        """Make ready what changed parameters ask for, while what there is answers.
+
+        Raises
+        ------
+        InputError
+            It cannot be made: the change is refused.
+        """
+
+    def _apply(self) -> None:
+        """Take changed settings into force."""
+
+    def autostart(self) -> None:
+        """Configure and activate, if the parameter says so."""
+        if not self.get_parameter('autostart').value:
+            return
+        if self.trigger_configure() == _SUCCESS:
+            self.trigger_activate()
+
+    def release(self) -> None:
+        """Release everything, whatever the state; safe to call twice."""
+        self._deactivate()
+        while self._releases:
+            self._releases.pop()()
+        self._declared.configured = False
+
+    def report_defect(self) -> None:
+        """Report the exception being handled; it costs one callback, never the node."""
+        self._faults.report(self.get_name(), 'internal', traceback.format_exc())
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Check the parameters and create all that needs no message."""
+        return self._attempt('configure', self._configure_whole, self.release)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and answer."""
+        return self._attempt('activate', self._activate, self._deactivate)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop answering; what was configured stays."""
+        self._deactivate()
+        return _SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release what was configured."""
+        self.release()
+        return _SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything."""
+        self.release()
+        return _SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything, so that the node can be configured again."""
+        self.release()
+        return _SUCCESS
+
+    def _attempt(
+        self, name: str, attempt: Callable[[], None], undo: Callable[[], None]
+    ) -> TransitionCallbackReturn:
+        """Run one half of a transition; rclpy would hide whatever it raises."""
+        try:
+            attempt()
+        except InputError as error:
+            self.get_logger().error(f'cannot {name}: {error}')
+            undo()
+            return _FAILURE
+        except Exception:
+            self.get_logger().error(f'cannot {name}: {traceback.format_exc()}')
+            undo()
+            return _ERROR
+        return _SUCCESS
+
+    def _prepare_or_refuse(self, settings: Own) -> None:
+        try:
+            self._prepare(settings)
+        except InputError:
+            raise
+        except Exception as error:
+            self.report_defect()
+            raise InputError('estimator', f'the estimator cannot be made: {error}') from error
+
+    def _configure_whole(self) -> None:
+        self._settings = self._declared.settings()
+        self._faults = self._fault_log()
+        self._releases.append(forward_logs(self.get_logger()))
+        self._configure()
+        self._health_publisher = self._publisher(DiagnosticArray, '/diagnostics')
+        # Steady: health must be told above all when a simulated clock stands still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        period_s = self._settings.diagnostics.period_s
+        timer = self.create_timer(period_s, self._publish_health, clock=steady)
+        self._releases.append(lambda: self.destroy_timer(timer))
+        self._declared.configured = True
+
+    def _publisher(self, kind: type, topic: str, qos: Any = 10) -> Publisher:
+        """Create a publisher that is released with what was configured."""
+        publisher = self.create_publisher(kind, topic, qos)
+        self._releases.append(lambda: self.destroy_publisher(publisher))
+        return publisher
+
+    def _fault_log(self) -> FaultLog:
+        return FaultLog(self.get_logger().warning, self._settings.log_throttle_s)
+
+    def _on_parameters_set(self, parameters: list[Parameter]) -> None:
+        """Take changed values into force; they have been checked."""
+        if not self._declared.configured:
+            return
+        self._settings = self._declared.settings()
+        self._faults.throttle_s = self._settings.log_throttle_s
+        self._apply()
+
+    def _publish_health(self) -> None:
+        message = DiagnosticArray(status=self._health())
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._health_publisher.publish(message)
