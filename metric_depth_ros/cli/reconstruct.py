@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from metric_depth_ros.reconstruction.posed_frames import PosedFrame
+    from metric_depth_ros.reconstruction.posed_frame import PosedFrame
     from metric_depth_ros.reconstruction.surface import Surface
     from metric_depth_ros.types import DepthEstimate
 
 HELP = 'fuse the depth of a bag or a frame set with poses into a mesh'
-SENSOR = 'sensor'
+SENSOR = 'sensor'  # instead of an estimator: what the sensors measured
+PUBLISHED = 'published'  # what a depth node has published into the bag
 _F_SCORE_M = 0.02
 
 
@@ -30,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('-o', '--out', type=Path, required=True, metavar='MESH.ply')
     parser.add_argument('--cloud', type=Path, metavar='PLY', help='write its points alone too')
     add_estimator_arguments(parser)
+    parser.epilog = (
+        f'--estimator {SENSOR} fuses what the sensors measured, --estimator {PUBLISHED} the depth '
+        'that a depth node has published into the bag; naming its topic with --topic '
+        'depth/image:=TOPIC says so too.'
+    )
     parser.add_argument(
         '--compare',
         action='store_true',
@@ -68,24 +74,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--odometry', default='', metavar='TOPIC', help='poses of a bag; default: its /tf'
     )
     source.add_argument(
-        '--topic', action='append', default=[], metavar='INPUT:=TOPIC', help='of a bag'
+        '--topic',
+        action='append',
+        default=[],
+        metavar='INPUT:=TOPIC',
+        help='of a bag: image, camera_info, points, sensor_depth/image, sensor_depth/camera_info; '
+        'with --estimator published depth/image, depth/camera_info, depth/confidence, image',
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Fuse, write, and print the figures."""
     from metric_depth_ros.cli.outputs import prepare_file, prepare_folder
+    from metric_depth_ros.errors import InputError
     from metric_depth_ros.estimators.registry import create_estimator
-    from metric_depth_ros.reconstruction.fusion import estimated, measured
+    from metric_depth_ros.reconstruction.fusion import estimated, measured, published
 
+    if 'depth/image' in _topics(args):
+        args.estimator = PUBLISHED
+    if args.estimator == PUBLISHED and args.compare:
+        raise InputError(
+            'usage',
+            '--compare needs what the sensors measured, not --estimator published: fuse both, '
+            'with --estimator published and --estimator sensor, and compare the files.',
+        )
     prepare_file(args.out, '--out')
     for path, option in ((args.cloud, '--cloud'), (args.json, '--json')):
         if path is not None:
             prepare_file(path, option)
     if args.mapanything is not None:
         prepare_folder(args.mapanything, '--mapanything')
-    depth_of: Callable[[PosedFrame], DepthEstimate] = measured
-    if args.estimator != SENSOR:
+    depth_of: Callable[[PosedFrame], DepthEstimate]
+    if args.estimator in (SENSOR, PUBLISHED):
+        depth_of = measured if args.estimator == SENSOR else published
+    else:
         depth_of = estimated(create_estimator(args.estimator, options_from(args)))
     vertices: list[NDArray[np.float32]] = []
     frames, count = _write(args, _exporting(args, depth_of), vertices)
@@ -145,19 +167,25 @@ def _fuse(
 
 
 def _frames(args: argparse.Namespace) -> Any:
-    from metric_depth_ros.errors import InputError
-    from metric_depth_ros.reconstruction.posed_frames import posed_frames
+    from metric_depth_ros.replay.posed_frames import posed_frames
 
-    for text in args.topic:
-        if ':=' not in text:
-            raise InputError('replay_topic', f'--topic {text}: expected INPUT:=TOPIC.')
     return posed_frames(
         args.source,
         prompt=args.prompt,
         world_frame=args.world_frame,
         odometry_topic=args.odometry,
-        topics=dict(text.split(':=', 1) for text in args.topic),
+        topics=_topics(args),
+        published=args.estimator == PUBLISHED,
     )
+
+
+def _topics(args: argparse.Namespace) -> dict[str, str]:
+    from metric_depth_ros.errors import InputError
+
+    for text in args.topic:
+        if ':=' not in text:
+            raise InputError('usage', f'--topic {text!r} has no ":=": write INPUT:=TOPIC.')
+    return dict(text.split(':=', 1) for text in args.topic)
 
 
 def _exporting(

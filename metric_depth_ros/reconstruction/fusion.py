@@ -12,7 +12,7 @@ from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.geometry.edges import floating_pixels
 from metric_depth_ros.geometry.unprojection import depth_to_points
 from metric_depth_ros.geometry.voxels import voxel_means
-from metric_depth_ros.reconstruction.posed_frames import PosedFrame
+from metric_depth_ros.reconstruction.posed_frame import PosedFrame
 from metric_depth_ros.reconstruction.surface import Surface
 from metric_depth_ros.reconstruction.volume import Volume
 from metric_depth_ros.types import DepthEstimate
@@ -83,6 +83,12 @@ def measured(posed: PosedFrame) -> DepthEstimate:
     if frame.prompt is not None:
         depth = frame.prompt.to_map(width, height)
     return DepthEstimate(depth, None, frame.camera, 'measured')
+
+
+def published(posed: PosedFrame) -> DepthEstimate:
+    """Return the depth that a node has published of the frame."""
+    assert posed.published is not None
+    return posed.published
 
 
 def true_points(

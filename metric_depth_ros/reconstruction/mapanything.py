@@ -15,7 +15,7 @@ import numpy as np
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.rectification import Rectification
-from metric_depth_ros.reconstruction.posed_frames import PosedFrame
+from metric_depth_ros.reconstruction.posed_frame import PosedFrame
 from metric_depth_ros.types import DepthEstimate
 
 

@@ -34,7 +34,7 @@ from metric_depth_ros.prompting.depth_image import (
 )
 from metric_depth_ros.prompting.lidar import prompt_from_cloud
 from metric_depth_ros.replay.streams import GROUND_TRUTH, Streams
-from metric_depth_ros.ros.extrinsics import StaticTree
+from metric_depth_ros.ros.static_tree import StaticTree
 from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
 
 _SAME_INSTANT_NS = 10_000_000

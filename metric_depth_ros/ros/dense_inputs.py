@@ -5,20 +5,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from metric_depth_ros.codecs.camera_info import camera_from_info
-from metric_depth_ros.codecs.compressed import decode_compressed_color
-from metric_depth_ros.codecs.image import decode_color, decode_depth
-from metric_depth_ros.errors import InputError
-from metric_depth_ros.geometry.camera import CameraModel
+from metric_depth_ros.ros.dense_depth import CAMERA_INFO, COLOR, CONFIDENCE, DEPTH
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.qos import (
@@ -29,84 +22,9 @@ from metric_depth_ros.ros.qos import (
 )
 from metric_depth_ros.ros.stamp_sets import StampSets
 
-DEPTH, CAMERA_INFO, CONFIDENCE = 'depth/image', 'depth/camera_info', 'depth/confidence'
-COLOR = 'image'
 COLOR_TRANSPORTS = ('none', 'raw', 'compressed')
 _QUEUE = 5
 _IMAGES_MEANWHILE = 40  # that a camera sends while the depth of one of them is computed
-
-Messages = dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class DenseDepth:
-    """What a depth node has published of one image.
-
-    Parameters
-    ----------
-    stamp_ns, frame_id
-        Of the image; the frame is optical.
-    depth
-        (H, W) float32 meters along the optical axis, NaN unknown, +Inf beyond range.
-    camera
-        Of the depth.
-    confidence
-        (H, W) float32 in [0, 1], or None.
-    image
-        (H, W, 3) uint8 RGB, or None.
-    """
-
-    stamp_ns: int
-    frame_id: str
-    depth: NDArray[np.float32]
-    camera: CameraModel
-    confidence: NDArray[np.float32] | None = None
-    image: NDArray[np.uint8] | None = None
-
-
-def decode_dense(messages: Messages) -> DenseDepth:
-    """Return the depth that messages of one stamp hold, rclpy's or a bag's.
-
-    Raises
-    ------
-    InputError
-        A message that cannot be decoded, or sizes that differ.
-    """
-    header = messages[DEPTH].header
-    depth = decode_depth(messages[DEPTH])
-    camera = camera_from_info(messages[CAMERA_INFO])
-    confidence = messages.get(CONFIDENCE)
-    color = messages.get(COLOR)
-    dense = DenseDepth(
-        stamp_ns(header),
-        header.frame_id,
-        depth,
-        camera,
-        None if confidence is None else decode_depth(confidence),
-        None if color is None else _decode_color(color),
-    )
-    _check_sizes(dense)
-    return dense
-
-
-def _decode_color(message: Any) -> NDArray[np.uint8]:
-    is_compressed = hasattr(message, 'format')
-    return decode_compressed_color(message) if is_compressed else decode_color(message)
-
-
-def _check_sizes(dense: DenseDepth) -> None:
-    height, width = dense.depth.shape
-    others = {CAMERA_INFO: (dense.camera.height, dense.camera.width)}
-    for topic, values in ((CONFIDENCE, dense.confidence), (COLOR, dense.image)):
-        if values is not None:
-            others[topic] = values.shape[:2]
-    for topic, (rows, columns) in others.items():
-        if (rows, columns) != (height, width):
-            raise InputError(
-                'dense_size',
-                f'{DEPTH} is {width}x{height} but {topic} of the same stamp is {columns}x{rows}: '
-                'remap all of them to the outputs of one depth node.',
-            )
 
 
 class DenseInputs:
@@ -117,7 +35,7 @@ class DenseInputs:
     node
         Node to subscribe with.
     on_set
-        Called with the messages of one stamp by topic, in the order of the stamps; `decode_dense`
+        Called with a stamp (ns) and its messages, in the order of the stamps; `decode_dense`
         reads them.
     faults
         Where what is wrong with a topic is reported.
@@ -132,7 +50,7 @@ class DenseInputs:
     def __init__(
         self,
         node: Node,
-        on_set: Callable[[Messages], None],
+        on_set: Callable[[int, dict[str, Any]], None],
         faults: FaultLog,
         *,
         camera: str = '',
@@ -156,7 +74,7 @@ class DenseInputs:
         self._sets: StampSets[Any] = StampSets(
             (DEPTH, CAMERA_INFO),
             [stream for stream in self._kinds if stream not in (DEPTH, CAMERA_INFO)],
-            lambda stamp, messages: on_set(messages),
+            on_set,
             on_jump,
             capacity=_QUEUE if color == 'none' else _IMAGES_MEANWHILE,
         )

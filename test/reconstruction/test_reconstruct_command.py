@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 
 from metric_depth_ros.bags import layout
-from metric_depth_ros.bags.messages import header
+from metric_depth_ros.bags.messages import depth_message, header, stamp_of
 from metric_depth_ros.bags.reader import BagReader
 from metric_depth_ros.bags.typestore import typestore
 from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.cli.main import main
+from metric_depth_ros.codecs.image import decode_depth
+from metric_depth_ros.replay.posed_frames import posed_frames
 
-pytest.importorskip('open3d', exc_type=ImportError)
+open3d = pytest.importorskip('open3d', exc_type=ImportError)
 
-from metric_depth_ros.reconstruction.posed_frames import posed_frames
 
 
 @pytest.fixture(scope='module')
@@ -94,6 +95,54 @@ def test_poses_come_from_odometry_where_it_is_named(room, tmp_path):
             writer.write('/odometry', odometry, raw.log_ns)
     by_odometry = [p.T_world_camera for p in posed_frames(bag, odometry_topic='/odometry')]
     np.testing.assert_allclose(by_odometry, by_tf, atol=1e-9)
+
+
+@pytest.fixture(scope='module')
+def published(room, tmp_path_factory):
+    """Return a bag of depth as a depth node publishes it: exact, but for a strip it doubts."""
+    bag = tmp_path_factory.mktemp('published') / 'bag'
+    kept = (layout.TF_TOPIC, layout.TF_STATIC_TOPIC)
+    with BagReader(room) as reader, BagWriter(bag) as writer:
+        for raw, message in reader.messages():
+            if raw.topic in kept:
+                writer.write(raw.topic, message, raw.log_ns)
+            elif raw.topic == layout.CAMERA_INFO_TOPIC:
+                writer.write('/depth/camera_info', message, raw.log_ns)
+            elif raw.topic == layout.GROUND_TRUTH_TOPIC:
+                stamp_ns, frame = stamp_of(message), message.header.frame_id
+                depth = decode_depth(message).copy()
+                sure = np.ones_like(depth)
+                depth[:, :20], sure[:, :20] = 0.7, 0.05
+                writer.write('/mine', depth_message(depth, stamp_ns, frame), raw.log_ns)
+                doubt = depth_message(sure, stamp_ns, frame)
+                writer.write('/depth/confidence', doubt, raw.log_ns)
+    return bag
+
+
+def test_depth_that_a_node_has_published_is_fused_with_its_confidence(room, published, tmp_path):
+    cloud = tmp_path / 'cloud.ply'
+    topics = ['--topic', 'depth/image:=/mine', '--voxel', '0.03']
+    figures = reconstruct(published, tmp_path, '--cloud', str(cloud), *topics)
+    assert (figures['frames'], figures['estimator']) == (4, 'published')
+    vertices = np.asarray(open3d.io.read_point_cloud(str(cloud)).points)
+    assert len(vertices) > 20_000
+    for posed in posed_frames(room):
+        away = np.linalg.norm(vertices - posed.T_world_camera[:3, 3], axis=1)
+        assert away.min() > 0.85  # nothing of the strip at 0.7 m
+
+
+def test_published_depth_that_is_not_there_is_refused_by_the_name_of_its_topic(
+    room, published, tmp_path, capsys
+):
+    out = ['-o', str(tmp_path / 'mesh.ply')]
+    for bag in (room, published):
+        assert main(['reconstruct', str(bag), '--estimator', 'published', *out]) == 2
+        assert '/depth/image' in capsys.readouterr().err
+    assert (
+        main(['reconstruct', str(published), '--topic', 'depth/image:=/mine', '--compare', *out])
+        == 2
+    )
+    assert '--compare' in capsys.readouterr().err
 
 
 def test_a_bag_without_poses_is_refused_and_told_what_to_do(room, tmp_path, capsys):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`PosedFrame`: frames with the place of their camera, from frame sets and from bags.
+"""Frames with the place of their camera, from frame sets and from bags. Loads no rclpy.
 
 Frames come one at a time, so that a recording of any length can be gone through.
 """
@@ -7,16 +7,16 @@ Frames come one at a time, so that a recording of any length can be gone through
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metric_depth_ros.bags.extrinsics import read_poses, read_static_transforms
-from metric_depth_ros.bags.layout import TF_STATIC_TOPIC
+from metric_depth_ros.bags.layout import IMAGE_TOPIC, TF_STATIC_TOPIC
 from metric_depth_ros.bags.messages import stamp_of
 from metric_depth_ros.bags.reader import BagReader
+from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.framesets import INDEX_NAME, RecordedFrame, load_frame_set
 from metric_depth_ros.geometry.motion import PoseTrack
@@ -25,31 +25,31 @@ from metric_depth_ros.geometry.rigid import (
     checked_rigid,
     transform_from_quaternion,
 )
+from metric_depth_ros.reconstruction.posed_frame import PosedFrame
 from metric_depth_ros.replay.scoring import recorded_frames
 from metric_depth_ros.replay.streams import find_streams
+from metric_depth_ros.ros.dense_depth import (
+    CAMERA_INFO,
+    COLOR,
+    CONFIDENCE,
+    DEPTH,
+    DenseDepth,
+    decode_dense,
+)
+from metric_depth_ros.ros.stamp_sets import StampSets
 from metric_depth_ros.ros.static_tree import StaticTree
-from metric_depth_ros.types import Frame
+from metric_depth_ros.types import DepthEstimate, Frame
 
 ODOMETRY_TYPE = 'nav_msgs/msg/Odometry'
-
-
-@dataclass(frozen=True, eq=False)
-class PosedFrame:
-    """A frame and where it was taken.
-
-    Parameters
-    ----------
-    frame
-        Image, camera and what the sensors measured.
-    T_world_camera
-        (4, 4) place of the camera's optical frame.
-    truth
-        (H, W) float32 meters, ground truth of the same view, NaN where unknown; or None.
-    """
-
-    frame: Frame
-    T_world_camera: Transform
-    truth: NDArray[np.float32] | None = None
+# Output of the depth node: its topic where nobody has remapped it.
+PUBLISHED_TOPICS = {
+    DEPTH: '/depth/image',
+    CAMERA_INFO: '/depth/camera_info',
+    CONFIDENCE: '/depth/confidence',
+    COLOR: IMAGE_TOPIC,
+}
+_IMAGES_MEANWHILE = 40  # that were recorded before the depth of one of them
+_GRAY = 160  # of a surface that no image was recorded of
 
 
 def posed_frames(
@@ -59,6 +59,7 @@ def posed_frames(
     world_frame: str = 'odom',
     odometry_topic: str = '',
     topics: Mapping[str, str] | None = None,
+    published: bool = False,
 ) -> Iterator[PosedFrame]:
     """Yield the frames of a frame set or a bag whose place is known.
 
@@ -74,16 +75,24 @@ def posed_frames(
         nav_msgs/Odometry topic of a bag to take the poses from; empty: its /tf.
     topics
         Topics of a bag by input, where they are not this package's.
+    published
+        Take the depth that a node has published into the bag; inputs are then
+        `PUBLISHED_TOPICS`, and an image is not needed.
 
     Raises
     ------
     InputError
         Neither, or no pose is known at all.
     """
-    if (source / INDEX_NAME).is_file():
-        yield from _of_frame_set(source, prompt)
+    if not (source / INDEX_NAME).is_file():
+        read = _published if published else _measured
+        yield from _of_bag(source, read(source, topics or {}), world_frame, odometry_topic)
+    elif published:
+        raise InputError(
+            'published_depth', f'{source} is a frame set: only a bag holds published depth.'
+        )
     else:
-        yield from _of_bag(source, world_frame, odometry_topic, topics or {})
+        yield from _of_frame_set(source, prompt)
 
 
 def _of_frame_set(folder: Path, prompt: str | None) -> Iterator[PosedFrame]:
@@ -106,23 +115,81 @@ def _prompt_of(frame: RecordedFrame, wanted: str | None) -> str | None:
     return next(iter(frame.prompt_names(scored_only=False)), None)
 
 
+_Recorded = tuple[Frame, NDArray[np.float32] | None, DepthEstimate | None]
+
+
 def _of_bag(
-    bag: Path, world_frame: str, odometry_topic: str, topics: Mapping[str, str]
+    bag: Path, recorded: Iterator[_Recorded], world_frame: str, odometry_topic: str
 ) -> Iterator[PosedFrame]:
-    streams = find_streams(bag, topics)
     places = _Places(bag, world_frame, odometry_topic)
     found = False
-    for frame, truth in recorded_frames(bag, streams):
+    for frame, truth, published in recorded:
         pose = places.of(frame.frame_id, frame.stamp_ns)
         if pose is None or frame.camera is None:
             continue
         found = True
-        yield PosedFrame(frame, pose, truth)
+        yield PosedFrame(frame, pose, truth, published)
     if not found:
         raise InputError(
             'pose_missing',
             f'{bag}: its poses cover the time of no image that has a CameraInfo.',
         )
+
+
+def _measured(bag: Path, topics: Mapping[str, str]) -> Iterator[_Recorded]:
+    """Yield what the sensors recorded."""
+    for frame, truth in recorded_frames(bag, find_streams(bag, topics)):
+        yield frame, truth, None
+
+
+def _published(bag: Path, topics: Mapping[str, str]) -> Iterator[_Recorded]:
+    """Yield what a depth node published, in sets of one stamp."""
+    for dense in _dense_depths(bag, _published_topics(bag, topics)):
+        image = dense.image
+        if image is None:
+            image = np.full((*dense.depth.shape, 3), _GRAY, np.uint8)
+        estimate = DepthEstimate(dense.depth, dense.confidence, dense.camera, 'published')
+        yield Frame(dense.stamp_ns, dense.frame_id, image, dense.camera), None, estimate
+
+
+def _dense_depths(bag: Path, topics: Mapping[str, str]) -> Iterator[DenseDepth]:
+    streams = {topic: stream for stream, topic in topics.items()}
+    ready: list[DenseDepth] = []
+    sets: StampSets[Message] = StampSets(
+        (DEPTH, CAMERA_INFO),
+        [stream for stream in topics if stream not in (DEPTH, CAMERA_INFO)],
+        lambda stamp_ns, messages: ready.append(decode_dense(stamp_ns, messages)),
+        capacity=_IMAGES_MEANWHILE,
+    )
+    with BagReader(bag) as reader:
+        for raw, message in reader.messages(list(streams)):
+            sets.add(streams[raw.topic], message, stamp_of(message))
+            while ready:
+                yield ready.pop(0)
+    sets.flush()
+    yield from ready
+
+
+def _published_topics(bag: Path, chosen: Mapping[str, str]) -> dict[str, str]:
+    """Return the topics of published depth by stream, of those that the bag has."""
+    for name in chosen:
+        if name not in PUBLISHED_TOPICS:
+            raise InputError(
+                'published_depth',
+                f'--topic {name}:=… names no published topic: expected one of '
+                f'{", ".join(PUBLISHED_TOPICS)}.',
+            )
+    with BagReader(bag) as reader:
+        recorded = reader.topics
+    topics = {stream: chosen.get(stream, topic) for stream, topic in PUBLISHED_TOPICS.items()}
+    for stream, topic in topics.items():
+        if topic not in recorded and (stream in chosen or stream in (DEPTH, CAMERA_INFO)):
+            raise InputError(
+                'published_depth',
+                f'{bag} has no topic {topic} for {stream}: choose one with --topic '
+                f'{stream}:=TOPIC; it has {", ".join(sorted(recorded)) or "none"}.',
+            )
+    return {stream: topic for stream, topic in topics.items() if topic in recorded}
 
 
 class _Places:
