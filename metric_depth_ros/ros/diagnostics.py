@@ -182,9 +182,32 @@ def health_status(
     if recent:
         values['method'] = recent[-1].method
         values['prompt_points'] = recent[-1].prompt_points
+    return problems_status(name, hardware_id, problems, 'frames are answered', {**values, **extra})
+
+
+def problems_status(
+    name: str,
+    hardware_id: str,
+    problems: list[Problem],
+    all_well: str,
+    values: Mapping[str, object],
+) -> DiagnosticStatus:
+    """Return a status that tells the problems, and takes its level from the worst of them.
+
+    Parameters
+    ----------
+    name, hardware_id
+        Of the status.
+    problems
+        (level, sentence) each.
+    all_well
+        What is said where there are none.
+    values
+        To show, by name.
+    """
     level = max((level for level, _ in problems), default=DiagnosticStatus.OK)
-    message = ' '.join(sentence for _, sentence in problems) or 'frames are answered'
-    return _status(name, hardware_id, level, message, {**values, **extra})
+    message = ' '.join(sentence for _, sentence in problems) or all_well
+    return _status(name, hardware_id, level, message, values)
 
 
 def _status(
