@@ -17,8 +17,11 @@ from metric_depth_ros.geometry.camera import MAX_IMAGE_PIXELS, MAX_IMAGE_SIDE_PX
 
 _PNG = b'\x89PNG\r\n\x1a\n'
 _JPEG = b'\xff\xd8'
-# Deflate shrinks at most 1032 times, and a PNG pixel has at least one bit; JPEG cannot do more.
-_MAX_PIXELS_PER_BYTE = 8 * 1032
+# Deflate shrinks at most 1032 times. JPEG spends a bit at least on each block of 8x8 pixels.
+_DEFLATE_RATIO = 1032
+_JPEG_PIXELS_PER_BYTE = 8 * 64
+_PNG_CHUNK_BYTES = 12  # of length, name and checksum
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by color type
 
 
 def decode_compressed_color(msg: Message) -> NDArray[np.uint8]:
@@ -69,9 +72,11 @@ def picture_size(data: NDArray[np.uint8], named: str = '') -> tuple[int, int]:
     """
     head = data[:64].tobytes()
     if head.startswith(_PNG):
-        size = _png_size(head)
+        claim, is_whole = _png_size(head), _png_is_whole(data)
+        most = data.size * _DEFLATE_RATIO * 8 // _png_bits(head)
     elif head.startswith(_JPEG):
-        size = _jpeg_size(data)
+        claim, is_whole = _jpeg_size(data), True
+        most = data.size * _JPEG_PIXELS_PER_BYTE
     else:
         of_format = f' of format {named!r}' if named else ''
         raise InputError(
@@ -80,33 +85,54 @@ def picture_size(data: NDArray[np.uint8], named: str = '') -> tuple[int, int]:
             f'{head[:4].hex(" ") or "nothing"}): set the format of the compressed image transport '
             'to jpeg or png.',
         )
-    return _checked_size(size, data.size)
-
-
-def _checked_size(size: tuple[int, int] | None, byte_count: int) -> tuple[int, int]:
-    if size is None:
+    if claim is not None:
+        _check_size(*claim, data.size, min(most, MAX_IMAGE_PIXELS))
+    if claim is None or not is_whole:
         raise InputError(
             'compressed_data',
-            f'compressed image of {byte_count} bytes has no readable size: it is damaged or '
-            'truncated.',
+            f'compressed image of {data.size} bytes has no readable size or no end: it is damaged '
+            'or truncated.',
         )
-    width, height = size
-    if not (
-        1 <= width <= MAX_IMAGE_SIDE_PX and 1 <= height <= MAX_IMAGE_SIDE_PX
-    ) or width * height > min(byte_count * _MAX_PIXELS_PER_BYTE, MAX_IMAGE_PIXELS):
+    return claim
+
+
+def _check_size(width: int, height: int, byte_count: int, most_pixels: int) -> None:
+    if (
+        not (1 <= width <= MAX_IMAGE_SIDE_PX and 1 <= height <= MAX_IMAGE_SIDE_PX)
+        or width * height > most_pixels
+    ):
         raise InputError(
             'image_size',
             f'compressed image claims {width}x{height} pixels in {byte_count} bytes, which cannot '
-            f'be: expected 1 to {MAX_IMAGE_SIDE_PX} pixels a side and at most '
-            f'{MAX_IMAGE_PIXELS} in all.',
+            f'be: expected 1 to {MAX_IMAGE_SIDE_PX} pixels a side and at most {most_pixels} in '
+            'all.',
         )
-    return width, height
+
+
+def _png_is_whole(data: NDArray[np.uint8]) -> bool:
+    """Whether all chunks up to the last one are there.
+
+    OpenCV takes memory for what a chunk claims before it reads it: 2 GB for a picture of 90 bytes.
+    """
+    view, position = memoryview(np.ascontiguousarray(data)), len(_PNG)
+    while position + _PNG_CHUNK_BYTES <= data.size:
+        if view[position + 4 : position + 8] == b'IEND':
+            return True
+        position += _PNG_CHUNK_BYTES + int.from_bytes(view[position : position + 4], 'big')
+    return False
 
 
 def _png_size(head: bytes) -> tuple[int, int] | None:
-    if len(head) < 24 or head[12:16] != b'IHDR':
+    if len(head) < 26 or head[12:16] != b'IHDR':
         return None
     return int.from_bytes(head[16:20], 'big'), int.from_bytes(head[20:24], 'big')
+
+
+def _png_bits(head: bytes) -> int:
+    """Return the bits of a pixel that the header claims, 1 where it claims what cannot be."""
+    if len(head) < 26:
+        return 1
+    return max(1, head[24] * _PNG_CHANNELS.get(head[25], 0))
 
 
 def _jpeg_size(data: NDArray[np.uint8]) -> tuple[int, int] | None:

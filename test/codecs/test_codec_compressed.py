@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compressed images: JPEG and PNG, and data that claims more than it can hold."""
 
+import resource
 from array import array
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metric_depth_ros.codecs.compressed import decode_compressed_color
+from metric_depth_ros.codecs.compressed import decode_compressed_color, picture_size
 from metric_depth_ros.errors import InputError
 
 RAMP = np.dstack([np.tile(np.arange(48, dtype=np.uint8) * 5, (32, 1))] * 3)
@@ -53,6 +54,28 @@ def test_jpeg_that_claims_too_much_is_refused_before_decoding():
     with pytest.raises(InputError) as refusal:
         decode_compressed_color(SimpleNamespace(format='jpeg', data=bytes(data[:2000])))
     assert refusal.value.fault == 'image_size'
+
+
+def test_a_png_chunk_that_claims_more_than_there_is_takes_no_memory():
+    # OpenCV alone takes 2 GB and many seconds to refuse these 90 bytes.
+    data = bytearray(cv2.imencode('.png', np.zeros((6, 8, 3), np.uint8))[1].tobytes())
+    at = data.index(b'IDAT')
+    data[at - 4 : at] = b'\xff\xff\xff\xff'
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError) as refusal:
+        decode_compressed_color(SimpleNamespace(format='png', data=bytes(data)))
+    assert refusal.value.fault == 'compressed_data'
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+@pytest.mark.parametrize('extension', ['.png', '.jpg'])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_the_smallest_file_of_a_large_picture_is_read(extension, channels):
+    blank = np.zeros((2000, 3000, channels), np.uint8)
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 9, cv2.IMWRITE_JPEG_QUALITY, 1]
+    options += [cv2.IMWRITE_JPEG_OPTIMIZE, 1, cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+    data = cv2.imencode(extension, blank, options)[1]
+    assert picture_size(data.reshape(-1)) == (3000, 2000)
 
 
 @pytest.mark.parametrize('data', [b'', b'GIF89a....', bytes(50)])
