@@ -23,6 +23,7 @@ _SHADOW_LIFT = 2e-3
 _BEFORE_POINT = 0.999
 _SUN_REACH_M = 1e3
 _LAST = 1 << 62
+_HEAD_ON = 0.05  # what lacquer and glass mirror of light that meets them head-on
 _TILE_PX = 16
 
 
@@ -108,12 +109,31 @@ def _shade(
     mirror = (halfway * hits.normal).sum(-1).clamp(min=0.0) ** 60.0
     batch = torch.arange(len(mirror), device=mirror.device)[:, None]
     gloss = world.materials.gloss[batch, hits.material.clamp(min=0)]
-    reflected = view - 2.0 * (view * hits.normal).sum(-1, keepdim=True) * hits.normal
-    around = _sky(world, reflected) * (0.3 * gloss)[..., None]
-    lit = lit + lamp * (mirror * gloss)[..., None] + around * light.ambient[:, None]
+    lit = lit + lamp * (mirror * gloss)[..., None]
+    lit = torch.lerp(lit, _surroundings(world, view, hits), _reflectance(gloss, view, hits))
     sky = _sky(world, view, clouds=~hits.found)
     haze = torch.exp(-range_m / light.haze[:, None])[..., None]
     return torch.where(hits.found[..., None], torch.lerp(light.sky[:, None], lit, haze), sky)
+
+
+def _reflectance(gloss: Tensor, view: Tensor, hits: Hits) -> Tensor:
+    """Return the (B, R, 1) share of the surroundings' light that surfaces mirror.
+
+    At grazing view lacquer and glass are mirrors: the roof of a car is as bright as the sky.
+    Source: Schlick, "An Inexpensive BRDF Model for Physically-based Rendering" (1994).
+    """
+    cosine = -(view * hits.normal).sum(-1)
+    grazing = (1.0 - cosine.clamp(0.0, 1.0)) ** 5
+    return (gloss * (_HEAD_ON + (1.0 - _HEAD_ON) * grazing))[..., None]
+
+
+def _surroundings(world: World, view: Tensor, hits: Hits) -> Tensor:
+    """Return the (B, R, 3) light that mirrors would show: the sky, or lit ground and walls."""
+    light = world.light
+    reflected = view - 2.0 * (view * hits.normal).sum(-1, keepdim=True) * hits.normal
+    outdoors = light.position[:, None, 3:] == 0.0
+    upward = outdoors & (reflected[..., 2:] > 0.0)
+    return torch.where(upward, _sky(world, reflected), light.ambient[:, None])
 
 
 def _direct_light(world: World, hits: Hits, point: Tensor) -> tuple[Tensor, Tensor]:
