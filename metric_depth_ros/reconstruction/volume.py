@@ -24,12 +24,14 @@ from metric_depth_ros.evaluation.frame_files import import_open3d
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.rectification import Rectification
 from metric_depth_ros.geometry.rigid import Transform, inverse
+from metric_depth_ros.reconstruction.block_points import BLOCK, Field, crossings
 from metric_depth_ros.reconstruction.surface import Surface
 
-_BLOCK = 8  # voxels along each edge: small blocks hug the surface
 _FIRST_BLOCKS = 4_096
 _HEAVIEST = 100.0  # a scene that changes must not fight an endless past
 _KEY_BITS = 21
+_BLOCKS_AT_ONCE = 4_096
+_SELF_AND_NEXT = np.array(((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)), np.int64)
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,11 @@ class Volume:
             (core.float32, core.float32, core.float32),
             ((1), (1), (3)),
             settings.voxel_m,
-            _BLOCK,
+            BLOCK,
             _FIRST_BLOCKS,
             self._device,
         )
+        self._changed = np.empty(0, np.int64)
 
     @property
     def blocks(self) -> int:
@@ -135,6 +138,8 @@ class Volume:
         buffers = self._touch(depth, camera, T_world_camera)
         if buffers is None:
             return
+        keys = self._grid.hashmap().key_tensor()[buffers.to(self._open3d.core.int64)]
+        self._changed = np.union1d(self._changed, _packed(keys.cpu().numpy().astype(np.int64)))
         xyz, index = self._grid.voxel_coordinates_and_flattened_indices(buffers)
         self._fuse(
             _shared(xyz), _shared(index), depth, image, weight, camera, inverse(T_world_camera)
@@ -150,6 +155,15 @@ class Volume:
             return Surface.empty()
         colors = np.clip(np.rint(mesh.vertex.colors.numpy() * 255.0), 0, 255).astype(np.uint8)
         return Surface(vertices, colors, mesh.triangle.indices.numpy().astype(np.int32))
+
+    def points(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Return (N, 3) points and (N, 3) RGB of all that is in memory."""
+        return self._points_of(self._all_blocks())
+
+    def changed_points(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Return the points of the blocks that were fused into since this was asked last."""
+        changed, self._changed = _unpacked(self._changed), np.empty(0, np.int64)
+        return self._points_of(changed)
 
     def release_far(self, center: NDArray[np.float64]) -> Surface:
         """Finish and free the blocks outside the window around a place.
@@ -167,18 +181,54 @@ class Volume:
         """
         if np.isinf(self.settings.window_m) or not self.blocks:
             return Surface.empty()
-        table = self._grid.hashmap()
-        keys = table.key_tensor()[table.active_buf_indices().to(self._open3d.core.int64)]
-        corners = keys.cpu().numpy().astype(np.int64)
-        edge_m = _BLOCK * self.settings.voxel_m
+        corners = self._all_blocks()
+        edge_m = BLOCK * self.settings.voxel_m
         away = np.linalg.norm((corners + 0.5) * edge_m - center, axis=1)
         gone = away > self.settings.window_m
         if not gone.any():
             return Surface.empty()
         whole = self.surface()
         finished = whole.part(self._need_any(whole, corners[gone]))
-        table.erase(keys[self._open3d.core.Tensor(gone, device=self._device)])
+        self._grid.hashmap().erase(self._keys(corners[gone]))
         return finished
+
+    def _all_blocks(self) -> NDArray[np.int64]:
+        table = self._grid.hashmap()
+        keys = table.key_tensor()[table.active_buf_indices().to(self._open3d.core.int64)]
+        return np.asarray(keys.cpu().numpy(), np.int64)
+
+    def _keys(self, blocks: NDArray[np.int64]) -> Any:
+        return self._open3d.core.Tensor(blocks.astype(np.int32), device=self._device)
+
+    def _points_of(
+        self, blocks: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        points, colors = [np.empty((0, 3), np.float32)], [np.empty((0, 3), np.uint8)]
+        for first in range(0, len(blocks), _BLOCKS_AT_ONCE):
+            field = self._field(blocks[first : first + _BLOCKS_AT_ONCE])
+            xyz, rgb = crossings(field, self.settings.voxel_m)
+            points.append(xyz.cpu().numpy())
+            colors.append(rgb.round().clamp(0, 255).byte().cpu().numpy())
+        return np.concatenate(points), np.concatenate(colors)
+
+    def _field(self, blocks: NDArray[np.int64]) -> Field:
+        """Return what is known in blocks that exist and along their far sides."""
+        tsdf, weight, color = (
+            _shared(self._grid.attribute(name)) for name in ('tsdf', 'weight', 'color')
+        )
+        found = [self._rows(blocks + step) for step in _SELF_AND_NEXT]
+        known, exists = torch.stack([row for row, _ in found]), found[0][1]
+        there = torch.stack([mask for _, mask in found])
+        sure = (weight[known][..., 0] >= self.settings.min_weight) & there[..., None, None, None]
+        values = torch.where(sure, tsdf[known][..., 0], torch.nan)
+        corners = torch.from_numpy(blocks).to(values.device)[exists]
+        return Field(corners, values[:, exists], color[known[0][exists]])
+
+    def _rows(self, blocks: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Return the buffer row of each block, 0 where there is none, and which there are."""
+        rows, there = self._grid.hashmap().find(self._keys(blocks))
+        exists = _shared(there.to(self._open3d.core.uint8)).bool()
+        return torch.where(exists, _shared(rows).long(), 0), exists
 
     def _need_any(self, surface: Surface, blocks: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which triangles were made of a corner in one of the blocks."""
@@ -187,7 +237,7 @@ class Volume:
         wanted = _packed(blocks)
         needs = np.zeros(len(cube), bool)
         for corner in np.ndindex(2, 2, 2):
-            needs |= np.isin(_packed((cube + corner) // _BLOCK), wanted)
+            needs |= np.isin(_packed((cube + corner) // BLOCK), wanted)
         return needs
 
     def _as_pinhole(
@@ -297,3 +347,9 @@ def _packed(blocks: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return one number for every block (N, 3); unique up to a million blocks each way."""
     x, y, z = (blocks + (1 << (_KEY_BITS - 1))).T
     return (x << (2 * _KEY_BITS)) | (y << _KEY_BITS) | z
+
+
+def _unpacked(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the blocks (N, 3) of their numbers."""
+    shifted = [numbers >> (_KEY_BITS * i) & ((1 << _KEY_BITS) - 1) for i in (2, 1, 0)]
+    return np.stack(shifted, axis=1) - (1 << (_KEY_BITS - 1))

@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.camera import CameraModel
@@ -134,3 +135,34 @@ def test_pieces_are_written_as_one_mesh(tmp_path):
         np.asarray(read.triangles)[len(surface.triangles) :],
         surface.triangles + len(surface.vertices),
     )
+
+
+def test_points_are_the_vertices_of_the_mesh_in_its_colors():
+    fused = volume()
+    depth = (2.0 + 0.1 * np.sin(np.arange(80) / 9.0) + np.zeros((60, 1))).astype(np.float32)
+    fused.integrate(depth, IMAGE, CAMERA, place())
+    points, colors = fused.points()
+    mesh = fused.surface().vertices
+    assert len(mesh) > 1000
+    assert cKDTree(points).query(mesh)[0].max() < 1e-4
+    assert len(points) < 1.2 * len(mesh)
+    assert (np.abs(colors.astype(int) - (200, 100, 50)) <= 1).all()
+
+
+def test_changed_points_are_those_of_what_was_fused_since():
+    fused = volume(max_depth_m=2.5)
+    fused.integrate(wall(1.99), IMAGE, CAMERA, place())
+    first, _ = fused.changed_points()
+    assert len(first) == len(fused.points()[0])
+    assert not len(fused.changed_points()[0])
+    fused.integrate(wall(1.99), IMAGE, CAMERA, place(20.0))
+    second, _ = fused.changed_points()
+    assert second[:, 0].min() > 15.0
+    assert len(fused.points()[0]) == len(first) + len(second)
+
+
+def test_points_of_blocks_that_are_gone_are_not_asked_for():
+    fused = volume(max_depth_m=2.5, window_m=3.0)
+    fused.integrate(wall(1.99), IMAGE, CAMERA, place())
+    fused.release_far(place(50.0)[:3, 3])
+    assert not len(fused.changed_points()[0])
