@@ -7,6 +7,7 @@ which counts them, is written last.
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -59,6 +60,78 @@ class Surface:
         return Surface(self.vertices[used], self.colors[used], row[triangles])
 
 
+class SurfacePieces:
+    """Surfaces gathered on disk, to be written into one file as often as that is wanted.
+
+    Parameters
+    ----------
+    folder
+        Where they are gathered, unseen; None: where the system puts temporary files.
+    max_bytes
+        Pieces that would need more are left out, and `full` is true.
+    """
+
+    def __init__(self, folder: Path | None = None, max_bytes: float = math.inf) -> None:
+        self.byte_count = 0
+        self.full = False
+        self._max_bytes = max_bytes
+        self._vertex_count = self._face_count = 0
+        self._vertices = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - `close` closes it
+        self._faces = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - `close` closes it
+
+    def add(self, surface: Surface) -> None:
+        """Append a piece."""
+        vertices, faces = _rows(surface, self._vertex_count)
+        if self.byte_count + len(vertices) + len(faces) > self._max_bytes:
+            self.full = True
+            return
+        self._vertices.write(vertices)
+        self._faces.write(faces)
+        self.byte_count += len(vertices) + len(faces)
+        self._vertex_count += len(surface.vertices)
+        self._face_count += len(surface.triangles)
+
+    def write(self, path: Path, *, faces: bool = True, last: Surface | None = None) -> int:
+        """Write all pieces into one binary PLY and return how many vertices it has.
+
+        Parameters
+        ----------
+        path
+            File; it is there whole or not at all.
+        faces
+            Whether to write triangles; without, the file is a cloud.
+        last
+            One more piece, which is not kept.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        """
+        last = Surface.empty() if last is None else last
+        vertices, triangles = _rows(last, self._vertex_count)
+        vertex_count = self._vertex_count + len(last.vertices)
+        header = f'ply\nformat binary_little_endian 1.0\nelement vertex {vertex_count}\n'
+        header += _VERTEX_HEADER
+        if faces:
+            header += f'element face {self._face_count + len(last.triangles)}\n{_FACE_HEADER}'
+        unfinished = path.with_name(f'{path.name}.part')
+        with unfinished.open('wb') as out:
+            out.write(f'{header}end_header\n'.encode('ascii'))
+            for gathered, rows in ((self._vertices, vertices), (self._faces, triangles)):
+                if gathered is self._vertices or faces:
+                    gathered.seek(0)
+                    shutil.copyfileobj(gathered, out)
+                    out.write(rows)
+        unfinished.replace(path)
+        return vertex_count
+
+    def close(self) -> None:
+        """Throw away what was gathered."""
+        self._vertices.close()
+        self._faces.close()
+
+
 class SurfaceWriter:
     """Write surfaces into one binary PLY, mesh or cloud. A context manager.
 
@@ -73,10 +146,7 @@ class SurfaceWriter:
     def __init__(self, path: Path, *, faces: bool = True) -> None:
         self._path = path
         self._faces = faces
-        self._vertex_count = 0
-        self._face_count = 0
-        self._vertex_rows = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
-        self._face_rows = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
+        self._pieces = SurfacePieces()
 
     def __enter__(self) -> SurfaceWriter:
         """Return self."""
@@ -89,29 +159,21 @@ class SurfaceWriter:
         trace: TracebackType | None,
     ) -> None:
         """Put the file together, unless the work failed."""
-        with self._vertex_rows, self._face_rows:
+        try:
             if kind is None:
-                self._assemble()
+                self._pieces.write(self._path, faces=self._faces)
+        finally:
+            self._pieces.close()
 
     def add(self, surface: Surface) -> None:
         """Append a piece."""
-        rows = np.empty(len(surface.vertices), _VERTEX)
-        rows['xyz'], rows['rgb'] = surface.vertices, surface.colors
-        self._vertex_rows.write(rows.tobytes())
-        if self._faces:
-            faces = np.empty(len(surface.triangles), _FACE)
-            faces['count'], faces['corners'] = 3, surface.triangles + self._vertex_count
-            self._face_rows.write(faces.tobytes())
-            self._face_count += len(faces)
-        self._vertex_count += len(rows)
+        self._pieces.add(surface)
 
-    def _assemble(self) -> None:
-        header = f'ply\nformat binary_little_endian 1.0\nelement vertex {self._vertex_count}\n'
-        header += _VERTEX_HEADER
-        if self._faces:
-            header += f'element face {self._face_count}\n{_FACE_HEADER}'
-        with self._path.open('wb') as out:
-            out.write(f'{header}end_header\n'.encode('ascii'))
-            for rows in (self._vertex_rows, self._face_rows):
-                rows.seek(0)
-                shutil.copyfileobj(rows, out)
+
+def _rows(surface: Surface, first_vertex: int) -> tuple[bytes, bytes]:
+    """Return vertices and faces as they stand in a file that has vertices before them."""
+    vertices = np.empty(len(surface.vertices), _VERTEX)
+    vertices['xyz'], vertices['rgb'] = surface.vertices, surface.colors
+    faces = np.empty(len(surface.triangles), _FACE)
+    faces['count'], faces['corners'] = 3, surface.triangles + first_vertex
+    return vertices.tobytes(), faces.tobytes()

@@ -165,13 +165,15 @@ class Volume:
         changed, self._changed = _unpacked(self._changed), np.empty(0, np.int64)
         return self._points_of(changed)
 
-    def release_far(self, center: NDArray[np.float64]) -> Surface:
+    def release_far(self, center: NDArray[np.float64], *, finish: bool = True) -> Surface:
         """Finish and free the blocks outside the window around a place.
 
         Parameters
         ----------
         center
             (3,) meters in the world, e.g. where the camera is.
+        finish
+            Whether the surface is wanted; without, the blocks are freed and nothing is returned.
 
         Returns
         -------
@@ -187,8 +189,10 @@ class Volume:
         gone = away > self.settings.window_m
         if not gone.any():
             return Surface.empty()
-        whole = self.surface()
-        finished = whole.part(self._need_any(whole, corners[gone]))
+        finished = Surface.empty()
+        if finish:
+            whole = self.surface()
+            finished = whole.part(self._need_any(whole, corners[gone]))
         self._grid.hashmap().erase(self._keys(corners[gone]))
         return finished
 

@@ -49,7 +49,6 @@ PUBLISHED_TOPICS = {
     COLOR: IMAGE_TOPIC,
 }
 _IMAGES_MEANWHILE = 40  # that were recorded before the depth of one of them
-_GRAY = 160  # of a surface that no image was recorded of
 
 
 def posed_frames(
@@ -145,11 +144,7 @@ def _measured(bag: Path, topics: Mapping[str, str]) -> Iterator[_Recorded]:
 def _published(bag: Path, topics: Mapping[str, str]) -> Iterator[_Recorded]:
     """Yield what a depth node published, in sets of one stamp."""
     for dense in _dense_depths(bag, _published_topics(bag, topics)):
-        image = dense.image
-        if image is None:
-            image = np.full((*dense.depth.shape, 3), _GRAY, np.uint8)
-        estimate = DepthEstimate(dense.depth, dense.confidence, dense.camera, 'published')
-        yield Frame(dense.stamp_ns, dense.frame_id, image, dense.camera), None, estimate
+        yield dense.frame, None, dense.estimate
 
 
 def _dense_depths(bag: Path, topics: Mapping[str, str]) -> Iterator[DenseDepth]:

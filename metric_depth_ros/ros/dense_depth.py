@@ -14,10 +14,11 @@ from metric_depth_ros.codecs.compressed import decode_compressed_color
 from metric_depth_ros.codecs.image import decode_color, decode_depth
 from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.geometry.camera import CameraModel
+from metric_depth_ros.types import CameraModel, DepthEstimate, Frame
 
 DEPTH, CAMERA_INFO, CONFIDENCE = 'depth/image', 'depth/camera_info', 'depth/confidence'
 COLOR = 'image'
+_GRAY = 160
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,19 @@ class DenseDepth:
     camera: CameraModel
     confidence: NDArray[np.float32] | None = None
     image: NDArray[np.uint8] | None = None
+
+    @property
+    def frame(self) -> Frame:
+        """The image with its camera; gray where no image is known."""
+        image = self.image
+        if image is None:
+            image = np.full((*self.depth.shape, 3), _GRAY, np.uint8)
+        return Frame(self.stamp_ns, self.frame_id, image, self.camera)
+
+    @property
+    def estimate(self) -> DepthEstimate:
+        """What was published."""
+        return DepthEstimate(self.depth, self.confidence, self.camera, 'published')
 
 
 def decode_dense(stamp_ns: int, messages: Mapping[str, Message]) -> DenseDepth:

@@ -18,7 +18,6 @@ from metric_depth_ros.replay.posed_frames import posed_frames
 open3d = pytest.importorskip('open3d', exc_type=ImportError)
 
 
-
 @pytest.fixture(scope='module')
 def room(tmp_path_factory):
     bag = tmp_path_factory.mktemp('room') / 'bag'
