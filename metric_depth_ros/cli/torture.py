@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=10_000,
         metavar='N',
-        help='fuzzed messages of each type [10000]; 0 leaves them out',
+        help='fuzzed messages of each kind [10000]; 0 leaves them out',
+    )
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='count the fuzzed messages of an earlier run, and go on from there',
     )
     parser.add_argument('--list', action='store_true', help='list the faults and stop')
 
@@ -60,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
     def tell(outcome: Outcome) -> None:
         outcomes.append(outcome)
+        _show_progress('')
         print(line_of(outcome), flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -115,12 +122,20 @@ def _files(folder: Path, only: str, tell: Tell) -> None:
 
 def _long(folder: Path, args: argparse.Namespace, tell: Tell) -> None:
     from metric_depth_ros.torture.endurance import run_endurance
-    from metric_depth_ros.torture.fuzzing import KINDS, fuzz_outcome
+    from metric_depth_ros.torture.fuzz.kinds import KINDS
+    from metric_depth_ros.torture.fuzzing import FuzzJournal, fuzz_outcome
 
+    journal = FuzzJournal(args.out / 'fuzz.json', args.resume)
     for kind in KINDS:
-        if args.fuzz and _chosen(args.only, 'fuzz', kind):
-            tell(fuzz_outcome(kind, args.fuzz))
+        if args.fuzz and _chosen(args.only, 'fuzz', kind.name):
+            tell(fuzz_outcome(kind, args.fuzz, journal, _show_progress))
     if args.frames and _chosen(args.only, 'endurance', 'frames'):
         own = folder / 'endurance'
         own.mkdir()
-        tell(run_endurance(own, args.frames))
+        tell(run_endurance(own, args.frames, _show_progress))
+
+
+def _show_progress(line: str) -> None:
+    """Rewrite one line of a terminal; a log is spared."""
+    if sys.stderr.isatty():
+        print(f'\r\x1b[K{line}', end='', file=sys.stderr, flush=True)

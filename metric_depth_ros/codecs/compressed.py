@@ -114,11 +114,12 @@ def _png_is_whole(data: NDArray[np.uint8]) -> bool:
 
     OpenCV takes memory for what a chunk claims before it reads it: 2 GB for a picture of 90 bytes.
     """
-    view, position = memoryview(np.ascontiguousarray(data)), len(_PNG)
+    position = len(_PNG)
     while position + _PNG_CHUNK_BYTES <= data.size:
-        if view[position + 4 : position + 8] == b'IEND':
+        head = data[position : position + 8].tobytes()
+        if head[4:] == b'IEND':
             return True
-        position += _PNG_CHUNK_BYTES + int.from_bytes(view[position : position + 4], 'big')
+        position += _PNG_CHUNK_BYTES + int.from_bytes(head[:4], 'big')
     return False
 
 

@@ -20,6 +20,7 @@ SIZE = (160, 120)  # a quarter of VGA
 EARLY_FRAMES = 1_000
 MAX_GROWTH = 1.05
 _ANSWER_S = 5.0
+_TOLD_EVERY = 100
 
 
 @dataclass
@@ -40,11 +41,29 @@ class _Answers:
 
 
 def run_endurance(
-    folder: Path, frames: int, progress: Callable[[int], None] = lambda done: None
+    folder: Path, frames: int, tell: Callable[[str], object] = lambda line: None
 ) -> Outcome:
-    """Send frames of a quarter of VGA as fast as they are answered, and watch the memory."""
+    """Send frames of a quarter of VGA as fast as they are answered, and watch what is held.
+
+    Parameters
+    ----------
+    folder
+        For the log of the node.
+    frames
+        To send.
+    tell
+        Called with a line now and then.
+
+    Raises
+    ------
+    NotObservedError
+        The node died.
+    """
     began_s = time.monotonic()
-    expected = f'resident memory after {frames} frames within 5 % of that after {EARLY_FRAMES}'
+    expected = (
+        f'resident memory after {frames} frames within 5 % of that after {EARLY_FRAMES}, and no '
+        'more threads, processes, descriptors and shared memory'
+    )
     parameters = {'estimator': 'classical:fast', 'estimator_timeout_s': 60.0}
     with Rig(folder, parameters) as rig:
         rig.pause_stream()
@@ -58,20 +77,25 @@ def run_endurance(
             lost += not answers.wait_for(stamp)
             if number == min(EARLY_FRAMES, frames):
                 early = rig.holdings()
-            if number % 100 == 0:
-                progress(number)
+            if number % _TOLD_EVERY == 0:
+                tell(
+                    f'{number} of {frames} frames, {number / (time.monotonic() - began_s):.0f} '
+                    f'a second, {rig.holdings().rss_mb:.1f} MB'
+                )
             if not rig.node.is_running:
                 raise NotObservedError(f'the node died: {rig.node.last_words()}')
         late = rig.holdings()
     assert early is not None
     growth = late.rss_mb / early.rss_mb
     more = late.grown_beyond(early)
+    grown = ', '.join(f'{count} {name} more' for name, count in more.items())
     return Outcome(
         'endurance',
         f'{frames} frames of {SIZE[0]}x{SIZE[1]}',
         expected,
         f'{early.rss_mb:.1f} MB, then {late.rss_mb:.1f} MB ({growth - 1:+.1%}); {lost} frames not '
-        f'answered; {late.threads} threads, {late.descriptors} descriptors',
+        f'answered; {late.threads} threads, {late.processes} processes, {late.descriptors} '
+        f'descriptors, {late.segments} segments ({grown or "none more"})',
         growth <= MAX_GROWTH and not more,
         None,
         time.monotonic() - began_s,
