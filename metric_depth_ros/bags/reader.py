@@ -13,9 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rosbags.rosbag2 import Reader
-
-from metric_depth_ros.bags.decompression import limit_chunks
+from metric_depth_ros.bags.storages import BoundedReader
 from metric_depth_ros.bags.typestore import typestore
 from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.errors import InputError
@@ -61,9 +59,8 @@ class BagReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         _refuse_what_is_no_bag(path)
-        limit_chunks()
         try:
-            self._reader = Reader(path)
+            self._reader = BoundedReader(path)
             self._reader.open()
         except Exception as error:
             raise _corrupt(path, error) from error

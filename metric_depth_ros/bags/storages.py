@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""rosbags' reader for bags of strangers: what they hold is data, and no more than they have.
+
+Imports rosbags.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from rosbags.rosbag2 import Reader
+from rosbags.rosbag2.reader import DirectoryReader
+from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
+
+from metric_depth_ros.bags.bounds import bound_rosbags
+
+MAX_METADATA_BYTES = 16 * 1024 * 1024
+
+
+def refuse_computed_content(path: Path) -> None:
+    """Refuse a database whose content is computed when it is read.
+
+    A view or a generated column of a hundred bytes yields gigabytes, or rows without end.
+
+    Raises
+    ------
+    ValueError
+        It has such a thing.
+    """
+    address = f'{path.resolve().as_uri()}?mode=ro&immutable=1'
+    with closing(sqlite3.connect(address, uri=True)) as database:
+        entries = database.execute('SELECT type, name, sql FROM sqlite_master').fetchall()
+        for kind, name, statement in entries:
+            if kind == 'table':
+                columns = database.execute('SELECT hidden FROM pragma_table_xinfo(?)', (name,))
+                is_virtual = str(statement).lstrip().upper().startswith('CREATE VIRTUAL')
+                if is_virtual or any(hidden for (hidden,) in columns):
+                    raise ValueError(f'its table {name!r} computes what it holds')
+            elif kind != 'index':
+                raise ValueError(f'it has the {kind} {name!r}, which recordings do not have')
+
+
+class _CheckedDatabase(Sqlite3Reader):
+    def open(self) -> None:
+        refuse_computed_content(Path(str(self.path)))
+        super().open()
+
+
+class _CheckedFolder(DirectoryReader):
+    STORAGE_PLUGINS: Mapping[str, Any] = {
+        **DirectoryReader.STORAGE_PLUGINS,
+        'sqlite3': _CheckedDatabase,
+    }
+
+    def open(self) -> None:
+        size = (self.path / 'metadata.yaml').stat().st_size
+        if size > MAX_METADATA_BYTES:
+            raise ValueError(f'metadata.yaml has {size} bytes, at most {MAX_METADATA_BYTES} taken')
+        super().open()
+
+
+class BoundedReader(Reader):
+    """The reader of rosbags with bounds."""
+
+    STORAGE_PLUGINS: Mapping[str, Any] = {
+        **Reader.STORAGE_PLUGINS,
+        'dir': _CheckedFolder,
+        '.db3': _CheckedDatabase,
+    }
+
+    def __init__(self, path: Path) -> None:
+        bound_rosbags()
+        super().__init__(path)
