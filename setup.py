@@ -31,10 +31,13 @@ EMBEDDED = [
     'transformers>=4.56',
 ]
 TRAINING = ['accelerate']
+# On machines without a wheel of it, build librealsense with its Python bindings.
+REALSENSE = ['pyrealsense2>=2.56']
 ONNX = ['onnx', 'onnxruntime', 'onnxscript']
 TEST = [
     *ONNX,
     *TRAINING,
+    *REALSENSE,
     'catkin-pkg',
     'colcon-common-extensions',
     'hypothesis',
@@ -64,7 +67,13 @@ setup(
     ],
     python_requires='>=3.10',
     install_requires=['setuptools'],
-    extras_require={'embedded': EMBEDDED, 'onnx': ONNX, 'training': TRAINING, 'test': TEST},
+    extras_require={
+        'embedded': EMBEDDED,
+        'onnx': ONNX,
+        'realsense': REALSENSE,
+        'training': TRAINING,
+        'test': TEST,
+    },
     zip_safe=False,
     maintainer='metric_depth_ros developers',
     maintainer_email='metric-depth-ros@example.com',
@@ -73,6 +82,8 @@ setup(
     entry_points={
         'console_scripts': [
             'depth = metric_depth_ros.nodes.depth:main',
+            'realsense = metric_depth_ros.nodes.realsense:main',
+            'realsense_depth = metric_depth_ros.nodes.realsense_depth:main',
             'metric-depth = metric_depth_ros.cli.main:main',
         ],
     },

@@ -46,6 +46,22 @@ def run_node(
     int
         Exit code, 0 after SIGINT or SIGTERM, 2 for a command line that ROS cannot read.
     """
+    return run_nodes(name, usage, lambda: [make_node()], arguments)
+
+
+def run_nodes(
+    name: str,
+    usage: str,
+    make_nodes: Callable[[], Sequence[ManagedNode]],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Run several nodes in one thread; as `run_node`, which says what the rest is.
+
+    Parameters
+    ----------
+    make_nodes
+        Makes the nodes; they are released in this order.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     if {'-h', '--help'} & set(arguments):
         sys.stdout.write(usage)
@@ -62,7 +78,7 @@ def run_node(
     keep_freed_memory()  # before the first thread allocates
     os.environ.update(dds_environment())  # before the middleware is loaded
     try:
-        return _spin(name, make_node, arguments, stop)
+        return _spin(name, make_nodes, arguments, stop)
     finally:
         # A launch system repeats its signal; one that comes while the interpreter takes itself
         # down would end the process by its default, not with exit code 0.
@@ -72,7 +88,7 @@ def run_node(
 
 def _spin(
     name: str,
-    make_node: Callable[[], ManagedNode],
+    make_nodes: Callable[[], Sequence[ManagedNode]],
     arguments: Sequence[str],
     stop: threading.Event,
 ) -> int:
@@ -86,18 +102,22 @@ def _spin(
         sys.stderr.write(f'{name}: {error}\n')
         return _BAD_USAGE
     executor = SingleThreadedExecutor()
-    node = make_node()
-    executor.add_node(node)
+    nodes = make_nodes()
+    for node in nodes:
+        executor.add_node(node)
     try:
-        node.autostart()
+        for node in nodes:
+            node.autostart()
         while not stop.is_set():
             try:
                 executor.spin_once(_SPIN_S)
             except Exception:  # of one callback, rclpy's own included (a negative /clock)
-                node.report_defect()
+                nodes[0].report_defect()
     finally:
-        node.release()
+        for node in nodes:
+            node.release()
         executor.shutdown()
-        node.destroy_node()
+        for node in nodes:
+            node.destroy_node()
         rclpy.try_shutdown()
     return 0

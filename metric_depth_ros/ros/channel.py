@@ -11,6 +11,7 @@ from rclpy.publisher import Publisher
 
 from metric_depth_ros.estimators.base import Estimator, recovers_camera
 from metric_depth_ros.ros.assembly import Assembly
+from metric_depth_ros.ros.camera_feed import CameraFeed
 from metric_depth_ros.ros.diagnostics import Counters, Problem, health_status, silent_problem
 from metric_depth_ros.ros.extrinsics import Extrinsics
 from metric_depth_ros.ros.faults import FaultLog
@@ -39,6 +40,8 @@ class Channel:
         Where the sensors are.
     faults
         Where what is wrong with messages is reported.
+    feed
+        The camera itself, where its node runs in this process.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Channel:
         settings: Callable[[], DepthNodeSettings],
         extrinsics: Extrinsics,
         faults: FaultLog,
+        feed: CameraFeed | None = None,
     ) -> None:
         self.camera = camera
         self.counters = Counters(expects_prompt=bool(settings().prompt.sources))
@@ -55,6 +59,7 @@ class Channel:
         self._settings = settings
         self._extrinsics = extrinsics
         self._faults = faults
+        self._feed = feed
         self._outputs = Outputs(node, faults.report, camera)
         self._status: Publisher | None = None
         self._assembly: Assembly | None = None
@@ -100,6 +105,7 @@ class Channel:
             self._faults,
             self.camera,
             shared,
+            self._feed,
         )
         self.start_worker(estimator)
         self._inputs.open(settings)

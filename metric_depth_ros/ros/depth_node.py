@@ -7,6 +7,7 @@ configure: parameters, extrinsics, estimator, publishers. activate: subscription
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_srvs.srv import Trigger
@@ -14,6 +15,7 @@ from std_srvs.srv import Trigger
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.batching import BatchingEstimator
+from metric_depth_ros.ros.camera_feed import CameraFeed
 from metric_depth_ros.ros.channel import Channel
 from metric_depth_ros.ros.estimation import apply_live, estimator_from
 from metric_depth_ros.ros.extrinsics import (
@@ -21,6 +23,7 @@ from metric_depth_ros.ros.extrinsics import (
     create_extrinsics,
     needs_extrinsics,
 )
+from metric_depth_ros.ros.fed_extrinsics import FedExtrinsics
 from metric_depth_ros.ros.inputs import SharedStreams
 from metric_depth_ros.ros.managed_node import ManagedNode
 from metric_depth_ros.ros.pairing import check_installed
@@ -39,20 +42,29 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
         self._channels: list[Channel] = []
         self._next_estimator: Estimator | None = None
         self._estimator_is_busy = False  # with a frame that was abandoned
+        self._feeds: dict[str, CameraFeed] = {}
+
+    def take_from(self, camera: str, feed: CameraFeed) -> None:
+        """Take the streams of a camera from a node of this process, from the next activate on."""
+        self._feeds[camera] = feed
 
     def _configure(self) -> None:
         settings = self._settings
         check_installed(settings.sync.policy)
-        self._extrinsics: Extrinsics = (
-            create_extrinsics(settings.extrinsics, self)
-            if needs_extrinsics(settings.prompt)
-            else StaticTree({}, 'nothing')
-        )
+        self._check_fed(settings)
+        self._extrinsics = self._extrinsics_of(settings)
         self._releases.append(self._extrinsics.close)
         self._estimator: Estimator = estimator_from(settings)
         self._releases.append(self._channels.clear)
         for camera in settings.cameras or ('',):
-            channel = Channel(self, camera, lambda: self._settings, self._extrinsics, self._faults)
+            channel = Channel(
+                self,
+                camera,
+                lambda: self._settings,
+                self._extrinsics,
+                self._faults,
+                self._feeds.get(camera),
+            )
             self._releases.append(channel.close)
             channel.open()
             self._channels.append(channel)
@@ -62,6 +74,29 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
             f'configured: estimator {self._estimator.name}, prompts from '
             f'{", ".join(settings.prompt.sources) or "nothing"}'
         )
+
+    def _check_fed(self, settings: DepthNodeSettings) -> None:
+        for name, value in (
+            ('image_transport', settings.image_transport),
+            ('prompt.depth_transport', settings.prompt.depth_transport),
+        ):
+            if self._feeds and value != 'raw':
+                raise InputError(
+                    'parameter',
+                    f'parameter {name} is {value}, but the camera is of this process and hands '
+                    'over raw images: set it to raw.',
+                )
+
+    def _extrinsics_of(self, settings: DepthNodeSettings) -> Extrinsics:
+        """Return the extrinsics; cameras of this process tell their own."""
+        of_clouds = replace(settings.prompt, depth_alignment='registered')
+        needed = needs_extrinsics(of_clouds if self._feeds else settings.prompt)
+        others: Extrinsics = (
+            create_extrinsics(settings.extrinsics, self)
+            if needed
+            else StaticTree({}, 'the cameras of this process' if self._feeds else 'nothing')
+        )
+        return FedExtrinsics(self._feeds.values(), others) if self._feeds else others
 
     def _activate(self) -> None:
         if self._estimator_is_busy:

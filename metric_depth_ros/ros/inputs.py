@@ -15,6 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.assembly import Assembly
+from metric_depth_ros.ros.camera_feed import CameraFeed
 from metric_depth_ros.ros.diagnostics import Counters
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.messages import stamp_ns
@@ -122,6 +123,8 @@ class Inputs:
         Name of the camera where the node has several.
     shared
         Clouds that it shares with the others.
+    feed
+        The camera itself, where its node runs in this process: what it offers is not subscribed.
     """
 
     def __init__(
@@ -133,6 +136,7 @@ class Inputs:
         faults: FaultLog,
         camera: str = '',
         shared: SharedStreams | None = None,
+        feed: CameraFeed | None = None,
     ) -> None:
         self.max_frame_age_s = settings.max_frame_age_s
         self._node = node
@@ -142,9 +146,11 @@ class Inputs:
         self._gate = StampGate()
         self._subscriptions: list[Subscription] = []
         self._shared = SharedStreams() if shared is None else shared
+        self._feed = CameraFeed({}) if feed is None else feed
         self._streams = input_topics(settings, camera)
         self.topics = {
-            stream: node.resolve_topic_name(topic) for stream, (topic, _) in self._streams.items()
+            stream: self._feed.topics.get(stream) or node.resolve_topic_name(topic)
+            for stream, (topic, _) in self._streams.items()
         }
 
     def open(self, settings: DepthNodeSettings) -> None:
@@ -168,6 +174,7 @@ class Inputs:
 
     def close(self) -> None:
         """Destroy the subscriptions."""
+        self._feed.disconnect()
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
@@ -222,6 +229,9 @@ class Inputs:
     def _subscribe(
         self, stream: str, topic: str, kind: type, callback: Callable[[Any], None]
     ) -> None:
+        if stream in self._feed.topics:
+            self._feed.connect(stream, callback)
+            return
         resolved = self.topics[stream]
         if stream in _SHARED:
             passed_on = self._shared.join(resolved, callback)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Time stamps of librealsense to ROS time. Standard library only.
+
+librealsense names the clock of each stamp. `system_time` and `global_time` are this machine's
+(the first when a frame arrived, the second when it was taken, by librealsense's model of the
+camera's clock). `hardware_clock` is the camera's own, with an unknown beginning, and so is every
+clock of a recording that is played later.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+_WINDOW = 150  # stamps: 5 s at 30 Hz, in which a quartz that is 50 ppm off drifts by 0.25 ms
+_JUMP_NS = 500_000_000
+_PLAYED_LATE_S = 0.2
+_NS_A_MS = 1_000_000
+
+
+class ForeignClock:
+    """Another clock, related to ours by when its stamps arrive.
+
+    A frame arrives some time after it was taken, and never before: of the recent offsets the
+    smallest is the best. What remains is the least delay of the way here, by which all stamps are
+    late, and which cannot be seen from here.
+
+    Parameters
+    ----------
+    now_ns
+        Our clock.
+    max_late_s
+        A stamp that would be older than this on its arrival begins a new relation: a recording
+        has been played slower than it was made. None believes any age.
+    """
+
+    def __init__(self, now_ns: Callable[[], int], max_late_s: float | None = None) -> None:
+        self._now_ns = now_ns
+        self._max_late_s = max_late_s
+        self._offsets: deque[int] = deque(maxlen=_WINDOW)
+        self._newest_ns = 0
+
+    def to_ours(self, foreign_ns: int) -> int:
+        """Return a stamp that arrives now as one of our clock."""
+        if self._newest_ns - foreign_ns > _JUMP_NS:  # the camera or the recording began anew
+            self._offsets.clear()
+            self._newest_ns = foreign_ns
+        self._newest_ns = max(self._newest_ns, foreign_ns)
+        offset = self._now_ns() - foreign_ns
+        if self._offsets and self._max_late_s is not None:
+            late_s = (offset - min(self._offsets)) * 1e-9
+            if late_s > self._max_late_s:
+                self._offsets.clear()
+        self._offsets.append(offset)
+        return foreign_ns + min(self._offsets)
+
+
+class RosStamps:
+    """Stamps of the frames of one camera, or of one recording.
+
+    Parameters
+    ----------
+    now_ns
+        Clock of the node (ROS time).
+    as_they_are
+        Take every stamp as it is, whatever clock it is of.
+    recorded
+        No clock is ours: these frames are played from a recording.
+    """
+
+    def __init__(
+        self, now_ns: Callable[[], int], *, as_they_are: bool = False, recorded: bool = False
+    ) -> None:
+        self._foreign = ForeignClock(now_ns, _PLAYED_LATE_S if recorded else None)
+        self._as_they_are = as_they_are
+        self._recorded = recorded
+
+    def stamp_ns(self, timestamp_ms: float, domain: str) -> int:
+        """Return the ROS stamp of a frame that has just arrived.
+
+        Parameters
+        ----------
+        timestamp_ms
+            ``frame.get_timestamp()``.
+        domain
+            ``'hardware_clock'``, ``'system_time'`` or ``'global_time'``.
+        """
+        whole_ms = int(timestamp_ms)  # apart: times since 1970 in ns do not fit into a float
+        stamp = whole_ms * _NS_A_MS + round((timestamp_ms - whole_ms) * _NS_A_MS)
+        ours = domain != 'hardware_clock' and not self._recorded
+        return stamp if self._as_they_are or ours else self._foreign.to_ours(stamp)
