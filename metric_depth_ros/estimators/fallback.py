@@ -7,10 +7,17 @@ One of the two answers the whole image, so that no image has two scales.
 from __future__ import annotations
 
 import math
+import weakref
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.base import Estimator, recovers_camera, warm_up
+from metric_depth_ros.estimators.base import (
+    Estimator,
+    estimate_batch,
+    recovers_camera,
+    warm_up,
+)
 from metric_depth_ros.types import DepthEstimate, Frame
 
 POLICIES = ('auto', 'prompted', 'monocular')
@@ -23,11 +30,14 @@ POLICIES = ('auto', 'prompted', 'monocular')
 RETURN_FRAMES = 3
 RETURN_POINTS = 1.5
 
+_MAX_CAMERAS = 64  # more than a robot has
 _MARK = ' (fallback: '
 
 
 class FallbackEstimator:
     """Two estimators and the number of prompt points that decides between them.
+
+    Each camera is judged by its own frames; cameras are told apart by `Frame.frame_id`.
 
     Parameters
     ----------
@@ -48,7 +58,8 @@ class FallbackEstimator:
     ) -> None:
         self._prompted = prompted
         self._monocular = monocular
-        self._trust = PromptTrust(min_points)
+        self._min_points = min_points
+        self._cameras: dict[str, _JudgedCamera] = {}
         self.policy = policy
 
     @property
@@ -71,24 +82,73 @@ class FallbackEstimator:
 
         A frame that `prompted` refuses for its missing camera goes to `monocular`, too.
         """
-        reason = self._objection(frame)
+        return self._estimate(frame, self._objection(frame))
+
+    def estimate_batch(self, frames: Sequence[Frame]) -> list[DepthEstimate]:
+        """Estimate frames, e.g. of several cameras, as at most two batches."""
+        objections = [self._objection(frame) for frame in frames]
+        pairs = list(zip(frames, objections, strict=True))
+        try:
+            prompted = self._batch(self._prompted, [f for f, reason in pairs if not reason])
+        except InputError as error:
+            if not self._answers_without_camera(error):
+                raise
+            return [self._estimate(frame, reason) for frame, reason in pairs]
+        bare = [replace(frame, prompt=None) for frame, reason in pairs if reason]
+        monocular = self._batch(self._monocular, bare)
+        return [
+            _marked(next(monocular), reason) if reason else next(prompted) for reason in objections
+        ]
+
+    @staticmethod
+    def _batch(estimator: Estimator, frames: list[Frame]) -> Iterator[DepthEstimate]:
+        return iter(estimate_batch(estimator, frames) if frames else ())
+
+    def _estimate(self, frame: Frame, reason: str) -> DepthEstimate:
         if not reason:
             try:
                 return self._prompted.estimate(frame)
             except InputError as error:
-                if error.fault != 'camera_missing' or self.policy != 'auto':
+                if not self._answers_without_camera(error):
                     raise
             reason = 'no CameraInfo'
-        estimate = self._monocular.estimate(replace(frame, prompt=None))
-        return replace(estimate, method=f'{estimate.method}{_MARK}{reason})')
+        return _marked(self._monocular.estimate(replace(frame, prompt=None)), reason)
+
+    def _answers_without_camera(self, error: InputError) -> bool:
+        return error.fault == 'camera_missing' and self.policy == 'auto'
 
     def _objection(self, frame: Frame) -> str:
         """Return why the prompted estimator does not answer, empty if it does."""
         if self.policy == 'prompted':
             return ''
-        points = 0 if frame.prompt is None else len(frame.prompt)
-        doubt = self._trust.doubt(points)
+        # The camera that was seen last is the last one; names that are made up push each other
+        # out.
+        camera = self._cameras.pop(frame.frame_id, None) or _JudgedCamera(self._min_points)
+        self._cameras[frame.frame_id] = camera
+        if len(self._cameras) > _MAX_CAMERAS:
+            del self._cameras[next(iter(self._cameras))]
+        doubt = camera.doubt(frame)
         return 'as set' if self.policy == 'monocular' else doubt
+
+
+def _marked(estimate: DepthEstimate, reason: str) -> DepthEstimate:
+    return replace(estimate, method=f'{estimate.method}{_MARK}{reason})')
+
+
+class _JudgedCamera:
+    """What the frames of one camera have said; a frame that is asked about again counts once."""
+
+    def __init__(self, min_points: int) -> None:
+        self._trust = PromptTrust(min_points)
+        self._newest: weakref.ref[Frame] | None = None
+        self._doubt = ''
+
+    def doubt(self, frame: Frame) -> str:
+        if self._newest is None or self._newest() is not frame:
+            points = 0 if frame.prompt is None else len(frame.prompt)
+            self._doubt = self._trust.doubt(points)
+            self._newest = weakref.ref(frame)
+        return self._doubt
 
 
 class PromptTrust:

@@ -36,14 +36,28 @@ class Refusing(NearestFill):
         raise InputError(self._fault, 'refused')
 
 
-def frame(points):
+class Batched(NearestFill):
+    """A prompted method that writes down which frames it was given at once."""
+
+    def __init__(self, fault=''):
+        self.batches = []
+        self._fault = fault
+
+    def estimate_batch(self, frames):
+        self.batches.append([f.frame_id for f in frames])
+        if self._fault:
+            raise InputError(self._fault, 'refused')
+        return [self.estimate(f) for f in frames]
+
+
+def frame(points, camera='camera'):
     prompt = SparsePrompt(
         np.zeros((points, 2), np.float32),
         np.full(points, 3.0, np.float32),
         np.full(points, 0.1, np.float32),
         np.zeros(points, np.uint8),
     )
-    return Frame(0, 'camera', np.zeros((4, 6, 3), np.uint8), None, prompt)
+    return Frame(0, camera, np.zeros((4, 6, 3), np.uint8), None, prompt)
 
 
 @pytest.fixture
@@ -72,7 +86,7 @@ def test_too_few_points_are_answered_without_them_and_said_so(estimator, points,
 
 def test_a_silent_prompt_is_left_at_once_and_taken_back_when_it_has_stayed(estimator):
     bare = Frame(0, 'camera', np.zeros((4, 6, 3), np.uint8))
-    told = [estimator.estimate(f).method for f in (frame(9), bare, *[frame(9)] * 4)]
+    told = [estimator.estimate(f).method for f in (frame(9), bare, *map(frame, [9] * 4))]
     back = 'mono (fallback: the prompt is coming back)'
     assert told == ['nearest', 'mono (fallback: no prompt)', back, back, 'nearest', 'nearest']
 
@@ -118,3 +132,46 @@ def test_a_policy_other_than_auto_takes_one_of_the_two_always(estimator):
 def test_it_recovers_the_camera_if_the_monocular_one_does(estimator):
     assert estimator.recovers_camera
     assert not FallbackEstimator(NearestFill(), NearestFill(), 5).recovers_camera
+
+
+def test_a_camera_whose_prompt_fails_does_not_take_that_of_another(estimator):
+    told = [estimator.estimate(frame(*f)).method for f in ((9, 'left'), (0, 'right')) * 4]
+    assert told[::2] == ['nearest'] * 4
+    assert all(is_by_fallback(method) for method in told[1::2])
+
+
+def test_frames_of_other_cameras_do_not_win_a_prompt_back(estimator):
+    estimator.estimate(frame(0, 'left'))
+    for _ in range(RETURN_FRAMES):
+        estimator.estimate(frame(9, 'right'))
+    assert is_by_fallback(estimator.estimate(frame(9, 'left')).method)
+
+
+def test_frames_of_several_cameras_are_two_batches_at_most():
+    prompted = Batched()
+    estimator = FallbackEstimator(prompted, Monocular(), 5)
+    frames = [frame(9, 'front'), frame(0, 'left'), frame(9, 'rear')]
+    told = [estimate.method for estimate in estimator.estimate_batch(frames)]
+    assert told == ['nearest', 'mono (fallback: no prompt)', 'nearest']
+    assert prompted.batches == [['front', 'rear']]
+
+
+def test_a_batch_that_the_prompted_one_cannot_answer_without_a_camera_is_answered():
+    estimator = FallbackEstimator(Batched('camera_missing'), Monocular(), 5)
+    told = [e.method for e in estimator.estimate_batch([frame(9, 'a'), frame(0, 'b')])]
+    assert told == ['nearest', 'mono (fallback: no prompt)']
+
+
+def test_a_frame_of_a_batch_that_failed_is_counted_once_when_it_is_asked_about_alone():
+    estimator = FallbackEstimator(Batched('out_of_memory'), Monocular(), 5)
+    estimator.estimate(frame(0))
+    back = frame(9)
+    for _ in range(RETURN_FRAMES):
+        assert is_by_fallback(estimator.estimate(back).method)
+
+
+def test_names_of_cameras_that_are_made_up_are_forgotten(estimator):
+    estimator.estimate(frame(0, 'known'))
+    for number in range(1000):
+        estimator.estimate(frame(9, f'made up {number}'))
+    assert len(estimator._cameras) <= 64
