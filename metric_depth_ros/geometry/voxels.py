@@ -50,3 +50,20 @@ def voxel_means(points: NDArray[np.float32], size_m: float) -> NDArray[np.float3
         sums = np.add.reduceat(column, runs, dtype=np.float64)
         means[:, axis] = np.add.reduceat(sums[order], starts) / counts
     return means
+
+
+def voxel_firsts(points: NDArray[np.float32], size_m: float) -> NDArray[np.intp]:
+    """Return the rows, ascending, of the first point in every cube that has any.
+
+    Parameters
+    ----------
+    points
+        (N, 3) meters, finite.
+    size_m
+        Edge of a cube.
+    """
+    cubes = np.floor(points * np.float32(1.0 / size_m)).astype(np.int64)
+    cubes -= cubes.min(axis=0, initial=0)
+    x, y, z = cubes.T
+    key = (x << (2 * _BITS)) | (y << _BITS) | z
+    return np.sort(np.unique(key, return_index=True)[1])

@@ -47,6 +47,7 @@ class LiveSurface:
         self._settings = settings
         self._folder = folder
         self._max_finished_bytes = max_finished_bytes
+        self._freed_at: NDArray[np.float64]  # where the camera was then
         self._begin()
 
     @property
@@ -109,14 +110,4 @@ class LiveSurface:
         self.frames = 0
         self._volume = Volume(self._settings)
         self._finished = SurfacePieces(self._folder, self._max_finished_bytes)
-        self._freed_at = np.full(3, np.inf)  # where the camera was then
-
-
-def thinned(cloud: Cloud, spacing_m: float) -> Cloud:
-    """Return at most one point a cube of this edge: the first of each."""
-    points, colors = cloud
-    if not spacing_m or not len(points):
-        return cloud
-    cubes = np.floor(points / np.float32(spacing_m)).astype(np.int32)
-    kept = np.sort(np.unique(cubes, axis=0, return_index=True)[1])
-    return points[kept], colors[kept]
+        self._freed_at = np.full(3, np.inf)

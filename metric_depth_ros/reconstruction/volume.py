@@ -194,6 +194,7 @@ class Volume:
             whole = self.surface()
             finished = whole.part(self._need_any(whole, corners[gone]))
         self._grid.hashmap().erase(self._keys(corners[gone]))
+        self._changed = np.setdiff1d(self._changed, _packed(corners[gone]))
         return finished
 
     def _all_blocks(self) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.geometry.edges import floating_pixels
 from metric_depth_ros.geometry.rectification import Rectification
-from metric_depth_ros.geometry.voxels import voxel_means
+from metric_depth_ros.geometry.voxels import voxel_firsts, voxel_means
 
 FISHEYE = CameraModel(
     160,
@@ -61,6 +61,12 @@ def test_organized_clouds_lose_their_holes():
     points = np.full((4, 5, 3), np.nan, np.float32)
     points[1, 2] = (1.0, -2.0, 3.0)
     np.testing.assert_allclose(voxel_means(points, 0.1), [[1.0, -2.0, 3.0]])
+
+
+def test_the_first_point_of_every_cube_is_chosen():
+    points = np.array([[0.01, 0, 0], [0.02, 0, 0], [0.11, 0, 0], [-0.01, 0, 0]], np.float32)
+    assert voxel_firsts(points, 0.1).tolist() == [0, 2, 3]
+    assert voxel_firsts(points[:0], 0.1).tolist() == []
 
 
 def test_a_cloud_without_points_stays_one():

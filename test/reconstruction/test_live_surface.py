@@ -9,7 +9,7 @@ from metric_depth_ros.types import DepthEstimate, Frame
 
 open3d = pytest.importorskip('open3d', exc_type=ImportError)
 
-from metric_depth_ros.reconstruction.live_surface import LiveSurface, thinned  # noqa: E402
+from metric_depth_ros.reconstruction.live_surface import LiveSurface  # noqa: E402
 from metric_depth_ros.reconstruction.posed_frame import PosedFrame  # noqa: E402
 from metric_depth_ros.reconstruction.volume import VolumeSettings  # noqa: E402
 
@@ -86,11 +86,3 @@ def test_a_restart_forgets_everything(tmp_path):
     drive(live, 10.0)
     live.restart()
     assert (live.blocks, live.frames, live.finished_bytes) == (0, 0, 0)
-
-
-def test_a_cloud_is_thinned_to_one_point_a_cube():
-    points = np.array([[0.01, 0, 0], [0.02, 0, 0], [0.11, 0, 0], [-0.01, 0, 0]], np.float32)
-    kept, colors = thinned((points, np.arange(12, dtype=np.uint8).reshape(4, 3)), 0.1)
-    np.testing.assert_array_equal(kept, points[[0, 2, 3]])
-    assert colors[:, 0].tolist() == [0, 6, 9]
-    assert len(thinned((points, np.zeros((4, 3), np.uint8)), 0.0)[0]) == 4

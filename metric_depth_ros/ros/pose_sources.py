@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a camera was at a stamp: from tf2, from odometry, or from poses.
+
+A pose is that of the stamp, interpolated between the two around it. One that is not known yet is
+None: whoever asks decides how long to wait. Nothing is extrapolated.
+"""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from typing import Any, Protocol
+
+from rclpy.node import Node
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.geometry.motion import between
+from metric_depth_ros.geometry.rigid import Transform, transform_from_quaternion
+from metric_depth_ros.ros.extrinsics import Extrinsics, create_extrinsics
+from metric_depth_ros.ros.faults import FaultLog
+from metric_depth_ros.ros.messages import stamp_ns
+from metric_depth_ros.ros.qos import (
+    overridable,
+    refused_overrides,
+    sensor_qos,
+    subscription_events,
+)
+from metric_depth_ros.ros.reconstruct_parameters import ReconstructNodeSettings
+
+_KEPT_NS = 30_000_000_000  # poses older than this against the newest are forgotten
+# Farther apart than this nobody knows what the robot did in between.
+_LARGEST_GAP_NS = 1_000_000_000
+_JUMP_NS = 1_000_000_000
+_QUEUE = 50
+
+
+class PoseSource(Protocol):
+    """Place of a camera in the world."""
+
+    @property
+    def topic(self) -> str:
+        """What the poses come from, for reports."""
+        ...
+
+    @property
+    def world(self) -> str:
+        """Frame of the places; empty while it is not known."""
+        ...
+
+    def at(self, camera_frame: str, stamp_ns: int) -> Transform | None:
+        """Return T_world_camera at a stamp, None while it is not known.
+
+        Raises
+        ------
+        InputError
+            It will never be known: the camera is not connected with what poses are given of.
+        """
+        ...
+
+    def clear(self) -> None:
+        """Forget all poses: the clock went back."""
+        ...
+
+    def close(self) -> None:
+        """Release subscriptions."""
+        ...
+
+
+class Tf2Poses:
+    """The transform tree of the running system.
+
+    Parameters
+    ----------
+    node
+        Node whose executor feeds the listener.
+    world
+        Frame of the places.
+
+    Raises
+    ------
+    InputError
+        tf2_ros is not installed.
+    """
+
+    topic = '/tf'
+
+    def __init__(self, node: Node, world: str) -> None:
+        try:
+            import tf2_ros
+        except ImportError as error:
+            raise InputError(
+                'pose_source',
+                'pose.source is tf2, but tf2_ros is not installed (sudo apt install '
+                'ros-$ROS_DISTRO-tf2-ros-py). Without it, set pose.source to odometry or pose, '
+                'and extrinsics.source to file or bag.',
+            ) from error
+        self.world = world
+        self._tf2 = tf2_ros
+        self._buffer = tf2_ros.Buffer()
+        self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
+
+    def at(self, camera_frame: str, stamp_ns: int) -> Transform | None:
+        """Return T_world_camera, None where the tree does not know it (yet)."""
+        from rclpy.time import Time
+
+        try:
+            found = self._buffer.lookup_transform(
+                self.world, camera_frame, Time(nanoseconds=stamp_ns)
+            )
+        except self._tf2.TransformException:
+            return None
+        move, turn = found.transform.translation, found.transform.rotation
+        return transform_from_quaternion(
+            (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
+        )
+
+    def clear(self) -> None:
+        """Forget what moves; what is static stays."""
+        self._buffer.clear()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._listener.unregister()
+
+
+class PoseHistory:
+    """The newest poses of one moving frame. Safe between threads."""
+
+    def __init__(self) -> None:
+        self._stamps: list[int] = []
+        self._poses: list[Transform] = []
+        self._lock = threading.Lock()
+
+    def add(self, stamp_ns: int, pose: Transform) -> None:
+        """Take a pose; one from before a jump of the clock is forgotten."""
+        with self._lock:
+            if self._stamps and stamp_ns < self._stamps[-1] - _JUMP_NS:
+                self._forget()
+            row = bisect.bisect_left(self._stamps, stamp_ns)
+            if row < len(self._stamps) and self._stamps[row] == stamp_ns:
+                self._poses[row] = pose
+                return
+            self._stamps.insert(row, stamp_ns)
+            self._poses.insert(row, pose)
+            first = bisect.bisect_left(self._stamps, self._stamps[-1] - _KEPT_NS)
+            del self._stamps[:first], self._poses[:first]
+
+    def at(self, stamp_ns: int) -> Transform | None:
+        """Return the pose at a stamp, None outside of what is known or inside a long gap."""
+        with self._lock:
+            row = bisect.bisect_left(self._stamps, stamp_ns)
+            if row == len(self._stamps):
+                return None
+            if self._stamps[row] == stamp_ns:
+                return self._poses[row]
+            if row == 0 or self._stamps[row] - self._stamps[row - 1] > _LARGEST_GAP_NS:
+                return None
+            first, second = self._stamps[row - 1], self._stamps[row]
+            share = (stamp_ns - first) / (second - first)
+            return between(self._poses[row - 1], self._poses[row], share)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._stamps.clear()
+        self._poses.clear()
+
+
+class TopicPoses:
+    """Odometry or stamped poses.
+
+    Parameters
+    ----------
+    node
+        Node to subscribe with.
+    settings
+        Which topic, what it is the place of, and where the camera sits on that.
+    faults
+        Where poses that cannot be used are reported.
+
+    Raises
+    ------
+    InputError
+        The message package is missing, or the extrinsics cannot be had.
+    """
+
+    def __init__(self, node: Node, settings: ReconstructNodeSettings, faults: FaultLog) -> None:
+        kind = _odometry() if settings.pose.source == 'odometry' else _pose_stamped()
+        self.world = ''
+        self.topic = node.resolve_topic_name(settings.pose.source)
+        self._node = node
+        self._faults = faults
+        self._frame = settings.pose.frame
+        self._of_camera = settings.pose.source == 'pose' and not self._frame
+        self._history = PoseHistory()
+        self._extrinsics: Extrinsics | None = None
+        if not self._of_camera:
+            self._extrinsics = create_extrinsics(settings.extrinsics.extrinsics, node)
+        with refused_overrides(self.topic):
+            self._subscription = node.create_subscription(
+                kind,
+                settings.pose.source,
+                self._receive,
+                sensor_qos(_QUEUE),
+                event_callbacks=subscription_events(self.topic, faults.report),
+                qos_overriding_options=overridable(),
+            )
+
+    def at(self, camera_frame: str, stamp_ns: int) -> Transform | None:
+        """Return T_world_camera, None while the poses do not reach the stamp."""
+        pose = self._history.at(stamp_ns)
+        if pose is None or self._extrinsics is None or self._frame == camera_frame:
+            return pose
+        return pose @ self._extrinsics.lookup(self._frame, stamp_ns, camera_frame, stamp_ns)
+
+    def clear(self) -> None:
+        """Forget all poses."""
+        self._history.clear()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._node.destroy_subscription(self._subscription)
+        if self._extrinsics is not None:
+            self._extrinsics.close()
+
+    def _receive(self, message: Any) -> None:
+        stamped = message.pose.pose if hasattr(message, 'child_frame_id') else message.pose
+        place, turn = stamped.position, stamped.orientation
+        try:
+            pose = transform_from_quaternion(
+                (place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w)
+            )
+        except (InputError, ValueError) as error:
+            self._faults.report(self.topic, 'pose', f'a pose cannot be used: {error}')
+            return
+        if not self._frame and not self._of_camera:
+            self._frame = message.child_frame_id.lstrip('/')
+        self.world = message.header.frame_id.lstrip('/')
+        self._history.add(stamp_ns(message.header), pose)
+
+
+def create_poses(settings: ReconstructNodeSettings, node: Node, faults: FaultLog) -> PoseSource:
+    """Return the poses that the parameters ask for.
+
+    Raises
+    ------
+    InputError
+        They cannot be had here; the message says what to install or to set.
+    """
+    if settings.pose.source == 'tf2':
+        return Tf2Poses(node, settings.world_frame.lstrip('/'))
+    return TopicPoses(node, settings, faults)
+
+
+def _odometry() -> type:
+    try:
+        from nav_msgs.msg import Odometry
+    except ImportError as error:
+        raise InputError(
+            'pose_source',
+            'pose.source is odometry, but nav_msgs is not installed (sudo apt install '
+            'ros-$ROS_DISTRO-nav-msgs, or pip install ros-jazzy-nav-msgs).',
+        ) from error
+    return Odometry
+
+
+def _pose_stamped() -> type:
+    from geometry_msgs.msg import PoseStamped
+
+    return PoseStamped

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The managed node that fuses published depth into a surface.
+
+configure: the volume, the poses, the publisher, the service. activate: the subscriptions to a
+depth node's outputs, and the thread that fuses. open3d and torch load at configure.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
+from std_srvs.srv import Trigger
+
+from metric_depth_ros.codecs.pointcloud import encode_cloud
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.geometry.voxels import voxel_firsts
+from metric_depth_ros.ros.dense_depth import CAMERA_INFO, DEPTH
+from metric_depth_ros.ros.dense_inputs import DenseInputs
+from metric_depth_ros.ros.diagnostics import Problem, problems_status, silent_problem
+from metric_depth_ros.ros.fusing import FusionCounts, FusionWorker
+from metric_depth_ros.ros.managed_node import ManagedNode
+from metric_depth_ros.ros.messages import MessageBuffer, cloud_message
+from metric_depth_ros.ros.pose_sources import create_poses
+from metric_depth_ros.ros.qos import output_qos, overridable, publisher_events, refused_overrides
+from metric_depth_ros.ros.reconstruct_parameters import (
+    RECONSTRUCT_NODE,
+    ReconstructNodeSettings,
+)
+
+if TYPE_CHECKING:
+    from metric_depth_ros.reconstruction.live_surface import Cloud, LiveSurface
+
+CLOUD = 'reconstruction/points'
+_WORKER_STOP_S = 0.5  # of the two seconds in which an interrupted node is gone
+_SILENT_S = 2.0
+_MEGABYTE = 1_000_000
+
+
+class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
+    """A surface of all that a depth node has published."""
+
+    def __init__(self) -> None:
+        super().__init__('reconstruct', RECONSTRUCT_NODE)
+        self._surface: LiveSurface | None = None
+        self._worker: FusionWorker | None = None
+        self._inputs: DenseInputs | None = None
+        self._counts = FusionCounts()
+        self._told = FusionCounts()
+        self._buffer = MessageBuffer()
+        self._saved = 0
+
+    def _configure(self) -> None:
+        settings = self._settings
+        self._counts, self._told = FusionCounts(), FusionCounts()
+        self._folder = _folder(settings.save.folder)
+        self._poses = create_poses(settings, self, self._faults)
+        self._releases.append(self._poses.close)
+        self._surface = _live_surface(settings, self._folder)
+        self._releases.append(self._forget)
+        topic = self.resolve_topic_name(CLOUD)
+        with refused_overrides(topic):
+            self._cloud = self.create_publisher(
+                PointCloud2,
+                CLOUD,
+                output_qos(),
+                event_callbacks=publisher_events(topic, self._faults.report),
+                qos_overriding_options=overridable(),
+            )
+        self._releases.append(lambda: self.destroy_publisher(self._cloud))
+        service = self.create_service(Trigger, '~/save', self._on_save)
+        self._releases.append(lambda: self.destroy_service(service))
+        self.get_logger().info(
+            f'configured: voxels of {settings.fusion.voxel_size_m:g} m within '
+            f'{settings.fusion.window_m:g} m, poses from {self._poses.topic}'
+        )
+
+    def _activate(self) -> None:
+        assert self._surface is not None
+        worker = FusionWorker(
+            self._surface,
+            self._poses,
+            lambda: self._settings,
+            self._publish,
+            lambda: self._cloud.get_subscription_count() > 0,
+            self._counts,
+            self._faults,
+            self._save_or_report,
+        )
+        self._worker = worker
+        self._inputs = DenseInputs(
+            self,
+            worker.offer,
+            self._faults,
+            camera=self._settings.camera,
+            color=self._settings.color,
+            on_jump=worker.jumped_back,
+        )
+        self._inputs.open()
+        topics = (*self._inputs.topics.values(), self._poses.topic)
+        self.get_logger().info(f'active: waiting for {", ".join(topics)}')
+
+    def _deactivate(self) -> None:
+        if self._inputs is not None:
+            self._inputs.close()
+        if self._worker is not None and not self._worker.stop(_WORKER_STOP_S):
+            self.get_logger().warning('a frame is still being fused; it is abandoned')
+            self._surface = None  # the thread may still write to it
+        self._inputs = self._worker = None
+
+    def _forget(self) -> None:
+        """Give back the surface, written before if that is wanted."""
+        if self._surface is None:
+            return
+        if self._settings.save.on_shutdown and self._surface.frames:
+            self._save_or_report()
+        self._surface.close()
+        self._surface = None
+
+    def _publish(self, cloud: Cloud, world: str, stamp_ns: int) -> None:
+        points, colors = cloud
+        if self._settings.cloud.spacing_m:
+            kept = voxel_firsts(points, self._settings.cloud.spacing_m)
+            points, colors = points[kept], colors[kept]
+        columns = {axis: points[:, i] for i, axis in enumerate('xyz')}
+        if self._settings.color != 'none':
+            red, green, blue = colors.T.astype(np.uint32)
+            packed = (red << 16) | (green << 8) | blue
+            columns['rgb'] = packed.view(np.float32)
+        fields = encode_cloud(columns)
+        self._buffer.sized(fields.data.size)[...] = fields.data
+        seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+        header = Header(stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=world)
+        self._cloud.publish(cloud_message(header, fields, self._buffer))
+
+    def _on_save(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Write mesh and cloud."""
+        try:
+            response.message = self._save()
+        except InputError as error:
+            response.message = str(error)
+            self._faults.report(self.get_name(), error.fault, str(error))
+            return response
+        response.success = True
+        return response
+
+    def _save_or_report(self) -> None:
+        try:
+            self.get_logger().info(f'saved {self._save()}')
+        except InputError as error:
+            self._faults.report(self.get_name(), error.fault, str(error))
+
+    def _save(self) -> str:
+        """Write the surface and return the name of its mesh.
+
+        Raises
+        ------
+        InputError
+            Nothing is fused, or the files cannot be written.
+        """
+        if self._worker is None:
+            return self._write(self._surface)
+        with self._worker.surface() as surface:
+            return self._write(surface)
+
+    def _write(self, surface: LiveSurface | None) -> str:
+        if surface is None or not surface.frames:
+            raise InputError('save', 'no depth image has been fused yet: there is no surface.')
+        name = f'{self.get_clock().now().nanoseconds}_{self._saved}'
+        mesh, cloud = (self._folder / f'{kind}_{name}.ply' for kind in ('mesh', 'cloud'))
+        try:
+            surface.write(mesh, cloud)
+        except OSError as error:
+            raise InputError(
+                'save',
+                f'{mesh} cannot be written: {error.strerror or error} (parameter save.folder).',
+            ) from error
+        self._saved += 1
+        return str(mesh)
+
+    def _health(self) -> list[DiagnosticStatus]:
+        counts, surface = self._counts, self._surface
+        values: dict[str, object] = dict(vars(counts))
+        if surface is not None:
+            values['blocks'] = surface.blocks
+            values['finished_mb'] = surface.finished_bytes / _MEGABYTE
+        if self._worker is not None and self._worker.recent_ms:
+            for percent in (50, 95):
+                took_ms = float(np.percentile(list(self._worker.recent_ms), percent))
+                values[f'fuse_ms_p{percent}'] = took_ms
+        for (topic, fault), count in self._faults.counts().items():
+            values[f'{topic} {fault}'] = count
+        name = self.get_name()
+        return [
+            problems_status(
+                f'{name}: surface',
+                self.get_fully_qualified_name(),
+                self._problems(),
+                'depth is fused',
+                values,
+            )
+        ]
+
+    def _problems(self) -> list[Problem]:
+        if self._inputs is None:
+            return [(DiagnosticStatus.WARN, 'The node is not active.')]
+        limit_s = max(_SILENT_S, 2.0 * self._settings.diagnostics.period_s)
+        problems = []
+        for stream in (DEPTH, CAMERA_INFO):
+            silent_s = self._inputs.silent_s(stream)
+            if silent_s is None or silent_s > limit_s:
+                topic = self._inputs.topics[stream]
+                count = self._inputs.publisher_count(stream)
+                problems.append(silent_problem(stream, topic, silent_s, count))
+        for name, words in (
+            ('no_pose', f'had no pose on {self._poses.topic}'),
+            ('replaced', 'were dropped since too many waited'),
+            ('bad_input', 'could not be used'),
+            ('failed', 'failed'),
+        ):
+            new = getattr(self._counts, name) - getattr(self._told, name)
+            if new:
+                problems.append((DiagnosticStatus.WARN, f'{new} depth images {words}.'))
+        self._told = FusionCounts(**vars(self._counts))
+        if self._surface is not None and self._surface.is_full:
+            problems.append(
+                (
+                    DiagnosticStatus.WARN,
+                    'save.max_finished_mb is used up: what is left behind is not kept any more.',
+                )
+            )
+        return problems
+
+
+def _live_surface(settings: ReconstructNodeSettings, folder: Path) -> LiveSurface:
+    from metric_depth_ros.reconstruction.live_surface import LiveSurface
+    from metric_depth_ros.reconstruction.volume import VolumeSettings
+
+    fusion = settings.fusion
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return LiveSurface(
+            VolumeSettings(
+                voxel_m=fusion.voxel_size_m,
+                max_depth_m=fusion.max_depth_m,
+                min_weight=fusion.min_weight,
+                window_m=fusion.window_m,
+                device=fusion.device,
+            ),
+            folder,
+            int(settings.save.max_finished_mb * _MEGABYTE),
+        )
+    except OSError as error:
+        raise InputError(
+            'save',
+            f'{folder} cannot be written into: {error.strerror or error} (parameter save.folder).',
+        ) from error
+
+
+def _folder(given: str) -> Path:
+    if given:
+        return Path(given).expanduser()
+    home = Path(os.environ.get('ROS_HOME') or '~/.ros').expanduser()
+    return home / 'metric_depth_reconstructions'

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Poses of a stamp: between those that are known, from a history and from the transform tree."""
+
+import importlib.util
+import time
+
+import depth_contract
+import pytest
+
+from metric_depth_ros.geometry.rigid import transform_from_quaternion
+from metric_depth_ros.ros.pose_sources import PoseHistory, Tf2Poses
+
+S = 1_000_000_000
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec('tf2_ros') is None,
+    reason='tf2_ros of a ROS distribution is missing',
+)
+def test_poses_of_the_transform_tree_are_interpolated_and_forgotten():
+    from geometry_msgs.msg import TransformStamped
+    from tf2_ros import TransformBroadcaster
+
+    def transform(second):
+        message = TransformStamped(child_frame_id='camera')
+        message.header.frame_id, message.header.stamp.sec = 'odom', second
+        message.transform.translation.x = float(second)
+        message.transform.rotation.w = 1.0
+        return message
+
+    with depth_contract.spinning_node('test_pose_sources') as (node, executor):
+        poses = Tf2Poses(node, 'odom')
+        broadcaster = TransformBroadcaster(node)
+        ends_s = time.monotonic() + 20.0
+        while poses.at('camera', 11 * S) is None:
+            assert time.monotonic() < ends_s
+            broadcaster.sendTransform([transform(10), transform(11)])
+            executor.spin_once(0.05)
+        assert poses.at('camera', 10_250_000_000)[0, 3] == pytest.approx(10.25)
+        assert poses.at('camera', 12 * S) is None
+        assert poses.at('lidar', 10 * S) is None
+        poses.clear()
+        assert poses.at('camera', 10 * S) is None
+        poses.close()
+
+
+def pose_at(x):
+    return transform_from_quaternion((x, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+
+
+def test_poses_are_interpolated_but_never_extrapolated():
+    history = PoseHistory()
+    for second in (10, 11):
+        history.add(second * S, pose_at(float(second)))
+    assert history.at(10_250_000_000)[0, 3] == pytest.approx(10.25)
+    assert history.at(11 * S)[0, 3] == 11.0
+    assert history.at(11 * S + 1) is None
+    assert history.at(10 * S - 1) is None
+
+
+def test_poses_out_of_order_are_sorted_in_and_a_gap_is_not_bridged():
+    history = PoseHistory()
+    for second in (10.0, 11.0, 10.5, 13.0):
+        history.add(round(second * S), pose_at(second))
+    assert history.at(10_750_000_000)[0, 3] == pytest.approx(10.75)
+    assert history.at(12 * S) is None
+
+
+def test_a_clock_that_goes_back_takes_the_old_poses_with_it():
+    history = PoseHistory()
+    history.add(100 * S, pose_at(0.0))
+    history.add(10 * S, pose_at(1.0))
+    assert history.at(100 * S) is None
+    assert history.at(10 * S)[0, 3] == 1.0
+
+
+def test_the_history_is_bounded():
+    history = PoseHistory()
+    for i in range(10_000):
+        history.add(i * S // 100, pose_at(0.0))
+    assert history.at(0) is None
+    assert len(history._stamps) <= 3001
