@@ -3,17 +3,16 @@
 
 import numpy as np
 import pytest
-
-pytest.importorskip('torch')
-pytest.importorskip('transformers')
-
 from sensor_msgs.msg import Image
-from tiny_vlm import write_depthvlm
 
 from metric_depth_ros.codecs.image import decode_depth
 
 
 def test_depthvlm_answers_frames_in_the_node(start_node, client_in, tmp_path):
+    pytest.importorskip('torch')
+    pytest.importorskip('transformers')
+    from tiny_vlm import write_depthvlm
+
     folder = write_depthvlm(tmp_path / 'depthvlm')
     given = {
         'estimator': 'depthvlm',
