@@ -10,7 +10,9 @@ PACKAGE = 'metric_depth_ros'
 EMBEDDED = [
     'ros-jazzy-ament-index-python',
     'ros-jazzy-diagnostic-msgs',
+    'ros-jazzy-geometry-msgs',
     'ros-jazzy-lifecycle-msgs',
+    'ros-jazzy-nav-msgs',
     'ros-jazzy-rclpy[fastrtps]',
     'ros-jazzy-sensor-msgs',
     'ros-jazzy-std-msgs',
@@ -85,6 +87,7 @@ setup(
             'realsense = metric_depth_ros.nodes.realsense:main',
             'realsense_depth = metric_depth_ros.nodes.realsense_depth:main',
             'metric-depth = metric_depth_ros.cli.main:main',
+            'reconstruct = metric_depth_ros.nodes.reconstruct:main',
         ],
     },
 )
