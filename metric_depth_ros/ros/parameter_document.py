@@ -9,9 +9,13 @@ from pathlib import Path
 
 from metric_depth_ros.ros.parameter_table import ParameterTable
 from metric_depth_ros.ros.parameters import DEPTH_NODE
+from metric_depth_ros.ros.reconstruct_parameters import RECONSTRUCT_NODE
 
 # By the name of the executable.
-NODES: Mapping[str, ParameterTable] = {'depth': DEPTH_NODE}
+NODES: Mapping[str, ParameterTable] = {
+    'depth': DEPTH_NODE,
+    'reconstruct': RECONSTRUCT_NODE,
+}
 
 _ROS_TYPES = {
     bool: 'bool', int: 'integer', float: 'double', str: 'string', tuple: 'string array',

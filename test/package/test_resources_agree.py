@@ -19,7 +19,8 @@ from metric_depth_ros.bags import layout
 from metric_depth_ros.cli.main import COMMANDS
 from metric_depth_ros.ros.inputs import input_topics
 from metric_depth_ros.ros.outputs import OUTPUTS
-from metric_depth_ros.ros.parameters import parameter_table, settings_from
+from metric_depth_ros.ros.parameter_document import NODES
+from metric_depth_ros.ros.parameters import DEPTH_NODE, parameter_table, settings_from
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = 'metric_depth_ros'
@@ -99,8 +100,9 @@ def test_parameter_file_holds_only_parameters_of_the_node_with_good_values(path)
     ((nodes, content),) = yaml.safe_load(path.read_text()).items()
     assert nodes == '/**'
     values = dict(content['ros__parameters'])
-    assert values.keys() <= parameter_table().keys()
-    settings_from(values)
+    node = NODES.get(path.stem, DEPTH_NODE)  # a file named as a node is of that node
+    assert values.keys() <= node.rows.keys()
+    node.settings(values)
 
 
 @pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda p: p.name)
@@ -134,6 +136,17 @@ def test_every_input_topic_can_be_remapped():
 def test_arguments_that_set_parameters_agree_with_the_table():
     known = {name: row.kind for name, row in parameter_table().items()} | OF_EVERY_NODE
     for name, kind, _ in table(DEPTH_LAUNCH, 'PARAMETERS').values():
+        assert known[name].__name__ == kind
+
+
+def test_topics_and_parameters_of_the_reconstruct_node_can_be_chosen():
+    launch, node = ROOT / 'launch/reconstruct.launch.py', NODES['reconstruct']
+    topics = {topic for topic, _ in table(launch, 'INPUT_TOPICS').values()}
+    assert topics == {
+        'depth/image', 'depth/camera_info', 'depth/confidence', 'image', 'odometry', 'pose',
+    }  # fmt: skip
+    known = {name: row.kind for name, row in node.rows.items()} | OF_EVERY_NODE
+    for name, kind, _ in table(launch, 'PARAMETERS').values():
         assert known[name].__name__ == kind
 
 
