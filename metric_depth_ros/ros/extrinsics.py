@@ -32,8 +32,6 @@ _Edge = TypeVar('_Edge')
 
 # Within 10 s of its newest transform tf2 takes older ones; frames out of order are no jump.
 _JUMP_NS = 5_000_000_000
-# Odometry arrives a little after the images that it belongs to.
-_WAIT_S = 0.04
 _WAIT_STEP_S = 0.004
 
 
@@ -72,6 +70,9 @@ class Tf2Extrinsics:
         Node whose executor feeds the listener.
     fixed_frame
         Frame that both stamps are related through; empty or unknown: rigidly mounted.
+    max_wait_s
+        Longest time that a lookup waits for motion: odometry arrives a little after the images
+        that it belongs to.
 
     Raises
     ------
@@ -79,7 +80,7 @@ class Tf2Extrinsics:
         tf2_ros is not installed.
     """
 
-    def __init__(self, node: Node, fixed_frame: str) -> None:
+    def __init__(self, node: Node, fixed_frame: str, max_wait_s: float) -> None:
         try:
             import tf2_ros
         except ImportError as error:
@@ -91,6 +92,7 @@ class Tf2Extrinsics:
             ) from error
         self._tf2 = tf2_ros
         self._fixed_frame = fixed_frame
+        self._max_wait_s = max_wait_s
         self._newest_ns = 0
         self._late = False
         self._buffer = tf2_ros.Buffer()
@@ -146,7 +148,7 @@ class Tf2Extrinsics:
             return
         if self._late:
             return
-        ends_s = time.monotonic() + _WAIT_S
+        ends_s = time.monotonic() + self._max_wait_s
         while time.monotonic() < ends_s:
             time.sleep(_WAIT_STEP_S)
             if self._buffer.can_transform_full(*asked):
@@ -181,7 +183,7 @@ def create_extrinsics(settings: ExtrinsicsSettings, node: Node) -> Extrinsics:
         tf2 is not installed, or the file or bag cannot be used.
     """
     if settings.source == 'tf2':
-        return Tf2Extrinsics(node, settings.fixed_frame)
+        return Tf2Extrinsics(node, settings.fixed_frame, settings.max_wait_s)
     path = Path(settings.path).expanduser()
     if settings.source == 'file':
         return WatchedCalibration(

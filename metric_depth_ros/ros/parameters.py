@@ -255,6 +255,14 @@ class ExtrinsicsSettings:
         'as rigidly mounted.',
         change=CONFIGURE,
     )
+    max_wait_s: float = parameter(
+        0.04,
+        'With tf2: longest time that a frame waits for odometry that is about to arrive. Two '
+        'periods of the odometry are enough; while it is silent, nothing is waited for.',
+        minimum=0.0,
+        maximum=1.0,
+        change=CONFIGURE,
+    )
 
 
 @dataclass(frozen=True)

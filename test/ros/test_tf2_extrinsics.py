@@ -5,6 +5,7 @@ import importlib.util
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import depth_contract
@@ -19,6 +20,7 @@ from metric_depth_ros.ros.extrinsics import Tf2Extrinsics
 INSTALLED = importlib.util.find_spec('tf2_ros') is not None
 needs_tf2 = pytest.mark.skipif(not INSTALLED, reason='tf2_ros of a ROS distribution is missing')
 S = 1_000_000_000
+MAX_WAIT_S = 0.04
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def test_static_transforms_are_chained(ros):
     from tf2_ros import StaticTransformBroadcaster
 
     node, executor = ros
-    extrinsics = Tf2Extrinsics(node, 'odom')
+    extrinsics = Tf2Extrinsics(node, 'odom', MAX_WAIT_S)
     broadcaster = StaticTransformBroadcaster(node)
     broadcaster.sendTransform(
         [transform('base_link', 'camera', x=1.0), transform('base_link', 'lidar', x=3.0)]
@@ -79,7 +81,7 @@ def test_measurement_is_moved_through_the_fixed_frame(ros):
     from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
     node, executor = ros
-    extrinsics = Tf2Extrinsics(node, 'odom')
+    extrinsics = Tf2Extrinsics(node, 'odom', MAX_WAIT_S)
     static = StaticTransformBroadcaster(node)
     static.sendTransform(
         [transform('base_link', 'camera', x=1.0), transform('base_link', 'lidar', x=3.0)]
@@ -106,7 +108,7 @@ def test_a_mounting_that_changes_while_the_node_runs_is_followed(ros):
     from tf2_ros import StaticTransformBroadcaster
 
     node, executor = ros
-    extrinsics = Tf2Extrinsics(node, 'odom')
+    extrinsics = Tf2Extrinsics(node, 'odom', MAX_WAIT_S)
 
     def offset():
         if not known(extrinsics, 'camera', 5 * S, 'lidar', 5 * S):
@@ -125,7 +127,7 @@ def test_motion_is_known_only_where_odometry_covers_both_stamps(ros):
     from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
     node, executor = ros
-    extrinsics = Tf2Extrinsics(node, 'odom')
+    extrinsics = Tf2Extrinsics(node, 'odom', MAX_WAIT_S)
     static = StaticTransformBroadcaster(node)
     static.sendTransform(
         [transform('base_link', 'camera', x=1.0), transform('base_link', 'lidar', x=3.0)]
@@ -147,11 +149,32 @@ def test_motion_is_known_only_where_odometry_covers_both_stamps(ros):
 
 
 @needs_tf2
+def test_odometry_that_is_about_to_arrive_is_waited_for(ros):
+    from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
+
+    node, executor = ros
+    extrinsics = Tf2Extrinsics(node, 'odom', max_wait_s=60.0)
+    static = StaticTransformBroadcaster(node)
+    static.sendTransform([transform('base_link', 'camera'), transform('base_link', 'lidar')])
+    moving = TransformBroadcaster(node)
+    send_until_matched(node, executor, moving, [transform('odom', 'base_link', 100.0)])
+    wait_until(executor, lambda: known(extrinsics, 'camera', 100 * S, 'lidar', 100 * S))
+    stamps = 'camera', round(100.1 * S), 'lidar', 100 * S
+    assert Tf2Extrinsics(node, 'odom', max_wait_s=0.0).lookup_moved(*stamps) is None
+    found = []
+    asking = threading.Thread(target=lambda: found.append(extrinsics.lookup_moved(*stamps)))
+    asking.start()
+    moving.sendTransform(transform('odom', 'base_link', 100.2, x=2.0))
+    wait_until(executor, lambda: not asking.is_alive())
+    assert found[0][0, 3] == pytest.approx(-1.0)
+
+
+@needs_tf2
 def test_after_a_jump_back_of_the_clock_motion_is_known_again(ros):
     from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
     node, executor = ros
-    extrinsics = Tf2Extrinsics(node, 'odom')
+    extrinsics = Tf2Extrinsics(node, 'odom', MAX_WAIT_S)
     static = StaticTransformBroadcaster(node)
     static.sendTransform(
         [transform('base_link', 'camera', x=1.0), transform('base_link', 'lidar', x=3.0)]
@@ -184,7 +207,7 @@ def test_without_the_fixed_frame_the_sensors_count_as_rigidly_mounted(ros):
     from tf2_ros import StaticTransformBroadcaster
 
     node, executor = ros
-    extrinsics = Tf2Extrinsics(node, 'no_such_frame')
+    extrinsics = Tf2Extrinsics(node, 'no_such_frame', MAX_WAIT_S)
     broadcaster = StaticTransformBroadcaster(node)
     broadcaster.sendTransform([transform('camera', 'lidar', x=2.0)])
     wait_until(executor, lambda: known(extrinsics, 'camera', 5 * S, 'lidar', 9 * S))
@@ -193,7 +216,7 @@ def test_without_the_fixed_frame_the_sensors_count_as_rigidly_mounted(ros):
 
 @needs_tf2
 def test_missing_transform_names_both_frames_and_the_remedy(ros):
-    extrinsics = Tf2Extrinsics(ros[0], 'odom')
+    extrinsics = Tf2Extrinsics(ros[0], 'odom', MAX_WAIT_S)
     with pytest.raises(InputError, match=r"'lidar' to 'camera'.*static_transform_publisher"):
         extrinsics.lookup('camera', S, 'lidar', S)
 
@@ -201,7 +224,7 @@ def test_missing_transform_names_both_frames_and_the_remedy(ros):
 @needs_tf2
 @pytest.mark.parametrize('frame', ['', '/lidar', 'a b'])
 def test_unusable_frame_name_is_a_missing_transform(ros, frame):
-    extrinsics = Tf2Extrinsics(ros[0], 'odom')
+    extrinsics = Tf2Extrinsics(ros[0], 'odom', MAX_WAIT_S)
     with pytest.raises(InputError) as caught:
         extrinsics.lookup('camera', S, frame, S)
     assert caught.value.fault == 'transform_missing'
@@ -209,7 +232,7 @@ def test_unusable_frame_name_is_a_missing_transform(ros, frame):
 
 @needs_tf2
 def test_cloud_in_the_frame_of_the_camera_needs_no_transform(ros):
-    extrinsics = Tf2Extrinsics(ros[0], 'odom')
+    extrinsics = Tf2Extrinsics(ros[0], 'odom', MAX_WAIT_S)
     np.testing.assert_array_equal(extrinsics.lookup('camera', S, 'camera', S), np.eye(4))
 
 
@@ -217,7 +240,7 @@ def test_cloud_in_the_frame_of_the_camera_needs_no_transform(ros):
 def test_closed_listener_is_unsubscribed(ros):
     node, _ = ros
     before = len(list(node.subscriptions))
-    extrinsics = Tf2Extrinsics(node, 'odom')
+    extrinsics = Tf2Extrinsics(node, 'odom', MAX_WAIT_S)
     assert len(list(node.subscriptions)) == before + 2
     extrinsics.close()
     assert len(list(node.subscriptions)) == before
@@ -244,7 +267,40 @@ def test_node_answers_with_the_place_of_the_lidar_from_tf(ros):
         node.kill()
 
 
+@needs_tf2
+def test_a_transform_that_comes_late_is_reported_as_missing_until_it_is_there(ros, tmp_path):
+    from tf2_ros import StaticTransformBroadcaster
+
+    log = tmp_path / 'log.txt'
+    with log.open('wb') as output:
+        node = subprocess.Popen(
+            [
+                sys.executable, '-m', 'metric_depth_ros.nodes.depth', '--ros-args',
+                '-p', 'estimator:=nearest', '-p', 'extrinsics.source:=tf2',
+            ],
+            env=default_environment(), stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    broadcaster = StaticTransformBroadcaster(ros[0])
+
+    def come_late():
+        ends = time.monotonic() + 45.0
+        while '/points [transform_missing]' not in log.read_text() and time.monotonic() < ends:
+            time.sleep(0.05)
+        broadcaster.sendTransform(depth_contract.mounting())
+
+    late = threading.Thread(target=come_late)
+    late.start()
+    try:
+        depth_contract.check(depth_contract.ask())
+        late.join()
+        assert '/points [transform_missing]' in log.read_text()
+        node.send_signal(signal.SIGINT)
+        assert node.wait(15) == 0
+    finally:
+        node.kill()
+
+
 @pytest.mark.skipif(INSTALLED, reason='tf2_ros is installed')
 def test_without_tf2_the_message_says_what_to_install_and_what_to_set(ros):
     with pytest.raises(InputError, match=r'tf2-ros-py.*extrinsics\.source to file or bag'):
-        Tf2Extrinsics(ros[0], 'odom')
+        Tf2Extrinsics(ros[0], 'odom', MAX_WAIT_S)
