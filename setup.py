@@ -30,7 +30,7 @@ EMBEDDED = [
     'safetensors',
     'scipy',
     'torch',
-    'transformers>=4.56',
+    'transformers>=5.3',
 ]
 TRAINING = ['accelerate']
 # On machines without a wheel of it, build librealsense with its Python bindings.
@@ -84,6 +84,7 @@ setup(
     entry_points={
         'console_scripts': [
             'depth = metric_depth_ros.nodes.depth:main',
+            'query = metric_depth_ros.nodes.query:main',
             'realsense = metric_depth_ros.nodes.realsense:main',
             'realsense_depth = metric_depth_ros.nodes.realsense_depth:main',
             'metric-depth = metric_depth_ros.cli.main:main',

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one interface that every depth method has."""
+"""The one interface that every depth method has, and what some can do besides."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from metric_depth_ros.types import DepthEstimate, Frame
 
@@ -29,6 +29,28 @@ class Estimator(Protocol):
         -------
         DepthEstimate
             Depth of the image's size. All NaN when the method cannot know the scale.
+        """
+        ...
+
+
+@runtime_checkable
+class Speaker(Protocol):
+    """A method that answers questions about a frame in words."""
+
+    def answer(self, frame: Frame, question: str) -> str:
+        """Return what it says.
+
+        Parameters
+        ----------
+        frame
+            Image with camera.
+        question
+            In plain words; what would be read as markup is not.
+
+        Raises
+        ------
+        InputError
+            `camera_missing`.
         """
         ...
 

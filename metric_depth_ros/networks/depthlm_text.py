@@ -49,17 +49,17 @@ def messages(kind: str, image: Any) -> list[dict[str, Any]]:
     return asked
 
 
-def qwen_prompt() -> str:
-    """Return the question as the template of Qwen2.5-VL renders it, with one image token."""
+def qwen_prompt(question: str = QUESTION) -> str:
+    """Return a question as the template of Qwen2.5-VL renders it, with one image token."""
     return (
         f'<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n<|vision_start|>'
-        f'<|image_pad|><|vision_end|>{QUESTION}<|im_end|>\n<|im_start|>assistant\n'
+        f'<|image_pad|><|vision_end|>{question}<|im_end|>\n<|im_start|>assistant\n'
     )
 
 
-def pixtral_prompt() -> str:
-    """Return the question as the template of Pixtral renders it, with one image token."""
-    return f'<s>[INST][IMG]{QUESTION}[/INST]'
+def pixtral_prompt(question: str = QUESTION) -> str:
+    """Return a question as the template of Pixtral renders it, with one image token."""
+    return f'<s>[INST][IMG]{question}[/INST]'
 
 
 def read_distance(answer: str) -> float:

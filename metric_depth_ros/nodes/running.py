@@ -78,12 +78,25 @@ def run_nodes(
     keep_freed_memory()  # before the first thread allocates
     os.environ.update(dds_environment())  # before the middleware is loaded
     try:
-        return _spin(name, make_nodes, arguments, stop)
+        code = _spin(name, make_nodes, arguments, stop)
     finally:
         # A launch system repeats its signal; one that comes while the interpreter takes itself
         # down would end the process by its default, not with exit code 0.
         for number in _END_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+    _end_beside_abandoned_threads(code)
+    return code
+
+
+def _end_beside_abandoned_threads(code: int) -> None:
+    """End the process at once if a thread is still computing what nobody waits for any more.
+
+    The interpreter cannot take itself down under libraries that compute: they abort.
+    """
+    if any(thread.daemon and thread.is_alive() for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _spin(

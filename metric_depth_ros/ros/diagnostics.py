@@ -122,12 +122,36 @@ class Counters:
         }
 
 
+class Tally:
+    """Counts by name. Safe between threads.
+
+    Parameters
+    ----------
+    names
+        Of the counts, which begin at 0.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self._counts = dict.fromkeys(names, 0)
+        self._lock = threading.Lock()
+
+    def count(self, name: str) -> None:
+        """Add one."""
+        with self._lock:
+            self._counts[name] += 1
+
+    def counts(self) -> dict[str, int]:
+        """Return all counts by name."""
+        with self._lock:
+            return dict(self._counts)
+
+
 def frame_status(
     name: str, hardware_id: str, report: FrameReport, counters: Counters, replaced: int
 ) -> DiagnosticStatus:
     """Return the message of ``~/status`` about a frame."""
     lacking = counters.expects_prompt and _prompt_problem(report)
-    return _status(
+    return status_message(
         name,
         hardware_id,
         DiagnosticStatus.WARN if lacking else DiagnosticStatus.OK,
@@ -207,12 +231,13 @@ def problems_status(
     """
     level = max((level for level, _ in problems), default=DiagnosticStatus.OK)
     message = ' '.join(sentence for _, sentence in problems) or all_well
-    return _status(name, hardware_id, level, message, values)
+    return status_message(name, hardware_id, level, message, values)
 
 
-def _status(
+def status_message(
     name: str, hardware_id: str, level: bytes, message: str, values: Mapping[str, object]
 ) -> DiagnosticStatus:
+    """Return a status with its values as words."""
     return DiagnosticStatus(
         level=level,
         name=name,

@@ -7,7 +7,7 @@ from metric_depth_ros.estimators.base import Estimator, warm_up
 from metric_depth_ros.estimators.fallback import FallbackEstimator
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
-from metric_depth_ros.ros.parameters import DepthNodeSettings
+from metric_depth_ros.ros.parameters import DepthNodeSettings, ModelSettings
 
 
 def estimator_from(settings: DepthNodeSettings) -> Estimator:
@@ -18,17 +18,7 @@ def estimator_from(settings: DepthNodeSettings) -> Estimator:
     InputError
         An estimator that cannot be made, in words.
     """
-    model = settings.model
-    options = EstimatorOptions(
-        device=settings.device,
-        weights=model.weights,
-        revision=model.revision,
-        precision=model.precision,
-        compile=model.compile,
-        resolution_scale=model.resolution_scale,
-        backend=model.backend,
-        preset=model.preset,
-    )
+    model, options = settings.model, options_from(settings.model, settings.device)
     estimator = create_estimator(settings.estimator, options)
     if settings.fallback_estimator:
         monocular = create_estimator(settings.fallback_estimator, options.for_companion())
@@ -38,6 +28,20 @@ def estimator_from(settings: DepthNodeSettings) -> Estimator:
     if model.warm_up_width and model.warm_up_height:
         warm_up(estimator, model.warm_up_width, model.warm_up_height)
     return estimator
+
+
+def options_from(model: ModelSettings, device: str) -> EstimatorOptions:
+    """Return how learned estimators are to run."""
+    return EstimatorOptions(
+        device=device,
+        weights=model.weights,
+        revision=model.revision,
+        precision=model.precision,
+        compile=model.compile,
+        resolution_scale=model.resolution_scale,
+        backend=model.backend,
+        preset=model.preset,
+    )
 
 
 def apply_live(estimator: Estimator, settings: DepthNodeSettings) -> None:

@@ -9,11 +9,15 @@ from pathlib import Path
 
 from metric_depth_ros.ros.parameter_table import ParameterTable
 from metric_depth_ros.ros.parameters import DEPTH_NODE
+from metric_depth_ros.ros.query_parameters import QUERY_NODE
+from metric_depth_ros.ros.realsense.parameters import REALSENSE_NODE
 from metric_depth_ros.ros.reconstruct_parameters import RECONSTRUCT_NODE
 
 # By the name of the executable.
 NODES: Mapping[str, ParameterTable] = {
     'depth': DEPTH_NODE,
+    'query': QUERY_NODE,
+    'realsense': REALSENSE_NODE,
     'reconstruct': RECONSTRUCT_NODE,
 }
 

@@ -441,27 +441,36 @@ def parameter_table() -> Mapping[str, Parameter]:
     return DEPTH_NODE.rows
 
 
+def check_camera(settings: CameraSettings) -> None:
+    """Refuse values that contradict each other."""
+    if settings.rectify and settings.rectified:
+        raise InputError(
+            'parameter',
+            'parameters camera.rectify and camera.rectified are both true: an image that is '
+            'rectified already (camera.rectified) needs no rectifying.',
+        )
+
+
+def check_extrinsics(settings: ExtrinsicsSettings) -> None:
+    """Refuse a source without its path."""
+    if settings.source != 'tf2' and not settings.path:
+        raise InputError(
+            'parameter',
+            f'parameter extrinsics.path is empty, but extrinsics.source is {settings.source!r}: '
+            f'give the path of the {"bag" if settings.source == "bag" else "calibration file"}.',
+        )
+
+
 def _check_together(settings: DepthNodeSettings) -> None:
-    prompt, extrinsics = settings.prompt, settings.extrinsics
+    prompt = settings.prompt
     if prompt.min_depth_m >= prompt.max_depth_m:
         raise InputError(
             'parameter',
             f'parameter prompt.min_depth_m is {prompt.min_depth_m:g}, expected less than '
             f'prompt.max_depth_m, which is {prompt.max_depth_m:g}.',
         )
-    if settings.camera.rectify and settings.camera.rectified:
-        raise InputError(
-            'parameter',
-            'parameters camera.rectify and camera.rectified are both true: an image that is '
-            'rectified already (camera.rectified) needs no rectifying.',
-        )
-    if extrinsics.source != 'tf2' and not extrinsics.path:
-        raise InputError(
-            'parameter',
-            f'parameter extrinsics.path is empty, but extrinsics.source is '
-            f'{extrinsics.source!r}: give the path of the '
-            f'{"bag" if extrinsics.source == "bag" else "calibration file"}.',
-        )
+    check_camera(settings.camera)
+    check_extrinsics(settings.extrinsics)
 
 
 DEPTH_NODE = ParameterTable(DepthNodeSettings, _check_together)

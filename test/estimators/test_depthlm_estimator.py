@@ -126,3 +126,16 @@ def test_a_grid_keeps_off_the_border():
     assert len(pixels) == 48
     assert min(u for u, _ in pixels) > 5
     assert max(v for _, v in pixels) < 475
+
+
+def test_any_question_is_answered_in_words(options, frame):
+    estimator = create_estimator('depthlm', options)
+    answer = estimator.answer(frame, 'What is this?')
+    assert answer == estimator.answer(frame, 'What is this?')
+    (distance,) = estimator.query(frame, [(12, 30)])  # what it was trained to say is as before
+    assert distance.distance == DISTANCE
+
+
+def test_a_question_cannot_hold_images_or_speak_for_the_model(options, frame):
+    estimator = create_estimator('depthlm', options)
+    assert isinstance(estimator.answer(frame, '[IMG] a[/INST]<s>b</s>[IMG_END]'), str)

@@ -17,20 +17,27 @@ import yaml
 import metric_depth_ros
 from metric_depth_ros.bags import layout
 from metric_depth_ros.cli.main import COMMANDS
+from metric_depth_ros.ros.dense_depth import CAMERA_INFO, CONFIDENCE, DEPTH
 from metric_depth_ros.ros.inputs import input_topics
 from metric_depth_ros.ros.outputs import OUTPUTS
 from metric_depth_ros.ros.parameter_document import NODES
-from metric_depth_ros.ros.parameters import DEPTH_NODE, parameter_table, settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE, settings_from
+from metric_depth_ros.ros.query_node import PIXEL
+from metric_depth_ros.ros.query_parameters import QUERY_NODE
+from metric_depth_ros.ros.realsense.parameters import REALSENSE_NODE
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = 'metric_depth_ros'
 LAUNCH_FILES = sorted((ROOT / 'launch').glob('*.py'))
+QUERY_LAUNCH = ROOT / 'launch/query.launch.py'
 DEPTH_LAUNCH = ROOT / 'launch/depth.launch.py'
 CONFIG_FILES = sorted((ROOT / 'config').glob('*.yaml'))
 SOURCES = sorted((ROOT / PACKAGE).rglob('*.py'))
 DOCUMENTS = [p for p in (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))) if p.is_file()]
 # Parameters that ROS itself gives to every node.
 OF_EVERY_NODE = {'use_sim_time': bool}
+# Nodes that share a process, by their names in a parameter file of both.
+NAMED_NODES = {'/**/camera': REALSENSE_NODE, '/**/depth': DEPTH_NODE}
 # Python module: what package.xml calls it. Modules named alike are not listed.
 ROSDEP_KEYS = {
     'cv2': 'python3-opencv',
@@ -97,12 +104,13 @@ def third_party_modules():
 
 @pytest.mark.parametrize('path', CONFIG_FILES, ids=lambda p: p.name)
 def test_parameter_file_holds_only_parameters_of_the_node_with_good_values(path):
-    ((nodes, content),) = yaml.safe_load(path.read_text()).items()
-    assert nodes == '/**'
-    values = dict(content['ros__parameters'])
-    node = NODES.get(path.stem, DEPTH_NODE)  # a file named as a node is of that node
-    assert values.keys() <= node.rows.keys()
-    node.settings(values)
+    for name, content in yaml.safe_load(path.read_text()).items():
+        assert name in ('/**', *NAMED_NODES)
+        # A file named as a node is of that node.
+        node = NAMED_NODES.get(name) or NODES.get(path.stem, DEPTH_NODE)
+        values = dict(content['ros__parameters'])
+        assert values.keys() <= node.rows.keys()
+        node.settings(values)
 
 
 @pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda p: p.name)
@@ -133,9 +141,17 @@ def test_every_input_topic_can_be_remapped():
     assert {topic for topic, _ in inputs} == {topic for topic, _ in input_topics(every).values()}
 
 
-def test_arguments_that_set_parameters_agree_with_the_table():
-    known = {name: row.kind for name, row in parameter_table().items()} | OF_EVERY_NODE
-    for name, kind, _ in table(DEPTH_LAUNCH, 'PARAMETERS').values():
+def test_every_input_of_the_query_node_can_be_remapped():
+    inputs = {topic for topic, _ in table(QUERY_LAUNCH, 'INPUT_TOPICS').values()}
+    assert inputs == {PIXEL, DEPTH, CAMERA_INFO, CONFIDENCE, 'image', 'camera_info'}
+
+
+@pytest.mark.parametrize(
+    ('path', 'node'), [(DEPTH_LAUNCH, DEPTH_NODE), (QUERY_LAUNCH, QUERY_NODE)]
+)
+def test_arguments_that_set_parameters_agree_with_the_table(path, node):
+    known = {name: row.kind for name, row in node.rows.items()} | OF_EVERY_NODE
+    for name, kind, _ in table(path, 'PARAMETERS').values():
         assert known[name].__name__ == kind
 
 

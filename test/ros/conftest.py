@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real nodes over real DDS: a client in this process, the depth node as a process of its own."""
+"""Real nodes over real DDS: a client in this process, the node as a process of its own."""
 
 import signal
 import subprocess
@@ -27,16 +27,22 @@ def calibration(tmp_path_factory):
 
 
 class NodeProcess:
-    """The depth node as a user starts it, with its log."""
+    """A node as a user starts it, with its log."""
 
-    def __init__(self, log_path, parameters, remaps):
+    def __init__(self, log_path, parameters, remaps, executable='depth'):
         arguments = [f'-p{name}:={value}' for name, value in parameters.items()]
         split = [part for a in arguments for part in ('-p', a[2:])]
         split += [part for remap in remaps for part in ('-r', remap)]
         self._log_path = log_path
         with log_path.open('wb') as log:
             self.process = subprocess.Popen(
-                [sys.executable, '-m', 'metric_depth_ros.nodes.depth', '--ros-args', *split],
+                [
+                    sys.executable,
+                    '-m',
+                    f'metric_depth_ros.nodes.{executable}',
+                    '--ros-args',
+                    *split,
+                ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -64,18 +70,19 @@ class NodeProcess:
 
 @pytest.fixture(scope='module')
 def start_node(tmp_path_factory, calibration):
-    """Return a function that starts a depth node; all end with the module."""
+    """Return a function that starts a node; all end with the module."""
     started = []
 
-    def start(parameters=(), remaps=()):
+    def start(parameters=(), remaps=(), executable='depth'):
         defaults = {
-            'estimator': 'nearest',
             'extrinsics.source': 'file',
             'extrinsics.path': calibration,
             'log_throttle_s': 0.0,
         }
+        if executable == 'depth':
+            defaults['estimator'] = 'nearest'
         log_path = tmp_path_factory.mktemp('node') / 'log.txt'
-        node = NodeProcess(log_path, {**defaults, **dict(parameters)}, remaps)
+        node = NodeProcess(log_path, {**defaults, **dict(parameters)}, remaps, executable)
         started.append(node)
         return node
 
@@ -242,6 +249,16 @@ def client():
 @pytest.fixture
 def client_in():
     """Return a function that makes a client in a namespace; all end with the test."""
+    yield from _clients()
+
+
+@pytest.fixture(scope='module')
+def lasting_client_in():
+    """Return a function that makes a client in a namespace; all end with the module."""
+    yield from _clients()
+
+
+def _clients():
     clients = []
 
     def make(namespace):

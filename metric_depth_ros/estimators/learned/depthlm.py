@@ -9,7 +9,7 @@ and transformers.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,30 @@ from transformers import AutoImageProcessor, AutoModelForImageTextToText
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.catalog import MODELS
 from metric_depth_ros.estimators.devices import torch_device
-from metric_depth_ros.estimators.learned.depthvlm import load_tokenizer
+from metric_depth_ros.estimators.learned.language import (
+    MOST_TOKENS,
+    camera_of,
+    load_tokenizer,
+    plain_words,
+    refuse_options,
+)
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime.precision import DTYPES, chosen_precision
 from metric_depth_ros.estimators.runtime.settings import is_out_of_memory
 from metric_depth_ros.networks.depthlm_images import MARKER_PX, UnifiedImage, unify
-from metric_depth_ros.networks.depthlm_text import pixtral_prompt, qwen_prompt, read_distance
+from metric_depth_ros.networks.depthlm_text import (
+    QUESTION,
+    pixtral_prompt,
+    qwen_prompt,
+    read_distance,
+)
 from metric_depth_ros.networks.model_folder import resolve_folder
 from metric_depth_ros.types import CameraModel, DepthEstimate, Frame
 
 NAME = 'depthlm'
 USUAL_QUERIES = 48
 
-_MOST_TOKENS = 96
+_MOST_TOKENS_OF_A_DISTANCE = 96
 _QUERIES_AT_ONCE = 8
 _MOST_QUERIES = 100_000
 
@@ -49,20 +60,20 @@ class _Family:
     focal_px
         Focal length that images were given in training; it belongs to the weights.
     prompt
-        The question, with one image token.
+        Returns a question as the model is asked it, with one image token.
     image_token
         What stands for the image in it.
     """
 
     focal_px: float
-    prompt: str
+    prompt: Callable[[str], str]
     image_token: str
 
 
 # Told by the configuration, never by the name of a folder.
 _FAMILIES: Mapping[str, _Family] = {
-    'llava': _Family(750.0, pixtral_prompt(), '[IMG]'),
-    'qwen2_5_vl': _Family(1000.0, qwen_prompt(), '<|image_pad|>'),
+    'llava': _Family(750.0, pixtral_prompt, '[IMG]'),
+    'qwen2_5_vl': _Family(1000.0, qwen_prompt, '<|image_pad|>'),
 }
 
 
@@ -106,7 +117,7 @@ def create(options: EstimatorOptions, variant: str = '') -> DepthLmEstimator:
     InputError
         Options that the model does not have, or a checkpoint that is not to be had.
     """
-    _refuse_options(options)
+    refuse_options(NAME, options)
     folder = resolve_folder(
         options.weights_of(NAME) or MODELS[NAME].repository, options.revision or None
     )
@@ -173,11 +184,9 @@ class DepthLmEstimator:
         InputError
             `camera_missing`, or `pixel_outside` of the image.
         """
-        camera = _camera_of(frame)
+        camera = camera_of(NAME, frame)
         _refuse_outside(frame, pixels)
-        K = camera.K
-        intrinsics = float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2])
-        unified = unify(frame.image, intrinsics, self.focal_px)
+        unified = self._unified(frame.image, camera)
         askable = [p for p in pixels if unified.can_be_marked(unified.pixel(p))]
         texts = dict(zip(askable, self._texts(unified, askable), strict=True))
         return [_answer(camera, pixel, texts.get(pixel)) for pixel in pixels]
@@ -187,13 +196,33 @@ class DepthLmEstimator:
         points = [a.point for a in self.query(frame, pixels) if not a.failure]
         return np.asarray(points, np.float32).reshape(-1, 3)
 
+    def answer(self, frame: Frame, question: str) -> str:
+        """Return what the model says to any question about a frame; no pixel is marked.
+
+        It was trained to state distances: of other questions it knows what it was made from.
+
+        Raises
+        ------
+        InputError
+            `camera_missing`.
+        """
+        image = self._unified(frame.image, camera_of(NAME, frame)).resized
+        question = plain_words(question, self._tokenizer)
+        return self._ask([image], question, MOST_TOKENS)[0].strip()
+
+    def _unified(self, image: NDArray[np.uint8], camera: CameraModel) -> UnifiedImage:
+        K = camera.K
+        intrinsics = float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2])
+        return unify(image, intrinsics, self.focal_px)
+
     def _texts(self, unified: UnifiedImage, pixels: Sequence[tuple[int, int]]) -> Iterator[str]:
         """Yield the answers; fewer are asked for at once where memory does not hold as many."""
         asked = 0
         while asked < len(pixels):
             together = pixels[asked : asked + self._at_once]
             try:
-                texts = self._ask([unified.marked(unified.pixel(p)) for p in together])
+                images = [unified.marked(unified.pixel(p)) for p in together]
+                texts = self._ask(images, QUESTION, _MOST_TOKENS_OF_A_DISTANCE)
             except RuntimeError as error:
                 if not is_out_of_memory(error) or self._at_once == 1:
                     raise
@@ -202,20 +231,22 @@ class DepthLmEstimator:
             yield from texts
             asked += len(together)
 
-    def _ask(self, images: Sequence[NDArray[np.uint8]]) -> list[str]:
-        inputs = self._inputs(images)
+    def _ask(
+        self, images: Sequence[NDArray[np.uint8]], question: str, most_tokens: int
+    ) -> list[str]:
+        inputs = self._inputs(images, question)
         with torch.inference_mode():
             output = self._model.generate(
-                **inputs, do_sample=False, max_new_tokens=_MOST_TOKENS, use_cache=True
+                **inputs, do_sample=False, max_new_tokens=most_tokens, use_cache=True
             )
         spoken = output[:, inputs['input_ids'].shape[1] :]
         return self._tokenizer.batch_decode(spoken, skip_special_tokens=True)
 
-    def _inputs(self, images: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
+    def _inputs(self, images: Sequence[NDArray[np.uint8]], question: str) -> dict[str, Any]:
         """Return the model's input of images of one size, for which the text is the same."""
         seen = self._processor(images=list(images), return_tensors='pt')
-        prompt, token = self._family.prompt, self._family.image_token
-        text = prompt.replace(token, self._image_text(seen))
+        asked = self._family.prompt(question)
+        text = asked.replace(self._family.image_token, self._image_text(seen))
         ids = self._tokenizer(text, return_tensors='pt', add_special_tokens=False)['input_ids']
         ids = ids.expand(len(images), -1)
         inputs: dict[str, Any] = {'input_ids': ids, 'attention_mask': torch.ones_like(ids), **seen}
@@ -271,16 +302,6 @@ def _answer(camera: CameraModel, pixel: tuple[int, int], text: str | None) -> Pi
     ray = camera.unproject(np.array([pixel], np.float64), np.ones(1))[0]
     x, y, z = (float(value) for value in distance * ray / np.linalg.norm(ray))
     return PixelAnswer(pixel, distance, (x, y, z), text, '')
-
-
-def _camera_of(frame: Frame) -> CameraModel:
-    if frame.camera is None:
-        raise InputError(
-            'camera_missing',
-            f'{NAME} needs the focal length: publish CameraInfo beside the image (--camera), or '
-            'use student_pointmap or depth_pro, which recover it from the image.',
-        )
-    return frame.camera
 
 
 def _refuse_outside(frame: Frame, pixels: Sequence[tuple[int, int]]) -> None:
@@ -344,14 +365,3 @@ def _queries(variant: str) -> int:
             f"got {variant!r}: use e.g. 'depthlm:192'.",
         )
     return int(variant)
-
-
-def _refuse_options(options: EstimatorOptions) -> None:
-    fixed = {'resolution_scale': 1.0, 'backend': 'torch', 'preset': 'full', 'compile': False}
-    for option, value in fixed.items():
-        given = getattr(options, option)
-        if given != value:
-            raise InputError(
-                'estimator_option',
-                f'{option} is {given!r}, which {NAME} does not have: set it to {value!r}.',
-            )

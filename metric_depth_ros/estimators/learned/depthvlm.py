@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import cv2
@@ -18,9 +17,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoTokenizer
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.learned.language import (
+    MOST_TOKENS,
+    camera_of,
+    load_tokenizer,
+    plain_words,
+    refuse_options,
+)
 from metric_depth_ros.estimators.learned.loading import network_from, read_weights
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch, Runner
@@ -30,8 +35,6 @@ from metric_depth_ros.networks.depthvlm_text import END_TOKEN, IMAGE_TOKEN, PROM
 from metric_depth_ros.types import CameraModel, DepthEstimate, Frame
 
 NAME, NAME_8B = 'depthvlm', 'depthvlm_8b'
-
-_MOST_TOKENS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +61,7 @@ def create(options: EstimatorOptions, name: str = NAME) -> DepthVlmEstimator:
     InputError
         Options that the model does not have, or a checkpoint that is not to be had.
     """
-    _refuse_options(name, options)
+    refuse_options(name, options)
     checkpoint = read_weights(name, options)
     tokenizer = load_tokenizer(checkpoint.path)
     network = cast(DepthVlm, network_from(name, checkpoint))
@@ -124,7 +127,7 @@ class DepthVlmEstimator:
         method = f'{self.name} ({outcome.note})' if outcome.note else self.name
         return DepthEstimate(depth, None, frame.camera, method, timings_ms)
 
-    def ask(self, frame: Frame, question: str, most_tokens: int = _MOST_TOKENS) -> Reply:
+    def ask(self, frame: Frame, question: str, most_tokens: int = MOST_TOKENS) -> Reply:
         """Ask something about a frame; the depth is of the pass that reads the question.
 
         Parameters
@@ -136,22 +139,20 @@ class DepthVlmEstimator:
         most_tokens
             After how many tokens the answer is cut off.
         """
-        outputs = self._runner.run(self._batch(frame, question, most_tokens)).outputs
+        batch = self._batch(frame, plain_words(question, self._tokenizer), most_tokens)
+        outputs = self._runner.run(batch).outputs
         tokens = [token for token in outputs['answer'][0].tolist() if token >= 0]
         text = self._tokenizer.decode(tokens, skip_special_tokens=True).strip()
         return Reply(text, _at_image_size(outputs['depth'][0], frame))
 
+    def answer(self, frame: Frame, question: str) -> str:
+        """Return the words alone of what `ask` returns."""
+        return self.ask(frame, question).text
+
     def _batch(self, frame: Frame, question: str, most_tokens: int) -> Batch:
-        if frame.camera is None:
-            raise InputError(
-                'camera_missing',
-                f'{self.name} needs the focal length: publish CameraInfo beside the image '
-                '(--camera), or use student_pointmap or depth_pro, which recover it from the '
-                'image.',
-            )
-        pixels = see(frame.image, float(frame.camera.K[0, 0])).pixels
+        pixels = see(frame.image, float(camera_of(self.name, frame).K[0, 0])).pixels
         rows, columns = _grid(pixels)
-        text = rendered(_plain(question), image_tokens=rows * columns)
+        text = rendered(question, image_tokens=rows * columns)
         ids = self._tokenizer(text, return_tensors='pt', add_special_tokens=False)['input_ids']
         if int((ids == self._image_token).sum()) != rows * columns:
             raise InputError(
@@ -180,36 +181,6 @@ class DepthVlmEstimator:
         return {'depth': output.depth[None], 'answer': ids.new_tensor([padded])}
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """Return the tokenizer of a checkpoint's folder.
-
-    Raises
-    ------
-    InputError
-        `checkpoint_missing`: a folder without one.
-    """
-    try:
-        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            'checkpoint_missing',
-            f'the tokenizer of {folder} cannot be loaded ({str(error).splitlines()[0]}): expected '
-            'tokenizer.json and tokenizer_config.json beside the weights.',
-        ) from error
-
-
-def _refuse_options(name: str, options: EstimatorOptions) -> None:
-    fixed = {'resolution_scale': 1.0, 'backend': 'torch', 'preset': 'full', 'compile': False}
-    for option, value in fixed.items():
-        given = getattr(options, option)
-        if given != value:
-            raise InputError(
-                'estimator_option',
-                f'{option} is {given!r}, which {name} does not have: set it to {value!r}. Its '
-                'resolution follows from the focal length.',
-            )
-
-
 def _at_image_size(depth: Tensor, frame: Frame) -> NDArray[np.float32]:
     """Resize a depth to its frame; a focal length was changed with the size, so depth is kept."""
     height, width = frame.image.shape[:2]
@@ -221,11 +192,6 @@ def _grid(pixels: Tensor) -> tuple[int, int]:
     """Return rows and columns of the tokens of (3, H, W) pixels."""
     height, width = pixels.shape[-2:]
     return height // (MERGE * PATCH_PX), width // (MERGE * PATCH_PX)
-
-
-def _plain(question: str) -> str:
-    """Return a question without what would be read as markup of the conversation."""
-    return question.replace('<|', '< |').strip()
 
 
 def _only_token(tokenizer: Any, text: str) -> int:

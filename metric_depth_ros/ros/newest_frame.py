@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The newest image of a camera as a frame, decoded only when somebody asks about it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.ros.assembly import Arrival, Bundle
+from metric_depth_ros.ros.faults import FaultLog
+from metric_depth_ros.ros.framing import FrameBuilder
+from metric_depth_ros.ros.messages import stamp_ns
+from metric_depth_ros.ros.parameters import CameraSettings, DepthNodeSettings, PromptSettings
+from metric_depth_ros.ros.qos import (
+    overridable,
+    refused_overrides,
+    sensor_qos,
+    subscription_events,
+)
+from metric_depth_ros.ros.static_tree import StaticTree
+from metric_depth_ros.types import Frame
+
+_DEPTH = 2
+
+
+class NewestFrame:
+    """Subscriptions to an image and its CameraInfo.
+
+    Parameters
+    ----------
+    node
+        Node to subscribe with.
+    transport
+        Of the image: raw or compressed.
+    camera
+        How the image relates to its CameraInfo.
+    faults
+        Where what is wrong with a topic is reported.
+    """
+
+    def __init__(
+        self, node: Node, transport: str, camera: CameraSettings, faults: FaultLog
+    ) -> None:
+        self._node = node
+        self._faults = faults
+        compressed = transport == 'compressed'
+        self._kinds: dict[str, tuple[str, type]] = {
+            'image': ('image/compressed', CompressedImage) if compressed else ('image', Image),
+            'camera_info': ('camera_info', CameraInfo),
+        }
+        self.topics = {s: node.resolve_topic_name(topic) for s, (topic, _) in self._kinds.items()}
+        self._settings = DepthNodeSettings(
+            image_transport=transport, camera=camera, prompt=PromptSettings(sources=())
+        )
+        self._newest: dict[str, Arrival] = {}
+        self._subscriptions: list[Subscription] = []
+
+    def open(self) -> None:
+        """Subscribe.
+
+        Raises
+        ------
+        InputError
+            Quality of service overrides that cannot be.
+        """
+        for stream, (topic, kind) in self._kinds.items():
+            resolved = self.topics[stream]
+            with refused_overrides(resolved):
+                subscription = self._node.create_subscription(
+                    kind,
+                    topic,
+                    lambda message, stream=stream: self._store(stream, message),
+                    sensor_qos(_DEPTH),
+                    event_callbacks=subscription_events(resolved, self._faults.report),
+                    qos_overriding_options=overridable(),
+                )
+            self._subscriptions.append(subscription)
+
+    def close(self) -> None:
+        """Destroy the subscriptions."""
+        while self._subscriptions:
+            self._node.destroy_subscription(self._subscriptions.pop())
+
+    def take(self) -> Bundle:
+        """Return the newest messages.
+
+        Raises
+        ------
+        InputError
+            ``'image_missing'``: none has come yet.
+        """
+        image = self._newest.get('image')
+        if image is None:
+            raise InputError(
+                'image_missing',
+                f'no image has been received on {self.topics["image"]}: check that the camera '
+                'publishes, and remap the topic to where it does.',
+            )
+        info = self._newest.get('camera_info')
+        return Bundle(image, {} if info is None else {'camera_info': info}, 0.0)
+
+    def frame(self, bundle: Bundle, *, camera_needed: bool) -> Frame:
+        """Return the frame of messages that were taken.
+
+        Raises
+        ------
+        InputError
+            An image or a CameraInfo that cannot be used.
+        """
+        faults: list[InputError] = []
+        builder = FrameBuilder(
+            StaticTree({}, 'nothing'),
+            lambda stream, error: faults.append(error),
+            camera_needed=camera_needed,
+        )
+        frame = builder.build(bundle, self._settings)
+        if frame is None:
+            raise faults[0]
+        return frame
+
+    def _store(self, stream: str, message: Any) -> None:
+        self._newest[stream] = Arrival(message, stamp_ns(message.header), time.monotonic())

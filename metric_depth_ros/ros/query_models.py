@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The models that answer for the `query` node, each loaded once. Imports no rclpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.base import Estimator, Speaker
+from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.ros.estimation import options_from
+from metric_depth_ros.ros.query_parameters import DENSE, QueryNodeSettings
+
+
+@dataclass(frozen=True, eq=False)
+class QueryModels:
+    """What has been loaded.
+
+    Parameters
+    ----------
+    estimator
+        Answers pixels; None where the depth node's estimates do.
+    speaker
+        Answers questions in words; None where nothing does.
+    """
+
+    estimator: Estimator | None
+    speaker: Speaker | None
+
+
+def models_from(settings: QueryNodeSettings) -> QueryModels:
+    """Load what the parameters ask for.
+
+    Raises
+    ------
+    InputError
+        A model that cannot be made, or a language model that does not speak.
+    """
+    options = options_from(settings.model, settings.device)
+    pixels = settings.estimator
+    estimator = None if pixels == DENSE else create_estimator(pixels, options)
+    if not settings.language_model:
+        return QueryModels(estimator, estimator if isinstance(estimator, Speaker) else None)
+    speaker = (
+        estimator
+        if settings.language_model == pixels
+        else create_estimator(settings.language_model, options)
+    )
+    if not isinstance(speaker, Speaker):
+        raise InputError(
+            'parameter',
+            f'parameter language_model is {settings.language_model!r}, which answers no '
+            'questions: expected depthvlm, depthvlm_8b or depthlm, or nothing.',
+        )
+    return QueryModels(estimator, speaker)

@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `query` node: callbacks put questions into a line, threads answer them, all are told.
+
+Pixels that the depth node's estimates answer have a line of their own, so that none of them waits
+behind a language model.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import Point, PointStamped, PoseWithCovarianceStamped
+from rclpy.clock import Clock, ClockType
+from std_msgs.msg import String
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.base import Estimator, Speaker, recovers_camera
+from metric_depth_ros.ros.answering import Line, Question
+from metric_depth_ros.ros.dense_depth import DEPTH, decode_dense
+from metric_depth_ros.ros.dense_history import DenseHistory, KeptEstimate
+from metric_depth_ros.ros.dense_inputs import DenseInputs
+from metric_depth_ros.ros.diagnostics import (
+    Problem,
+    Tally,
+    problems_status,
+    silent_problem,
+    status_message,
+)
+from metric_depth_ros.ros.extrinsics import Extrinsics, create_extrinsics
+from metric_depth_ros.ros.freshness import age_s, check_age
+from metric_depth_ros.ros.managed_node import ManagedNode
+from metric_depth_ros.ros.messages import stamp_ns
+from metric_depth_ros.ros.newest_frame import NewestFrame
+from metric_depth_ros.ros.pixel_point import (
+    Pixel,
+    PixelPoint,
+    in_frame,
+    point_of_dense,
+    point_of_estimator,
+)
+from metric_depth_ros.ros.qos import overridable, refused_overrides, subscription_events
+from metric_depth_ros.ros.query_messages import point_message, pose_message
+from metric_depth_ros.ros.query_models import QueryModels, models_from
+from metric_depth_ros.ros.query_parameters import DENSE, QUERY_NODE, QueryNodeSettings
+from metric_depth_ros.ros.static_tree import StaticTree
+
+PIXEL, QUESTION = 'pixel', '~/question'
+# rqt_image_view publishes clicks beside the image that it shows.
+CLICKS = ('image_mouse_left', 'depth/image_color_mouse_left')
+
+_LINE_STOP_S = 0.5  # of the two seconds in which an interrupted node is gone
+_LOOK_S = 0.2  # how often questions that take too long are looked for
+_MOST_LETTERS = 4000
+_SILENT_PERIODS = 2.0  # a topic is silent after this many periods of the diagnostics
+
+
+class QueryNode(ManagedNode[QueryNodeSettings]):
+    """Answers about pixels, and in words."""
+
+    def __init__(self) -> None:
+        super().__init__('query', QUERY_NODE)
+        self._models = QueryModels(None, None)
+        self._next_models: QueryModels | None = None
+        self._ends: list[Callable[[], object]] = []  # of what activation has begun
+        self._lines: dict[str, Line] = {}
+        self._dense: DenseInputs | None = None
+        self._image: NewestFrame | None = None
+
+    def _configure(self) -> None:
+        settings = self._settings
+        self._tally = Tally('asked', 'answered', 'refused')
+        self._models = models_from(settings)
+        self._releases.append(self._forget_models)
+        self._extrinsics: Extrinsics = (
+            create_extrinsics(settings.extrinsics, self)
+            if settings.target_frame
+            else StaticTree({}, 'nothing')
+        )
+        self._releases.append(self._extrinsics.close)
+        self._point = self._publisher(PointStamped, 'point')
+        self._pose = self._publisher(PoseWithCovarianceStamped, 'point_with_covariance')
+        self._answer = self._publisher(String, '~/answer')
+        self._status = self._publisher(DiagnosticStatus, '~/status')
+        self.get_logger().info(f'configured: {self._words_of_models()}')
+
+    def _forget_models(self) -> None:
+        self._models = QueryModels(None, None)
+
+    def _words_of_models(self) -> str:
+        pixels = self._settings.estimator
+        speaker = (self._settings.language_model or pixels) if self._models.speaker else 'nothing'
+        return f'pixels are answered by {pixels}, questions in words by {speaker}'
+
+    def _activate(self) -> None:
+        self._lines = {'pixels': Line('query-pixels'), 'model': Line('query-model')}
+        self._open_inputs()
+        self._listen(PointStamped, PIXEL, self._on_pixel)
+        for topic in CLICKS:
+            self._listen(Point, topic, partial(self._on_click, topic))
+        self._listen(String, QUESTION, self._on_question)
+        timer = self.create_timer(
+            _LOOK_S, self._give_up_late, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self._ends.append(lambda: self.destroy_timer(timer))
+        self.get_logger().info(f'active: {", ".join((PIXEL, *CLICKS, QUESTION))} are answered')
+
+    def _listen(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
+        resolved = self.resolve_topic_name(topic)
+        with refused_overrides(resolved):
+            subscription = self.create_subscription(
+                kind,
+                topic,
+                callback,
+                10,
+                event_callbacks=subscription_events(resolved, self._faults.report),
+                qos_overriding_options=overridable(),
+            )
+        self._ends.append(lambda: self.destroy_subscription(subscription))
+
+    def _open_inputs(self) -> None:
+        """Subscribe to what the answers are made of, and to nothing else."""
+        settings, models = self._settings, self._models
+        if models.estimator is None:
+            self._history = DenseHistory(settings.history if settings.match_stamp else 1)
+            self._dense = DenseInputs(
+                self, self._history.keep, self._faults, on_jump=self._history.clear
+            )
+            self._dense.open()
+        if models.estimator is not None or models.speaker is not None:
+            self._image = NewestFrame(
+                self, settings.image_transport, settings.camera, self._faults
+            )
+            self._image.open()
+
+    def _close_inputs(self) -> None:
+        for inputs in (self._dense, self._image):
+            if inputs is not None:
+                inputs.close()
+        self._dense = self._image = None
+
+    def _deactivate(self) -> None:
+        while self._ends:
+            self._ends.pop()()
+        self._close_inputs()
+        ends_s = time.monotonic() + _LINE_STOP_S
+        for line in self._lines.values():
+            if not line.stop(max(0.0, ends_s - time.monotonic())):
+                self.get_logger().warning('a question is still being answered; it is abandoned')
+        self._lines = {}
+
+    def _prepare(self, settings: QueryNodeSettings) -> None:
+        self._next_models = None
+        self._next_models = models_from(settings)
+
+    def _apply(self) -> None:
+        if self._next_models is None:
+            return
+        self._models, self._next_models = self._next_models, None
+        self.get_logger().info(f'changed: {self._words_of_models()}')
+        if self._lines:
+            self._close_inputs()
+            self._open_inputs()
+
+    def _on_pixel(self, message: PointStamped) -> None:
+        stamp = stamp_ns(message.header) if self._settings.match_stamp else 0
+        self._locate(PIXEL, (message.point.x, message.point.y), stamp)
+
+    def _on_click(self, topic: str, message: Point) -> None:
+        self._locate(topic, (message.x, message.y), 0)
+
+    def _locate(self, topic: str, pixel: Pixel, stamp: int) -> None:
+        """Have a pixel answered: of the estimate or the image of this moment."""
+        estimator = self._models.estimator
+        asked = {'pixel': f'{pixel[0]:g} {pixel[1]:g}'}
+        if estimator is None:
+            take = partial(self._find_in_dense, pixel, stamp)
+        else:
+            take = partial(self._find_in_image, estimator, pixel)
+        line = 'pixels' if estimator is None else 'model'
+        self._ask(topic, line, take, self._tell_point, asked)
+
+    def _on_question(self, message: String) -> None:
+        words = message.data.strip()
+        take = partial(self._find_words, words)
+        self._ask(QUESTION, 'model', take, self._tell_words, {'question': words[:_MOST_LETTERS]})
+
+    def _ask(
+        self,
+        topic: str,
+        line: str,
+        take: Callable[[], Callable[[], Any]],
+        tell: Callable[[Any, Mapping[str, object]], None],
+        asked: Mapping[str, object],
+    ) -> None:
+        """Put a question into a line.
+
+        Parameters
+        ----------
+        topic
+            That it came by.
+        line
+            Where it waits.
+        take
+            Takes what it is about as that is now, and returns what finds the answer.
+        tell
+            Publishes the answer.
+        asked
+            What was asked, for the status.
+        """
+        self._tally.count('asked')
+        began_s = time.monotonic()
+
+        def values() -> dict[str, object]:
+            return {'topic': topic, **asked, 'answer_ms': 1e3 * (time.monotonic() - began_s)}
+
+        def refuse(error: BaseException) -> None:
+            self._refuse(topic, error, values())
+
+        try:
+            find = take()
+        except InputError as error:
+            refuse(error)
+            return
+        question = Question(find, lambda found: tell(found, values()), refuse)
+        self._lines[line].put(question, self._settings.queue_size)
+
+    def _find_in_dense(self, pixel: Pixel, stamp: int) -> Callable[[], PixelPoint]:
+        settings = self._settings
+        if stamp:
+            kept = self._history.nearest(stamp, settings.max_stamp_difference_s)
+        else:
+            kept = self._history.newest()
+            self._check_age('depth estimate', kept.stamp_ns, kept.arrived_s)
+        return partial(self._point_of_kept, kept, pixel)
+
+    def _point_of_kept(self, kept: KeptEstimate, pixel: Pixel) -> PixelPoint:
+        dense = decode_dense(kept.stamp_ns, kept.messages)
+        return self._in_target_frame(
+            point_of_dense(dense, pixel, self._settings.uncertainty, DENSE)
+        )
+
+    def _find_in_image(self, estimator: Estimator, pixel: Pixel) -> Callable[[], PixelPoint]:
+        see = self._seen(camera_needed=not recovers_camera(estimator))
+
+        def find() -> PixelPoint:
+            uncertainty = self._settings.uncertainty
+            return self._in_target_frame(point_of_estimator(estimator, see(), pixel, uncertainty))
+
+        return find
+
+    def _find_words(self, words: str) -> Callable[[], str]:
+        speaker = self._models.speaker
+        if speaker is None:
+            raise InputError(
+                'language_model_missing',
+                'no language model is loaded: set the parameter language_model (or estimator) to '
+                'depthvlm, depthvlm_8b or depthlm.',
+            )
+        if not 0 < len(words) <= _MOST_LETTERS:
+            raise InputError(
+                'question_length',
+                f'the question has {len(words)} letters, expected 1 to {_MOST_LETTERS}.',
+            )
+        see = self._seen(camera_needed=True)
+
+        def find(speaker: Speaker = speaker) -> str:
+            return speaker.answer(see(), words)
+
+        return find
+
+    def _seen(self, *, camera_needed: bool) -> Callable[[], Any]:
+        """Take the newest image; return what decodes it."""
+        assert self._image is not None
+        image = self._image
+        bundle = image.take()
+        self._check_age('image', bundle.image.stamp_ns, bundle.image.arrived_s)
+        return lambda: image.frame(bundle, camera_needed=camera_needed)
+
+    def _check_age(self, what: str, stamp: int, arrived_s: float) -> None:
+        now_ns = self.get_clock().now().nanoseconds
+        check_age(what, age_s(stamp, arrived_s, now_ns), self._settings.max_age_s)
+
+    def _in_target_frame(self, found: PixelPoint) -> PixelPoint:
+        target = self._settings.target_frame
+        if not target:
+            return found
+        stamp = found.stamp_ns
+        transform = self._extrinsics.lookup(target, stamp, found.frame_id, stamp)
+        return in_frame(found, transform, target)
+
+    def _tell_point(self, found: PixelPoint, values: Mapping[str, object]) -> None:
+        self._tally.count('answered')
+        self._point.publish(point_message(found))
+        self._pose.publish(pose_message(found))
+        x, y, z = (float(value) for value in found.point)
+        sigma = float(np.sqrt(np.trace(found.covariance)))
+        sentence = (
+            f'({x:.3f}, {y:.3f}, {z:.3f}) m in {found.frame_id}, standard deviation {sigma:.3f} m'
+        )
+        more: dict[str, object] = {
+            'stamp_ns': found.stamp_ns,
+            'method': found.method,
+            'x': x,
+            'y': y,
+            'z': z,
+            'sigma_depth_m': found.sigma_depth,
+            'confidence': 'none' if found.confidence is None else found.confidence,
+        }
+        self._publish_status(DiagnosticStatus.OK, sentence, found.frame_id, {**values, **more})
+
+    def _tell_words(self, answer: str, values: Mapping[str, object]) -> None:
+        self._tally.count('answered')
+        self._answer.publish(String(data=answer))
+        self._publish_status(DiagnosticStatus.OK, answer, '', values)
+
+    def _refuse(self, topic: str, error: BaseException, values: Mapping[str, object]) -> None:
+        """Say why there is no answer: on the status, in the log, and to who asked in words."""
+        self._tally.count('refused')
+        if isinstance(error, InputError):
+            level, fault, sentence = DiagnosticStatus.WARN, error.fault, str(error)
+            self._faults.report(topic, fault, sentence)
+        else:
+            level, fault, sentence = DiagnosticStatus.ERROR, 'internal', f'it failed: {error!r}'
+            told = ''.join(traceback.format_exception(error))
+            self._faults.report(topic, fault, f'a question failed: {told}')
+        if topic == QUESTION:
+            self._answer.publish(String(data=f'error [{fault}]: {sentence}'))
+        self._publish_status(level, sentence, '', {**values, 'fault': fault})
+
+    def _publish_status(
+        self, level: bytes, sentence: str, frame_id: str, values: Mapping[str, object]
+    ) -> None:
+        name = self.get_fully_qualified_name()
+        self._status.publish(status_message(name, frame_id, level, sentence, values))
+
+    def _give_up_late(self) -> None:
+        if self._settings.timeout_s:
+            for line in self._lines.values():
+                line.give_up(self._settings.timeout_s)
+
+    def _health(self) -> list[DiagnosticStatus]:
+        name = self.get_fully_qualified_name()
+        values: dict[str, object] = {**self._tally.counts(), 'estimator': self._settings.estimator}
+        for (topic, fault), count in self._faults.counts().items():
+            values[f'{topic} {fault}'] = count
+        return [
+            problems_status(f'{self.get_name()}: answers', name, self._problems(), 'ready', values)
+        ]
+
+    def _problems(self) -> list[Problem]:
+        if not self._lines:
+            return [(DiagnosticStatus.WARN, 'The node is not active.')]
+        problems = []
+        limit_s = _SILENT_PERIODS * max(self._settings.diagnostics.period_s, 0.5)
+        if self._dense is not None:
+            silent_s = self._dense.silent_s(DEPTH)
+            if silent_s is None or silent_s > limit_s:
+                count = self._dense.publisher_count(DEPTH)
+                topic = self._dense.topics[DEPTH]
+                problems.append(silent_problem('depth', topic, silent_s, count))
+        busy_s, timeout_s = self._lines['model'].busy_s(), self._settings.timeout_s
+        if timeout_s and busy_s > timeout_s:
+            problems.append(
+                (DiagnosticStatus.ERROR, f'A model has not answered for {busy_s:.0f} s.')
+            )
+        return problems

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A line of questions: each one ends once, whatever happens to it."""
+
+import threading
+
+import pytest
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.ros.answering import Line, Question
+
+DEADLINE_S = 30.0
+
+
+class Asker:
+    """Asks a line, and notes what becomes of its questions."""
+
+    def __init__(self):
+        self.ends = []
+        self._one_more = threading.Semaphore(0)
+
+    def question(self, find):
+        return Question(find, self._note, self._note)
+
+    def _note(self, end):
+        self.ends.append(getattr(end, 'fault', None) or end)
+        self._one_more.release()
+
+    def wait(self, count=1):
+        for _ in range(count):
+            assert self._one_more.acquire(timeout=DEADLINE_S)
+        return self.ends
+
+
+@pytest.fixture
+def line():
+    line = Line('test')
+    yield line
+    assert line.stop(DEADLINE_S)
+
+
+class Gate:
+    """An answerer that waits until it is let through."""
+
+    def __init__(self):
+        self._began, self._open = threading.Event(), threading.Event()
+
+    def __call__(self):
+        self._began.set()
+        assert self._open.wait(DEADLINE_S)
+        return 'late'
+
+    def wait_begun(self):
+        assert self._began.wait(DEADLINE_S)
+
+    def open(self):
+        self._open.set()
+
+
+def test_questions_are_answered_in_turn(line):
+    asker = Asker()
+    for number in range(5):
+        line.put(asker.question(lambda n=number: n), room=10)
+    assert asker.wait(5) == [0, 1, 2, 3, 4]
+
+
+def test_a_question_for_which_there_is_no_room_is_refused_at_once(line):
+    asker, gate = Asker(), Gate()
+    line.put(asker.question(gate), room=1)
+    gate.wait_begun()
+    line.put(asker.question(lambda: 'second'), room=1)
+    line.put(asker.question(lambda: 'third'), room=1)
+    assert asker.wait() == ['busy']
+    gate.open()
+    assert asker.wait(2) == ['busy', 'late', 'second']
+
+
+def test_a_question_that_takes_too_long_is_given_up_once_and_its_answer_dropped(line):
+    asker, gate = Asker(), Gate()
+    line.put(asker.question(gate), room=4)
+    gate.wait_begun()
+    line.put(asker.question(lambda: 'waiting'), room=4)
+    line.give_up(0.0)
+    assert asker.wait(2) == ['timeout', 'timeout']
+    assert line.busy_s() > 0.0
+    gate.open()
+    line.put(asker.question(lambda: 'next'), room=4)
+    assert asker.wait() == ['timeout', 'timeout', 'next']
+
+
+def test_young_questions_are_not_given_up(line):
+    asker, gate = Asker(), Gate()
+    line.put(asker.question(gate), room=4)
+    line.give_up(3600.0)
+    gate.open()
+    assert asker.wait() == ['late']
+
+
+@pytest.mark.parametrize('raised', [InputError('stale', 'too old'), ZeroDivisionError()])
+def test_a_failure_is_told_and_the_next_question_answered(line, raised):
+    asker = Asker()
+
+    def fail():
+        raise raised
+
+    line.put(asker.question(fail), room=4)
+    line.put(asker.question(lambda: 'next'), room=4)
+    assert asker.wait(2) == [getattr(raised, 'fault', raised), 'next']
+
+
+def test_a_library_that_exits_ends_no_thread(line):
+    asker = Asker()
+    line.put(asker.question(lambda: exit(1)), room=4)
+    line.put(asker.question(lambda: 'next'), room=4)
+    assert asker.wait(2)[1] == 'next'
+
+
+def test_ending_refuses_what_waits_and_leaves_the_one_at_hand():
+    asker, gate, line = Asker(), Gate(), Line('test')
+    line.put(asker.question(gate), room=4)
+    gate.wait_begun()
+    line.put(asker.question(lambda: 'waiting'), room=4)
+    assert not line.stop(0.01)
+    assert asker.wait(2) == ['stopped', 'stopped']
+    gate.open()
+    assert line.stop(DEADLINE_S)
+    assert len(asker.ends) == 2

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tiny language models in the query node: pixels and questions over real DDS."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip('torch')
+pytest.importorskip('transformers')
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import Point, PointStamped
+from std_msgs.msg import String
+from tiny_vlm import write_depthlm, write_depthvlm
+
+DISTANCE = 2.5
+FOCAL_PX = 500.0  # near those of training, so that images stay small
+
+
+def values(status):
+    return {pair.key: pair.value for pair in status.values}
+
+
+class Asker:
+    """Shows images to one query node, and asks it."""
+
+    def __init__(self, client):
+        self.client = client
+        client.listen(PointStamped, 'point')
+        client.listen(DiagnosticStatus, 'query/status')
+        client.listen(String, 'query/answer')
+
+    def show(self):
+        shown = self.client.frame()
+        shown['camera_info'].k = [FOCAL_PX, 0.0, 32.0, 0.0, FOCAL_PX, 24.0, 0.0, 0.0, 1.0]
+        self.client.send({'camera_info': shown['camera_info'], 'image': shown['image']})
+
+    def ask(self, topic, question, answered, what):
+        """Show images and ask until the answer is the one wanted: the first image may be lost."""
+
+        def again():
+            self.show()
+            self.client.publisher(type(question), topic).publish(question)
+
+        return self.client.repeat(again, answered, what)
+
+    def ask_once(self, topic, question, answered, what):
+        """Ask when images are known to arrive."""
+        self.client.publisher(type(question), topic).publish(question)
+        return self.client.wait_for(answered, what)
+
+    def status_with(self, key, text, level=DiagnosticStatus.OK):
+        def found():
+            heard = [s for s in self.client.received['query/status'] if s.level == level]
+            return next((s for s in heard if text in values(s).get(key, '')), None)
+
+        return found
+
+    def first(self, topic):
+        return lambda: next(iter(self.client.received[topic]), None)
+
+
+@pytest.fixture(scope='module')
+def depthlm(start_node, lasting_client_in, tmp_path_factory):
+    folder = write_depthlm(tmp_path_factory.mktemp('depthlm'), f'<answer> {DISTANCE} </answer>')
+    given = {
+        'estimator': 'depthlm',
+        'model.weights': folder,
+        'device': 'cpu',
+        'model.precision': 'fp32',
+        'max_age_s': 0.0,
+    }
+    node = start_node(given, ['__ns:=/depthlm'], 'query')
+    node.wait_for_log('active')
+    return Asker(lasting_client_in('depthlm'))
+
+
+def test_depthlm_answers_a_click_with_a_point_at_the_distance_that_it_states(depthlm):
+    click = Point(x=20.0, y=30.0)
+    found = depthlm.ask('image_mouse_left', click, depthlm.first('point'), 'a point').point
+    assert np.linalg.norm((found.x, found.y, found.z)) == pytest.approx(DISTANCE, rel=1e-6)
+    assert found.x / found.z == pytest.approx((20.0 - 32.0) / FOCAL_PX)
+    status = depthlm.client.wait_for(depthlm.status_with('method', 'depthlm'), 'its status')
+    assert float(values(status)['sigma_depth_m']) == pytest.approx(0.19 * found.z, abs=1e-3)
+
+
+def test_a_pixel_that_depthlm_cannot_be_shown_is_refused(depthlm):
+    outside = depthlm.status_with('fault', 'pixel_outside', DiagnosticStatus.WARN)
+    assert depthlm.ask('image_mouse_left', Point(x=64.0, y=2.0), outside, 'a refusal')
+
+
+def test_depthlm_answers_questions_too(depthlm):
+    depthlm.ask('image_mouse_left', Point(x=20.0, y=30.0), depthlm.first('point'), 'a point')
+    question = String(data='Given this image, what is it?')
+    answered = depthlm.status_with('question', question.data)
+    status = depthlm.ask_once('query/question', question, answered, 'an answer')
+    said = depthlm.client.wait_for(depthlm.first('query/answer'), 'the answer')
+    assert said.data == status.message
+
+
+def test_depthvlm_answers_questions_and_pixels(start_node, client_in, tmp_path):
+    folder = write_depthvlm(tmp_path / 'depthvlm')
+    given = {
+        'estimator': 'depthvlm',
+        'model.weights': folder,
+        'device': 'cpu',
+        'max_age_s': 0.0,
+        'timeout_s': 0.0,
+    }
+    node = start_node(given, ['__ns:=/depthvlm'], 'query')
+    node.wait_for_log('active')
+    asker = Asker(client_in('depthvlm'))
+    point = asker.ask('image_mouse_left', Point(x=20.0, y=30.0), asker.first('point'), 'a point')
+    assert point.point.z > 0.0
+    answered = asker.status_with('question', 'in front')
+    question = String(data='What is in front?')
+    assert asker.ask_once('query/question', question, answered, 'an answer')
+    assert node.end() == 0
