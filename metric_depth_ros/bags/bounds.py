@@ -20,7 +20,7 @@ from rosbags.rosbag2 import reader, storage_mcap
 MAX_UNPACKED_BYTES = 1024 * 1024 * 1024  # of a chunk or a message
 # A file of one color unpacks to thousands of times its size, a recording does not.
 MAX_FILE_RATIO = 100
-_SMALL_FILE_BYTES = 4 * 1024 * 1024 * 1024
+_SMALL_FILE_BYTES = 1024 * 1024 * 1024
 # Below this, what a record claims is not worth a look at the end of the file.
 _SMALL_READ_BYTES = 1024 * 1024
 

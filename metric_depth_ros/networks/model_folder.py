@@ -21,6 +21,7 @@ from metric_depth_ros.networks.hub import cached_checkpoint, fetch_command, requ
 CONFIG = 'config.json'
 _WEIGHTS = 'model.safetensors'
 _INDEX = 'model.safetensors.index.json'
+_MAX_JSON_BYTES = 64 * 1024 * 1024
 _FETCHED = ('*.json', '*.safetensors', '*.txt', '*.jinja')
 
 
@@ -123,6 +124,8 @@ def _cached(repository: str, revision: str | None) -> Path | None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
+        if path.stat().st_size > _MAX_JSON_BYTES:
+            raise ValueError(f'it is larger than {_MAX_JSON_BYTES} bytes')
         content = json.loads(path.read_text('utf-8'))
     except (OSError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from metric_depth_ros.codecs.compressed import picture_size
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.simulation.examples import Example
@@ -81,7 +82,7 @@ def decode_example(files: Mapping[str, bytes], where: str) -> Example:
         image = cv2.cvtColor(_decoded(image_bytes, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
         steps = _decoded(files[DEPTH_SUFFIX], cv2.IMREAD_UNCHANGED)
         sensors = _decoded_sensors(files.get(SENSORS_SUFFIX), max(camera.size))
-    except (*_BROKEN, StopIteration, cv2.error) as error:
+    except (*_BROKEN, InputError, StopIteration, cv2.error) as error:
         raise InputError(
             'training_example',
             f'{where} cannot be read ({type(error).__name__}: {error}): expected '
@@ -122,7 +123,9 @@ def _encoded(suffix: str, image: NDArray[Any], settings: list[int]) -> bytes:
 
 
 def _decoded(content: bytes, flags: int) -> NDArray[Any]:
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    data = np.frombuffer(content, np.uint8)
+    picture_size(data)  # before OpenCV takes memory for what the header claims
+    image = cv2.imdecode(data, flags)
     if image is None:
         raise ValueError('no image')
     return image
