@@ -78,13 +78,16 @@ def project_cloud(
     """
     points, index = _visible_cone(camera, xyz, T_camera_sensor, min_depth_m, max_depth_m)
     uv = camera.project(points)
-    column, row = np.rint(uv).T
+    column, row = np.rint(uv.T)
     with np.errstate(invalid='ignore'):
         inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    pixel = (row[inside] * camera.width + column[inside]).astype(np.intp)
-    depth = points[inside, 2]
+    inside_index = np.flatnonzero(inside)
+    pixel = row[inside_index].astype(np.intp)  # in integers: floats lose pixels beyond 2^24
+    pixel *= camera.width
+    pixel += column[inside_index].astype(np.intp)
+    depth = points[inside_index, 2]
     zbuffer, nearest = _zbuffer(pixel, depth, camera.width * camera.height)
-    keep = np.flatnonzero(inside)[nearest]
+    keep = inside_index[nearest]
     pixel, depth = pixel[nearest], depth[nearest]
     if remove_occluded and len(depth):
         visible = ~_hidden(zbuffer.reshape(camera.height, camera.width), pixel, depth)
@@ -109,25 +112,22 @@ def _visible_cone(
     points sees four times what a camera does; the cull before the division saves that work.
     """
     rotation = T_camera_sensor[:3, :3].astype(np.float32)
-    translation = T_camera_sensor[:3, 3].astype(np.float32)
+    translation = T_camera_sensor[:3, 3:].astype(np.float32)
     with np.errstate(invalid='ignore'):
-        points = xyz.astype(np.float32, copy=False) @ rotation.T
+        # One row a coordinate: comparisons run over memory that lies side by side.
+        points = rotation @ xyz.astype(np.float32, copy=False).T
         points += translation
-        z = points[:, 2]
+        z = points[2]
         seen = (z > min_depth_m) & (z <= max_depth_m)
-        left, right = _column_slopes(camera)
-        if np.isfinite(left):
-            seen &= (points[:, 0] >= left * z) & (points[:, 0] <= right * z)
+        if camera.distortion.is_identity and not camera.K[0, 1]:
+            sizes = (camera.width, camera.height)
+            for axis, size in enumerate(sizes):
+                focal, center = camera.K[axis, axis], camera.K[axis, 2]
+                least, most = (-1.0 - center) / focal, (size - center) / focal
+                seen &= points[axis] >= np.float32(least) * z
+                seen &= points[axis] <= np.float32(most) * z
     index = np.flatnonzero(seen)
-    return points[index], index
-
-
-def _column_slopes(camera: CameraModel) -> tuple[float, float]:
-    """Return bounds on X/Z over the image, or infinities where the lens gives none."""
-    if not camera.distortion.is_identity or camera.K[0, 1]:
-        return -np.inf, np.inf
-    fx, cx = camera.K[0, 0], camera.K[0, 2]
-    return float((-1.0 - cx) / fx), float((camera.width - cx) / fx)
+    return points.take(index, axis=1).T, index
 
 
 def _zbuffer(
@@ -137,9 +137,9 @@ def _zbuffer(
     zbuffer = np.full(size, np.inf, np.float32)
     np.minimum.at(zbuffer, pixel, depth)
     nearest = np.flatnonzero(depth <= zbuffer[pixel])
-    owner = np.full(size, -1, np.intp)
-    owner[pixel[nearest]] = nearest
     # Two points at one pixel and exactly one depth: keep the last, so that pixels stay unique.
+    owner = np.empty(size, np.intp)  # read only where it is written
+    owner[pixel[nearest]] = nearest
     return zbuffer, nearest[owner[pixel[nearest]] == nearest]
 
 
@@ -157,9 +157,13 @@ def _hidden(
     spacing = np.sqrt(width * (np.ptp(row) + 1) / len(pixel))
     strip_px = 2 * int(spacing / 2) + 3  # wide enough to hold a point of every scan line
     reach_px = _reach_px(row, column // strip_px)
-    kernel = np.ones((reach_px, strip_px), np.uint8)
-    above = cv2.erode(zbuffer, kernel, anchor=(strip_px // 2, reach_px - 1))[row, column]
-    below = cv2.erode(zbuffer, kernel, anchor=(strip_px // 2, 0))[row, column]
+    # Only the rows that have points, and sideways once for both: the minimum over a rectangle is
+    # that of its columns' minima.
+    first = row.min()
+    sideways = cv2.erode(zbuffer[first : row.max() + 1], np.ones((1, strip_px), np.uint8))
+    upright = np.ones((reach_px, 1), np.uint8)
+    above = cv2.erode(sideways, upright, anchor=(0, reach_px - 1))[row - first, column]
+    below = cv2.erode(sideways, upright, anchor=(0, 0))[row - first, column]
     threshold = depth - (_NEARER_M + _NEARER_RELATIVE * depth)
     return (above < threshold) & (below < threshold)
 
@@ -167,7 +171,8 @@ def _hidden(
 def _reach_px(row: NDArray[np.intp], strip: NDArray[np.intp]) -> int:
     """Return how far to look up and down, from the typical gap between points of a strip."""
     rows_apart = row.max() + _MAX_REACH_PX + 1  # so that no gap spans two strips
-    gaps = np.diff(np.sort(strip * rows_apart + row))
+    place = (strip * rows_apart + row).astype(np.int32)  # which sorts faster
+    gaps = np.diff(np.sort(place))
     gaps = gaps[(gaps > 1) & (gaps <= _MAX_REACH_PX)]
     typical = np.median(gaps) if len(gaps) else 1.0
     return int(np.clip(np.ceil(_REACH_GAPS * typical), 2, _MAX_REACH_PX))

@@ -2,6 +2,8 @@
 """Subscriptions of the node: callbacks check the stamp, store the message, and return.
 
 Nothing is decoded here, so that a burst of messages costs the executor nothing but their receipt.
+Images and clouds are received as bytes and read in place (`codecs.cdr`); message_filters, which
+wants messages of rclpy, gets those.
 """
 
 from __future__ import annotations
@@ -13,6 +15,12 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
+from metric_depth_ros.codecs.cdr import (
+    WireMessage,
+    read_cloud,
+    read_compressed_image,
+    read_image,
+)
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.camera_feed import CameraFeed
@@ -34,7 +42,12 @@ _IMAGE_DEPTH = 2
 _MEASUREMENT_DEPTH = 5
 _COMPRESSED = 'image/compressed'
 _COMPRESSED_DEPTH = 'sensor_depth/image/compressedDepth'
-
+# Messages that are too large to be copied into objects of rclpy.
+_READ_IN_PLACE: dict[type, Callable[[bytes], WireMessage]] = {
+    Image: read_image,
+    CompressedImage: read_compressed_image,
+    PointCloud2: read_cloud,
+}
 
 # Streams of the robot, not of one camera.
 _SHARED = ('points', 'radar')
@@ -168,7 +181,8 @@ class Inputs:
         callbacks['image'] = self.on_image
         if settings.sync.policy == 'nearest':
             for stream, (topic, kind) in self._streams.items():
-                self._subscribe(stream, topic, kind, callbacks[stream])
+                read = _READ_IN_PLACE.get(kind)
+                self._subscribe(stream, topic, kind, callbacks[stream], read)
         else:
             self._pair(settings, callbacks)
 
@@ -227,8 +241,14 @@ class Inputs:
         return store
 
     def _subscribe(
-        self, stream: str, topic: str, kind: type, callback: Callable[[Any], None]
+        self,
+        stream: str,
+        topic: str,
+        kind: type,
+        callback: Callable[[Any], None],
+        read: Callable[[bytes], WireMessage] | None = None,
     ) -> None:
+        """Subscribe to messages of rclpy, or to bytes that are read in place."""
         if stream in self._feed.topics:
             self._feed.connect(stream, callback)
             return
@@ -238,6 +258,8 @@ class Inputs:
             if passed_on is None:
                 return
             callback = passed_on
+        if read is not None:
+            callback = self._reading(stream, read, callback)
         with refused_overrides(resolved):
             subscription = self._node.create_subscription(
                 kind,
@@ -246,8 +268,26 @@ class Inputs:
                 sensor_qos(_IMAGE_DEPTH if stream == 'image' else _MEASUREMENT_DEPTH),
                 event_callbacks=subscription_events(resolved, self._faults.report),
                 qos_overriding_options=overridable(),
+                raw=read is not None,
             )
         self._subscriptions.append(subscription)
+
+    def _reading(
+        self,
+        stream: str,
+        read: Callable[[bytes], WireMessage],
+        callback: Callable[[Any], None],
+    ) -> Callable[[bytes], None]:
+        def receive(serialized: bytes) -> None:
+            try:
+                message = read(serialized)
+            except InputError as error:
+                self._counters.count('bad_input')
+                self._faults.report(self.topics[stream], error.fault, str(error))
+            else:
+                callback(message)
+
+        return receive
 
     def _pair(
         self, settings: DepthNodeSettings, callbacks: dict[str, Callable[[Any], None]]

@@ -12,8 +12,10 @@ from array import array
 from typing import Any
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from std_msgs.msg import Header
 
 from metric_depth_ros.codecs.camera_info import CameraInfoFields
 from metric_depth_ros.codecs.image import ImageFields
@@ -38,6 +40,12 @@ class MessageBuffer:
 def stamp_ns(header: Any) -> int:
     """Return the stamp of a std_msgs/Header in nanoseconds."""
     return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+
+
+def header_message(header: Any) -> Header:
+    """Return the std_msgs/Header of rclpy with the content of any header."""
+    stamp = Time(sec=header.stamp.sec, nanosec=header.stamp.nanosec)
+    return Header(stamp=stamp, frame_id=header.frame_id)
 
 
 def image_message(header: object, fields: ImageFields, buffer: MessageBuffer) -> Image:

@@ -17,6 +17,7 @@ from metric_depth_ros.ros.assembly import Assembly, Bundle
 from metric_depth_ros.ros.diagnostics import Counters, FrameReport, frame_status
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.framing import FrameBuilder, limited_depth
+from metric_depth_ros.ros.messages import header_message
 from metric_depth_ros.ros.outputs import Outputs
 from metric_depth_ros.ros.parameters import DepthNodeSettings
 from metric_depth_ros.ros.snapshot import Answered
@@ -92,7 +93,7 @@ class FrameProcessor:
             settings.depth.min_confidence,
             settings.depth.edge_filter,
         )
-        header = bundle.image.message.header
+        header = header_message(bundle.image.message.header)
         self._outputs.publish(header, frame, estimate, limited, settings.depth)
         published_s = time.monotonic()
         self.newest = Answered(bundle, frame, estimate.method, estimate.confidence, limited)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metric_depth_ros.codecs.cdr import WireMessage
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.assembly import Bundle
 from metric_depth_ros.ros.framing import LimitedDepth
@@ -87,15 +88,19 @@ def _values(settings: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _write_messages(bag: Path, bundle: Bundle) -> None:
-    from rclpy.serialization import serialize_message
-
     from metric_depth_ros.bags.writer import BagWriter
 
     with BagWriter(bag) as writer:
         for stream, arrival in {'image': bundle.image, **bundle.measurements}.items():
-            message = arrival.message
-            kind = type(message)
-            name = f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'
-            writer.write_raw(
-                f'/{stream}', name, serialize_message(message), max(arrival.stamp_ns, 0)
-            )
+            name, data = _as_it_came(arrival.message)
+            writer.write_raw(f'/{stream}', name, data, max(arrival.stamp_ns, 0))
+
+
+def _as_it_came(message: Any) -> tuple[str, bytes]:
+    """Return the type of a message and its bytes."""
+    if isinstance(message, WireMessage):
+        return message.message_type, message.serialized
+    from rclpy.serialization import serialize_message
+
+    kind = type(message)
+    return f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}', serialize_message(message)
