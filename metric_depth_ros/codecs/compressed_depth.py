@@ -20,7 +20,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.camera import MAX_IMAGE_SIDE_PX
 
 _HEADER = struct.Struct('<iff')
-_MAX_PIXELS = 64 * 1024 * 1024  # no depth camera has more; an empty RVL image needs no bytes
+_MAX_PIXELS = 32 * 1024 * 1024  # no depth camera has more; an empty RVL image needs no bytes
 
 
 def decode_compressed_depth(msg: Message) -> NDArray[np.float32]:
@@ -86,7 +86,7 @@ def _decode_rvl(data: NDArray[np.uint8]) -> NDArray[np.uint16]:
     columns, rows = (int(v) for v in data[:8].view('<u4'))
     _checked_size(columns, rows, data.size)
     numbers = _numbers(data[8:])
-    pixels = np.zeros(rows * columns, np.int64)
+    pixels = np.zeros(rows * columns, np.uint16)
     at, pixel, level = 0, 0, 0
     while pixel < len(pixels):
         if at + 2 > len(numbers):
@@ -96,13 +96,14 @@ def _decode_rvl(data: NDArray[np.uint8]) -> NDArray[np.uint16]:
         run = numbers[at : at + count]
         if pixel + count > len(pixels) or len(run) < count:
             raise _damaged(data.size)
-        values = level + np.cumsum((run >> 1) ^ -(run & 1))
-        pixels[pixel : pixel + count] = values
-        level = int(values[-1]) if count else level
+        if count:
+            values = level + np.cumsum((run >> 1) ^ -(run & 1))
+            if values.min() < 0 or values.max() > 0xFFFF:
+                raise _damaged(data.size)
+            pixels[pixel : pixel + count] = values
+            level = int(values[-1])
         pixel, at = pixel + count, at + count
-    if pixels.min() < 0 or pixels.max() > 0xFFFF:
-        raise _damaged(data.size)
-    return pixels.astype(np.uint16).reshape(rows, columns)
+    return pixels.reshape(rows, columns)
 
 
 def _numbers(data: NDArray[np.uint8]) -> NDArray[np.int64]:
