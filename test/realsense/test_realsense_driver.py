@@ -124,7 +124,8 @@ def test_a_calibration_file_that_cannot_be_written_is_named(tmp_path):
 
 @pytest.mark.parametrize('domain', ['system_time', 'global_time'])
 def test_stamps_of_our_clock_are_taken_as_they_are(domain):
-    assert RosStamps(lambda: 0).stamp_ns(1_700_000_000_123.25, domain) == 1_700_000_000_123_250_000
+    stamps = RosStamps(lambda: 0).stamps_ns((1_700_000_000_123.25, domain))
+    assert stamps == [1_700_000_000_123_250_000]
 
 
 def test_stamps_of_the_camera_keep_their_distances_whatever_the_delay():
@@ -133,7 +134,7 @@ def test_stamps_of_the_camera_keep_their_distances_whatever_the_delay():
     stamped = []
     for i, delay_ms in enumerate([9, 5, 30, 6, 80, 5, 12]):
         now_ns = round(1e18) + (33 * i + delay_ms) * 1_000_000
-        stamped.append(stamps.stamp_ns(1000.0 + 33 * i, 'hardware_clock'))
+        stamped += stamps.stamps_ns((1000.0 + 33 * i, 'hardware_clock'))
     assert np.diff(stamped[1:]).tolist() == [33_000_000] * 5
     assert stamped[1] == round(1e18) + (33 + 5) * 1_000_000  # late by the least delay, no more
 
@@ -141,24 +142,32 @@ def test_stamps_of_the_camera_keep_their_distances_whatever_the_delay():
 def test_a_camera_clock_that_begins_anew_is_followed():
     now_ns = round(1e18)
     stamps = RosStamps(lambda: now_ns)
-    stamps.stamp_ns(4_000_000.0, 'hardware_clock')
+    stamps.stamps_ns((4_000_000.0, 'hardware_clock'))
     now_ns += 33_000_000
-    assert stamps.stamp_ns(10.0, 'hardware_clock') == now_ns
+    assert stamps.stamps_ns((10.0, 'hardware_clock')) == [now_ns]
 
 
 def test_a_recording_is_stamped_when_it_is_played_and_loops():
     now_ns = round(1e18)
     stamps = RosStamps(lambda: now_ns, recorded=True)
-    assert stamps.stamp_ns(1_600_000_000_000.0, 'global_time') == now_ns
+    assert stamps.stamps_ns((1_600_000_000_000.0, 'global_time')) == [now_ns]
     now_ns += 5_000_000_000  # played slower than it was recorded
-    assert stamps.stamp_ns(1_600_000_000_033.0, 'global_time') == now_ns
+    assert stamps.stamps_ns((1_600_000_000_033.0, 'global_time')) == [now_ns]
     now_ns += 33_000_000
-    assert stamps.stamp_ns(1_599_999_990_000.0, 'global_time') == now_ns
+    assert stamps.stamps_ns((1_599_999_990_000.0, 'global_time')) == [now_ns]
+
+
+def test_frames_that_arrive_together_keep_their_distance_when_a_recording_lags():
+    now_ns = iter(range(round(1e18), round(2e18), 199_000_000))  # each look at the clock later
+    stamps = RosStamps(lambda: next(now_ns), recorded=True)
+    for i in range(6):
+        depth, color = stamps.stamps_ns((33.0 * i, 'system_time'), (33.0 * i + 5, 'system_time'))
+        assert color - depth == 5_000_000
 
 
 def test_stamps_of_a_recording_may_be_kept():
     stamps = RosStamps(lambda: 0, as_they_are=True, recorded=True)
-    assert stamps.stamp_ns(1_600_000_000_000.0, 'hardware_clock') == 1_600_000_000_000_000_000
+    assert stamps.stamps_ns((1_600_000_000_000.0, 'hardware_clock')) == [1_600_000_000_000_000_000]
 
 
 def test_depth_of_other_units_is_in_millimeters():

@@ -40,8 +40,8 @@ class ForeignClock:
         self._offsets: deque[int] = deque(maxlen=_WINDOW)
         self._newest_ns = 0
 
-    def to_ours(self, foreign_ns: int) -> int:
-        """Return a stamp that arrives now as one of our clock."""
+    def observe(self, foreign_ns: int) -> None:
+        """Learn from a stamp that arrives now."""
         if self._newest_ns - foreign_ns > _JUMP_NS:  # the camera or the recording began anew
             self._offsets.clear()
             self._newest_ns = foreign_ns
@@ -52,6 +52,9 @@ class ForeignClock:
             if late_s > self._max_late_s:
                 self._offsets.clear()
         self._offsets.append(offset)
+
+    def to_ours(self, foreign_ns: int) -> int:
+        """Return a stamp as one of our clock, by what has been observed."""
         return foreign_ns + min(self._offsets)
 
 
@@ -75,17 +78,30 @@ class RosStamps:
         self._as_they_are = as_they_are
         self._recorded = recorded
 
-    def stamp_ns(self, timestamp_ms: float, domain: str) -> int:
-        """Return the ROS stamp of a frame that has just arrived.
+    def stamps_ns(self, *frames: tuple[float, str]) -> list[int]:
+        """Return the ROS stamps of frames that have just arrived together.
 
         Parameters
         ----------
-        timestamp_ms
-            ``frame.get_timestamp()``.
-        domain
+        frames
+            ``frame.get_timestamp()`` in milliseconds, and the name of its clock, each:
             ``'hardware_clock'``, ``'system_time'`` or ``'global_time'``.
         """
-        whole_ms = int(timestamp_ms)  # apart: times since 1970 in ns do not fit into a float
-        stamp = whole_ms * _NS_A_MS + round((timestamp_ms - whole_ms) * _NS_A_MS)
-        ours = domain != 'hardware_clock' and not self._recorded
-        return stamp if self._as_they_are or ours else self._foreign.to_ours(stamp)
+        stamps = [_nanoseconds(timestamp_ms) for timestamp_ms, _ in frames]
+        foreign = [self._is_foreign(domain) for _, domain in frames]
+        for stamp, is_foreign in zip(stamps, foreign, strict=True):
+            if is_foreign:
+                self._foreign.observe(stamp)
+        return [
+            self._foreign.to_ours(stamp) if is_foreign else stamp
+            for stamp, is_foreign in zip(stamps, foreign, strict=True)
+        ]
+
+    def _is_foreign(self, domain: str) -> bool:
+        return not self._as_they_are and (self._recorded or domain == 'hardware_clock')
+
+
+def _nanoseconds(timestamp_ms: float) -> int:
+    """Return milliseconds as nanoseconds: since 1970, those do not fit into a float."""
+    whole_ms = int(timestamp_ms)
+    return whole_ms * _NS_A_MS + round((timestamp_ms - whole_ms) * _NS_A_MS)

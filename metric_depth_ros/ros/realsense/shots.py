@@ -96,8 +96,15 @@ class ShotReader:
             A picture that cannot be read.
         """
         color, depth = frames.get_color_frame(), frames.get_depth_frame()
+        stamps_ns = self._stamps.stamps_ns(
+            *(
+                (f.get_timestamp(), f.get_frame_timestamp_domain().name)
+                for f in (depth, color)
+                if f
+            )
+        )
         if depth and self._is_new('depth', depth):
-            stamp_ns = self._stamp(depth)
+            stamp_ns = stamps_ns[0]
             aligned = color and settings.depth.align_to_color and wanted('aligned_depth')
             if wanted('depth') or aligned:
                 filtered = self._filters.apply(frames, settings.filters)
@@ -106,15 +113,8 @@ class ShotReader:
                 if aligned:
                     laid = self._align.process(filtered).get_depth_frame()
                     yield Shot('aligned_depth', self._reader.depth(laid), stamp_ns)
-        if color and self._is_new('color', color):
-            stamp_ns = self._stamp(color)
-            if wanted('color'):
-                yield Shot('color', self._reader.color(color), stamp_ns)
+        if color and self._is_new('color', color) and wanted('color'):
+            yield Shot('color', self._reader.color(color), stamps_ns[-1])
 
     def _is_new(self, stream: str, frame: Any) -> bool:
         return self._counts.count(stream, frame.get_frame_number(), frame.get_timestamp())
-
-    def _stamp(self, frame: Any) -> int:
-        return self._stamps.stamp_ns(
-            frame.get_timestamp(), frame.get_frame_timestamp_domain().name
-        )

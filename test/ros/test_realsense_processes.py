@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The executables `realsense` and `realsense_depth` as users start them, on a recording."""
+
+import os
+import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import software_camera as soft
+
+RECORDING = Path(__file__).parents[1] / 'realsense/librealsense_2_55.bag'
+
+needs_library = pytest.mark.skipif(
+    find_spec('pyrealsense2') is None, reason='pyrealsense2 is not installed'
+)
+
+
+def depth_m(client, topic):
+    from sensor_msgs.msg import Image
+
+    client.subscribe(Image, topic)
+    client.wait_for(lambda: client.received[topic], topic)
+    image = client.received[topic][-1]
+    return np.frombuffer(image.data, np.float32).reshape(image.height, image.width)
+
+
+@needs_library
+def test_images_reach_the_depth_node_of_the_process_without_middleware(client, start_node):
+    node = start_node(
+        {
+            'camera:playback.file': RECORDING,
+            'depth:estimator': 'nearest',
+            'depth:prompt.sources': '[sensor_depth]',
+            'depth:extrinsics.source': 'tf2',  # not needed, and not installed everywhere
+        },
+        executable='realsense_depth',
+    )
+    depth = depth_m(client, '/depth/image')
+    assert depth.shape == (soft.HEIGHT, soft.WIDTH)
+    assert np.nanmedian(depth) == pytest.approx(1.5, abs=0.01)
+    assert client.node.count_publishers('/camera/color/image_raw') == 1
+    assert client.node.count_subscribers('/camera/color/image_raw') == 0
+    assert client.node.count_subscribers('/camera/depth/image_rect_raw') == 0
+    assert '/camera/color/image_raw' in node.log
+    assert node.end(signal.SIGINT) == 0
+
+
+@needs_library
+def test_several_cameras_feed_one_depth_node(client, start_node):
+    node = start_node(
+        {
+            'depth:cameras': '[front,rear]',
+            'depth:estimator': 'nearest',
+            'depth:prompt.sources': '[sensor_depth]',
+            'front:playback.file': RECORDING,
+            'rear:playback.file': RECORDING,
+            'rear:depth.align_to_color': 'true',
+        },
+        executable='realsense_depth',
+    )
+    for camera in ('front', 'rear'):
+        assert np.nanmedian(depth_m(client, f'/{camera}/depth/image')) == pytest.approx(
+            1.5, abs=0.01
+        )
+    assert client.node.count_subscribers('/rear/aligned_depth_to_color/image_raw') == 0
+    assert node.end(signal.SIGTERM) == 0
+
+
+@needs_library
+def test_a_node_without_a_camera_says_so_waits_and_ends(client, start_node):
+    node = start_node({'retry_max_s': 0.2, 'serial_number': '"99"'}, executable='realsense')
+    node.wait_for_log("no camera with serial_number '99' is connected")
+    assert node.end(signal.SIGTERM) == 0
+
+
+@needs_library
+def test_a_recording_that_is_not_there_is_refused_by_name(client, start_node):
+    node = start_node({'playback.file': '/nowhere/x.bag'}, executable='realsense')
+    node.wait_for_log('cannot configure: there is no file /nowhere/x.bag')
+    assert node.end() == 0
+
+
+@pytest.fixture
+def without_library(tmp_path, monkeypatch):
+    """Let processes find a pyrealsense2 that does not load."""
+    (tmp_path / 'pyrealsense2.py').write_text("raise ImportError('libusb is missing')\n")
+    before = os.environ.get('PYTHONPATH')
+    monkeypatch.setenv('PYTHONPATH', f'{tmp_path}:{before}' if before else str(tmp_path))
+
+
+def test_what_is_missing_is_told_with_how_to_get_it(without_library, start_node):
+    node = start_node(executable='realsense')
+    node.wait_for_log('pip install pyrealsense2')
+    assert 'libusb is missing' in node.log
+    assert node.end() == 0
+
+
+@pytest.mark.parametrize('executable', ['realsense', 'realsense_depth'])
+def test_help_needs_no_library(without_library, executable):
+    command = [sys.executable, '-m', f'metric_depth_ros.nodes.{executable}', '--help']
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert answer.stdout.startswith(f'usage: {executable}')
