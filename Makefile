@@ -50,7 +50,7 @@ torture:
 audit:
 	@$(PYTHON) -m venv .venv-audit
 	@.venv-audit/bin/pip install --quiet pip-audit
-	@.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	@$(PYTHON) scripts/audit.py constraints.txt --pip-audit .venv-audit/bin/pip-audit
 
 figures:
 	@$(PYTHON) scripts/setup_venv.py --extras embedded
