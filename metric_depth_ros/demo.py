@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -19,17 +19,19 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.bags.reader import BagReader
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.evaluation.report import Figure, Section, Table, write_report
+from metric_depth_ros.evaluation.error_report import ErrorReport
+from metric_depth_ros.evaluation.report import Section, Table, write_report
 from metric_depth_ros.evaluation.result_pictures import result_pictures
-from metric_depth_ros.replay.streams import Streams
-from metric_depth_ros.types import DepthEstimate
+
+if TYPE_CHECKING:
+    from metric_depth_ros.replay.session import ReplayRun
 
 Picture = NDArray[np.uint8]
 # Called with what is being done, and how many steps of how many are done.
 Progress = Callable[[str, int, int], None]
 
 _MARKER = '.metric_depth_demo'  # a folder without it was not made by a demo, and is not emptied
-_REPORTED_FRAMES = 3
+_OVERVIEW_FRAMES = 3
 _FRAME_WIDTH_PX = 1920
 _GAP_PX = 6
 _SHADE = 8
@@ -74,6 +76,7 @@ class DemoPart:
     figures: dict[str, Any]
     failures: list[str]
     pictures: list[dict[str, Picture]]
+    report: ErrorReport
 
 
 def run_demo(
@@ -176,15 +179,18 @@ def _run_scene(
     folder.mkdir()
     bag = folder / 'bag'
     _simulate(bag, scene.name, seconds, rate_hz, size_scale, progress)
-    options = ReplayOptions(bag=bag, out=folder, parameters=parameters, with_points=True)
+    options = ReplayOptions(
+        bag=bag, out=folder, parameters=parameters, with_points=True, with_confidence=True
+    )
     result = replay(options, lambda done, total: progress(f'{scene.name}: replay', done, total))
     score = score_recording(bag, result.streams, result.recording, DEPTH_TOPIC)
     figures = replay_figures(options, result, score)
     (folder / 'figures.json').write_text(
         json.dumps(figures, indent=2, allow_nan=False) + '\n', encoding='utf-8'
     )
-    pictures = _picture_frames(folder, bag, result.streams, result.recording, progress)
-    return DemoPart(scene, figures, failures(figures, result, ()), pictures)
+    report = ErrorReport()
+    pictures = _picture_frames(folder, bag, result, report, progress)
+    return DemoPart(scene, figures, failures(figures, result, ()), pictures, report)
 
 
 def _simulate(
@@ -210,27 +216,27 @@ def _simulate(
 
 
 def _picture_frames(
-    folder: Path, bag: Path, streams: Streams, recording: Path, progress: Progress
+    folder: Path, bag: Path, run: ReplayRun, report: ErrorReport, progress: Progress
 ) -> list[dict[str, Picture]]:
-    """Write a picture per frame; return those that the report shows."""
+    """Write a picture per frame; return those of a few, from the first to the last."""
+    from metric_depth_ros.replay.answered import add_to_report, answered_frames, estimate_of
     from metric_depth_ros.replay.recorder import DEPTH_TOPIC
-    from metric_depth_ros.replay.scoring import replayed_frames
 
     (folder / 'frames').mkdir()
-    with BagReader(recording) as reader:
+    with BagReader(run.recording) as reader:
         count = reader.count(DEPTH_TOPIC)
-    shown = set(np.linspace(0, count - 1, _REPORTED_FRAMES).round().astype(int).tolist())
-    reported = []
-    for i, replayed in enumerate(replayed_frames(bag, streams, recording, DEPTH_TOPIC)):
-        estimate = DepthEstimate(replayed.depth, camera=replayed.frame.camera)
-        pictures = result_pictures(replayed.frame, estimate, replayed.ground_truth)
+    shown = set(np.linspace(0, count - 1, _OVERVIEW_FRAMES).round().astype(int).tolist())
+    chosen = []
+    for i, (replayed, latency_ms) in enumerate(answered_frames(bag, run)):
+        add_to_report(report, replayed, latency_ms)
+        pictures = result_pictures(replayed.frame, estimate_of(replayed), replayed.ground_truth)
         shown_here = list(pictures.values())
         rows = [_strip(shown_here[at : at + 3], _FRAME_WIDTH_PX) for at in (0, 3)]
         _write_picture(folder / 'frames' / f'{i:04d}.jpg', np.concatenate(rows))
         if i in shown:
-            reported.append(pictures)
+            chosen.append(pictures)
         progress(f'{folder.name}: pictures', i + 1, count)
-    return reported
+    return chosen
 
 
 def _write_picture(path: Path, picture: Picture) -> None:
@@ -285,9 +291,4 @@ def _overview(parts: Sequence[DemoPart]) -> Section:
 
 
 def _section(part: DemoPart) -> Section:
-    figures = [
-        Figure(picture, caption)
-        for pictures in part.pictures
-        for caption, picture in pictures.items()
-    ]
-    return Section(part.scene.title, [part.scene.text, *part.failures], pictures=figures)
+    return part.report.section(part.scene.title, ' '.join([part.scene.text, *part.failures]))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metric_depth_ros.cli.estimator_options import add_estimator_arguments, options_from
+from metric_depth_ros.cli.rerun_option import add_rerun_argument, open_rerun
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '-o', '--out', type=Path, required=True, metavar='OUT', help='folder for the results'
     )
+    add_rerun_argument(parser)
     add_estimator_arguments(parser)
 
 
@@ -90,7 +92,10 @@ def run(args: argparse.Namespace) -> int:
         camera=camera,
         prompt=prompt,
     )
-    estimate = create_estimator(args.estimator, options).estimate(frame)
+    with open_rerun(args) as log:
+        estimate = create_estimator(args.estimator, options).estimate(frame)
+        if log is not None:
+            log.frame(frame, estimate, figures=estimate.timings_ms)
     paths = frame_files.write_results(args.out, frame, estimate)
     print(f'{estimate.method}: {_summary(estimate.depth)}')
     cut = int(np.count_nonzero(estimate.depth * 1e3 >= frame_files.MAX_MILLIMETERS + 0.5))

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metric_depth_ros.cli.estimator_options import add_estimator_arguments, options_from
+from metric_depth_ros.cli.rerun_option import add_rerun_argument, open_rerun
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from metric_depth_ros.estimators.base import Estimator
+    from metric_depth_ros.evaluation.error_report import ErrorReport
     from metric_depth_ros.evaluation.metrics import Aggregation
     from metric_depth_ros.evaluation.report import Section
+    from metric_depth_ros.evaluation.rerun_log import RerunLog
     from metric_depth_ros.evaluation.scoring import Group, ScoredFrame
 
 HELP = 'score an estimator on frame sets; figures as JSON and HTML'
@@ -51,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--json', required=True, type=Path, metavar='FILE', help='where the figures go'
     )
     parser.add_argument('--html', type=Path, metavar='FILE', help='where a report goes')
+    add_rerun_argument(parser)
     parser.add_argument(
         '--fail-if',
         action='append',
@@ -80,9 +84,10 @@ def run(args: argparse.Namespace) -> int:
     options = options_from(args)
     groups = find_groups(find_frame_sets(args.folders), args.prompts)
     estimator = create_estimator(args.estimator, options)
-    summaries, sections = _run_groups(
-        groups, estimator, Aggregation(args.aggregation), args.html is not None, console
-    )
+    with open_rerun(args) as log:
+        summaries, sections = _run_groups(
+            groups, estimator, Aggregation(args.aggregation), args.html is not None, log, console
+        )
     result = {
         'estimator': estimator.name,
         'device': args.device,
@@ -110,17 +115,19 @@ def _run_groups(
     groups: list[Group],
     estimator: Estimator,
     aggregation: Aggregation,
-    with_pictures: bool,
+    with_report: bool,
+    log: RerunLog | None,
     console: Console,
 ) -> tuple[list[dict[str, Any]], list[Section]]:
-    """Score every group; of each, the first frame is pictured."""
+    """Score every group; sections of a report begin with that of the largest error."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeElapsedColumn as Elapsed
 
+    from metric_depth_ros.evaluation.error_report import ErrorReport, frames_to_picture
     from metric_depth_ros.evaluation.scoring import GroupResult, run_group
 
     summaries: list[dict[str, Any]] = []
-    sections: list[Section] = []
+    sections: list[tuple[float, Section]] = []
     # The first call pays for imports and caches; it is not timed.
     estimator.estimate(groups[0].frames[0].load_frame(groups[0].prompt))
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), Elapsed())
@@ -129,13 +136,37 @@ def _run_groups(
         for group in groups:
             progress.update(task, description=f'{group.frame_set.name} / {group.prompt}')
             result = GroupResult(group)
+            report = ErrorReport(frames_to_picture(len(groups)))
             for scored in run_group(group, estimator):
-                if with_pictures and not result.scores:
-                    sections.append(_section(group, scored))
+                if with_report:
+                    _add_to_report(report, scored)
+                if log is not None:
+                    _log(log, group, scored)
                 result.add(scored)
                 progress.advance(task)
             summaries.append(result.summary(aggregation))
-    return summaries, sections
+            if with_report:
+                sections.append(_section(group, summaries[-1], report))
+    sections.sort(key=lambda section: -section[0])
+    return summaries, [section for _, section in sections]
+
+
+def _add_to_report(report: ErrorReport, scored: ScoredFrame) -> None:
+    report.add(
+        scored.recorded.id, scored.frame, scored.estimate, scored.ground_truth, scored.elapsed_ms
+    )
+
+
+def _log(log: RerunLog, group: Group, scored: ScoredFrame) -> None:
+    figures = {'ms': scored.elapsed_ms, 'coverage': scored.score.coverage}
+    figures |= {name: scored.score.overall.metrics()[name] for _, name in _TABLE}
+    log.frame(
+        scored.frame,
+        scored.estimate,
+        ground_truth=scored.ground_truth,
+        figures=figures,
+        group=f'{group.frame_set.name} {group.prompt}',
+    )
 
 
 def _write_json(path: Path, result: dict[str, Any]) -> None:
@@ -143,23 +174,17 @@ def _write_json(path: Path, result: dict[str, Any]) -> None:
     path.write_text(text + '\n', encoding='utf-8')
 
 
-def _section(group: Group, scored: ScoredFrame) -> Section:
-    from metric_depth_ros.evaluation.report import Figure, Section
-    from metric_depth_ros.evaluation.result_pictures import result_pictures
-
-    metrics = scored.score.overall.metrics()
+def _section(group: Group, summary: dict[str, Any], report: ErrorReport) -> tuple[float, Section]:
+    """Return the error that sections are ordered by, and the section."""
+    error = summary['metrics']['abs_rel']
+    count = summary['frames']
     text = (
-        f'Frame {scored.recorded.id}, {scored.recorded.width}x{scored.recorded.height}, '
-        f'{len(scored.frame.prompt or ())} prompt points, '
-        f'{scored.score.overall.pixels} pixels with ground truth: AbsRel '
-        f'{metrics["abs_rel"]:.4f}, {scored.elapsed_ms:.0f} ms.'
+        f'{count} frame{"s" if count != 1 else ""}, {summary["prompt_points"]:.0f} prompt points '
+        f'each; AbsRel {"unknown" if error is None else format(error, ".4f")}. The worst frames '
+        'come first.'
     )
-    figures = result_pictures(scored.frame, scored.estimate, scored.ground_truth)
-    return Section(
-        f'{group.frame_set.name} / {group.prompt}',
-        [text],
-        pictures=[Figure(picture, caption) for caption, picture in figures.items()],
-    )
+    section = report.section(f'{group.frame_set.name} / {group.prompt}', text)
+    return -1.0 if error is None else error, section
 
 
 def _write_html(path: Path, result: dict[str, Any], sections: list[Section]) -> None:

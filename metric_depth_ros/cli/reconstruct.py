@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metric_depth_ros.cli.estimator_options import add_estimator_arguments, options_from
+from metric_depth_ros.cli.rerun_option import add_rerun_argument, open_rerun
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from metric_depth_ros.evaluation.rerun_log import RerunLog
     from metric_depth_ros.reconstruction.posed_frame import PosedFrame
     from metric_depth_ros.reconstruction.surface import Surface
     from metric_depth_ros.types import DepthEstimate
@@ -46,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--mapanything', type=Path, metavar='DIR', help='write the views as MapAnything takes them'
     )
+    add_rerun_argument(parser)
     fusion = parser.add_argument_group('fusion')
     fusion.add_argument('--voxel', type=float, default=0.02, metavar='M', help='default: 0.02')
     fusion.add_argument('--max-depth', type=float, default=10.0, metavar='M', help='default: 10')
@@ -110,7 +113,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         depth_of = estimated(create_estimator(args.estimator, options_from(args)))
     vertices: list[NDArray[np.float32]] = []
-    frames, count = _write(args, _exporting(args, depth_of), vertices)
+    with open_rerun(args) as log:
+        frames, count = _write(args, _exporting(args, depth_of, log), vertices, log)
     print(f'{args.out}: {count} vertices from {frames} frames by {args.estimator}')
     figures: dict[str, Any] = {'frames': frames, 'vertices': count, 'estimator': args.estimator}
     if args.compare:
@@ -124,6 +128,7 @@ def _write(
     args: argparse.Namespace,
     depth_of: Callable[[PosedFrame], DepthEstimate],
     kept: list[NDArray[np.float32]],
+    log: RerunLog | None,
 ) -> tuple[int, int]:
     """Fuse into the files; return how many frames and vertices. `kept` gets what is compared."""
     from contextlib import ExitStack
@@ -143,6 +148,8 @@ def _write(
                 writer.add(part)
             if args.compare:
                 kept.append(part.vertices)
+            if log is not None:
+                log.surface(part.vertices, part.colors, part.triangles)
 
         frames = _fuse(args, depth_of, finished)
     return frames, count
@@ -189,20 +196,29 @@ def _topics(args: argparse.Namespace) -> dict[str, str]:
 
 
 def _exporting(
-    args: argparse.Namespace, depth_of: Callable[[PosedFrame], DepthEstimate]
+    args: argparse.Namespace,
+    depth_of: Callable[[PosedFrame], DepthEstimate],
+    log: RerunLog | None,
 ) -> Callable[[PosedFrame], DepthEstimate]:
     """Return what answers alike and writes every view, where that is asked for."""
     from itertools import count
 
     from metric_depth_ros.reconstruction.mapanything import write_view
 
-    if args.mapanything is None:
-        return depth_of
     numbers = count()
 
     def answered(posed: PosedFrame) -> DepthEstimate:
         estimate = depth_of(posed)
-        write_view(args.mapanything, next(numbers), posed, estimate)
+        if args.mapanything is not None:
+            write_view(args.mapanything, next(numbers), posed, estimate)
+        if log is not None:
+            log.frame(
+                posed.frame,
+                estimate,
+                ground_truth=posed.truth,
+                T_world_camera=posed.T_world_camera,
+                figures=estimate.timings_ms,
+            )
         return estimate
 
     return answered

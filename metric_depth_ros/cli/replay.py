@@ -7,8 +7,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metric_depth_ros.cli.rerun_option import add_rerun_argument, open_rerun
+
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from metric_depth_ros.evaluation.error_report import ErrorReport
+    from metric_depth_ros.evaluation.rerun_log import RerunLog
+    from metric_depth_ros.replay.session import ReplayRun
 
 HELP = 'play a bag through the live node and score what it publishes'
 
@@ -22,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--json', type=Path, required=True, metavar='FILE', help='where the figures go'
     )
+    parser.add_argument(
+        '--html',
+        type=Path,
+        metavar='FILE',
+        help='write a report: worst frames, errors by distance and confidence, latencies',
+    )
+    add_rerun_argument(parser)
     parser.add_argument('--params-file', type=Path, metavar='FILE', help='parameters of the node')
     parser.add_argument(
         '-p',
@@ -84,7 +97,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError('usage', f'--loops is {args.loops}, expected 1 or more.')
     prepare_folder(args.out, '--out')
     prepare_file(args.json, '--json')
+    if args.html is not None:
+        prepare_file(args.html, '--html')
 
+    from metric_depth_ros.evaluation.error_report import ErrorReport
     from metric_depth_ros.replay.figures import failures, replay_figures
     from metric_depth_ros.replay.recorder import DEPTH_TOPIC
     from metric_depth_ros.replay.scoring import score_recording
@@ -100,23 +116,54 @@ def run(args: argparse.Namespace) -> int:
         rate=args.rate,
         loops=args.loops,
         with_points=args.with_points,
+        with_confidence=args.html is not None or args.rerun is not None,
         domain=args.domain,
     )
     console = Console(stderr=True)
-    with Progress(console=console, transient=True) as bar:
+    report = None if args.html is None else ErrorReport()
+    with open_rerun(args) as log, Progress(console=console, transient=True) as bar:
         task = bar.add_task(f'replay {args.bag}', total=None)
         result = replay(options, lambda done, total: bar.update(task, completed=done, total=total))
         score = None
         if GROUND_TRUTH in result.streams.topics:
             bar.update(task, description='score', total=None)
             score = score_recording(args.bag, result.streams, result.recording, DEPTH_TOPIC)
+        bar.update(task, description='report', total=None)
+        _show(args.bag, result, report, log)
     figures = replay_figures(options, result, score)
     args.json.write_text(json.dumps(figures, indent=2, allow_nan=False) + '\n', encoding='utf-8')
+    if report is not None:
+        _write_html(args.html, figures, report)
     _print_table(figures, console)
     problems = failures(figures, result, conditions)
     for problem in problems:
         console.print(problem, style='red', markup=False, highlight=False)
     return 1 if problems else 0
+
+
+def _show(bag: Path, result: ReplayRun, report: ErrorReport | None, log: RerunLog | None) -> None:
+    """Go through the answered frames once, for all that shows them."""
+    from metric_depth_ros.replay.answered import add_to_report, answered_frames, log_frame
+
+    if report is None and log is None:
+        return
+    for replayed, latency_ms in answered_frames(bag, result):
+        if report is not None:
+            add_to_report(report, replayed, latency_ms)
+        if log is not None:
+            log_frame(log, replayed, latency_ms)
+
+
+def _write_html(path: Path, figures: dict[str, Any], report: ErrorReport) -> None:
+    from metric_depth_ros.evaluation.report import write_report
+
+    text = (
+        f'{figures["frames_out"]} of {figures["frames_in"]} images answered by '
+        f'{figures["method"]}; {figures["replaced"]} replaced, {figures["stale"]} stale, '
+        f'{figures["lost"]} lost. Latency is from the publication of an image to the receipt of '
+        'its depth.'
+    )
+    write_report(path, f'Replay of {figures["bag"]}', [report.section('Frames', text)])
 
 
 def _print_table(figures: dict[str, Any], console: Console) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Self-contained HTML reports: one file, no script, pictures inside. NumPy and OpenCV only.
 
-A report is a title and sections; a section is a heading with paragraphs, tables and picture
-grids::
+A report is a title and sections; a section is a heading with paragraphs, tables, charts and
+picture grids::
 
     write_report(
         'report.html',
@@ -33,7 +33,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from metric_depth_ros.evaluation.charts import Chart
+
 Cell = str | int | float | None
+_CHART_WIDTH_PX = 330
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -60,6 +63,7 @@ th.number, td.number { text-align: right; }
 figure { margin: 0; }
 figure img { display: block; width: 100%; height: auto; border-radius: 6px;
   background: #22262c; }
+figure svg { display: block; width: 100%; height: auto; }
 figcaption { font-size: 12.5px; color: #5b6675; margin-top: 5px; }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
 """
@@ -92,6 +96,7 @@ class Section:
     tables: Sequence[Table] = ()
     pictures: Sequence[Figure] = field(default_factory=tuple)
     picture_width_px: int = 340
+    charts: Sequence[Chart] = ()
 
 
 def write_report(path: str | Path, title: str, sections: Sequence[Section]) -> None:
@@ -127,11 +132,21 @@ def _section(section: Section) -> str:
     parts = [f'<section>\n<h2>{html.escape(section.heading)}</h2>']
     parts += [f'<p>{html.escape(text)}</p>' for text in section.paragraphs]
     parts += [_table(table) for table in section.tables]
-    if section.pictures:
-        figures = '\n'.join(_figure(figure) for figure in section.pictures)
-        width = f'--cell:{section.picture_width_px}px'
-        parts.append(f'<div class="grid" style="{width}">\n{figures}\n</div>')
+    parts += _grid([_chart(chart) for chart in section.charts], _CHART_WIDTH_PX)
+    parts += _grid([_figure(figure) for figure in section.pictures], section.picture_width_px)
     return '\n'.join([*parts, '</section>'])
+
+
+def _grid(figures: Sequence[str], width_px: int) -> list[str]:
+    if not figures:
+        return []
+    lines = '\n'.join(figures)
+    return [f'<div class="grid" style="--cell:{width_px}px">\n{lines}\n</div>']
+
+
+def _chart(chart: Chart) -> str:
+    caption = html.escape(chart.caption)
+    return f'<figure class="chart">{chart.svg}<figcaption>{caption}</figcaption></figure>'
 
 
 def _table(table: Table) -> str:

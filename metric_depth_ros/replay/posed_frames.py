@@ -16,7 +16,6 @@ from metric_depth_ros.bags.extrinsics import read_poses, read_static_transforms
 from metric_depth_ros.bags.layout import IMAGE_TOPIC, TF_STATIC_TOPIC
 from metric_depth_ros.bags.messages import stamp_of
 from metric_depth_ros.bags.reader import BagReader
-from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.framesets import INDEX_NAME, RecordedFrame, load_frame_set
 from metric_depth_ros.geometry.motion import PoseTrack
@@ -26,6 +25,7 @@ from metric_depth_ros.geometry.rigid import (
     transform_from_quaternion,
 )
 from metric_depth_ros.reconstruction.posed_frame import PosedFrame
+from metric_depth_ros.replay.recorded_sets import recorded_sets
 from metric_depth_ros.replay.scoring import recorded_frames
 from metric_depth_ros.replay.streams import find_streams
 from metric_depth_ros.ros.dense_depth import (
@@ -36,7 +36,6 @@ from metric_depth_ros.ros.dense_depth import (
     DenseDepth,
     decode_dense,
 )
-from metric_depth_ros.ros.stamp_sets import StampSets
 from metric_depth_ros.ros.static_tree import StaticTree
 from metric_depth_ros.types import DepthEstimate, Frame
 
@@ -48,7 +47,6 @@ PUBLISHED_TOPICS = {
     CONFIDENCE: '/depth/confidence',
     COLOR: IMAGE_TOPIC,
 }
-_IMAGES_MEANWHILE = 40  # that were recorded before the depth of one of them
 
 
 def posed_frames(
@@ -149,20 +147,11 @@ def _published(bag: Path, topics: Mapping[str, str]) -> Iterator[_Recorded]:
 
 def _dense_depths(bag: Path, topics: Mapping[str, str]) -> Iterator[DenseDepth]:
     streams = {topic: stream for stream, topic in topics.items()}
-    ready: list[DenseDepth] = []
-    sets: StampSets[Message] = StampSets(
-        (DEPTH, CAMERA_INFO),
-        [stream for stream in topics if stream not in (DEPTH, CAMERA_INFO)],
-        lambda stamp_ns, messages: ready.append(decode_dense(stamp_ns, messages)),
-        capacity=_IMAGES_MEANWHILE,
-    )
+    required = [topics[DEPTH], topics[CAMERA_INFO]]
+    optional = [topic for topic in streams if topic not in required]
     with BagReader(bag) as reader:
-        for raw, message in reader.messages(list(streams)):
-            sets.add(streams[raw.topic], message, stamp_of(message))
-            while ready:
-                yield ready.pop(0)
-    sets.flush()
-    yield from ready
+        for stamp_ns, found in recorded_sets(reader, required, optional):
+            yield decode_dense(stamp_ns, {streams[topic]: m for topic, m in found.items()})
 
 
 def _published_topics(bag: Path, chosen: Mapping[str, str]) -> dict[str, str]:

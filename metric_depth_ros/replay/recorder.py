@@ -22,6 +22,7 @@ from metric_depth_ros.replay.cdr import read_stamp_ns
 DEPTH_TOPIC = '/depth/image'
 CAMERA_INFO_TOPIC = '/depth/camera_info'
 POINTS_TOPIC = '/depth/points'
+CONFIDENCE_TOPIC = '/depth/confidence'
 STATUS_TOPIC = '/depth/status'
 STATUS_TYPE = 'diagnostic_msgs/msg/DiagnosticStatus'
 _QUEUE = 10
@@ -46,11 +47,15 @@ class Answers:
 
     def latencies_ms(self) -> list[float]:
         """Return the time from the publication of each image to the receipt of its depth."""
-        return [
-            1e3 * (received - self.played[stamp])
+        return list(self.latency_ms_by_stamp().values())
+
+    def latency_ms_by_stamp(self) -> dict[int, float]:
+        """Return the same by the stamp of the image (ns)."""
+        return {
+            stamp: 1e3 * (received - self.played[stamp])
             for stamp, received in self.depth.items()
             if stamp in self.played
-        ]
+        }
 
     def estimator_ms(self) -> list[float]:
         """Return the time that the estimator took for each frame, as the node reports it."""
@@ -72,12 +77,17 @@ class Recorder:
         Where messages go while `keep` says so.
     keep
         Tells whether the message with this stamp goes into the bag.
-    with_points
-        Whether to ask for the cloud too.
+    with_points, with_confidence
+        Whether to ask for the cloud and for the confidence too.
     """
 
     def __init__(
-        self, node: Node, bag: BagWriter, keep: Callable[[int], bool], with_points: bool
+        self,
+        node: Node,
+        bag: BagWriter,
+        keep: Callable[[int], bool],
+        with_points: bool,
+        with_confidence: bool = False,
     ) -> None:
         self.answers = Answers()
         self.failure: InputError | None = None
@@ -92,6 +102,8 @@ class Recorder:
         }
         if with_points:
             self._topics[POINTS_TOPIC] = PointCloud2
+        if with_confidence:
+            self._topics[CONFIDENCE_TOPIC] = Image
         profile = QoSProfile(
             history=HistoryPolicy.KEEP_LAST,
             depth=_QUEUE,

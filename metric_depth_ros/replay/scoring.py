@@ -33,6 +33,7 @@ from metric_depth_ros.prompting.depth_image import (
     prompt_from_registered_depth,
 )
 from metric_depth_ros.prompting.lidar import prompt_from_cloud
+from metric_depth_ros.replay.recorded_sets import recorded_sets
 from metric_depth_ros.replay.streams import GROUND_TRUTH, Streams
 from metric_depth_ros.ros.static_tree import StaticTree
 from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
@@ -53,11 +54,14 @@ class ReplayedFrame:
         (H, W) float32 meters as received.
     ground_truth
         (H, W) float32 meters, NaN where unknown; None for a bag without ground truth.
+    confidence
+        (H, W) float32 in [0, 1] as received, or None where it was not recorded.
     """
 
     frame: Frame
     depth: NDArray[np.float32]
     ground_truth: NDArray[np.float32] | None
+    confidence: NDArray[np.float32] | None = None
 
     def score(self) -> FrameScore:
         """Score the depth; there must be ground truth."""
@@ -106,7 +110,13 @@ def score_recording(bag: Path, streams: Streams, recording: Path, depth_topic: s
 
 
 def replayed_frames(
-    bag: Path, streams: Streams, recording: Path, depth_topic: str, *, with_image: bool = True
+    bag: Path,
+    streams: Streams,
+    recording: Path,
+    depth_topic: str,
+    *,
+    with_image: bool = True,
+    confidence_topic: str = '',
 ) -> Iterator[ReplayedFrame]:
     """Yield each recorded depth with the frame that it answers, one at a time.
 
@@ -118,6 +128,8 @@ def replayed_frames(
         Bag with the node's answers, and the topic of its depth.
     with_image
         Whether to decode the image; without, it is black.
+    confidence_topic
+        Topic of its confidence; empty, or not recorded: None.
     """
     tree = _Places(bag)
     topics = [streams.topics[name] for name in streams.topics]
@@ -125,10 +137,13 @@ def replayed_frames(
         if depth_topic not in answers.topics:
             return
         window = _Window(source, topics)
-        for _, message in answers.messages([depth_topic]):
-            stamp_ns = stamp_of(message)
+        optional = [topic for topic in (confidence_topic,) if topic in answers.topics]
+        for stamp_ns, found in recorded_sets(answers, [depth_topic], optional):
             window.advance(stamp_ns)
-            yield _replayed(streams, window, tree, stamp_ns, message, with_image)
+            confidence = found.get(confidence_topic)
+            yield _replayed(
+                streams, window, tree, stamp_ns, found[depth_topic], with_image, confidence
+            )
 
 
 def recorded_frames(
@@ -212,6 +227,7 @@ def _replayed(
     stamp_ns: int,
     depth_message: Message,
     with_image: bool,
+    confidence_message: Message | None,
 ) -> ReplayedFrame:
     depth = decode_depth(depth_message)
     image_message = window.nearest(streams.image, stamp_ns, 0)
@@ -226,7 +242,9 @@ def _replayed(
         prompt = _prompt(streams, window, places, stamp_ns, camera, info)
         truth = _ground_truth(streams, window, places, stamp_ns, camera, info)
     frame_id = depth_message.header.frame_id
-    return ReplayedFrame(Frame(stamp_ns, frame_id, image, camera, prompt), depth, truth)
+    confidence = None if confidence_message is None else decode_depth(confidence_message)
+    frame = Frame(stamp_ns, frame_id, image, camera, prompt)
+    return ReplayedFrame(frame, depth, truth, confidence)
 
 
 def _prompt(

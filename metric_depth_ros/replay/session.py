@@ -70,8 +70,8 @@ class ReplayOptions:
         Speed: 2 plays twice as fast as it was recorded.
     loops
         How often to play the bag; later loops have later stamps and are not recorded.
-    with_points
-        Whether to subscribe to the cloud too.
+    with_points, with_confidence
+        Whether to subscribe to the cloud and to the confidence too.
     domain
         ROS domain; None takes one at random, apart from whatever else runs here.
     """
@@ -84,6 +84,7 @@ class ReplayOptions:
     rate: float = 1.0
     loops: int = 1
     with_points: bool = False
+    with_confidence: bool = False
     domain: int | None = None
 
 
@@ -236,7 +237,11 @@ class _Session:
         self._measuring = False
         self.rss_start_mb: float | None = None
         self.recorder = Recorder(
-            ros_node, recording, self._recorded.__contains__, options.with_points
+            ros_node,
+            recording,
+            self._recorded.__contains__,
+            options.with_points,
+            options.with_confidence,
         )
         self._player = Player(ros_node, streams, self._note_played)
 

@@ -37,6 +37,9 @@ class StampSets(Generic[M]):
     capacity
         Stamps that wait for the rest of their messages, at most. A camera is faster than the
         depth of its images: what it sends meanwhile must find room.
+    expect_optional
+        Whether to wait for the optional streams from the first set on, since they are known to
+        send; otherwise they are waited for once they were heard.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class StampSets(Generic[M]):
         on_set: Callable[[int, dict[str, M]], None],
         on_jump: Callable[[], None] = lambda: None,
         capacity: int = 5,
+        expect_optional: bool = False,
     ) -> None:
         self.incomplete = 0  # messages of the first stream whose stamp another one never had
         self._required = tuple(required)
@@ -53,7 +57,7 @@ class StampSets(Generic[M]):
         self._on_set = on_set
         self._on_jump = on_jump
         self._capacity = capacity
-        self._missing = dict.fromkeys(optional, _PATIENCE)  # never heard: not waited for
+        self._missing = dict.fromkeys(optional, 0 if expect_optional else _PATIENCE)
         self._waiting: dict[int, dict[str, M]] = {}
         self._newest_ns = self._delivered_ns = -1
 

@@ -66,6 +66,21 @@ def test_views_are_exported_with_the_keys_of_mapanything(room, tmp_path):
         }
 
 
+def test_a_log_shows_the_path_of_the_camera_and_the_surface(room, tmp_path):
+    reader = pytest.importorskip('rerun.chunk', reason='needs rerun-sdk').RrdReader
+    log = tmp_path / 'log.rrd'
+    reconstruct(room, tmp_path, '--estimator', 'sensor', '--rerun', str(log))
+    places, entities = [], set()
+    for chunk in reader(log).stream():
+        entities.add(chunk.entity_path)
+        if chunk.entity_path == '/world/camera':
+            batch = chunk.to_record_batch()
+            places += batch.column('Transform3D:translation').to_pylist()
+    expected = [posed.T_world_camera[:3, 3] for posed in posed_frames(room)]
+    np.testing.assert_allclose([place for (place,) in places], expected, atol=1e-5)
+    assert {'/world/surface/0', '/world/camera/image/ground_truth'} <= entities
+
+
 def test_poses_come_from_odometry_where_it_is_named(room, tmp_path):
     by_tf = [posed.T_world_camera for posed in posed_frames(room)]
     bag = tmp_path / 'odometry'

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bags through the real node in a process of its own, over real DDS."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2 or its wheels')
 from metric_depth_ros.replay.session import ReplayOptions
 from metric_depth_ros.replay.session import replay as replay_in_this_process
 
+HAS_RERUN = importlib.util.find_spec('rerun') is not None
 KEYS = {
     'frames_in', 'frames_out', 'replaced', 'stale', 'latency_ms', 'estimator_ms', 'rss_mb',
     'cpu_percent', 'metrics', 'metrics_unprompted', 'exit_code', 'machine', 'versions', 'bag',
@@ -44,7 +46,10 @@ def replay(bag, out, *arguments):
 @pytest.fixture(scope='module')
 def street_replay(street_bag, tmp_path_factory):
     out = tmp_path_factory.mktemp('street')
-    return out, *replay(street_bag, out, '--with-points', '--fail-if', 'abs_rel>0.5')
+    shown = ['--html', out / 'report.html']
+    if HAS_RERUN:
+        shown += ['--rerun', out / 'log.rrd']
+    return out, *replay(street_bag, out, '--with-points', '--fail-if', 'abs_rel>0.5', *shown)
 
 
 def test_every_frame_is_answered_and_the_node_ends_well(street_replay):
@@ -53,6 +58,35 @@ def test_every_frame_is_answered_and_the_node_ends_well(street_replay):
     assert (figures['frames_in'], figures['frames_out'], figures['lost']) == (6, 6, 0)
     assert figures['points_out'] == 6
     assert figures['exit_code'] == 0
+
+
+def test_a_report_shows_where_the_answers_err(street_replay):
+    out, _, _ = street_replay
+    page = (out / 'report.html').read_text()
+    assert 'worst frames' in page
+    assert page.count('<svg') >= 2
+    assert 'src="data:image/' in page
+
+
+@pytest.mark.skipif(not HAS_RERUN, reason='rerun-sdk is missing')
+def test_a_log_has_every_answer_at_its_stamp(street_replay, street_bag):
+    from rerun.chunk import RrdReader
+
+    out, _, _ = street_replay
+    with BagReader(street_bag) as played:
+        stamps = {stamp_of(m) for _, m in played.messages(['/camera/image_raw'])}
+    logged = {}
+    for chunk in RrdReader(out / 'log.rrd').stream():
+        batch = chunk.to_record_batch()
+        if 'stamp' in batch.schema.names:
+            of_entity = logged.setdefault(chunk.entity_path, set())
+            of_entity |= set(batch.column('stamp').cast('int64').to_pylist())
+    image = '/world/camera/image'
+    for entity in (
+        image, f'{image}/prompt', f'{image}/depth', '/world/camera/cloud', '/figures/latency_ms',
+        '/figures/abs_rel',
+    ):  # fmt: skip
+        assert logged[entity] == stamps, entity
 
 
 def test_the_figures_are_complete(street_replay):
