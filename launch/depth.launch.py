@@ -8,17 +8,17 @@ empty is as the parameter file says. The node configures and activates itself; w
 
 from __future__ import annotations
 
-from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
 
+from metric_depth_ros.launching import NodeLaunch
 from metric_depth_ros.resources import dds_environment, share_file
 
 # Launch argument: (topic of the node, description).
-INPUT_TOPICS = {
+TOPICS = {
     'image': ('image', 'Camera image; for image_transport:=compressed without /compressed.'),
     'camera_info': ('camera_info', 'CameraInfo of the image.'),
     'points': ('points', 'PointCloud2 of the LiDAR.'),
@@ -37,8 +37,10 @@ PARAMETERS = {
     'image_transport': ('image_transport', str, 'raw or compressed.'),
     'extrinsics_source': ('extrinsics.source', str, 'Pose of the sensors: tf2, file or bag.'),
     'extrinsics_path': ('extrinsics.path', str, 'The calibration file or the bag.'),
-    'autostart': ('autostart', bool, 'Configure and activate at start: true or false.'),
-    'use_sim_time': ('use_sim_time', bool, 'Take the time from /clock: true or false.'),
+}
+BESIDE = {
+    'image/compressed': ('image', '/compressed'),
+    'sensor_depth/image/compressedDepth': ('sensor_depth_image', '/compressedDepth'),
 }
 
 
@@ -47,17 +49,6 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             DeclareLaunchArgument(
-                'params_file',
-                default_value=str(share_file('config/generic.yaml')),
-                description='Parameters of the node; docs/PARAMETERS.md lists them.',
-            ),
-            DeclareLaunchArgument(
-                'namespace', default_value='', description='Namespace of the node and its topics.'
-            ),
-            DeclareLaunchArgument(
-                'log_level', default_value='info', description='debug, info, warn, error or fatal.'
-            ),
-            DeclareLaunchArgument(
                 'rviz', default_value='false', description='Show cloud and images in RViz.'
             ),
             DeclareLaunchArgument(
@@ -65,17 +56,7 @@ def generate_launch_description() -> LaunchDescription:
                 default_value='base_link',
                 description='Frame that RViz draws in; without transforms, that of the camera.',
             ),
-            *(
-                DeclareLaunchArgument(name, default_value=topic, description=description)
-                for name, (topic, description) in INPUT_TOPICS.items()
-            ),
-            *(
-                DeclareLaunchArgument(
-                    name, default_value='', description=f'{description} Empty: see params_file.'
-                )
-                for name, (_, _, description) in PARAMETERS.items()
-            ),
-            OpaqueFunction(function=_depth),
+            *NodeLaunch('depth', 'config/generic.yaml', TOPICS, PARAMETERS, BESIDE).actions(),
             Node(
                 package='rviz2',
                 executable='rviz2',
@@ -93,29 +74,3 @@ def generate_launch_description() -> LaunchDescription:
             ),
         ]
     )  # fmt: skip
-
-
-def _depth(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    given = {
-        name: ParameterValue(LaunchConfiguration(argument), value_type=kind)
-        for argument, (name, kind, _) in PARAMETERS.items()
-        if LaunchConfiguration(argument).perform(context)
-    }
-    image = LaunchConfiguration('image')
-    depth_image = LaunchConfiguration('sensor_depth_image')
-    return [
-        Node(
-            package='metric_depth_ros',
-            executable='depth',
-            namespace=LaunchConfiguration('namespace'),
-            parameters=[LaunchConfiguration('params_file'), *([given] if given else [])],
-            remappings=[
-                ('image/compressed', [image, '/compressed']),
-                ('sensor_depth/image/compressedDepth', [depth_image, '/compressedDepth']),
-                *((topic, LaunchConfiguration(name)) for name, (topic, _) in INPUT_TOPICS.items()),
-            ],
-            ros_arguments=['--log-level', LaunchConfiguration('log_level')],
-            additional_env=dds_environment(),
-            output='screen',
-        )
-    ]

@@ -6,16 +6,12 @@ Whatever an argument leaves empty is as the parameter file says.
 
 from __future__ import annotations
 
-from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
+from launch import LaunchDescription
 
-from metric_depth_ros.resources import dds_environment, share_file
+from metric_depth_ros.launching import NodeLaunch
 
 # Launch argument: (topic of the node, description).
-INPUT_TOPICS = {
+TOPICS = {
     'pixel': ('pixel', 'PointStamped whose x and y are the pixel that is asked about.'),
     'image': ('image', 'Camera image, for models; without /compressed, as for its clicks.'),
     'camera_info': ('camera_info', 'CameraInfo of the image, for models.'),
@@ -32,61 +28,14 @@ PARAMETERS = {
     'target_frame': ('target_frame', str, 'Frame that points are given in.'),
     'extrinsics_source': ('extrinsics.source', str, 'Its transforms: tf2, file or bag.'),
     'extrinsics_path': ('extrinsics.path', str, 'The calibration file or the bag.'),
-    'autostart': ('autostart', bool, 'Configure and activate at start: true or false.'),
-    'use_sim_time': ('use_sim_time', bool, 'Take the time from /clock: true or false.'),
 }
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments and the node."""
-    return LaunchDescription(
-        [
-            DeclareLaunchArgument(
-                'params_file',
-                default_value=str(share_file('config/query.yaml')),
-                description='Parameters of the node; docs/PARAMETERS.md lists them.',
-            ),
-            DeclareLaunchArgument(
-                'namespace', default_value='', description='Namespace of the node and its topics.'
-            ),
-            DeclareLaunchArgument(
-                'log_level', default_value='info', description='debug, info, warn, error or fatal.'
-            ),
-            *(
-                DeclareLaunchArgument(name, default_value=topic, description=description)
-                for name, (topic, description) in INPUT_TOPICS.items()
-            ),
-            *(
-                DeclareLaunchArgument(
-                    name, default_value='', description=f'{description} Empty: see params_file.'
-                )
-                for name, (_, _, description) in PARAMETERS.items()
-            ),
-            OpaqueFunction(function=_query),
-        ]
-    )
-
-
-def _query(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    given = {
-        name: ParameterValue(LaunchConfiguration(argument), value_type=kind)
-        for argument, (name, kind, _) in PARAMETERS.items()
-        if LaunchConfiguration(argument).perform(context)
+    beside = {
+        'image/compressed': ('image', '/compressed'),
+        'image_mouse_left': ('image', '_mouse_left'),
     }
-    image = LaunchConfiguration('image')
-    return [
-        Node(
-            package='metric_depth_ros',
-            executable='query',
-            namespace=LaunchConfiguration('namespace'),
-            parameters=[LaunchConfiguration('params_file'), *([given] if given else [])],
-            remappings=[
-                ('image/compressed', [image, '/compressed']),
-                ('image_mouse_left', [image, '_mouse_left']),
-                *((topic, LaunchConfiguration(name)) for name, (topic, _) in INPUT_TOPICS.items()),
-            ],
-            ros_arguments=['--log-level', LaunchConfiguration('log_level')],
-            additional_env=dds_environment(),
-            output='screen',
-        )
-    ]
+    node = NodeLaunch('query', 'config/query.yaml', TOPICS, PARAMETERS, beside)
+    return LaunchDescription(node.actions())

@@ -37,6 +37,7 @@ DOCUMENTS = [p for p in (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'
 # Parameters that ROS itself gives to every node.
 OF_EVERY_NODE = {'use_sim_time': bool}
 # Nodes that share a process, by their names in a parameter file of both.
+LAUNCHING = ROOT / PACKAGE / 'launching.py'
 NAMED_NODES = {'/**/camera': REALSENSE_NODE, '/**/depth': DEPTH_NODE}
 # Python module: what package.xml calls it. Modules named alike are not listed.
 ROSDEP_KEYS = {
@@ -122,6 +123,7 @@ def test_launch_file_starts_executables_that_exist(path):
         tuple(ast.literal_eval(a) for a in reversed(c.args))
         for c in calls(path, 'ExecutableInPackage')
     ]
+    started += [(PACKAGE, c.args[0].value) for c in calls(path, 'NodeLaunch')]
     for package, executable in started:
         if package == PACKAGE:
             assert executable in console_scripts()
@@ -130,6 +132,12 @@ def test_launch_file_starts_executables_that_exist(path):
 
 
 @pytest.mark.parametrize('path', LAUNCH_FILES, ids=lambda p: p.name)
+def test_launch_file_gives_its_node_parameters_that_are_shipped(path):
+    for call in calls(path, 'NodeLaunch'):
+        assert ROOT / call.args[1].value in CONFIG_FILES
+
+
+@pytest.mark.parametrize('path', [*LAUNCH_FILES, LAUNCHING], ids=lambda p: p.name)
 def test_launch_file_documents_its_arguments(path):
     for call in calls(path, 'DeclareLaunchArgument'):
         assert 'description' in {keyword.arg for keyword in call.keywords}
@@ -137,12 +145,12 @@ def test_launch_file_documents_its_arguments(path):
 
 def test_every_input_topic_can_be_remapped():
     every = settings_from({'prompt.sources': ['points', 'sensor_depth', 'radar']})
-    inputs = table(DEPTH_LAUNCH, 'INPUT_TOPICS').values()
+    inputs = table(DEPTH_LAUNCH, 'TOPICS').values()
     assert {topic for topic, _ in inputs} == {topic for topic, _ in input_topics(every).values()}
 
 
 def test_every_input_of_the_query_node_can_be_remapped():
-    inputs = {topic for topic, _ in table(QUERY_LAUNCH, 'INPUT_TOPICS').values()}
+    inputs = {topic for topic, _ in table(QUERY_LAUNCH, 'TOPICS').values()}
     assert inputs == {PIXEL, DEPTH, CAMERA_INFO, CONFIDENCE, 'image', 'camera_info'}
 
 
@@ -157,7 +165,7 @@ def test_arguments_that_set_parameters_agree_with_the_table(path, node):
 
 def test_topics_and_parameters_of_the_reconstruct_node_can_be_chosen():
     launch, node = ROOT / 'launch/reconstruct.launch.py', NODES['reconstruct']
-    topics = {topic for topic, _ in table(launch, 'INPUT_TOPICS').values()}
+    topics = {topic for topic, _ in table(launch, 'TOPICS').values()}
     assert topics == {
         'depth/image', 'depth/camera_info', 'depth/confidence', 'image', 'odometry', 'pose',
     }  # fmt: skip
@@ -168,11 +176,10 @@ def test_topics_and_parameters_of_the_reconstruct_node_can_be_chosen():
 
 @pytest.mark.parametrize('name', ['camera_lidar.launch.py', 'rgbd.launch.py'])
 def test_arguments_are_those_of_the_included_file(name):
-    first = [call.args[0] for call in calls(DEPTH_LAUNCH, 'DeclareLaunchArgument')]
+    declared = [c for p in (DEPTH_LAUNCH, LAUNCHING) for c in calls(p, 'DeclareLaunchArgument')]
+    first = [call.args[0] for call in declared]
     offered = {ast.literal_eval(name) for name in first if isinstance(name, ast.Constant)}
-    offered |= (
-        table(DEPTH_LAUNCH, 'INPUT_TOPICS').keys() | table(DEPTH_LAUNCH, 'PARAMETERS').keys()
-    )
+    offered |= table(DEPTH_LAUNCH, 'TOPICS').keys() | table(DEPTH_LAUNCH, 'PARAMETERS').keys()
     assert table(ROOT / 'launch' / name, 'ARGUMENTS').keys() <= offered
 
 
