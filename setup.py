@@ -36,8 +36,10 @@ TRAINING = ['accelerate']
 # On machines without a wheel of it, build librealsense with its Python bindings.
 REALSENSE = ['pyrealsense2>=2.56']
 ONNX = ['onnx', 'onnxruntime', 'onnxscript']
+RERUN = ['rerun-sdk>=0.24']
 TEST = [
     *ONNX,
+    *RERUN,
     *TRAINING,
     *REALSENSE,
     'catkin-pkg',
@@ -73,6 +75,7 @@ setup(
         'embedded': EMBEDDED,
         'onnx': ONNX,
         'realsense': REALSENSE,
+        'rerun': RERUN,
         'training': TRAINING,
         'test': TEST,
     },
