@@ -21,6 +21,7 @@ from launch.substitutions import LaunchConfiguration
 from launch.utilities.type_utils import perform_typed_substitution
 from launch_ros.actions import Node
 
+from metric_depth_ros.launching import parameter_arguments
 from metric_depth_ros.resources import dds_environment, share_file
 
 # Launch argument: (parameter of the camera, type, description).
@@ -66,12 +67,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 'rviz', default_value='false', description='Show cloud and images in RViz.'
             ),
-            *(
-                DeclareLaunchArgument(
-                    name, default_value='', description=f'{description} Empty: see params_file.'
-                )
-                for name, (_, _, description) in parameters.items()
-            ),
+            *parameter_arguments(parameters),
             OpaqueFunction(function=_camera),
             Node(
                 package='rviz2',

@@ -37,6 +37,7 @@ _OPTIONAL = [
     ('tf2_ros', 'extrinsics.source: tf2', 'use extrinsics.source file or bag, or a ROS 2 install'),
     ('message_filters', 'sync.policy: exact, approximate', 'use sync.policy nearest'),
     ('launch', 'ros2 launch', 'use metric-depth run'),
+    ('pyrealsense2', 'the nodes realsense and realsense_depth', 'pip install pyrealsense2'),
     ('rviz_common', 'rviz2 displays', 'apt install ros-$ROS_DISTRO-rviz2'),
 ]
 

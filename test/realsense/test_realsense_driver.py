@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver part: calibration, clocks, filters and devices, against librealsense itself."""
 
+import threading
 import time
 from importlib.util import find_spec
 
@@ -346,6 +347,13 @@ def test_a_camera_may_come_late_leave_and_come_back():
     assert received.capture.opened >= 2
     assert received.capture.stop(5.0)
     second.stop()
+
+
+def test_a_library_that_hangs_is_left_behind():
+    for_ever = threading.Event()
+    capture = Capture(for_ever.wait, lambda c: None, lambda f: None, lambda *f: None, 1.0, 1.0)
+    assert not capture.stop(0.01)
+    for_ever.set()
 
 
 def test_a_frame_that_cannot_be_used_costs_only_itself():

@@ -16,7 +16,7 @@ class PlaybackSettings:
 
     file: str = parameter(
         '',
-        'Recording of librealsense (.bag, or .db3 of version 2.58 and newer) to play instead of '
+        'Recording of librealsense (.bag, or .db3 as new versions write) to play instead of '
         'a camera; empty: a camera.',
         change=CONFIGURE,
     )
