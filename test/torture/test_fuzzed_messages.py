@@ -14,20 +14,22 @@ from metric_depth_ros.torture.fuzz.good_messages import (
     good_messages,
 )
 from metric_depth_ros.torture.fuzz.kinds import KINDS
-from metric_depth_ros.torture.fuzz.replacements import REPLACEMENTS
+from metric_depth_ros.torture.fuzz.replacements import CUT, REPLACEMENTS, overwritten
 from metric_depth_ros.torture.fuzz.rounds import companies
 from metric_depth_ros.torture.fuzz.subject import Subject
 from metric_depth_ros.torture.fuzzing import FuzzJournal, fuzz_outcome
 
 MESSAGES = 10_000
+SOME_BYTES = 2_000  # of a type whose fields are fuzzed, too
 CAMERA_INFO = next(kind for kind in KINDS if kind.name == 'camera_info')
 
 named = pytest.mark.parametrize('kind', KINDS, ids=lambda kind: kind.name)
 
 
 def test_every_kind_of_message_is_fuzzed():
-    names = {kind.name for kind in KINDS}
-    assert names == set(REPLACEMENTS) == set(good_messages()) - {'sensor_depth/camera_info'}
+    assert {kind.name for kind in KINDS} == set(REPLACEMENTS)
+    of_fields = {kind.name for kind in KINDS if not kind.as_bytes}
+    assert of_fields == set(good_messages()) - {'sensor_depth/camera_info'}
 
 
 @named
@@ -37,7 +39,8 @@ def test_the_message_that_is_spoiled_is_a_good_one(kind):
 
 @named
 def test_fuzzed_messages_are_refused_by_name_or_answered(kind, tmp_path):
-    outcome = fuzz_outcome(kind, MESSAGES, FuzzJournal(tmp_path / 'fuzz.json', resume=False))
+    messages = SOME_BYTES if kind.as_bytes else MESSAGES
+    outcome = fuzz_outcome(kind, messages, FuzzJournal(tmp_path / 'fuzz.json', resume=False))
     assert outcome.passed, outcome.observed
 
 
@@ -57,6 +60,11 @@ def test_no_message_has_a_field_replaced_twice():
     assert (('a', 1), ('c', 4)) in groups
     assert (('a', 1), ('a', 3)) not in groups
     assert len(groups) == len(set(groups))
+
+
+def test_bytes_are_overwritten_and_cut_where_they_are():
+    assert overwritten(b'abcdef', (('1', b'XY'), ('9', b'Z'))) == b'aXYdef'
+    assert overwritten(b'abcdef', ((CUT, 2), ('4', b'Z'))) == b'ab'
 
 
 def test_an_interrupted_run_goes_on_from_where_it_was(tmp_path):

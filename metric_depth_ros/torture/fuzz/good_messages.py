@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
+from builtin_interfaces.msg import Time
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import PointField
+from std_msgs.msg import Header
 
 from metric_depth_ros.codecs.camera_info import camera_to_fields
 from metric_depth_ros.codecs.image import encode_depth
@@ -82,6 +87,30 @@ def good_messages() -> dict[str, Any]:
             data=DEPTH_HEADER + DEPTH_PICTURES['png'],
         ),
     }  # fmt: skip
+
+
+def serialized(message: Any, kind: type) -> bytes:
+    """Return what the middleware delivers of a message.
+
+    Parameters
+    ----------
+    message
+        With the fields of `kind`.
+    kind
+        Message class of rclpy.
+    """
+    out = kind()
+    for name in out.get_fields_and_field_types():
+        value = getattr(message, name)
+        if name == 'header':
+            stamp = Time(sec=value.stamp.sec, nanosec=value.stamp.nanosec)
+            value = Header(stamp=stamp, frame_id=value.frame_id)
+        elif name == 'fields':
+            value = [PointField(**vars(field)) for field in value]
+        elif name == 'data':
+            value = array('B', value)
+        setattr(out, name, value)
+    return bytes(serialize_message(out))
 
 
 def field_of(name: str, offset: int, datatype: int = _FLOAT32, count: int = 1) -> SimpleNamespace:

@@ -23,12 +23,15 @@ class Kind:
         Input of the node that takes it.
     parameters
         Of the node, so that it does.
+    as_bytes
+        Whether it is not fields that are replaced, but bytes as they come from the middleware.
     """
 
     name: str
     message_type: str
     stream: str
     parameters: dict[str, object] = field(default_factory=dict)
+    as_bytes: bool = False
 
 
 KINDS = (
@@ -58,4 +61,13 @@ KINDS = (
             'prompt.depth_alignment': 'low_resolution',
         },
     ),
+    Kind('image_bytes', 'sensor_msgs/msg/Image', 'image', as_bytes=True),
+    Kind(
+        'compressed_bytes',
+        'sensor_msgs/msg/CompressedImage',
+        'image',
+        {'image_transport': 'compressed'},
+        as_bytes=True,
+    ),
+    Kind('points_bytes', 'sensor_msgs/msg/PointCloud2', 'points', as_bytes=True),
 )

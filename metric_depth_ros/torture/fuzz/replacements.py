@@ -21,8 +21,10 @@ from metric_depth_ros.torture.fuzz.good_messages import (
     header_of,
     rvl_of,
 )
+from metric_depth_ros.torture.fuzz.kinds import KINDS
 
 Replacement = tuple[str, Any]
+CUT = 'cut'
 Strategy = st.SearchStrategy[Any]
 
 _LARGE = [2**15, 2**16, 2**31, 2**32 - 1]
@@ -152,9 +154,21 @@ _FIELDS: dict[str, dict[str, Strategy]] = {
     },
 }  # fmt: skip
 
+# Bytes of a serialized message by their position; what they are cut to.
+_OVERWRITTEN = st.tuples(
+    st.integers(0, 400).map(str),
+    st.one_of(st.binary(min_size=1, max_size=8), _COUNT.map(struct.Struct('<I').pack)),
+)
+_CUT = st.tuples(st.just(CUT), st.integers(0, 400))
+
 REPLACEMENTS: dict[str, st.SearchStrategy[Replacement]] = {
     kind: st.one_of([st.tuples(st.just(name), values) for name, values in fields.items()])
     for kind, fields in _FIELDS.items()
+}
+REPLACEMENTS |= {
+    kind.name: st.one_of(_OVERWRITTEN, _OVERWRITTEN, _OVERWRITTEN, _CUT)
+    for kind in KINDS
+    if kind.as_bytes
 }
 
 
@@ -164,3 +178,15 @@ def replaced(message: Any, replacements: tuple[Replacement, ...]) -> Any:
     for name, value in replacements:
         setattr(changed, name, value)
     return changed
+
+
+def overwritten(serialized: bytes, replacements: tuple[Replacement, ...]) -> bytes:
+    """Return serialized bytes with some of them replaced, and perhaps the end cut off."""
+    data = bytearray(serialized)
+    for name, value in replacements:
+        if name == CUT:
+            del data[value:]
+        elif int(name) < len(data):
+            at = int(name)
+            data[at : at + len(value)] = value
+    return bytes(data)

@@ -6,11 +6,14 @@ The node's own parts in the node's own order; what is left out is DDS.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
 from metric_depth_ros.codecs.camera_info import camera_to_fields
+from metric_depth_ros.codecs.cdr import read_cloud, read_compressed_image, read_image
 from metric_depth_ros.codecs.image import encode_color, encode_depth, encode_mono
 from metric_depth_ros.codecs.pointcloud import encode_cloud, encode_organized
 from metric_depth_ros.errors import InputError
@@ -27,14 +30,19 @@ from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.moving_tree import MovingTree
 from metric_depth_ros.ros.parameters import settings_from
 from metric_depth_ros.ros.stamps import StampGate
-from metric_depth_ros.torture.fuzz.good_messages import STAMP_NS, good_messages
+from metric_depth_ros.torture.fuzz.good_messages import STAMP_NS, good_messages, serialized
 from metric_depth_ros.torture.fuzz.kinds import Kind
-from metric_depth_ros.torture.fuzz.replacements import Replacement, replaced
+from metric_depth_ros.torture.fuzz.replacements import Replacement, overwritten, replaced
 from metric_depth_ros.types import DepthEstimate, Frame
 
 _MAX_RANGE_M = 250.0
 _EDGE_FILTER = 0.03
 _VOXEL_M = 0.05
+_READ_IN_PLACE: dict[str, tuple[type, Callable[[bytes], Any]]] = {
+    'sensor_msgs/msg/Image': (Image, read_image),
+    'sensor_msgs/msg/CompressedImage': (CompressedImage, read_compressed_image),
+    'sensor_msgs/msg/PointCloud2': (PointCloud2, read_cloud),
+}
 # Most frames are answered by the method that costs least, and become a depth image only. Each so
 # many-th is answered by the classical one, or becomes all outputs.
 _CLASSICAL_EVERY = 61
@@ -63,8 +71,9 @@ class Subject:
             'radar': good['radar'],
             'sensor_depth': good['sensor_depth'],
             'image': good['image'],
-            kind.stream: good[kind.name],
+            kind.stream: good[kind.name.removesuffix('_bytes')],
         }
+        self._fuzzed = _fuzzed_by(kind, self._good[kind.stream])
         self._builder = FrameBuilder(_moving_robot(), lambda stream, error: None)
         self._estimators = create_estimator('nearest'), create_estimator('classical:fast')
         self._answered = 0
@@ -77,8 +86,8 @@ class Subject:
         Exception
             What is neither: a defect.
         """
-        fuzzed = replaced(self._good[self._kind.stream], replacements)
         try:
+            fuzzed = self._fuzzed(replacements)
             frame = self._frame_of({**self._good, self._kind.stream: fuzzed})
             if frame is None:
                 return False
@@ -87,7 +96,7 @@ class Subject:
             estimate = estimator.estimate(frame)
         except InputError:
             return False
-        if self._kind.name == 'image':
+        if self._kind.name in ('image', 'image_bytes'):
             assert frame.image.shape == (fuzzed.height, fuzzed.width, 3)
         limited = _check_depth_image(frame, estimate)
         if not self._answered % _ALL_OUTPUTS_EVERY:
@@ -112,6 +121,15 @@ class Subject:
         bundle = assembly.take()
         assert bundle is not None
         return self._builder.build(bundle, self._settings)
+
+
+def _fuzzed_by(kind: Kind, good: Any) -> Callable[[tuple[Replacement, ...]], Any]:
+    """Return what spoils a good message, and gives it as the callbacks of the node get it."""
+    if not kind.as_bytes:
+        return lambda replacements: replaced(good, replacements)
+    message_class, read = _READ_IN_PLACE[kind.message_type]
+    whole = serialized(good, message_class)
+    return lambda replacements: read(overwritten(whole, replacements))
 
 
 def _check_depth_image(frame: Frame, estimate: DepthEstimate) -> LimitedDepth:
