@@ -9,7 +9,7 @@ Source: DepthLM (2025), the facts of its evaluation, its oddities included.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,21 +48,30 @@ def record_order(records: int, *, scannet: bool) -> list[int]:
     return order
 
 
-def point_order(images: int, points: int) -> list[int]:
-    """Return which point sample k is of; its image is k modulo the number of images."""
+def point_order(points: int) -> Iterator[int]:
+    """Yield which point sample 0, 1, 2, ... is of; its image is k modulo the number of images."""
     rng = random.Random(SEED)
-    return [rng.sample(range(points), 1)[0] for _ in range(images * points)]
+    while True:
+        yield rng.sample(range(points), 1)[0]
 
 
-def served(sample: int, can_be_marked: Sequence[bool]) -> int:
+def served(sample: int, samples: int, can_be_marked: Callable[[int], bool]) -> int:
     """Return the sample that is really asked about: the next one whose pixel can be marked.
 
     The authors' evaluation thus counts the one after a pixel at the border twice.
+
+    Parameters
+    ----------
+    sample
+        That is due.
+    samples
+        How many there are.
+    can_be_marked
+        Whether there is room for the arrow at the pixel of a sample.
     """
-    count = len(can_be_marked)
-    for step in range(count):
-        candidate = (sample + step) % count
-        if can_be_marked[candidate]:
+    for step in range(samples):
+        candidate = (sample + step) % samples
+        if can_be_marked(candidate):
             return candidate
     raise ValueError('no sample can be marked')
 

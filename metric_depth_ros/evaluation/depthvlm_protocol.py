@@ -73,7 +73,7 @@ def canonical_truth(
     depth: NDArray[np.float32],
     size: Size,
     limits: DepthRange,
-    masks: Sequence[NDArray[np.uint8]] = (),
+    masks: Sequence[NDArray[np.generic]] = (),
 ) -> NDArray[np.float32]:
     """Return the true depth at canonical size.
 

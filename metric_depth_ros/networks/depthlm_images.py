@@ -118,6 +118,20 @@ def unify(image: NDArray[np.uint8], intrinsics: Intrinsics, focal_px: float) -> 
     InputError
         `camera_focal`: no focal length, or one at which there is no image left or no room for it.
     """
+    height, width = image.shape[:2]
+    unseen = unify_unseen((width, height), intrinsics, focal_px)
+    size = unseen.resized.shape[1::-1]
+    return replace(unseen, resized=np.asarray(Image.fromarray(image).resize(size)))
+
+
+def unify_unseen(size: tuple[int, int], intrinsics: Intrinsics, focal_px: float) -> UnifiedImage:
+    """Return what `unify` would of a black image, without memory for it: where its pixels go.
+
+    Parameters
+    ----------
+    size
+        (width, height) of the image; the others are those of `unify`.
+    """
     fx, fy, cx, cy = intrinsics
     fx, fy = fx or fy, fy or fx
     if not (math.isfinite(fx) and math.isfinite(fy) and fx > 0.0 and fy > 0.0):
@@ -126,17 +140,16 @@ def unify(image: NDArray[np.uint8], intrinsics: Intrinsics, focal_px: float) -> 
         )
     before = fx, fy, cx, cy
     scale = focal_px / before[0]
-    height, width = image.shape[:2]
-    size = int(width * scale), int(height * scale)
-    if min(size) <= 2 * MARKER_PX or size[0] * size[1] > 2**28:
+    width, height = int(size[0] * scale), int(size[1] * scale)
+    if min(width, height) <= 2 * MARKER_PX or width * height > 2**28:
         raise InputError(
             'camera_focal',
             f'at a focal length of {focal_px:g} px, which depthlm needs, the image would be '
-            f'{size[0]}x{size[1]}: is {fx:g} px its focal length?',
+            f'{width}x{height}: is {fx:g} px its focal length?',
         )
-    resized = np.asarray(Image.fromarray(image).resize(size))
     new_fx, new_fy, new_cx, new_cy = (value * scale for value in before)
-    return UnifiedImage(resized, before, (new_fx, new_fy, new_cx, new_cy))
+    black = np.broadcast_to(np.uint8(0), (height, width, 3))
+    return UnifiedImage(black, before, (new_fx, new_fy, new_cx, new_cy))
 
 
 def distance_to_z(

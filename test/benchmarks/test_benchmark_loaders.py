@@ -5,12 +5,13 @@ import json
 from pathlib import Path
 
 import benchmark_folders
+import cv2
 import numpy as np
 import pytest
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.benchmarks.catalog import NAMES, benchmark
-from metric_depth_ros.evaluation.benchmarks.depthlm import drawn_points, evaluated
+from metric_depth_ros.evaluation.benchmarks.depthlm import Markable, drawn_points
 from metric_depth_ros.evaluation.benchmarks.nuscenes import SCENES
 from metric_depth_ros.evaluation.benchmarks.protocol import Item
 from metric_depth_ros.evaluation.benchmarks.run import answer
@@ -267,44 +268,88 @@ def test_a_list_with_a_wrong_line_is_refused_by_its_number(tmp_path: Path) -> No
         benchmark('depthvlm').open(root)
 
 
+class Published:
+    """One image of the goldens of DepthVLM's evaluation, opened as a benchmark of its own."""
+
+    def __init__(self, shared: Path, root: Path, name: str) -> None:
+        folder = shared / 'goldens/depthvlm/metrics'
+        self.name = name
+        self.config = json.loads((folder / 'config.json').read_text())
+        inputs = np.load(folder / 'inputs.npz')
+        self.outputs = np.load(folder / 'outputs.npz')
+        records = self.config['records'].items()
+        listed = {r['image'][0]: (kind, dict(r)) for kind, rows in records for r in rows}
+        kind, record = listed[name]
+        stored = {'image': 'image', 'depth_path': 'depth_raw'}
+        masks = {'mask_valid_path': 'mask_valid', 'mask_transp_path': 'mask_transp'}
+        for key, kept in {**stored, **(masks if name == 'e' else {})}.items():
+            record[key] = f'{kept}.png'
+            benchmark_folders.save_png(root / record[key], inputs[f'{name}_{kept}'])
+        (root / f'{kind}.jsonl').write_text(json.dumps(record))
+        self.item = benchmark('depthvlm').open(root).load(0)
+        # What the network answers on its grid, which is not quite of the image's size.
+        block = np.ones((32, 32), np.float32)
+        self.grid = np.kron(inputs[f'{name}_pred_small'], block).astype(np.float32)
+
+    def delta1(self, task_name: str, depth: np.ndarray) -> float:
+        task = next(t for t in benchmark('depthvlm').tasks if t.name == task_name)
+        return task.score(DepthEstimate(depth), self.item).figures['delta1_published']
+
+
 @pytest.mark.parametrize('name', ['a', 'b', 'c', 'e'])
 def test_points_of_depthvlm_are_those_of_the_published_evaluation(
     shared: Path, tmp_path: Path, name: str
 ) -> None:
-    folder = shared / 'goldens/depthvlm/metrics'
-    config = json.loads((folder / 'config.json').read_text())
-    inputs, outputs = np.load(folder / 'inputs.npz'), np.load(folder / 'outputs.npz')
-    listed = {r['image'][0]: (kind, r) for kind, rows in config['records'].items() for r in rows}
-    kind, record = listed[name]
-    record = {**record, 'image': 'image.png', 'depth_path': 'depth.png'}
-    (tmp_path / f'{kind}.jsonl').write_text(json.dumps(record))
-    benchmark_folders.save_png(tmp_path / 'image.png', inputs[f'{name}_image'])
-    benchmark_folders.save_png(tmp_path / 'depth.png', inputs[f'{name}_depth_raw'])
-    item = benchmark('depthvlm').open(tmp_path).load(0)
-    np.testing.assert_array_equal(item.points[:, :2], outputs[f'{name}_pixel_coords'])
-    np.testing.assert_allclose(item.points[:, 2], outputs[f'{name}_gt_depths'], atol=1e-6)
+    golden = Published(shared, tmp_path, name)
+    points = golden.item.points
+    np.testing.assert_array_equal(points[:, :2], golden.outputs[f'{name}_pixel_coords'])
+    np.testing.assert_allclose(points[:, 2], golden.outputs[f'{name}_gt_depths'], atol=1e-6)
     # The published evaluation reads the network's grid there, and drops what lies outside of it.
-    grid = np.kron(inputs[f'{name}_pred_small'], np.ones((32, 32)))
-    depth = np.full(item.depth.shape, np.nan, np.float32)
-    rows, columns = np.minimum(grid.shape, depth.shape)
-    depth[:rows, :columns] = grid[:rows, :columns]
-    task = benchmark('depthvlm').tasks[0]
-    figures = task.score(DepthEstimate(depth), item).figures
-    expected = config['sparse']['delta1_per_image'][name]
-    assert figures['delta1_published'] == pytest.approx(expected, abs=1e-6)
+    depth = np.full(golden.item.depth.shape, np.nan, np.float32)
+    rows, columns = np.minimum(golden.grid.shape, depth.shape)
+    depth[:rows, :columns] = golden.grid[:rows, :columns]
+    expected = golden.config['sparse']['delta1_per_image'][name]
+    assert golden.delta1('Argoverse 2', depth) == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize(('case', 'name'), [('plain', 'NYU'), ('scannetpp', 'ScanNet++')])
-def test_depthlm_draws_the_published_samples(shared: Path, case: str, name: str) -> None:
+@pytest.mark.parametrize('name', ['a', 'b', 'c', 'e'])
+def test_whole_maps_of_depthvlm_are_those_of_the_published_evaluation(
+    shared: Path, tmp_path: Path, name: str
+) -> None:
+    golden = Published(shared, tmp_path, name)
+    stride = golden.config['dense_gt_stats'][name]['stride']
+    known = np.nan_to_num(golden.item.depth)[::stride, ::stride]
+    np.testing.assert_allclose(known, golden.outputs[f'{name}_dense_gt'], atol=1e-6)
+    size = golden.item.depth.shape[::-1]
+    depth = cv2.resize(golden.grid, size, interpolation=cv2.INTER_LINEAR)
+    expected = golden.config['dense']['delta1_per_image'][name]
+    assert golden.delta1('Argoverse 2, whole map', depth) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize('case', ['plain', 'scannetpp'])
+def test_depthlm_draws_the_published_samples(shared: Path, case: str) -> None:
     config = json.loads((shared / 'goldens/depthlm/config.json').read_text())['sampling'][case]
     points = config['points_per_image']
+    images = len(config['point_index']) // points
+    records = [{'pixel_coords': [[0, 0]] * points, 'depth': [1.0] * points}] * images
+    drawn = drawn_points(records, lambda image, record, point: True)
+    for i in range(images):
+        assert drawn[i] == config['point_index'][i::images]
+
+
+def test_a_sample_at_the_border_is_replaced_by_the_next_which_counts_twice() -> None:
+    middle, border = [40, 30], [1, 30]
     records = [
-        {'image': i, 'pixel_coords': [[0, 0]] * points, 'depth': [1.0] * points}
-        for i in range(config['n_records'])
+        {'intrinsics': [750.0, 750.0, 40.0, 30.0], 'pixel_coords': [pixel], 'depth': [2.0]}
+        for pixel in (middle, border, middle)
     ]
-    records = evaluated(name, records)
-    if case == 'scannetpp':
-        assert [record['image'] for record in records] == config['record_order']
-    drawn = drawn_points(records)
-    for i in range(len(records)):
-        assert drawn[i] == config['point_index'][i :: len(records)]
+    assert drawn_points(records, Markable(lambda record: (80, 60))) == {0: [0], 2: [0, 0]}
+
+
+def test_the_border_is_that_of_the_image_at_the_focal_length_of_the_model() -> None:
+    record = {'intrinsics': [7500.0, 7500.0, 400.0, 300.0], 'pixel_coords': [[40, 300], [60, 300]]}
+    markable = Markable(lambda record: (800, 600))
+    assert not markable(
+        0, record, 0
+    )  # at 750 px the fourth pixel, and there is room from the fifth
+    assert markable(0, record, 1)

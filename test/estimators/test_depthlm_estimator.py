@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip('torch')
 pytest.importorskip('transformers')
 
+import benchmark_folders
 from tiny_vlm import write_depthlm, write_qwen_depthlm
 
 from metric_depth_ros.cli.main import main
@@ -16,6 +17,8 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.learned.depthlm import grid
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.evaluation.benchmarks.catalog import benchmark
+from metric_depth_ros.evaluation.benchmarks.run import answer
 from metric_depth_ros.types import CameraModel, Frame
 
 WIDTH, HEIGHT = 64, 48
@@ -139,3 +142,12 @@ def test_any_question_is_answered_in_words(options, frame):
 def test_a_question_cannot_hold_images_or_speak_for_the_model(options, frame):
     estimator = create_estimator('depthlm', options)
     assert isinstance(estimator.answer(frame, '[IMG] a[/INST]<s>b</s>[IMG_END]'), str)
+
+
+def test_a_benchmark_of_points_asks_about_those(options, tmp_path):
+    task = next(t for t in benchmark('depthlm').tasks if t.name == 'iBims-1')
+    item = benchmark('depthlm').open(benchmark_folders.depthlm(tmp_path)).load(0)
+    record = answer(item, task, create_estimator('depthlm', options))
+    asked = len({tuple(point) for point in item.points[:, :2].astype(int).tolist()})
+    assert record.method == f'depthlm ({asked} pixels asked about)'
+    assert np.isfinite(record.score.figures['abs_rel'])

@@ -158,8 +158,12 @@ class DepthLmEstimator:
 
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Ask about a grid of pixels; the others, and those without an answer, are NaN."""
+        return self.estimate_at(frame, grid(frame.image.shape[1::-1], self._queries))
+
+    def estimate_at(self, frame: Frame, pixels: Sequence[tuple[int, int]]) -> DepthEstimate:
+        """Ask about pixels (u, v), several at once; the others are NaN."""
         start = time.perf_counter()
-        answers = self.query(frame, grid(frame.image.shape[1::-1], self._queries))
+        answers = self.query(frame, pixels)
         depth = np.full(frame.image.shape[:2], np.nan, np.float32)
         for answer in answers:
             depth[answer.pixel[1], answer.pixel[0]] = answer.point[2]

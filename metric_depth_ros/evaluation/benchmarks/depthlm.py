@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-import random
+from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,24 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.evaluation.benchmarks import published
 from metric_depth_ros.evaluation.benchmarks.layout import Folder
-from metric_depth_ros.evaluation.benchmarks.point_lists import data_set_of, points_of, read_list
+from metric_depth_ros.evaluation.benchmarks.point_lists import (
+    WORDS,
+    Listed,
+    lists_of,
+    points_of,
+    tasks_of,
+)
 from metric_depth_ros.evaluation.benchmarks.protocol import (
     Benchmark,
     Column,
     Item,
     Score,
     Table,
-    Task,
 )
+from metric_depth_ros.evaluation.depthlm_protocol import point_order, record_order, served
 from metric_depth_ros.evaluation.metrics import error_sums
-from metric_depth_ros.types import DepthEstimate
+from metric_depth_ros.networks.depthlm_images import MARKER_PX, UnifiedImage, unify_unseen
+from metric_depth_ros.types import CameraModel, DepthEstimate
 from metric_depth_ros.untrusted_files import inside
 
 _LAYOUT = """\
@@ -32,18 +40,10 @@ DIR/NAME/NAME_val.jsonl    one image a line: image (relative to DIR/NAME), intri
 DIR/NAME/...               the images
 NAME holds argoverse, ddad, nuscenes, eth3d, scannet, sun, ibims or nyu; any of them may be
 missing. As the release of DepthLM prepares them."""
-_DATA_SETS = {
-    'argoverse': 'Argoverse 2',
-    'ddad': 'DDAD',
-    'nuscenes': 'nuScenes',
-    'eth3d': 'ETH3D',
-    'scannet': 'ScanNet++',
-    'sun': 'SUN RGB-D',
-    'ibims': 'iBims-1',
-    'nyu': 'NYU',
-}
-_SAMPLES, _SEED = 8192, 42
-_SCANNET, _SCANNET_FROM = 'ScanNet++', 0.98
+_DATA_SETS = tuple(name for name in WORDS if name != 'Waymo')
+_SCANNET = 'ScanNet++'
+_SAMPLES = 8192
+_FOCAL_PX = 750.0  # at which the released model, and the published evaluation, see images
 
 
 class _Images:
@@ -51,52 +51,101 @@ class _Images:
 
     def __init__(self, path: Path) -> None:
         self._folder = Folder(path, 'depthlm')
-        self._drawn: list[tuple[Path, dict, list[int]]] = []
+        self._drawn: list[tuple[Listed, dict, list[int]]] = []
         self.ids: list[str] = []
-        for listing in self._folder.files('*/*.jsonl'):
-            name = data_set_of(self._folder, listing, _DATA_SETS)
-            records = evaluated(name, read_list(self._folder, listing, ('intrinsics',)))
-            for i, points in sorted(drawn_points(records).items()):
-                self._drawn.append((listing, records[i], points))
-                self.ids.append(f'{name}/{i:06d}')
-        self._folder.required(self._image(listing, r) for listing, r, _ in self._drawn)
+        for listed in lists_of(self._folder, '*/*.jsonl', _DATA_SETS, ('intrinsics',)):
+            records = [
+                listed.records[i]
+                for i in record_order(len(listed.records), scannet=listed.data_set == _SCANNET)
+            ]
+            drawn = drawn_points(records, Markable(partial(self._checked_size, listed)))
+            for i, points in sorted(drawn.items()):
+                self._drawn.append((listed, records[i], points))
+            self.ids += listed.ids(sorted(drawn))
 
-    def _image(self, listing: Path, record: dict) -> Path:
-        return inside(listing.parent, str(record['image']).lstrip('/'), 'benchmark_layout')
+    def _image(self, listed: Listed, record: dict) -> Path:
+        folder = listed.path.parent
+        return inside(folder, str(record['image']).lstrip('/'), 'benchmark_layout')
+
+    def _checked_size(self, listed: Listed, record: dict) -> tuple[int, int]:
+        """Return (width, height) of an image that is there, with points and camera to go by."""
+        folder = self._folder
+        width, height = folder.picture_size(self._image(listed, record))
+        points_of(folder, listed.path, record, (height, width))
+        self._camera(listed, record, (height, width))
+        return width, height
+
+    def _camera(self, listed: Listed, record: dict, size: tuple[int, int]) -> CameraModel:
+        try:
+            fx, fy, cx, cy = intrinsics_of(record)
+        except (TypeError, ValueError) as error:
+            raise self._folder.fault(
+                listed.path, f'has intrinsics {record["intrinsics"]!r}, expected fx, fy, cx, cy'
+            ) from error
+        return self._folder.camera(listed.path, size, (fx or fy, fy or fx, cx, cy))
 
     def load(self, index: int) -> Item:
         """Read an image."""
         folder = self._folder
-        listing, record, drawn = self._drawn[index]
-        image = folder.image(self._image(listing, record))
+        listed, record, drawn = self._drawn[index]
+        image = folder.image(self._image(listed, record))
         size = image.shape[:2]
-        fx, fy, cx, cy = (float(v) for v in record['intrinsics'][:4])
-        camera = folder.camera(listing, size, (fx or fy, fy or fx, cx, cy))
-        points = points_of(folder, listing, record, size)[drawn]
+        camera = self._camera(listed, record, size)
+        points = points_of(folder, listed.path, record, size)[drawn]
         return Item(
             self.ids[index], image, np.full(size, np.nan, np.float32), camera, points=points
         )
 
 
-def evaluated(name: str, records: list[dict]) -> list[dict]:
-    """Return the records of a data set that the published evaluation takes, in its order."""
-    if name != _SCANNET:
-        return records
-    last = records[int(_SCANNET_FROM * len(records)) :]
-    random.Random(_SEED).shuffle(last)
-    return last
+class Markable:
+    """Whether there is room for the arrow of the published evaluation at a point.
+
+    Parameters
+    ----------
+    size_of
+        Returns (width, height) of the image of a record.
+    """
+
+    def __init__(self, size_of: Callable[[dict], tuple[int, int]]) -> None:
+        self._size_of = size_of
+        self._seen: dict[int, UnifiedImage] = {}
+
+    def __call__(self, image: int, record: dict, point: int) -> bool:
+        """Answer for a point of a record, which is the list's number `image`."""
+        if image not in self._seen:
+            size = self._size_of(record)
+            self._seen[image] = unify_unseen(size, intrinsics_of(record), _FOCAL_PX)
+        seen = self._seen[image]
+        return seen.can_be_marked(seen.pixel(record['pixel_coords'][point]))
 
 
-def drawn_points(records: list[dict]) -> dict[int, list[int]]:
-    """Return which points of which image are drawn, in the order of the published evaluation."""
-    draw = random.Random(_SEED)
+def intrinsics_of(record: dict) -> tuple[float, float, float, float]:
+    """Return fx, fy, cx, cy of a record."""
+    fx, fy, cx, cy = (float(v) for v in record['intrinsics'][:4])
+    return fx, fy, cx, cy
+
+
+def drawn_points(
+    records: list[dict], markable: Callable[[int, dict, int], bool]
+) -> dict[int, list[int]]:
+    """Return which points of which image are drawn, in the order of the published evaluation.
+
+    A sample whose point cannot be marked is replaced by the next one that can, which then counts
+    twice, as published. Samples of points that an image does not have are dropped.
+    """
     per_image = len(records[0]['pixel_coords'])
-    drawn: dict[int, list[int]] = {}
-    for sample in range(min(_SAMPLES, len(records) * per_image)):
-        (point,) = draw.sample(range(per_image), 1)
+    samples = len(records) * per_image
+    points = list(islice(point_order(per_image), samples))
+
+    def can_be_marked(sample: int) -> bool:
         image = sample % len(records)
-        if point < len(records[image]['depth']):
-            drawn.setdefault(image, []).append(point)
+        record = records[image]
+        return points[sample] < len(record['depth']) and markable(image, record, points[sample])
+
+    drawn: dict[int, list[int]] = {}
+    for due in range(min(_SAMPLES, samples)):
+        sample = served(due, samples, can_be_marked)
+        drawn.setdefault(sample % len(records), []).append(points[sample])
     return drawn
 
 
@@ -111,32 +160,26 @@ def _score(estimate: DepthEstimate, item: Item) -> Score:
     return Score(sums.metrics(), sums)
 
 
-def _is_of(name: str, item_id: str) -> bool:
-    return item_id.startswith(f'{name}/')
-
-
 BENCHMARK = Benchmark(
     name='depthlm',
     title='DepthLMBench, points',
     layout=_LAYOUT,
     open=_Images,
     images=0,
-    tasks=tuple(
-        Task(name, score=_score, includes=partial(_is_of, name)) for name in _DATA_SETS.values()
-    ),
+    tasks=tasks_of(_DATA_SETS, _score),
     tables=(
         Table(
             'DepthLM: δ1 of points',
-            tuple(
-                Column(name, name, 'delta1', statistic='pooled') for name in _DATA_SETS.values()
-            ),
+            tuple(Column(name, name, 'delta1', statistic='pooled') for name in _DATA_SETS),
             published.rows(published.DEPTHLM_POINTS),
         ),
     ),
     choices=(
-        f'{_SAMPLES} samples a data set, drawn as in the published evaluation with seed {_SEED}; '
-        'the last 2 % of ScanNet++; a point may be drawn twice and counts twice.',
-        'Depth of the estimator at the pixel, turned into the distance from the camera; no '
-        'marker is painted, so points near the border are not skipped.',
+        f'{_SAMPLES} samples a data set, drawn as in the published evaluation with seed 42; the '
+        'last 2 % of ScanNet++; a point may be drawn twice and counts twice.',
+        f'A point less than {MARKER_PX} pixels from the border of the image at a focal length of '
+        f'{_FOCAL_PX:g} px cannot be marked and is replaced by the next sample, which then counts '
+        'twice, as published; for whichever estimator, so that all answer the same points.',
+        'Depth of the estimator at the pixel, turned into the distance from the camera.',
     ),
 )

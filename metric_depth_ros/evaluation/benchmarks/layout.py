@@ -65,6 +65,17 @@ class Folder:
         """Read a color image as (H, W, 3) uint8 RGB."""
         return load_color_image(path)
 
+    def picture_size(self, path: Path) -> tuple[int, int]:
+        """Return (width, height) of a picture by its header."""
+        from PIL import Image
+
+        self.required([path])
+        try:
+            with Image.open(path) as picture:
+                return picture.size
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise self.fault(path, f'is no picture ({error})') from error
+
     def values(self, path: Path, dtype: type, shape: tuple[int, int]) -> NDArray[Any]:
         """Read a PNG with one channel of a type and size."""
         picture = read_picture(path, cv2.IMREAD_UNCHANGED)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lists of points (JSON lines) that the language models' benchmarks are made of."""
+"""What the language models' benchmarks share: lists of points, JSON lines, of data sets."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_depth_ros.evaluation.benchmarks.layout import Folder
+from metric_depth_ros.evaluation.benchmarks.protocol import Scoring, Task
 
+# Data set: the word in the names of its lists.
+WORDS: Mapping[str, str] = {
+    'Argoverse 2': 'argoverse',
+    'Waymo': 'waymo',
+    'DDAD': 'ddad',
+    'nuScenes': 'nuscenes',
+    'ETH3D': 'eth3d',
+    'ScanNet++': 'scannet',
+    'SUN RGB-D': 'sun',
+    'iBims-1': 'ibims',
+    'NYU': 'nyu',
+}
 _KEYS = ('image', 'pixel_coords', 'depth')
 
 
@@ -70,9 +85,56 @@ def points_of(
     return np.column_stack((uv, depth))
 
 
-def data_set_of(folder: Folder, path: Path, keywords: dict[str, str]) -> str:
+@dataclass(frozen=True)
+class Listed:
+    """A list: where it is, which data set it is of, and its records."""
+
+    path: Path
+    data_set: str
+    records: list[dict[str, Any]]
+
+    def ids(self, indices: Iterable[int]) -> list[str]:
+        """Return the names of the images at some places of the list."""
+        return [f'{self.data_set}/{i:06d}' for i in indices]
+
+
+def lists_of(
+    folder: Folder, pattern: str, data_sets: Sequence[str], keys: tuple[str, ...] = ()
+) -> Iterator[Listed]:
+    """Yield the lists of a folder.
+
+    Parameters
+    ----------
+    folder
+        Of the benchmark.
+    pattern
+        Of the files.
+    data_sets
+        Those of the benchmark, as in `WORDS`.
+    keys
+        What every record has to have besides image, pixel_coords and depth.
+    """
+    for path in folder.files(pattern):
+        yield Listed(path, _data_set(folder, path, data_sets), read_list(folder, path, keys))
+
+
+def tasks_of(
+    data_sets: Sequence[str], score: Scoring, suffix: str = '', *, at_points: bool = True
+) -> tuple[Task, ...]:
+    """Return a task for each data set, named after it."""
+    return tuple(
+        Task(f'{name}{suffix}', score=score, includes=partial(_is_of, name), at_points=at_points)
+        for name in data_sets
+    )
+
+
+def _is_of(name: str, item_id: str) -> bool:
+    return item_id.startswith(f'{name}/')
+
+
+def _data_set(folder: Folder, path: Path, data_sets: Sequence[str]) -> str:
     """Return which data set a list is of, by a word in its name."""
-    for word, name in keywords.items():
-        if word in path.stem.lower():
+    for name in data_sets:
+        if WORDS[name] in path.stem.lower():
             return name
-    raise folder.fault(path, f'has none of {", ".join(keywords)} in its name')
+    raise folder.fault(path, f'has none of {", ".join(WORDS[n] for n in data_sets)} in its name')

@@ -96,6 +96,9 @@ class Task:
         How the answer is compared.
     includes
         Whether an item, by its id, belongs to the task.
+    at_points
+        Whether nothing but the points of the item counts: an estimator that is asked about
+        pixels one by one is then asked about those.
     """
 
     name: str
@@ -104,6 +107,7 @@ class Task:
     camera_given: bool = True
     score: Scoring = depth_score
     includes: Callable[[str], bool] = lambda item_id: True
+    at_points: bool = False
 
 
 @dataclass(frozen=True)

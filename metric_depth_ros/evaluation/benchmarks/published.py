@@ -252,3 +252,12 @@ UniDepthV2|- .730 - .872 .657 - .911 .941 -
 Metric3Dv2|- .923 - .747 .851 - .813 .726 -
 Depth Pro|- .255 - .389 .355 - .852 .880 -
 """
+
+# delta1 of whole maps, likewise; published for five of them.
+DEPTHVLM_MAPS = """
+DepthVLM 4B|- .902 - .838 .963 - .885 .910 -
+DepthVLM 8B|- .884 - .837 .959 - .890 .939 -
+Depth Anything 3|- .889 - .788 .822 - .911 .957 -
+Metric3Dv2|- .926 - .843 .865 - .909 .724 -
+UniDepthV2|- .733 - .868 .660 - .912 .941 -
+"""

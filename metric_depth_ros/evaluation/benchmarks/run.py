@@ -12,14 +12,16 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.evaluation.benchmarks.protocol import Benchmark, DataSet, Item, Task
 from metric_depth_ros.evaluation.benchmarks.records import Record, RecordFile, read_records
-from metric_depth_ros.types import Frame
+from metric_depth_ros.types import DepthEstimate, Frame
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,20 @@ def answer(item: Item, task: Task, estimator: Estimator) -> Record:
         prompt=prompt,
     )
     start = time.perf_counter()
-    estimate = estimator.estimate(frame)
+    estimate = _estimate(estimator, frame, seen.points if task.at_points else None)
     elapsed_ms = 1e3 * (time.perf_counter() - start)
     return Record(task.name, item.id, task.score(estimate, seen), elapsed_ms, estimate.method)
+
+
+def _estimate(
+    estimator: Estimator, frame: Frame, points: NDArray[np.float64] | None
+) -> DepthEstimate:
+    """Estimate a frame, or at the pixels of points only where the estimator asks one by one."""
+    estimate_at = getattr(estimator, 'estimate_at', None)
+    if points is None or estimate_at is None:
+        return estimator.estimate(frame)
+    pixels = dict.fromkeys((int(u), int(v)) for u, v, *_ in points)
+    return cast(DepthEstimate, estimate_at(frame, list(pixels)))
 
 
 def seed_of(item: str, task: str) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -168,9 +169,11 @@ def _sampling_checks(sampling: Mapping[str, Any]) -> Iterator[Check]:
         order = protocol.record_order(records, scannet=name.startswith('scannet'))
         if isinstance(expected['record_order'], list):
             yield count_differences(name, 'records', order, expected['record_order'])
-        points = protocol.point_order(len(order), expected['points_per_image'])
+        per_image = expected['points_per_image']
+        length = len(order) * per_image
+        points = list(islice(protocol.point_order(per_image), length))
         yield count_differences(name, 'points', points, expected['point_index'])
-        yield count_differences(name, 'length', len(points), expected['length'])
+        yield count_differences(name, 'length', length, expected['length'])
 
 
 def _training_checks(golden: Golden) -> Iterator[Check]:
@@ -203,7 +206,8 @@ def _border_checks(samples: Any) -> Iterator[Check]:
     following = [*pixels[1:], None]
     can_be_marked = [this != other for this, other in zip(pixels, following, strict=True)]
     for sample, pixel in zip(samples, pixels, strict=True):
-        found = pixels[protocol.served(sample['k'], can_be_marked)]
+        served = protocol.served(sample['k'], len(pixels), can_be_marked.__getitem__)
+        found = pixels[served]
         yield count_differences(f'sample {sample["k"]}', 'served', found, pixel)
 
 
