@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from metric_depth_ros.errors import InputError
 
 _ENCAPSULATION = 4
+_MAX_FIELDS = 1024  # more than any driver has
 _BIG_ENDIAN, _LITTLE_ENDIAN = b'\0\0', b'\0\1'
 
 
@@ -181,9 +182,16 @@ class _Reader:
         return self._octets[begin : begin + size]
 
     def fields(self) -> tuple[WireField, ...]:
+        count = self.uint32()
+        if count > _MAX_FIELDS:  # each becomes an object twenty times its size
+            raise InputError(
+                'serialized',
+                f'a serialized cloud claims {count} fields, expected at most {_MAX_FIELDS}: it '
+                'is damaged.',
+            )
         return tuple(
             WireField(self.text(), self.uint32(), self.uint8(), self.uint32())
-            for _ in range(self.uint32())
+            for _ in range(count)
         )
 
     def _number(self, layout: struct.Struct) -> int:

@@ -127,6 +127,13 @@ def test_another_encapsulation_is_refused_by_name(encapsulation):
         read_image(encapsulation + bytes(100))
 
 
+def test_a_cloud_that_claims_millions_of_fields_is_refused_before_they_are_made():
+    header = b'\0\1\0\0' + bytes(8) + b'\1\0\0\0' + bytes(4)  # stamp, frame_id, padding
+    size_and_count = bytes(8) + (5_000_000).to_bytes(4, 'little')
+    with pytest.raises(InputError, match='claims 5000000 fields'):
+        read_cloud(header + size_and_count + bytes(13 * 5_000_000))
+
+
 def test_data_is_not_copied():
     data = serialized('CompressedImage', {
         'header': {'stamp': {'sec': 1, 'nanosec': 2}, 'frame_id': 'f'},
