@@ -17,6 +17,7 @@ from metric_depth_ros.ros.realsense.device import OpenCamera
 
 _POLL_S = 0.1  # the thread notices at the latest after this that it is to end
 _RETRY_FIRST_S = 0.25
+_FIRST_FRAME_S = 5.0  # a camera that was just opened sets its exposure first
 
 
 class Capture:
@@ -33,7 +34,7 @@ class Capture:
     report
         Called with the fault and a sentence for everything that goes wrong.
     timeout_s
-        A camera that is silent for this long is closed and opened again.
+        A camera that falls silent for this long is closed and opened again.
     retry_max_s
         Longest time between two attempts; the first come sooner.
     """
@@ -103,24 +104,26 @@ class Capture:
                 self._report('camera_close', f'librealsense cannot close the camera: {error}')
 
     def _pass_on(self, camera: OpenCamera) -> None:
+        limit_s = max(self._timeout_s, _FIRST_FRAME_S)
         while not self._stop.is_set():
             frames = camera.wait(_POLL_S)
             if frames is not None:
-                self.problem = None
+                self.problem, limit_s = None, self._timeout_s
                 self._deliver(frames)
             elif camera.has_ended:
-                self.has_ended = True
+                self.problem, self.has_ended = None, True
                 return
             elif not camera.is_connected:
                 raise InputError(
                     'camera_lost', 'the camera was unplugged: it is opened again when it is back.'
                 )
-            elif camera.silent_s > self._timeout_s:
+            elif camera.silent_s > limit_s:
                 raise InputError(
                     'camera_silent',
-                    f'the camera has sent nothing for {camera.silent_s:.1f} s, more than '
-                    f'timeout_s = {self._timeout_s:g}: it is opened again. Check its cable; '
-                    'higher rates and resolutions need a USB 3 port.',
+                    f'the camera has sent nothing for {camera.silent_s:.1f} s (parameter '
+                    f'timeout_s, which is {self._timeout_s:g}; {_FIRST_FRAME_S:g} at least after '
+                    'it was opened): it is opened again. Check its cable; higher rates and '
+                    'resolutions need a USB 3 port.',
                 )
 
     def _deliver(self, frames: Any) -> None:
