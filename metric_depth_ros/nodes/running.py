@@ -44,7 +44,8 @@ def run_node(
     Returns
     -------
     int
-        Exit code, 0 after SIGINT or SIGTERM, 2 for a command line that ROS cannot read.
+        Exit code, 0 after SIGINT or SIGTERM, 2 for a command line that ROS cannot read and for
+        security (SROS 2) that it cannot give.
     """
     return run_nodes(name, usage, lambda: [make_node()], arguments)
 
@@ -107,15 +108,18 @@ def _spin(
 ) -> int:
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
+    from rclpy.impl.implementation_singleton import rclpy_implementation
     from rclpy.signals import SignalHandlerOptions
 
     try:
         rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # rclpy's RCLError: a file or rule it cannot read
+        nodes = make_nodes()
+    except rclpy_implementation.RCLError as error:
+        # A file or rule that it cannot read; security that is asked for and cannot be had.
         sys.stderr.write(f'{name}: {error}\n')
+        rclpy.try_shutdown()
         return _BAD_USAGE
     executor = SingleThreadedExecutor()
-    nodes = make_nodes()
     for node in nodes:
         executor.add_node(node)
     try:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SROS 2 policy names what the live node has: no more is needed, nothing is missing."""
 
+import os
+import subprocess
+import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -61,3 +64,22 @@ def test_all_that_a_live_node_publishes_and_serves_is_allowed(node, client):
     assert published <= allowed('topic', 'publish')
     assert served <= allowed('service', 'reply')
     assert f'{NODE}/save_snapshot' in served
+
+
+def test_a_node_without_keys_does_not_start_where_security_is_enforced(tmp_path):
+    security = {
+        'ROS_SECURITY_ENABLE': 'true',
+        'ROS_SECURITY_STRATEGY': 'Enforce',
+        'ROS_SECURITY_KEYSTORE': str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, '-m', 'metric_depth_ros.nodes.depth'],
+        env={**os.environ, **security},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert 'security' in done.stderr.lower()
+    assert 'Traceback' not in done.stderr
