@@ -180,8 +180,8 @@ BENCHMARK = Benchmark(
         f'A point less than {MARKER_PX} pixels from the border of the image at a focal length of '
         f'{_FOCAL_PX:g} px cannot be marked and is replaced by the next sample, which then counts '
         'twice, as published; for whichever estimator, so that all answer the same points.',
-        'Depth of the estimator at the pixel, turned into the distance from the camera. Answers of '
-        'the estimator depthlm are read strictly, one positive number in <answer>, not by '
+        'Depth of the estimator at the pixel, turned into the distance from the camera. Answers '
+        'of the estimator depthlm are read strictly, one positive number in <answer>, not by '
         'Math-Verify as published; those that state none count as wrong.',
     ),
 )
