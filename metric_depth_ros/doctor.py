@@ -37,6 +37,8 @@ _OPTIONAL = [
     ('tf2_ros', 'extrinsics.source: tf2', 'use extrinsics.source file or bag, or a ROS 2 install'),
     ('message_filters', 'sync.policy: exact, approximate', 'use sync.policy nearest'),
     ('launch', 'ros2 launch', 'use metric-depth run'),
+    ('nav_msgs', 'pose.source: odometry of the node reconstruct', 'use pose.source tf2 or pose'),
+    ('rerun', '--rerun: logs for the Rerun viewer', 'pip install rerun-sdk'),
     ('pyrealsense2', 'the nodes realsense and realsense_depth', 'pip install pyrealsense2'),
     ('rviz_common', 'rviz2 displays', 'apt install ros-$ROS_DISTRO-rviz2'),
 ]
