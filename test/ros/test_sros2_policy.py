@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SROS 2 policy names what the live node has: no more is needed, nothing is missing."""
+"""The SROS 2 policies name what the live nodes have: no more is needed, nothing is missing."""
 
+import importlib.util
 import os
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
 import pytest
@@ -13,24 +15,48 @@ from metric_depth_ros.ros.inputs import input_topics
 from metric_depth_ros.ros.outputs import OUTPUTS
 from metric_depth_ros.ros.parameters import settings_from
 
-NODE = '/depth'
+# Subscribed by every node of ROS, and by those that use tf2.
+_OF_ROS = {'/clock', '/parameter_events', '/tf', '/tf_static'}
 
 
-def allowed(kind, attribute):
-    root = ElementTree.parse(share_file('config/sros2/depth.policy.xml')).getroot()
-    names = root.findall(f'.//{kind}s[@{attribute}="ALLOW"]/{kind}')
-    texts = (name.text.strip() for name in names)
-    return {resolved(text) for text in texts}
+@dataclass(frozen=True)
+class Executable:
+    """A node with its policy."""
+
+    name: str
+    node: str
+    arguments: list[str] = field(default_factory=list)
+    ready: str = 'active: '  # in its log
+    needs: str = ''
 
 
-def resolved(name):
+EXECUTABLES = (
+    Executable('depth', 'depth', ['-p', 'estimator:=nearest', '-p', 'prompt.sources:=[radar]']),
+    Executable('query', 'query'),
+    Executable('reconstruct', 'reconstruct', ['-p', 'pose.source:=odometry'], needs='torch'),
+    # Without a camera it goes on looking for one, with all its publishers.
+    Executable('realsense', 'camera', ready='camera_missing', needs='pyrealsense2'),
+)
+
+
+def allowed(executable, kind, attribute):
+    root = ElementTree.parse(share_file(f'config/sros2/{executable.name}.policy.xml')).getroot()
+    profile = root.find('.//profile')
+    assert root.find('.//enclave').get('path') == f'/{executable.node}'
+    assert profile.get('node') == executable.node
+    names = profile.findall(f'{kind}s[@{attribute}="ALLOW"]/{kind}')
+    return {resolved(executable.node, name.text.strip()) for name in names}
+
+
+def resolved(node, name):
     if name.startswith('/'):
         return name
-    return f'{NODE}{name[1:]}' if name.startswith('~') else f'/{name}'
+    return f'/{node}{name[1:]}' if name.startswith('~') else f'/{name}'
 
 
-def test_every_input_that_parameters_can_ask_for_may_be_subscribed():
-    may = allowed('topic', 'subscribe')
+def test_inputs_that_parameters_can_ask_for_may_be_subscribed_and_no_others():
+    depth = EXECUTABLES[0]
+    topics = set()
     for transport, depth_transport in (('raw', 'raw'), ('compressed', 'compressedDepth')):
         settings = settings_from(
             {
@@ -41,29 +67,55 @@ def test_every_input_that_parameters_can_ask_for_may_be_subscribed():
                 'extrinsics.path': '-',
             }
         )
-        topics = {resolved(topic) for topic, _ in input_topics(settings).values()}
-        assert topics <= may
+        topics |= {resolved('depth', topic) for topic, _ in input_topics(settings).values()}
+    assert topics == allowed(depth, 'topic', 'subscribe') - _OF_ROS
 
 
 def test_every_output_may_be_published():
-    assert {resolved(topic) for topic in OUTPUTS} <= allowed('topic', 'publish')
+    depth = EXECUTABLES[0]
+    outputs = {resolved('depth', topic) for topic in OUTPUTS}
+    assert outputs <= allowed(depth, 'topic', 'publish')
 
 
-@pytest.fixture(scope='module')
-def node(start_node, client):
-    node = start_node()
-    client.connect()
-    return node
+@pytest.mark.parametrize('executable', EXECUTABLES, ids=lambda executable: executable.name)
+def test_all_that_a_live_node_has_is_allowed(executable, client, calibration, tmp_path):
+    if executable.needs and importlib.util.find_spec(executable.needs) is None:
+        pytest.skip(f'{executable.needs} is not installed')
+    log = tmp_path / 'log.txt'
+    extrinsics = ['-p', 'extrinsics.source:=file', '-p', f'extrinsics.path:={calibration}']
+    with log.open('wb') as output:
+        process = subprocess.Popen(
+            [
+                sys.executable, '-m', f'metric_depth_ros.nodes.{executable.name}', '--ros-args',
+                *executable.arguments, *extrinsics,
+            ],
+            stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    graph = client.node
+    served = f'/{executable.node}/change_state'
 
+    def of_node(list_them):
+        return {name for name, _ in list_them(executable.node, '/')}
 
-def test_all_that_a_live_node_publishes_and_serves_is_allowed(node, client):
-    published = {
-        name for name, _ in client.node.get_publisher_names_and_types_by_node('depth', '/')
-    }
-    served = {name for name, _ in client.node.get_service_names_and_types_by_node('depth', '/')}
-    assert published <= allowed('topic', 'publish')
-    assert served <= allowed('service', 'reply')
-    assert f'{NODE}/save_snapshot' in served
+    def is_known():
+        return served in {name for name, _ in graph.get_service_names_and_types()}
+
+    try:
+        client.wait_for(is_known, f'the services of {executable.name}')
+        client.wait_for(lambda: executable.ready in log.read_text(), executable.ready)
+        client.waits_for(lambda: False, 0.5)  # what the graph learns last
+        assert of_node(graph.get_publisher_names_and_types_by_node) <= allowed(
+            executable, 'topic', 'publish'
+        )
+        assert of_node(graph.get_subscriber_names_and_types_by_node) <= allowed(
+            executable, 'topic', 'subscribe'
+        )
+        assert of_node(graph.get_service_names_and_types_by_node) <= allowed(
+            executable, 'service', 'reply'
+        )
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def test_a_node_without_keys_does_not_start_where_security_is_enforced(tmp_path):
