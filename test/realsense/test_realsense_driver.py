@@ -387,6 +387,20 @@ def test_a_recording_is_played_to_its_end(recording):
     assert not received.reports
 
 
+def test_a_recording_keeps_the_pixel_format_that_was_recorded(tmp_path):
+    camera = soft.SoftwareCamera(color_format='bgr8')
+    chosen = settings(playback__file=str(soft.record(tmp_path / 'bgr', 4, camera)))
+    opened = open_camera(rs, chosen, list)
+    frames = wait_until(lambda: opened.wait(0.1), 'a frameset')
+    reader = ShotReader(rs, opened, chosen, time.time_ns, FrameCounts())
+    color = next(
+        s.picture for s in reader.read(frames, chosen, lambda name: True) if s.name == 'color'
+    )
+    opened.close()
+    assert color.encoding == 'bgr8'
+    assert color.data[20, :3].tolist() == list(soft.RED[::-1])
+
+
 def test_a_recording_loops(recording):
     received = Received(list, playback__file=str(recording))
     wait_until(lambda: len(received.frames) > 20, 'more frames than it has')

@@ -30,6 +30,9 @@ def depth_m(client, topic):
 
 @needs_library
 def test_images_reach_the_depth_node_of_the_process_without_middleware(client, start_node):
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+
     node = start_node(
         {
             'camera:playback.file': RECORDING,
@@ -46,6 +49,12 @@ def test_images_reach_the_depth_node_of_the_process_without_middleware(client, s
     assert client.node.count_subscribers('/camera/color/image_raw') == 0
     assert client.node.count_subscribers('/camera/depth/image_rect_raw') == 0
     assert '/camera/color/image_raw' in node.log
+
+    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert client.call(ChangeState, '/depth/change_state', request).success
+    client.received['/depth/image'].clear()
+    assert np.nanmedian(depth_m(client, '/depth/image')) == pytest.approx(1.5, abs=0.01)
     assert node.end(signal.SIGINT) == 0
 
 

@@ -43,6 +43,8 @@ class SoftwareCamera:
         Unit of the raw depth.
     domain
         Clock that it stamps with, by librealsense's name.
+    color_format
+        Of the color stream, rgb8 or bgr8.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class SoftwareCamera:
         serial_number='0123',
         depth_unit_m=0.001,
         domain='global_time',
+        color_format='rgb8',
     ):
         self.device = rs.software_device()
         self.device.register_info(rs.camera_info.name, 'Software Camera')
@@ -58,13 +61,15 @@ class SoftwareCamera:
         self._domain = getattr(rs.timestamp_domain, domain)
         self.sent_ms = []
         self._number = 0
+        self._red = RED if color_format == 'rgb8' else RED[::-1]
         self._stop = threading.Event()
         self._thread = None
         self._depth_sensor = self.device.add_sensor('Stereo Module')
         self._color_sensor = self.device.add_sensor('RGB Camera')
         self._depth_sensor.add_read_only_option(rs.option.depth_units, depth_unit_m)
         depth = self._depth_sensor.add_video_stream(_stream(rs.stream.depth, rs.format.z16, 2))
-        color = self._color_sensor.add_video_stream(_stream(rs.stream.color, rs.format.rgb8, 3))
+        pixel_format = getattr(rs.format, color_format)
+        color = self._color_sensor.add_video_stream(_stream(rs.stream.color, pixel_format, 3))
         extrinsics = rs.extrinsics()
         extrinsics.rotation = ROTATION.T.ravel().tolist()  # column by column
         extrinsics.translation = list(TRANSLATION)
@@ -82,7 +87,7 @@ class SoftwareCamera:
         depth = np.full((HEIGHT, WIDTH), round(DEPTH_MM * 1e-3 / self._unit_m), np.uint16)
         depth[HOLE] = 0
         color = np.empty((HEIGHT, WIDTH, 3), np.uint8)
-        color[...] = RED
+        color[...] = self._red
         color[0, 0] = number % 256
         for sensor, profile, pixels in (
             (self._depth_sensor, self._depth_profile, depth),
