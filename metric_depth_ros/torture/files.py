@@ -10,12 +10,14 @@ from __future__ import annotations
 import io
 import resource
 import shutil
+import sqlite3
 import struct
 import subprocess
 import sys
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,6 +132,14 @@ def _replay_metadata(change: Callable[[str], str]) -> Callable[[Path], list[str]
     return make
 
 
+def _replay_computed(folder: Path) -> list[str]:
+    """Return the command for a database of a kilobyte whose messages are a gigabyte each."""
+    bag = folder / 'bag.db3'
+    with closing(sqlite3.connect(bag)) as database:
+        database.executescript(_COMPUTED)
+    return _metric_depth('replay', bag, '--out', folder / 'out', '--json', folder / 'a.json')
+
+
 def _complete(name: str, content: bytes, option: str) -> Callable[[Path], list[str]]:
     def make(folder: Path) -> list[str]:
         path = folder / name
@@ -215,6 +225,12 @@ def png_claiming(width: int, height: int, whole: bool = False) -> bytes:
     )
 
 
+def _png_with_large_chunk() -> bytes:
+    whole = png_claiming(64, 48, whole=True)
+    at = whole.index(b'IDAT')
+    return whole[: at - 4] + b'\xff\xff\xff\xff' + whole[at:]
+
+
 def _array_claiming(count: int) -> bytes:
     stream = io.BytesIO()
     header = {'descr': '<f4', 'fortran_order': False, 'shape': (count, 3)}
@@ -225,6 +241,14 @@ def _array_claiming(count: int) -> bytes:
 _ALIASES = b'a: &a [l, l]\n' + b''.join(
     b'%c: &%c [*%c, *%c]\n' % (n + 1, n + 1, n, n) for n in range(97, 120)
 )
+_COMPUTED = """
+CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT, type TEXT, serialization_format TEXT,
+  offered_qos_profiles TEXT);
+CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER, timestamp INTEGER,
+  data BLOB AS (zeroblob(1000000000)));
+INSERT INTO topics VALUES(1, '/image', 'sensor_msgs/msg/Image', 'cdr', '');
+INSERT INTO messages(topic_id, timestamp) VALUES(1, 1), (1, 2), (1, 3);
+"""
 _PLY = b'ply\nformat ascii 1.0\nelement vertex 2147483648\nproperty float x\nend_header\n'
 _PICKLE = b'cos\nsystem\n(S"touch stolen"\ntR.'
 
@@ -240,6 +264,7 @@ FILE_FAULTS: tuple[FileFault, ...] = (
         'bag whose records claim 2^60 bytes',
         _replay_changed(lambda data: data[:9] + struct.pack('<Q', 1 << 60) + data[17:]),
     ),
+    FileFault('bag that computes a gigabyte a message', _replay_computed),
     FileFault('bag with YAML of another kind', _replay_metadata(lambda text: 'just: this')),
     FileFault(
         'bag with metadata that runs code',
@@ -255,6 +280,8 @@ FILE_FAULTS: tuple[FileFault, ...] = (
     ),
     FileFault('picture that claims 2^31 pixels',
               _complete('bomb.png', png_claiming(46_341, 46_341), '--prompt')),
+    FileFault('picture with a chunk that claims 4 GB',
+              _complete('bomb.png', _png_with_large_chunk(), '--prompt')),
     FileFault('array that claims 2^31 points',
               _complete('bomb.npy', _array_claiming(1 << 31), '--prompt')),
     FileFault('cloud that claims 2^31 points', _complete('bomb.ply', _PLY, '--prompt')),
