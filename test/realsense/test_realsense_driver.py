@@ -166,6 +166,15 @@ def test_frames_that_arrive_together_keep_their_distance_when_a_recording_lags()
         assert color - depth == 5_000_000
 
 
+def test_streams_of_a_recording_may_be_of_different_clocks():
+    now_ns = round(1e18)
+    stamps = RosStamps(lambda: now_ns, recorded=True)
+    for i in range(3):
+        now_ns = round(1e18) + 33_000_000 * i
+        both = stamps.stamps_ns((33.0 * i, 'hardware_clock'), (1.6e12 + 33 * i, 'system_time'))
+        assert both == [now_ns, now_ns]
+
+
 def test_stamps_of_a_recording_may_be_kept():
     stamps = RosStamps(lambda: 0, as_they_are=True, recorded=True)
     assert stamps.stamps_ns((1_600_000_000_000.0, 'hardware_clock')) == [1_600_000_000_000_000_000]
@@ -187,9 +196,12 @@ def test_lost_and_repeated_frames_are_counted():
 
 
 @pytest.fixture
-def shoot():
-    """Return a function that sends one frame and returns the pictures read of it, by name."""
-    camera = soft.SoftwareCamera()
+def shoot(request):
+    """Return a function that sends one frame and returns the pictures read of it, by name.
+
+    A parameter is what the camera is made with.
+    """
+    camera = soft.SoftwareCamera(**getattr(request, 'param', {}))
     opened = open_camera(rs, settings(), lambda: [camera.device])
     reader = ShotReader(rs, opened, settings(), time.time_ns, FrameCounts())
 
@@ -239,6 +251,9 @@ def test_filters_change_from_one_frame_to_the_next(shoot):
     assert depth_of(far['depth'])[0, 0] == soft.DEPTH_MM
 
 
+@pytest.mark.parametrize(
+    'shoot', [{'is_stereo': True}, {'is_stereo': False}], indirect=True, ids=str
+)
 def test_smoothing_filters_leave_a_flat_wall_flat(shoot):
     smooth = shoot(filters__spatial__enable=True, filters__temporal__enable=True)
     depth = depth_of(smooth['depth'])
@@ -257,15 +272,9 @@ def test_aligned_depth_lies_where_our_own_projection_puts_it(shoot):
     assert aligned[v, u] == pytest.approx(1e3 * point[2], abs=2.0)
 
 
-def test_depth_of_another_unit_comes_in_millimeters():
-    camera = soft.SoftwareCamera(depth_unit_m=0.0001)
-    opened = open_camera(rs, settings(), lambda: [camera.device])
-    camera.send()
-    frames = wait_until(lambda: opened.wait(0.1), 'a frameset')
-    reader = ShotReader(rs, opened, settings(), time.time_ns, FrameCounts())
-    depth = next(s.picture for s in reader.read(frames, settings(), lambda name: name == 'depth'))
-    opened.close()
-    assert depth_of(depth)[0, 0] == soft.DEPTH_MM
+@pytest.mark.parametrize('shoot', [{'depth_unit_m': 0.0001}], indirect=True)
+def test_depth_of_another_unit_comes_in_millimeters(shoot):
+    assert depth_of(shoot()['depth'])[0, 0] == soft.DEPTH_MM
 
 
 @pytest.mark.parametrize(

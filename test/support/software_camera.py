@@ -45,6 +45,8 @@ class SoftwareCamera:
         Clock that it stamps with, by librealsense's name.
     color_format
         Of the color stream, rgb8 or bgr8.
+    is_stereo
+        Whether depth is that of two eyes.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class SoftwareCamera:
         depth_unit_m=0.001,
         domain='global_time',
         color_format='rgb8',
+        is_stereo=True,
     ):
         self.device = rs.software_device()
         self.device.register_info(rs.camera_info.name, 'Software Camera')
@@ -67,6 +70,8 @@ class SoftwareCamera:
         self._depth_sensor = self.device.add_sensor('Stereo Module')
         self._color_sensor = self.device.add_sensor('RGB Camera')
         self._depth_sensor.add_read_only_option(rs.option.depth_units, depth_unit_m)
+        if is_stereo:
+            self._depth_sensor.add_read_only_option(rs.option.stereo_baseline, 50.0)
         depth = self._depth_sensor.add_video_stream(_stream(rs.stream.depth, rs.format.z16, 2))
         pixel_format = getattr(rs.format, color_format)
         color = self._color_sensor.add_video_stream(_stream(rs.stream.color, pixel_format, 3))

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-_WINDOW = 150  # stamps: 5 s at 30 Hz, in which a quartz that is 50 ppm off drifts by 0.25 ms
+# Stamps: 5 s of two streams at 30 Hz, in which a quartz that is 50 ppm off drifts by 0.25 ms.
+_WINDOW = 300
 _JUMP_NS = 500_000_000
 _PLAYED_LATE_S = 0.2
 _NS_A_MS = 1_000_000
@@ -74,7 +75,9 @@ class RosStamps:
     def __init__(
         self, now_ns: Callable[[], int], *, as_they_are: bool = False, recorded: bool = False
     ) -> None:
-        self._foreign = ForeignClock(now_ns, _PLAYED_LATE_S if recorded else None)
+        max_late_s = _PLAYED_LATE_S if recorded else None
+        self._of_camera = ForeignClock(now_ns, max_late_s)
+        self._of_recorder = ForeignClock(now_ns, max_late_s)
         self._as_they_are = as_they_are
         self._recorded = recorded
 
@@ -87,18 +90,19 @@ class RosStamps:
             ``frame.get_timestamp()`` in milliseconds, and the name of its clock, each:
             ``'hardware_clock'``, ``'system_time'`` or ``'global_time'``.
         """
-        stamps = [_nanoseconds(timestamp_ms) for timestamp_ms, _ in frames]
-        foreign = [self._is_foreign(domain) for _, domain in frames]
-        for stamp, is_foreign in zip(stamps, foreign, strict=True):
-            if is_foreign:
-                self._foreign.observe(stamp)
-        return [
-            self._foreign.to_ours(stamp) if is_foreign else stamp
-            for stamp, is_foreign in zip(stamps, foreign, strict=True)
-        ]
+        stamps = [(_nanoseconds(ms), self._clock_of(domain)) for ms, domain in frames]
+        for stamp, clock in stamps:
+            if clock is not None:
+                clock.observe(stamp)
+        return [stamp if clock is None else clock.to_ours(stamp) for stamp, clock in stamps]
 
-    def _is_foreign(self, domain: str) -> bool:
-        return not self._as_they_are and (self._recorded or domain == 'hardware_clock')
+    def _clock_of(self, domain: str) -> ForeignClock | None:
+        """Return the clock that a stamp is of, None where it is taken as it is."""
+        if self._as_they_are:
+            return None
+        if domain == 'hardware_clock':
+            return self._of_camera
+        return self._of_recorder if self._recorded else None
 
 
 def _nanoseconds(timestamp_ms: float) -> int:
