@@ -92,6 +92,15 @@ def test_topics_are_remapped_in_either_transport():
     assert 'points:=lidar/points' in command
 
 
+def test_clicks_are_heard_beside_the_image_that_they_are_of():
+    command = started('query.launch.py', image='/front/image_raw', target_frame='base_link')
+    assert 'image_mouse_left:=/front/image_raw_mouse_left' in command
+    shipped, given = parameter_files(command)
+    assert shipped.name == 'query.yaml'
+    values = yaml.safe_load(given.read_text())['/**']['ros__parameters']
+    assert values == {'target_frame': 'base_link'}
+
+
 def test_parameters_left_empty_stay_those_of_the_file():
     command = started('rgbd.launch.py')
     assert [path.name for path in parameter_files(command)] == ['rgbd.yaml']
