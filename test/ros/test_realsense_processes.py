@@ -87,9 +87,17 @@ def test_a_node_without_a_camera_says_so_waits_and_ends(client, start_node):
 
 
 @needs_library
-def test_a_recording_that_is_not_there_is_refused_by_name(client, start_node):
-    node = start_node({'playback.file': '/nowhere/x.bag'}, executable='realsense')
+def test_a_configuration_that_cannot_be_is_refused_by_name(client, start_node):
+    node = start_node(
+        {
+            'camera:playback.file': '/nowhere/x.bag',
+            'depth:estimator': 'nearest',
+            'depth:image_transport': 'compressed',
+        },
+        executable='realsense_depth',
+    )
     node.wait_for_log('cannot configure: there is no file /nowhere/x.bag')
+    node.wait_for_log('cannot configure: parameter image_transport is compressed, but the camera')
     assert node.end() == 0
 
 
