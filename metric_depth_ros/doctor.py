@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.resources import dds_environment, share_file
+from metric_depth_ros.resources import dds_environment, share_file, shared_memory_bytes
 
 IMPORT_TIMEOUT_S = 120
 # module, distribution on PyPI, what it is for, how to get it
@@ -65,6 +65,7 @@ def examine() -> Iterator[Finding]:
         found = find_spec(module) is not None
         yield Finding(module, 'ok' if found else 'absent', purpose, '' if found else remedy)
     yield _dds_profile()
+    yield _shared_memory()
     yield _gpu()
     yield from _models()
 
@@ -130,6 +131,25 @@ def _dds_profile() -> Finding:
         'set by metric-depth and the launch files; with ros2 run, export '
         f'FASTRTPS_DEFAULT_PROFILES_FILE={profile}',
     )  # fmt: skip
+
+
+def _shared_memory(folder: str = '/dev/shm') -> Finding:
+    """Compare the shared memory that each process takes with what the machine has left."""
+    size = shared_memory_bytes()
+    if size is None or not os.path.isdir(folder):
+        return Finding('shared memory', 'absent', 'messages do not go through it')
+    free = shutil.disk_usage(folder).free
+    detail = (
+        f'{size >> 20} MiB a process, {free >> 20} MiB free in {folder}; larger messages, '
+        'one or several at once, go over the network and are mostly lost'
+    )
+    if free < size:
+        return Finding(
+            'shared memory', 'missing', detail,
+            f'docker run --shm-size={4 * (size >> 20)}m, or mount -o remount,size=... {folder}',
+        )  # fmt: skip
+    remedy = 'for larger messages choose the profile config/fastdds_large.xml (docs/FAULTS.md)'
+    return Finding('shared memory', 'ok', detail, remedy)
 
 
 def _gpu() -> Finding:

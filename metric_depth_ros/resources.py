@@ -8,6 +8,7 @@ checkout alike. Standard library only: this runs before ROS is loaded.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -49,6 +50,24 @@ def dds_environment() -> dict[str, str]:
         return {}
     profile = str(share_file('config/fastdds.xml'))
     return dict.fromkeys(_PROFILE_VARIABLES, profile)
+
+
+def shared_memory_bytes() -> int | None:
+    """Return the size of the shared memory that Fast DDS sends the messages of a process through.
+
+    It is that of the profile in force. None where another middleware is chosen, or the profile
+    names no size.
+    """
+    if 'fastrtps' not in os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp'):
+        return None
+    environment = {**os.environ, **dds_environment()}
+    path = next(environment[name] for name in _PROFILE_VARIABLES if environment.get(name))
+    try:
+        profile = Path(path).read_text(encoding='utf-8', errors='replace')
+    except OSError:
+        return None
+    size = re.search(r'<segment_size>\s*(\d{1,15})\s*</segment_size>', profile)
+    return int(size[1]) if size else None
 
 
 def default_environment() -> dict[str, str]:

@@ -19,6 +19,7 @@ from metric_depth_ros.codecs.pointcloud import (
 )
 from metric_depth_ros.geometry.unprojection import depth_to_points
 from metric_depth_ros.geometry.voxels import voxel_means
+from metric_depth_ros.resources import shared_memory_bytes
 from metric_depth_ros.ros.depth_picture import depth_picture
 from metric_depth_ros.ros.framing import LimitedDepth
 from metric_depth_ros.ros.messages import (
@@ -37,6 +38,7 @@ from metric_depth_ros.ros.qos import (
 )
 from metric_depth_ros.types import DepthEstimate, Frame
 
+_MIB = 2.0**20
 OUTPUTS: dict[str, type] = {
     'depth/image': Image,
     'depth/camera_info': CameraInfo,
@@ -67,6 +69,7 @@ class Outputs:
         self._prefix = f'{camera}/' if camera else ''
         self._publishers: dict[str, Publisher] = {}
         self._buffers = {topic: MessageBuffer() for topic in OUTPUTS}
+        self._room = shared_memory_bytes()
 
     def open(self) -> None:
         """Create the publishers.
@@ -126,7 +129,20 @@ class Outputs:
             if publisher.get_subscription_count():
                 message = step(header)
                 if message is not None:
+                    self._warn_if_too_large(topic, message)
                     publisher.publish(message)
+
+    def _warn_if_too_large(self, topic: str, message: object) -> None:
+        size = len(getattr(message, 'data', b''))
+        if self._room is not None and size > self._room:
+            self._warn(
+                self._node.resolve_topic_name(self._prefix + topic),
+                'too_large',
+                f'a message of {size / _MIB:.0f} MiB does not fit into the shared memory of this '
+                f'process ({self._room / _MIB:.0f} MiB), goes over the network and is mostly '
+                'lost: choose the Fast DDS profile config/fastdds_large.xml '
+                '(FASTRTPS_DEFAULT_PROFILES_FILE), or smaller images.',
+            )
 
     def _depth_image(self, header: object, limited: LimitedDepth, encoding: str) -> Image:
         buffer = self._buffers['depth/image']

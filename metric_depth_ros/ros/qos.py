@@ -89,7 +89,8 @@ def subscription_events(topic: str, warn: Warn) -> SubscriptionEventCallbacks:
             topic,
             'lost',
             f'the middleware lost {count} message(s): large messages need the shipped Fast DDS '
-            'profile (FASTRTPS_DEFAULT_PROFILES_FILE, see metric-depth doctor).',
+            'profile in the process that sends them (FASTRTPS_DEFAULT_PROFILES_FILE, see '
+            'metric-depth doctor), config/fastdds_large.xml from 64 MiB on.',
         )
 
     return SubscriptionEventCallbacks(

@@ -40,3 +40,17 @@ def test_a_dds_profile_of_the_user_is_respected_and_named(variable, monkeypatch)
     monkeypatch.delenv('FASTDDS_DEFAULT_PROFILES_FILE', raising=False)
     monkeypatch.setenv(variable, 'mine.xml')
     assert 'mine.xml (chosen by you)' in doctor._dds_profile().detail
+
+
+def test_shared_memory_that_is_smaller_than_one_segment_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, 'shared_memory_bytes', lambda: 1 << 60)
+    finding = doctor._shared_memory(str(tmp_path))
+    assert finding.state == 'missing'
+    assert '--shm-size' in finding.remedy
+
+
+def test_shared_memory_with_room_says_how_large_messages_may_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, 'shared_memory_bytes', lambda: 1 << 20)
+    finding = doctor._shared_memory(str(tmp_path))
+    assert finding.state == 'ok'
+    assert finding.detail.startswith('1 MiB a process')

@@ -4,6 +4,7 @@
 Best effort may lose one on a machine that is busy enough; without the profile, nearly all are.
 """
 
+import re
 import subprocess
 import sys
 from array import array
@@ -12,6 +13,8 @@ import pytest
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
+
+from metric_depth_ros.resources import share_file, shared_memory_bytes
 
 # Echoes the header of every image, so that the next one is sent when the last has arrived.
 ECHO = """
@@ -53,3 +56,24 @@ def test_full_hd_depth_images_pass_best_effort(client, echo):
             lambda n=str(number): any(a.frame_id == n for a in answers), limit_s=3.0
         )
     assert arrived >= 8
+
+
+def test_the_size_of_the_segment_is_that_of_the_profile_in_force(monkeypatch, tmp_path):
+    variables = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+    for variable in (*variables, 'RMW_IMPLEMENTATION'):
+        monkeypatch.delenv(variable, raising=False)
+    assert shared_memory_bytes() == 64 << 20
+    monkeypatch.setenv(variables[0], str(share_file('config/fastdds_large.xml')))
+    assert shared_memory_bytes() == 256 << 20
+    monkeypatch.setenv(variables[0], str(tmp_path / 'missing.xml'))
+    assert shared_memory_bytes() is None
+    monkeypatch.setenv('RMW_IMPLEMENTATION', 'rmw_cyclonedds_cpp')
+    assert shared_memory_bytes() is None
+
+
+def test_the_large_profile_differs_from_the_default_in_its_segment_only():
+    default, large = (
+        re.sub(r'<!--.*?-->|\s', '', share_file(f'config/{name}.xml').read_text(), flags=re.S)
+        for name in ('fastdds', 'fastdds_large')
+    )
+    assert default.replace('67108864', '268435456') == large

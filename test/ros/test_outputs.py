@@ -35,8 +35,10 @@ def computed(outputs):
     return {topic for topic in OUTPUTS if len(outputs._buffers[topic].array)}
 
 
-def listen(client, outputs, kind, topic):
-    subscription = client.node.create_subscription(kind, topic, client.received[topic].append, 10)
+def listen(client, outputs, kind, topic, prefix=''):
+    subscription = client.node.create_subscription(
+        kind, prefix + topic, client.received[topic].append, 10
+    )
     publisher = outputs._publishers[topic]
     client.wait_for(publisher.get_subscription_count, f'a subscriber of {topic}')
     return subscription
@@ -72,3 +74,19 @@ def test_depth_can_be_published_in_millimeters(client, outputs):
     )
     assert np.frombuffer(message.data, '<u2').tolist() == [2000] * 48
     client.node.destroy_subscription(subscription)
+
+
+def test_a_message_that_does_not_fit_into_shared_memory_is_reported(client, monkeypatch, tmp_path):
+    profile = tmp_path / 'small.xml'
+    profile.write_text('<dds><segment_size> 100 </segment_size></dds>')
+    monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', str(profile))
+    reports = []
+    outputs = Outputs(client.node, lambda *report: reports.append(report), 'big')
+    outputs.open()
+    subscription = listen(client, outputs, Image, 'depth/image', 'big/')
+    publish(outputs)
+    ((topic, fault, sentence),) = reports
+    assert (topic, fault) == ('/big/depth/image', 'too_large')
+    assert 'fastdds_large.xml' in sentence
+    client.node.destroy_subscription(subscription)
+    outputs.close()
