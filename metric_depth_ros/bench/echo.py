@@ -1,47 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
 """The floor of every node: bytes come in, bytes of another size go out, nothing is looked at.
 
-A process of its own: ``python -m metric_depth_ros.bench.echo BYTES``. Messages stay serialized,
-the answer is one buffer with the stamp of the question in it.
+A process of its own: ``python -m metric_depth_ros.bench.echo BYTES PREFIX...``, a prefix for each
+camera (``''`` for one without a name). Messages stay serialized, and every answer is the same
+object: no byte is touched that the middleware does not touch.
 """
 
 from __future__ import annotations
 
 import sys
 from array import array
+from contextlib import suppress
+from typing import Any
 
 import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from metric_depth_ros.ros.qos import output_qos, sensor_qos
 
-# CDR: 4 bytes of encapsulation, then the stamp (8 bytes) of the header.
-_STAMP = slice(4, 12)
+_IMAGE_DEPTH, _MEASUREMENT_DEPTH = 2, 5
 
 
 def main() -> int:
     """Answer every image until interrupted."""
-    size = int(sys.argv[1])
-    rclpy.init()
-    node = rclpy.create_node('echo')
-    answers = node.create_publisher(Image, 'depth/image', output_qos())
-    empty = Image(height=1, width=size // 4, encoding='32FC1', step=size)
-    empty.data = array('B', bytes(size))
-    answer = bytearray(serialize_message(empty))
-
-    def on_image(question: bytes) -> None:
-        answer[_STAMP] = question[_STAMP]
-        answers.publish(bytes(answer))
-
-    node.create_subscription(Image, 'image', on_image, sensor_qos(2), raw=True)
-    for topic, kind in (('points', PointCloud2), ('sensor_depth/image', Image)):
-        node.create_subscription(kind, topic, lambda data: None, sensor_qos(5), raw=True)
-    try:
+    size, prefixes = int(sys.argv[1]), sys.argv[2:]
+    rclpy.init(args=[])
+    node = rclpy.create_node('echo', namespace='floor', enable_rosout=False)
+    image = Image(height=1, width=size // 4, encoding='32FC1', step=size)
+    image.data = array('B', bytes(size))
+    answer = serialize_message(image)
+    _ignore(node, PointCloud2, 'points')
+    for prefix in prefixes:
+        _ignore(node, CameraInfo, f'{prefix}camera_info')
+        _ignore(node, Image, f'{prefix}sensor_depth/image')
+        _answer(node, prefix, answer)
+    with suppress(KeyboardInterrupt, ExternalShutdownException):
         rclpy.spin(node)
-    except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
-        return 0
     return 0
+
+
+def _ignore(node: Node, kind: type, topic: str) -> None:
+    profile = sensor_qos(_MEASUREMENT_DEPTH)
+    node.create_subscription(kind, topic, lambda data: None, profile, raw=True)
+
+
+def _answer(node: Node, prefix: str, answer: bytes) -> None:
+    publisher = node.create_publisher(Image, f'{prefix}depth/image', output_qos())
+
+    def on_image(_: Any) -> None:
+        publisher.publish(answer)
+
+    node.create_subscription(Image, f'{prefix}image', on_image, sensor_qos(_IMAGE_DEPTH), raw=True)
 
 
 if __name__ == '__main__':

@@ -13,9 +13,11 @@ from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import register
 from metric_depth_ros.types import DepthEstimate, Frame
 
+_NEAREST_M, _FARTHEST_M = 1.0, 300.0  # beyond the range that the node publishes
+
 
 class InstantEstimator:
-    """Answers every frame of a size with the same depth."""
+    """Answers every frame of a size with the same depth: a slope that leaves the range."""
 
     name = 'instant'
 
@@ -23,10 +25,11 @@ class InstantEstimator:
         self._depth: NDArray[np.float32] = np.empty((0, 0), np.float32)
 
     def estimate(self, frame: Frame) -> DepthEstimate:
-        """Return 5 m everywhere."""
-        size = frame.image.shape[:2]
-        if self._depth.shape != size:
-            self._depth = np.full(size, 5.0, np.float32)
+        """Return depth that falls from the first row to the last."""
+        height, width = frame.image.shape[:2]
+        if self._depth.shape != (height, width):
+            rows = np.linspace(_FARTHEST_M, _NEAREST_M, height, dtype=np.float32)
+            self._depth = np.repeat(rows[:, None], width, axis=1)
         return DepthEstimate(self._depth, None, frame.camera, self.name)
 
 

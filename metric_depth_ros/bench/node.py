@@ -1,246 +1,130 @@
 # SPDX-License-Identifier: Apache-2.0
 """Speed of everything but the network: each stage, and the live node, against floors.
 
-The floor of a stage is one copy of the bytes that it moves. The floor of the node without its
-estimator is one DDS round trip of the same sizes (an echo that looks at nothing) and one copy of
-the bytes of the messages, measured in the same run.
+The skin is all that a node does but the estimator: receive, decode, assemble, project, prompt,
+encode, publish, and the waiting between its threads. It is measured on the live node with an
+estimator that costs nothing, from the first message of a frame to its last answer. Its floor is
+the round trip of messages of the same sizes through a node that looks at nothing, and one copy of
+their bytes; both take turns in the same run. The floor of a stage is one copy of the bytes that it
+moves.
 """
 
 from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 import tempfile
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import rclpy
-from builtin_interfaces.msg import Time
-from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.serialization import serialize_message
-from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import Image
 
-from metric_depth_ros.bench.skin_scenarios import SCENARIOS, Scenario, messages_of, scene_of
+from metric_depth_ros.bench.exchange import Exchange, Turn
+from metric_depth_ros.bench.rig_messages import node_parameters
+from metric_depth_ros.bench.rigs import RIGS, Rig, recorded_rig
 from metric_depth_ros.bench.stages import stage_rows
-from metric_depth_ros.bench.stopwatch import Row
+from metric_depth_ros.bench.stopwatch import Row, processor_ms
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.replay.node_process import NodeProcess
 from metric_depth_ros.resources import dds_environment
-from metric_depth_ros.ros.shared_memory import clear_orphans
 
-_CALIBRATION = """\
-transforms:
-  - {parent: camera, child: lidar, matrix: [[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]]}
-"""
-_STAMP = slice(4, 12)  # of a serialized message with a header
-_DISCOVERY_S = 30.0
-_ANSWER_S = 3.0
 _ECHO = 'metric_depth_ros.bench.echo'
 _INSTANT = 'metric_depth_ros.bench.instant_node'
+_FLOOR, _NODE = 'floor', 'node'
+_LEAST_ANSWERED = 0.5  # of the frames; what is measured of fewer says nothing
 
 
-def run(rounds: int) -> list[Row]:
-    """Time all scenarios over `rounds` frames each."""
-    environment = {
-        'ROS_DOMAIN_ID': str(random.SystemRandom().randint(1, 101)),
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        **dds_environment(),
-    }
+def run(rounds: int, frame_sets: Sequence[str] = ()) -> list[Row]:
+    """Time rigs over `rounds` frames each.
+
+    Parameters
+    ----------
+    rounds
+        Frames of each rig.
+    frame_sets
+        Folders of recorded rigs to take in place of the synthetic ones.
+
+    Raises
+    ------
+    InputError
+        A folder that is no rig, or a node that does not answer.
+    """
+    recorded = [recorded_rig(Path(folder)) for folder in frame_sets]
+    with _environment(), tempfile.TemporaryDirectory() as folder:
+        rigs = recorded or (spec.rig() for spec in RIGS)
+        return [row for rig in rigs for row in _rig_rows(rig, rounds, Path(folder))]
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Choose the shipped DDS profile, and keep to this machine."""
     before = dict(os.environ)
-    os.environ.update(environment)
+    os.environ.update({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', **dds_environment()})
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            return [row for s in SCENARIOS for row in _scenario_rows(s, rounds, Path(folder))]
+        yield
     finally:
         os.environ.clear()
         os.environ.update(before)
 
 
-def _scenario_rows(scenario: Scenario, rounds: int, folder: Path) -> list[Row]:
-    rows = stage_rows(scenario, rounds)
-    scene = scene_of(scenario)
-    messages = {t: serialize_message(m) for t, m in messages_of(scenario, scene).items()}
-    answer_bytes = 4 * scene.depth.size
-    moved = sum(map(len, messages.values())) + answer_bytes
-    copy_ms = _copy_ms(moved, rounds)
-    kinds = {topic: type(m) for topic, m in messages_of(scenario, scene).items()}
-    with _Sender(scenario, messages, kinds) as sender:
-        with _echo(answer_bytes, range(scenario.cameras)):
-            floor_ms = sender.round_trips_ms(rounds)
-        with _nodes(scenario, folder):
-            node_ms = sender.round_trips_ms(rounds)
-    floor_name = f'{scenario.name}: round trip of the same sizes and one copy'
-    floor_p50, floor_p99 = (float(np.percentile(floor_ms, p)) + copy_ms for p in (50, 99))
-    node_p50, node_p99 = (float(np.percentile(node_ms, p)) for p in (50, 99))
-    skin = f'{scenario.name}: whole node without its estimator'
-    return [
-        *rows,
-        Row(floor_name, floor_p50, floor_p99, floor_name, 1.0),
-        Row(skin, node_p50, node_p99, floor_name, node_p50 / floor_p50, scenario.bar),
-    ]
+def _rig_rows(rig: Rig, rounds: int, folder: Path) -> list[Row]:
+    stages = stage_rows(rig, rounds)
+    domain = random.SystemRandom().randint(1, 101)  # each rig its own: those gone linger on
+    answer_bytes = rig.cameras[0].image.size // 3 * 4
+    echo_arguments = [str(answer_bytes), *(camera.prefix for camera in rig.cameras)]
+    with (
+        _process(_ECHO, echo_arguments, folder, domain) as floor,
+        _process(_INSTANT, _node_arguments(rig, folder), folder, domain) as node,
+        Exchange(rig, {_FLOOR: floor.pid, _NODE: node.pid}, domain) as exchange,
+    ):
+        exchange.connect()
+        copy_ms = _copy_ms(exchange.bytes_sent + answer_bytes * len(rig.cameras), rounds)
+        turns = exchange.by_turns(rounds)
+    return [*stages, *_skin_rows(rig, turns[_FLOOR], turns[_NODE], copy_ms)]
+
+
+def _node_arguments(rig: Rig, folder: Path) -> list[str]:
+    parameters = {'estimator': 'instant', **node_parameters(rig, folder)}
+    given = [part for name, value in parameters.items() for part in ('-p', f'{name}:={value}')]
+    return ['--ros-args', '-r', f'__ns:=/{_NODE}', *given]
+
+
+def _process(module: str, arguments: list[str], folder: Path, domain: int) -> NodeProcess:
+    log = folder / f'{module}.log'
+    return NodeProcess(arguments, log, {'ROS_DOMAIN_ID': str(domain)}, module)
 
 
 def _copy_ms(size: int, rounds: int) -> float:
     source = np.ones(size, np.uint8)
     target = np.empty_like(source)
-    times = []
-    for _ in range(rounds + 1):
-        began_s = time.perf_counter()
-        np.copyto(target, source)
-        times.append(1e3 * (time.perf_counter() - began_s))
+    times = [processor_ms(lambda: np.copyto(target, source)) for _ in range(rounds + 1)]
     return float(np.median(times[1:]))
 
 
-class _Sender:
-    """Sends the messages of all cameras at their rate, and times the answers."""
-
-    def __init__(
-        self, scenario: Scenario, messages: Mapping[str, bytes], kinds: Mapping[str, type]
-    ) -> None:
-        self._scenario = scenario
-        self._messages = {topic: bytearray(data) for topic, data in messages.items()}
-        self._kinds = kinds
-        self._changed = threading.Condition()
-        self._answers: dict[tuple[int, bytes], float] = {}
-
-    def __enter__(self) -> _Sender:
-        self._context = Context()
-        options = SignalHandlerOptions.NO
-        rclpy.init(args=[], context=self._context, signal_handler_options=options)
-        self._node = Node('bench_sender', context=self._context, enable_rosout=False)
-        self._publishers: list[dict[str, Any]] = []
-        for camera in range(self._scenario.cameras):
-            prefix = f'camera{camera}/'
-            self._publishers.append(
-                {
-                    topic: self._node.create_publisher(kind, prefix + topic, 5)
-                    for topic, kind in self._kinds.items()
-                }
-            )
-            self._node.create_subscription(
-                Image, f'{prefix}depth/image', self._receiver(camera), 5, raw=True
-            )
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._executor.shutdown()
-        self._thread.join(5.0)
-        self._node.destroy_node()
-        rclpy.try_shutdown(context=self._context)
-
-    def round_trips_ms(self, rounds: int) -> list[float]:
-        """Return the time from the publication of each image to its answer.
-
-        Raises
-        ------
-        InputError
-            Nothing answers.
-        """
-        deadline_s = time.monotonic() + _DISCOVERY_S
-        while len(self._round()) < self._scenario.cameras:  # until all have found each other
-            if time.monotonic() > deadline_s:
-                raise InputError('bench', f'{self._scenario.name}: nothing answers.')
-        times: list[float] = []
-        period_s = 1.0 / self._scenario.rate_hz
-        for _ in range(rounds):
-            began_s = time.monotonic()
-            times += self._round()
-            time.sleep(max(0.0, began_s + period_s - time.monotonic()))
-        if not times:
-            raise InputError('bench', f'{self._scenario.name}: all answers were lost.')
-        return times
-
-    def _round(self) -> list[float]:
-        """Send one frame of every camera; return the times of the answers that came."""
-        now_ns = time.time_ns()
-        seconds, nanoseconds = divmod(now_ns, 1_000_000_000)
-        stamp = serialize_message(Time(sec=seconds, nanosec=nanoseconds))[4:12]
-        sent_s = {}
-        for camera, publishers in enumerate(self._publishers):
-            for topic, publisher in publishers.items():
-                self._messages[topic][_STAMP] = stamp
-                if topic == 'image':
-                    sent_s[camera] = time.perf_counter()
-                publisher.publish(bytes(self._messages[topic]))
-        with self._changed:
-            self._changed.wait_for(
-                lambda: all((camera, stamp) in self._answers for camera in sent_s), _ANSWER_S
-            )
-            return [
-                1e3 * (self._answers.pop((camera, stamp)) - began_s)
-                for camera, began_s in sent_s.items()
-                if (camera, stamp) in self._answers
-            ]
-
-    def _receiver(self, camera: int) -> Any:
-        def receive(data: bytes) -> None:
-            with self._changed:
-                self._answers[camera, data[_STAMP]] = time.perf_counter()
-                self._changed.notify_all()
-
-        return receive
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
-
-
-@contextmanager
-def _echo(size: int, cameras: Sequence[int]) -> Iterator[None]:
-    """Run an echo for each camera."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, '-m', _ECHO, str(size), '--ros-args', '-r', f'__ns:=/camera{camera}'],
-            start_new_session=True,
+def _skin_rows(rig: Rig, floor: list[Turn], node: list[Turn], copy_ms: float) -> list[Row]:
+    """Return floor and skin, as time that passed and as processor time."""
+    answered = np.array([b.wall_ms is not None for b in node])
+    both = answered & np.array([a.wall_ms is not None for a in floor])
+    if both.mean() < _LEAST_ANSWERED:
+        raise InputError(
+            'bench',
+            f'{rig.name}: {answered.sum()} of {len(node)} frames were answered; the others were '
+            'lost on their way. Free the machine, or see metric-depth doctor.',
         )
-        for camera in cameras
-    ]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()  # it holds nothing but shared memory, which `clear_orphans` gives back
-        for process in processes:
-            process.wait()
-        clear_orphans()
+    rows = []
+    for clock, kind in (('wall_ms', ''), ('cpu_ms', ', processor time')):
+        floor_ms = np.array([getattr(turn, clock) for turn in floor], float)[both] + copy_ms
+        node_ms = np.array([getattr(turn, clock) for turn in node], float)[both]
+        name = f'{rig.name}: round trip of the same sizes and one copy{kind}'
+        skin = f'{rig.name}: skin ({answered.sum()} of {len(node)} frames){kind}'
+        ratio = float(np.median(node_ms / floor_ms))
+        rows += [
+            Row(name, *_percentiles(floor_ms), name, 1.0),
+            Row(skin, *_percentiles(node_ms), name, ratio, rig.bar),
+        ]
+    return rows
 
 
-@contextmanager
-def _nodes(scenario: Scenario, folder: Path) -> Iterator[None]:
-    """Run a node with an estimator that costs nothing for each camera."""
-    calibration = folder / 'calibration.yaml'
-    calibration.write_text(_CALIBRATION, encoding='utf-8')
-    parameters = {
-        'estimator': 'instant',
-        'prompt.sources': f'[{scenario.source}]',
-        'prompt.depth_alignment': 'registered',
-        'extrinsics.source': 'file',
-        'extrinsics.path': calibration,
-    }
-    given = [part for name, value in parameters.items() for part in ('-p', f'{name}:={value}')]
-    nodes = []
-    try:
-        for camera in range(scenario.cameras):
-            arguments = ['--ros-args', '-r', f'__ns:=/camera{camera}', *given]
-            log = folder / f'node_{camera}.log'
-            nodes.append(NodeProcess(arguments, log, {}, _INSTANT))
-        yield
-    finally:
-        for node in nodes:
-            node.stop()
+def _percentiles(times_ms: np.ndarray) -> tuple[float, float]:
+    return float(np.percentile(times_ms, 50)), float(np.percentile(times_ms, 99))

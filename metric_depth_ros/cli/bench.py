@@ -45,6 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='W',
         help='of the compact teacher in bench estimator [the shipped ones, else random ones]',
     )
+    parser.add_argument(
+        '--frame-set',
+        action='append',
+        default=[],
+        metavar='DIR',
+        help='whose cameras and scan bench node takes in place of its own; may be repeated',
+    )
     parser.add_argument('--rounds', type=int, default=30, help='calls of each candidate [30]')
     parser.add_argument(
         '--out', type=Path, default=Path('out/bench'), help='folder of the JSON files [out/bench]'
@@ -65,7 +72,10 @@ def run(args: argparse.Namespace) -> int:
         return 0 if _report(f'model_{args.model}', _model_rows(args), args) else 1
     within = True
     for name in BENCHES if args.what == 'all' else (args.what,):
-        options = {'weights': args.weights} if name == 'estimator' else {}
+        options = {
+            'estimator': {'weights': args.weights},
+            'node': {'frame_sets': args.frame_set},
+        }.get(name, {})
         rows = import_module(f'metric_depth_ros.bench.{name}').run(args.rounds, **options)
         within &= _report(name, rows, args)
     return 0 if within else 1

@@ -157,13 +157,16 @@ def _hidden(
     spacing = np.sqrt(width * (np.ptp(row) + 1) / len(pixel))
     strip_px = 2 * int(spacing / 2) + 3  # wide enough to hold a point of every scan line
     reach_px = _reach_px(row, column // strip_px)
-    # Only the rows that have points, and sideways once for both: the minimum over a rectangle is
-    # that of its columns' minima.
+    # Only the rows that have points, first sideways, then down. What is above a point is what is
+    # below the row where its reach begins.
     first = row.min()
     sideways = cv2.erode(zbuffer[first : row.max() + 1], np.ones((1, strip_px), np.uint8))
-    upright = np.ones((reach_px, 1), np.uint8)
-    above = cv2.erode(sideways, upright, anchor=(0, reach_px - 1))[row - first, column]
-    below = cv2.erode(sideways, upright, anchor=(0, 0))[row - first, column]
+    padded = cv2.copyMakeBorder(
+        sideways, reach_px - 1, 0, 0, 0, cv2.BORDER_CONSTANT, value=(np.inf,)
+    )
+    downward = cv2.erode(padded, np.ones((reach_px, 1), np.uint8), anchor=(0, 0))
+    above = downward[row - first, column]
+    below = downward[row - first + reach_px - 1, column]
     threshold = depth - (_NEARER_M + _NEARER_RELATIVE * depth)
     return (above < threshold) & (below < threshold)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.distortion import FloatArray
-from metric_depth_ros.geometry.projection import project_cloud
+from metric_depth_ros.geometry.projection import ProjectedPoints, project_cloud
 from metric_depth_ros.geometry.rigid import Transform
 from metric_depth_ros.types import Source, SparsePrompt
 
@@ -54,6 +54,13 @@ def prompt_from_cloud(
         max_depth_m=max_depth_m,
         remove_occluded=remove_occluded,
     )
+    return prompt_from_projection(seen, sigma_m=sigma_m, sigma_rel=sigma_rel)
+
+
+def prompt_from_projection(
+    seen: ProjectedPoints, *, sigma_m: float = 0.02, sigma_rel: float = 0.005
+) -> SparsePrompt:
+    """Return projected LiDAR points as a prompt; parameters as in `prompt_from_cloud`."""
     sigma = np.hypot(np.float32(sigma_m), np.float32(sigma_rel) * seen.depth)
     source = np.full(len(seen.depth), Source.LIDAR, np.uint8)
     return SparsePrompt(seen.uv, seen.depth, sigma, source)
