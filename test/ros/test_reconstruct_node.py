@@ -2,6 +2,7 @@
 """The reconstruct node over real DDS: a camera that looks at a wall 2 m ahead while it moves."""
 
 import importlib.util
+import itertools
 from array import array
 
 import numpy as np
@@ -94,11 +95,13 @@ class Drive:
             self.client.publisher(type(message), 'odometry').publish(message)
 
     def see(self, stamp_ns, x):
-        """Send a view with its poses until a cloud comes; return its points."""
+        """Send views with their poses until a cloud comes; return its points."""
+        stamps = itertools.count(stamp_ns, S // 100)
 
         def send():
-            self.place(stamp_ns, x)
-            self.depth(stamp_ns)
+            now_ns = next(stamps)
+            self.place(now_ns, x)
+            self.depth(now_ns)
 
         self.clouds.clear()
         self.client.repeat(send, lambda: self.clouds, 'a cloud')
@@ -198,6 +201,22 @@ def test_a_bag_that_begins_anew_begins_a_new_surface(robot, saved):
     assert len(set(saved.iterdir())) == before + 2  # the old one is not lost
 
 
+def test_confidence_of_another_size_costs_its_image_only(robot):
+    before = robot.count('bad_input')
+    small = Image(height=2, width=2, encoding='32FC1', step=8, data=array('B', bytes(16)))
+
+    def send():
+        stamp_ns = robot.later()
+        robot.place(stamp_ns)
+        message = stamped(small, stamp_ns, 'camera')
+        robot.client.publisher(Image, 'depth/confidence').publish(message)
+        robot.depth(stamp_ns)
+
+    robot.client.repeat(send, lambda: robot.count('bad_input') > before, 'a refusal')
+    robot.node.wait_for_log('dense_size')
+    assert len(robot.see(robot.later(), x=0.0))
+
+
 def test_an_interrupted_node_writes_its_surface_and_ends_well(robot, saved):
     robot.see(robot.later(), x=0.0)
     before = len(set(saved.iterdir()))
@@ -229,3 +248,23 @@ def test_tf2_without_its_package_is_refused_with_what_else_there_is(start_node, 
     node = start_node(given, ['__ns:=/no_tf2'], 'reconstruct')
     assert 'odometry' in node.wait_for_log('cannot configure')
     assert node.end() == 0
+
+
+@pytest.mark.skipif(not HAS_TF2, reason='tf2_ros of a ROS distribution is missing')
+def test_poses_come_from_the_transform_tree(start_drive, tmp_path):
+    from geometry_msgs.msg import TransformStamped
+    from tf2_ros import TransformBroadcaster
+
+    robot = start_drive('tree', tmp_path, pose__source='tf2')
+    broadcaster = TransformBroadcaster(robot.client.node)
+
+    def send():
+        for stamp_ns in (9 * S, 10 * S):
+            transform = stamped(TransformStamped(child_frame_id='camera'), stamp_ns, 'odom')
+            transform.transform.translation.z = transform.transform.rotation.w = 1.0
+            broadcaster.sendTransform(transform)
+        robot.depth(9_500_000_000)
+
+    robot.client.repeat(send, lambda: robot.clouds, 'a cloud')
+    assert robot.clouds[0].header.frame_id == 'odom'
+    np.testing.assert_allclose(decode_xyz(robot.clouds[0])[:, 2], 3.0, atol=0.02)
