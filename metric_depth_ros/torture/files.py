@@ -31,6 +31,7 @@ from metric_depth_ros.torture.fault import Outcome
 
 MEMORY_LIMIT_BYTES = 12 * 1024**3  # of addresses, of which libraries and threads take most
 _TIMEOUT_S = 120.0
+_BEGIN_NS, _PERIOD_NS = 1_317_000_000 * 10**9, 10**8
 _REFUSED = 2
 _DISK_BYTES = 300_000
 _DISK_FULL = """
@@ -105,7 +106,8 @@ def _good_bag(folder: Path) -> Path:
     image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     camera = CameraModel.pinhole(64, 48, 50.0, 50.0, 32.0, 24.0)
     with BagWriter(bag) as writer:
-        for stamp in range(1, 40):
+        for number in range(40):
+            stamp = _BEGIN_NS + number * _PERIOD_NS
             writer.write(IMAGE_TOPIC, color_message(image, stamp, 'camera'), stamp)
             info = camera_info_message(camera, stamp, 'camera')
             writer.write(CAMERA_INFO_TOPIC, info, stamp)

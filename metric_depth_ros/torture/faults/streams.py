@@ -10,12 +10,20 @@ import numpy as np
 
 from metric_depth_ros.codecs.image import decode_depth
 from metric_depth_ros.torture.fault import Fault
-from metric_depth_ros.torture.good_stream import CALIBRATION, cloud, frame, set_stamp
+from metric_depth_ros.torture.good_stream import (
+    CALIBRATION,
+    WALL_M,
+    cloud,
+    frame,
+    set_stamp,
+    wall,
+)
 from metric_depth_ros.torture.rig import PERIOD_S, NotObservedError, Rig
 
 _BURST_S = 1.0
 _SIZES = ((64, 48), (640, 480), (1920, 1080), (3840, 2160), (7680, 4320), (640, 480), (64, 48))
 _MANY_POINTS = 5_000_000
+_ATTEMPTS = 20  # inputs are best effort: one may be lost
 
 
 def _without_points(rig: Rig, seconds: float, every: int) -> str:
@@ -39,6 +47,32 @@ def _without_points(rig: Rig, seconds: float, every: int) -> str:
     if not unknown:
         raise NotObservedError('no frame without a prompt')
     return f'{sent} images answered, {unknown} of them with unknown depth; /points reported'
+
+
+def _out_of_order(rig: Rig) -> str:
+    """Send the cloud of an image after a later one; they are of walls at different distances."""
+    near, far = wall(300), wall(300)
+    far[:, 0] *= 1.6
+    rig.pause_stream()
+    try:
+        for _ in range(_ATTEMPTS):
+            stamp = rig.now_ns()
+            for xyz, after_s in ((far, 0.05), (near, 0.0)):
+                message = cloud(xyz)
+                message.header.frame_id = 'lidar'
+                set_stamp(message, stamp + round(after_s * 1e9))
+                rig.send({'points': message})
+            rig.send(frame(stamp), ('camera_info', 'image'))
+            time.sleep(2 * PERIOD_S)
+            answer = rig.answer_of(stamp)
+            if answer is not None:
+                depth_m = float(np.nanmedian(decode_depth(answer)))
+                if abs(depth_m - WALL_M) > 0.1:
+                    raise NotObservedError(f'depth {depth_m:.2f} m, that of another cloud')
+                return f'depth {depth_m:.2f} m, that of the cloud of its stamp'
+    finally:
+        rig.resume_stream()
+    raise NotObservedError('no answer')
 
 
 def _camera_silent(rig: Rig) -> str:
@@ -138,6 +172,8 @@ FAULTS: tuple[Fault, ...] = (
           lambda rig: _without_points(rig, 10.0, 0), is_quick=False),
     Fault('streams', 'LiDAR flapping', 'every image answered',
           lambda rig: _without_points(rig, 2.0, 5), is_quick=False),
+    Fault('streams', 'clouds out of order', 'each image with the cloud of its stamp',
+          _out_of_order),
     Fault('streams', 'camera silent', 'diagnostics name the topic', _camera_silent),
     Fault('streams', 'ten times the rate', 'newer replaces older, frames go on', _burst),
     Fault('streams', 'images growing to 8K and shrinking', 'depth of the size of each image',
