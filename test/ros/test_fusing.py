@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The thread of the reconstruct node, without DDS: what is fused, and what becomes of the rest."""
+
+import importlib.util
+import time
+from array import array
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import CameraInfo, Image
+
+from metric_depth_ros.geometry.rigid import transform_from_quaternion
+from metric_depth_ros.ros.faults import FaultLog
+from metric_depth_ros.ros.fusing import FusionCounts, FusionWorker
+from metric_depth_ros.ros.pose_sources import PoseHistory
+from metric_depth_ros.ros.reconstruct_parameters import RECONSTRUCT_NODE
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec('open3d') is None, reason='open3d is missing'
+)
+S = 1_000_000_000
+DEADLINE_S = 30.0
+
+
+class History:
+    """Poses of a camera that a test gives."""
+
+    topic = '/pose'
+
+    def __init__(self):
+        self.world = 'odom'
+        self._history = PoseHistory()
+
+    def put(self, stamp_ns, x=0.0):
+        pose = transform_from_quaternion((x, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+        self._history.add(stamp_ns, pose)
+
+    def at(self, camera_frame, stamp_ns):
+        return self._history.at(stamp_ns)
+
+    def clear(self):
+        self._history.clear()
+
+    def close(self):
+        pass
+
+
+class Rig:
+    """A worker with all that it needs."""
+
+    def __init__(self, folder, **values):
+        from metric_depth_ros.reconstruction.live_surface import LiveSurface
+        from metric_depth_ros.reconstruction.volume import VolumeSettings
+
+        given = {'fusion.max_rate_hz': 0.0, 'pose.max_wait_s': 30.0, 'cloud.rate_hz': 50.0}
+        self.settings = RECONSTRUCT_NODE.settings({**given, **values})
+        volume = VolumeSettings(voxel_m=0.05, max_depth_m=3.0, window_m=5.0, device='cpu')
+        self.surface = LiveSurface(volume, folder)
+        self.poses = History()
+        self.counts = FusionCounts()
+        self.told, self.clouds, self.saved = [], [], []
+        self.worker = FusionWorker(
+            self.surface,
+            self.poses,
+            lambda: self.settings,
+            lambda cloud, world, stamp_ns: self.clouds.append((cloud[0], world, stamp_ns)),
+            lambda: True,
+            self.counts,
+            FaultLog(self.told.append, 0.0),
+            lambda: self.saved.append(self.surface.frames),
+        )
+
+    def wait(self, condition):
+        ends_s = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < ends_s, (self.counts, self.told)
+            time.sleep(0.005)
+
+    def offer(self, stamp_ns):
+        depth = Image(height=30, width=40, encoding='32FC1', step=160)
+        depth.data = array('B', np.full(1200, 2.0, '<f4').tobytes())
+        depth.header.frame_id = 'camera'
+        info = CameraInfo(height=30, width=40)
+        info.k = [37.5, 0.0, 19.5, 0.0, 37.5, 14.5, 0.0, 0.0, 1.0]
+        self.worker.offer(stamp_ns, {'depth/image': depth, 'depth/camera_info': info})
+
+    def see(self, stamp_ns, x=0.0):
+        fused = self.counts.fused
+        self.poses.put(stamp_ns, x)
+        self.offer(stamp_ns)
+        self.wait(lambda: self.counts.fused > fused)
+
+
+@pytest.fixture
+def rig(tmp_path):
+    rigs = []
+
+    def make(**values):
+        rigs.append(Rig(tmp_path, **{k.replace('__', '.'): v for k, v in values.items()}))
+        return rigs[-1]
+
+    yield make
+    for made in rigs:
+        made.worker.stop(DEADLINE_S)
+
+
+def test_a_cloud_tells_where_and_when(rig):
+    made = rig()
+    made.see(10 * S, x=1.0)
+    made.wait(lambda: made.clouds)
+    points, world, stamp_ns = made.clouds[0]
+    assert (world, stamp_ns) == ('odom', 10 * S)
+    np.testing.assert_allclose(points[:, 2], 2.0, atol=0.02)
+
+
+def test_no_more_is_fused_than_the_rate_allows(rig):
+    made = rig(fusion__max_rate_hz=2.0)
+    for tenth in range(10):
+        made.poses.put(10 * S + tenth * S // 10)
+        made.offer(10 * S + tenth * S // 10)
+    made.wait(lambda: made.counts.fused == 2)
+    assert made.counts.skipped == 8
+
+
+def test_one_without_a_pose_does_not_keep_those_behind_it_waiting(rig):
+    made = rig()
+    made.offer(5 * S)
+    made.see(10 * S)
+    assert made.counts.no_pose == 0
+
+
+def test_what_waits_is_bounded(rig):
+    made = rig()
+    for second in range(25):
+        made.offer(second * S + 1)
+    assert made.counts.replaced == 15
+
+
+def test_another_world_is_another_surface(rig):
+    made = rig(save__on_shutdown=True)
+    made.see(10 * S)
+    made.see(11 * S)
+    made.poses.world = 'map'
+    made.see(12 * S, x=50.0)
+    assert made.surface.frames == 1
+    assert made.saved == [2]
+    assert any('world_changed' in line for line in made.told)
+
+
+@pytest.mark.parametrize(('choice', 'frames'), [('restart', 1), ('keep', 2)])
+def test_a_clock_that_goes_back_does_what_was_chosen(rig, choice, frames):
+    made = rig(time_jump=choice)
+    made.see(100 * S)
+    made.worker.jumped_back()
+    made.see(10 * S)
+    assert made.surface.frames == frames
+
+
+def test_what_was_chosen_takes_effect_at_once(rig):
+    made = rig(pose__max_wait_s=30.0)
+    made.offer(5 * S)
+    pose = replace(made.settings.pose, max_wait_s=0.0)
+    made.settings = replace(made.settings, pose=pose)
+    made.wait(lambda: made.counts.no_pose == 1)
+
+
+def test_a_reader_gets_the_surface_between_two_frames(rig):
+    made = rig()
+    made.see(10 * S)
+    with made.worker.surface() as surface:
+        assert surface is made.surface
+        assert surface.blocks > 0
