@@ -37,7 +37,7 @@ class Estimator(Protocol):
 class Speaker(Protocol):
     """A method that answers questions about a frame in words."""
 
-    def answer(self, frame: Frame, question: str) -> str:
+    def answer(self, frame: Frame, question: str, most_tokens: int) -> str:
         """Return what it says.
 
         Parameters
@@ -46,6 +46,8 @@ class Speaker(Protocol):
             Image with camera.
         question
             In plain words; what would be read as markup is not.
+        most_tokens
+            After how many tokens the answer is cut off.
 
         Raises
         ------

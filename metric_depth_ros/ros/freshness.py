@@ -12,7 +12,9 @@ _S = 1e-9
 
 
 def age_s(stamp_ns: int, arrived_s: float, now_ns: int) -> float:
-    """Return the age of a message by its stamp, or since its arrival for one of another clock.
+    """Return the age of a message by its stamp, or since its arrival where that cannot be.
+
+    A stamp of the future, or of more than an hour ago, is of another clock.
 
     Parameters
     ----------
@@ -24,7 +26,7 @@ def age_s(stamp_ns: int, arrived_s: float, now_ns: int) -> float:
         Clock of the node (ROS time).
     """
     age = (now_ns - stamp_ns) * _S
-    return time.monotonic() - arrived_s if abs(age) > OTHER_CLOCK_S else age
+    return age if 0.0 <= age <= OTHER_CLOCK_S else time.monotonic() - arrived_s
 
 
 def check_age(what: str, age: float, max_age_s: float) -> None:

@@ -270,7 +270,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         see = self._seen(camera_needed=True)
 
         def find(speaker: Speaker = speaker) -> str:
-            return speaker.answer(see(), words)
+            return speaker.answer(see(), words, self._settings.answer_tokens)
 
         return find
 
@@ -322,13 +322,14 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
     def _refuse(self, topic: str, error: BaseException, values: Mapping[str, object]) -> None:
         """Say why there is no answer: on the status, in the log, and to who asked in words."""
         self._tally.count('refused')
+        resolved = self.resolve_topic_name(topic)
         if isinstance(error, InputError):
             level, fault, sentence = DiagnosticStatus.WARN, error.fault, str(error)
-            self._faults.report(topic, fault, sentence)
+            self._faults.report(resolved, fault, sentence)
         else:
             level, fault, sentence = DiagnosticStatus.ERROR, 'internal', f'it failed: {error!r}'
             told = ''.join(traceback.format_exception(error))
-            self._faults.report(topic, fault, f'a question failed: {told}')
+            self._faults.report(resolved, fault, f'a question failed: {told}')
         if topic == QUESTION:
             self._answer.publish(String(data=f'error [{fault}]: {sentence}'))
         self._publish_status(level, sentence, '', {**values, 'fault': fault})

@@ -114,6 +114,7 @@ class QueryNodeSettings:
     match_stamp: bool = parameter(
         False,
         'Answer a pixel that has a stamp from the estimate of that stamp, not from the newest.',
+        change=CONFIGURE,
     )
     max_stamp_difference_s: float = parameter(
         0.05,
@@ -133,6 +134,12 @@ class QueryNodeSettings:
         'Frame that points are given in, by the transforms of extrinsics.source. Empty: the '
         'optical frame of the image.',
         change=CONFIGURE,
+    )
+    answer_tokens: int = parameter(
+        256,
+        'After how many tokens (a word is one or two) an answer in words is cut off.',
+        minimum=1,
+        maximum=8192,
     )
     queue_size: int = parameter(
         4,

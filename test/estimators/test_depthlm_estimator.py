@@ -135,6 +135,7 @@ def test_any_question_is_answered_in_words(options, frame):
     estimator = create_estimator('depthlm', options)
     answer = estimator.answer(frame, 'What is this?')
     assert answer == estimator.answer(frame, 'What is this?')
+    assert len(estimator.answer(frame, 'What is this?', 3).encode()) <= 3 * 4
     (distance,) = estimator.query(frame, [(12, 30)])  # what it was trained to say is as before
     assert distance.distance == DISTANCE
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.uncertainty import point_covariance
 from metric_depth_ros.ros.dense_depth import DenseDepth
@@ -18,7 +20,7 @@ from metric_depth_ros.ros.pixel_point import (
     relative_sigma,
 )
 from metric_depth_ros.ros.query_parameters import UncertaintySettings
-from metric_depth_ros.types import Frame
+from metric_depth_ros.types import Frame, SparsePrompt
 
 WIDTH, HEIGHT = 64, 48
 CAMERA = CameraModel.pinhole(WIDTH, HEIGHT, 50.0, 60.0, 31.5, 23.5)
@@ -130,12 +132,24 @@ def test_another_frame_turns_the_covariance_with_the_point():
     assert moved.frame_id == 'base_link'
 
 
+def test_an_estimator_that_is_dense_is_asked_once_and_looked_up():
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    prompt = SparsePrompt(
+        np.array([[3.0, 4.0]], np.float32),
+        np.array([6.0], np.float32),
+        np.array([0.1], np.float32),
+        np.zeros(1, np.uint8),
+    )
+    frame = Frame(7, 'optical', image, CAMERA, prompt)
+    found = point_of_estimator(create_estimator('nearest'), frame, (31.5, 23.5), SURE)
+    np.testing.assert_allclose(found.point, (0.0, 0.0, 6.0))
+    assert found.method == 'nearest'
+    assert found.confidence == 0.0
+
+
 def test_a_language_model_that_states_no_distance_gives_no_point(tmp_path):
     pytest.importorskip('transformers')
     from tiny_vlm import write_depthlm
-
-    from metric_depth_ros.estimators.options import EstimatorOptions
-    from metric_depth_ros.estimators.registry import create_estimator
 
     folder = write_depthlm(tmp_path / 'speechless', 'I cannot tell 3.5')
     options = EstimatorOptions(device='cpu', precision='fp32', weights=str(folder))

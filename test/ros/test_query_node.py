@@ -192,7 +192,7 @@ def test_diagnostics_count_questions_and_refusals(asker):
 
     found = asker.client.wait_for(counted, 'diagnostics')
     assert int(found['asked']) >= int(found['answered']) + int(found['refused'])
-    assert int(found['pixel pixel_outside']) >= 1
+    assert int(found['/asked/pixel pixel_outside']) >= 1
 
 
 def test_points_are_given_in_another_frame_and_of_the_stamp_that_is_asked_about(

@@ -200,7 +200,7 @@ class DepthLmEstimator:
         points = [a.point for a in self.query(frame, pixels) if not a.failure]
         return np.asarray(points, np.float32).reshape(-1, 3)
 
-    def answer(self, frame: Frame, question: str) -> str:
+    def answer(self, frame: Frame, question: str, most_tokens: int = MOST_TOKENS) -> str:
         """Return what the model says to any question about a frame; no pixel is marked.
 
         It was trained to state distances: of other questions it knows what it was made from.
@@ -212,7 +212,7 @@ class DepthLmEstimator:
         """
         image = self._unified(frame.image, camera_of(NAME, frame)).resized
         question = plain_words(question, self._tokenizer)
-        return self._ask([image], question, MOST_TOKENS)[0].strip()
+        return self._ask([image], question, most_tokens)[0].strip()
 
     def _unified(self, image: NDArray[np.uint8], camera: CameraModel) -> UnifiedImage:
         K = camera.K

@@ -145,9 +145,9 @@ class DepthVlmEstimator:
         text = self._tokenizer.decode(tokens, skip_special_tokens=True).strip()
         return Reply(text, _at_image_size(outputs['depth'][0], frame))
 
-    def answer(self, frame: Frame, question: str) -> str:
+    def answer(self, frame: Frame, question: str, most_tokens: int = MOST_TOKENS) -> str:
         """Return the words alone of what `ask` returns."""
-        return self.ask(frame, question).text
+        return self.ask(frame, question, most_tokens).text
 
     def _batch(self, frame: Frame, question: str, most_tokens: int) -> Batch:
         pixels = see(frame.image, float(camera_of(self.name, frame).K[0, 0])).pixels
