@@ -8,14 +8,12 @@ behind a language model.
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import Point, PointStamped, PoseWithCovarianceStamped
+from geometry_msgs.msg import Point, PointStamped
 from rclpy.clock import Clock, ClockType
 from std_msgs.msg import String
 
@@ -27,10 +25,8 @@ from metric_depth_ros.ros.dense_history import DenseHistory, KeptEstimate
 from metric_depth_ros.ros.dense_inputs import DenseInputs
 from metric_depth_ros.ros.diagnostics import (
     Problem,
-    Tally,
     problems_status,
     silent_problem,
-    status_message,
 )
 from metric_depth_ros.ros.extrinsics import Extrinsics, create_extrinsics
 from metric_depth_ros.ros.freshness import age_s, check_age
@@ -45,8 +41,8 @@ from metric_depth_ros.ros.pixel_point import (
     point_of_estimator,
 )
 from metric_depth_ros.ros.qos import overridable, refused_overrides, subscription_events
-from metric_depth_ros.ros.query_messages import point_message, pose_message
 from metric_depth_ros.ros.query_models import QueryModels, models_from
+from metric_depth_ros.ros.query_outputs import QueryOutputs
 from metric_depth_ros.ros.query_parameters import DENSE, QUERY_NODE, QueryNodeSettings
 from metric_depth_ros.ros.static_tree import StaticTree
 
@@ -74,7 +70,6 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
 
     def _configure(self) -> None:
         settings = self._settings
-        self._tally = Tally('asked', 'answered', 'refused')
         self._models = models_from(settings)
         self._releases.append(self._forget_models)
         self._extrinsics: Extrinsics = (
@@ -83,10 +78,8 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
             else StaticTree({}, 'nothing')
         )
         self._releases.append(self._extrinsics.close)
-        self._point = self._publisher(PointStamped, 'point')
-        self._pose = self._publisher(PoseWithCovarianceStamped, 'point_with_covariance')
-        self._answer = self._publisher(String, '~/answer')
-        self._status = self._publisher(DiagnosticStatus, '~/status')
+        self._outputs = QueryOutputs(self, self._faults)
+        self._releases.append(self._outputs.close)
         self.get_logger().info(f'configured: {self._words_of_models()}')
 
     def _forget_models(self) -> None:
@@ -183,12 +176,13 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         else:
             take = partial(self._find_in_image, estimator, pixel)
         line = 'pixels' if estimator is None else 'model'
-        self._ask(topic, line, take, self._tell_point, asked)
+        self._ask(topic, line, take, self._outputs.tell_point, asked)
 
     def _on_question(self, message: String) -> None:
         words = message.data.strip()
         take = partial(self._find_words, words)
-        self._ask(QUESTION, 'model', take, self._tell_words, {'question': words[:_MOST_LETTERS]})
+        asked = {'question': words[:_MOST_LETTERS]}
+        self._ask(QUESTION, 'model', take, self._outputs.tell_words, asked)
 
     def _ask(
         self,
@@ -213,14 +207,14 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         asked
             What was asked, for the status.
         """
-        self._tally.count('asked')
+        self._outputs.tally.count('asked')
         began_s = time.monotonic()
 
         def values() -> dict[str, object]:
             return {'topic': topic, **asked, 'answer_ms': 1e3 * (time.monotonic() - began_s)}
 
         def refuse(error: BaseException) -> None:
-            self._refuse(topic, error, values())
+            self._outputs.refuse(topic, error, values(), in_words=topic == QUESTION)
 
         try:
             find = take()
@@ -294,52 +288,6 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         transform = self._extrinsics.lookup(target, stamp, found.frame_id, stamp)
         return in_frame(found, transform, target)
 
-    def _tell_point(self, found: PixelPoint, values: Mapping[str, object]) -> None:
-        self._tally.count('answered')
-        self._point.publish(point_message(found))
-        self._pose.publish(pose_message(found))
-        x, y, z = (float(value) for value in found.point)
-        sigma = float(np.sqrt(np.trace(found.covariance)))
-        sentence = (
-            f'({x:.3f}, {y:.3f}, {z:.3f}) m in {found.frame_id}, standard deviation {sigma:.3f} m'
-        )
-        more: dict[str, object] = {
-            'stamp_ns': found.stamp_ns,
-            'method': found.method,
-            'x': x,
-            'y': y,
-            'z': z,
-            'sigma_depth_m': found.sigma_depth,
-            'confidence': 'none' if found.confidence is None else found.confidence,
-        }
-        self._publish_status(DiagnosticStatus.OK, sentence, found.frame_id, {**values, **more})
-
-    def _tell_words(self, answer: str, values: Mapping[str, object]) -> None:
-        self._tally.count('answered')
-        self._answer.publish(String(data=answer))
-        self._publish_status(DiagnosticStatus.OK, answer, '', values)
-
-    def _refuse(self, topic: str, error: BaseException, values: Mapping[str, object]) -> None:
-        """Say why there is no answer: on the status, in the log, and to who asked in words."""
-        self._tally.count('refused')
-        resolved = self.resolve_topic_name(topic)
-        if isinstance(error, InputError):
-            level, fault, sentence = DiagnosticStatus.WARN, error.fault, str(error)
-            self._faults.report(resolved, fault, sentence)
-        else:
-            level, fault, sentence = DiagnosticStatus.ERROR, 'internal', f'it failed: {error!r}'
-            told = ''.join(traceback.format_exception(error))
-            self._faults.report(resolved, fault, f'a question failed: {told}')
-        if topic == QUESTION:
-            self._answer.publish(String(data=f'error [{fault}]: {sentence}'))
-        self._publish_status(level, sentence, '', {**values, 'fault': fault})
-
-    def _publish_status(
-        self, level: bytes, sentence: str, frame_id: str, values: Mapping[str, object]
-    ) -> None:
-        name = self.get_fully_qualified_name()
-        self._status.publish(status_message(name, frame_id, level, sentence, values))
-
     def _give_up_late(self) -> None:
         if self._settings.timeout_s:
             for line in self._lines.values():
@@ -347,7 +295,10 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
 
     def _health(self) -> list[DiagnosticStatus]:
         name = self.get_fully_qualified_name()
-        values: dict[str, object] = {**self._tally.counts(), 'estimator': self._settings.estimator}
+        values: dict[str, object] = {
+            **self._outputs.tally.counts(),
+            'estimator': self._settings.estimator,
+        }
         for (topic, fault), count in self._faults.counts().items():
             values[f'{topic} {fault}'] = count
         return [
