@@ -172,7 +172,7 @@ def _run_scene(
     progress: Progress,
 ) -> DemoPart:
     from metric_depth_ros.replay.figures import failures, replay_figures
-    from metric_depth_ros.replay.recorder import DEPTH_TOPIC
+    from metric_depth_ros.replay.published import DEPTH_TOPIC
     from metric_depth_ros.replay.scoring import score_recording
     from metric_depth_ros.replay.session import ReplayOptions, replay
 
@@ -220,7 +220,7 @@ def _picture_frames(
 ) -> list[dict[str, Picture]]:
     """Write a picture per frame; return those of a few, from the first to the last."""
     from metric_depth_ros.replay.answered import add_to_report, answered_frames, estimate_of
-    from metric_depth_ros.replay.recorder import DEPTH_TOPIC
+    from metric_depth_ros.replay.published import DEPTH_TOPIC
 
     (folder / 'frames').mkdir()
     with BagReader(run.recording) as reader:

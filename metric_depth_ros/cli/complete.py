@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,9 +94,11 @@ def run(args: argparse.Namespace) -> int:
         prompt=prompt,
     )
     with open_rerun(args) as log:
-        estimate = create_estimator(args.estimator, options).estimate(frame)
+        estimator = create_estimator(args.estimator, options)
+        began_s = time.perf_counter()
+        estimate = estimator.estimate(frame)
         if log is not None:
-            log.frame(frame, estimate, figures=estimate.timings_ms)
+            log.frame(frame, estimate, latency_ms=1e3 * (time.perf_counter() - began_s))
     paths = frame_files.write_results(args.out, frame, estimate)
     print(f'{estimate.method}: {_summary(estimate.depth)}')
     cut = int(np.count_nonzero(estimate.depth * 1e3 >= frame_files.MAX_MILLIMETERS + 0.5))

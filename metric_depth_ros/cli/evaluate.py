@@ -158,13 +158,11 @@ def _add_to_report(report: ErrorReport, scored: ScoredFrame) -> None:
 
 
 def _log(log: RerunLog, group: Group, scored: ScoredFrame) -> None:
-    figures = {'ms': scored.elapsed_ms, 'coverage': scored.score.coverage}
-    figures |= {name: scored.score.overall.metrics()[name] for _, name in _TABLE}
     log.frame(
         scored.frame,
         scored.estimate,
         ground_truth=scored.ground_truth,
-        figures=figures,
+        latency_ms=scored.elapsed_ms,
         group=f'{group.frame_set.name} {group.prompt}',
     )
 

@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
     from metric_depth_ros.evaluation.error_report import ErrorReport
     from metric_depth_ros.replay.figures import failures, replay_figures
-    from metric_depth_ros.replay.recorder import DEPTH_TOPIC
+    from metric_depth_ros.replay.published import DEPTH_TOPIC
     from metric_depth_ros.replay.scoring import score_recording
     from metric_depth_ros.replay.session import ReplayOptions, replay
     from metric_depth_ros.replay.streams import GROUND_TRUTH

@@ -15,7 +15,7 @@ the one that is right.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.evaluation.metrics import error_sums
 from metric_depth_ros.evaluation.pictures import colorize_depth, depth_range
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.rigid import Transform
@@ -33,6 +34,7 @@ from metric_depth_ros.types import DepthEstimate, Frame
 APPLICATION = 'metric_depth_ros'
 STAMP, FRAME = 'stamp', 'frame'  # the timelines
 LIVE = 'live'
+_METRICS = ('abs_rel', 'mae_m', 'rmse_m', 'delta1')
 _JPEG_QUALITY = 85
 _CLOUD_POINTS = 60_000
 _PROMPT_RADIUS_PX = 1.5
@@ -80,7 +82,7 @@ class RerunLog:
         *,
         ground_truth: NDArray[np.float32] | None = None,
         T_world_camera: Transform | None = None,
-        figures: Mapping[str, float] | None = None,
+        latency_ms: float = math.nan,
         group: str = '',
     ) -> None:
         """Log one frame and what was made of it.
@@ -93,9 +95,8 @@ class RerunLog:
             (H, W) meters, NaN where unknown.
         T_world_camera
             (4, 4) place of the camera, where it is known.
-        figures
-            Numbers of this frame by name, e.g. ``latency_ms``; those that are not finite are left
-            out.
+        latency_ms
+            How long the depth took, NaN where that is not known.
         group
             Parts of one log that are shown apart, e.g. the name of a frame set.
         """
@@ -118,8 +119,8 @@ class RerunLog:
         if camera is not None:
             points, colors = _cloud(camera, estimate.depth, frame.image)
             log(f'{root}world/camera/cloud', rerun.Points3D(points, colors=colors))
-        for name, value in (figures or {}).items():
-            if np.isfinite(value):
+        for name, value in _figures(estimate, ground_truth, latency_ms).items():
+            if math.isfinite(value):
                 log(f'{root}figures/{name}', rerun.Scalars([float(value)]))
 
     def surface(
@@ -194,6 +195,20 @@ def _import_rerun() -> Any:
             'rerun', 'the installed package rerun is not rerun-sdk: pip install rerun-sdk.'
         )
     return rerun
+
+
+def _figures(
+    estimate: DepthEstimate, ground_truth: NDArray[np.float32] | None, latency_ms: float
+) -> dict[str, float]:
+    """Return the numbers that are curves over time."""
+    figures = {
+        'latency_ms': latency_ms,
+        'coverage': float(np.isfinite(estimate.depth).mean()),
+    }
+    if ground_truth is not None:
+        metrics = error_sums(estimate.depth, ground_truth).metrics()
+        figures |= {name: metrics[name] for name in _METRICS}
+    return figures
 
 
 def _pinhole(rerun: Any, camera: CameraModel) -> Any:

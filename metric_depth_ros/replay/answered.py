@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metric_depth_ros.evaluation.error_report import ErrorReport
+from metric_depth_ros.replay.published import CONFIDENCE_TOPIC, DEPTH_TOPIC
 from metric_depth_ros.replay.scoring import ReplayedFrame, replayed_frames
 from metric_depth_ros.types import DepthEstimate
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from metric_depth_ros.evaluation.rerun_log import RerunLog
     from metric_depth_ros.replay.session import ReplayRun
 
-DEPTH_TOPIC, CONFIDENCE_TOPIC = '/depth/image', '/depth/confidence'
 _NAN = float('nan')
 
 
@@ -49,13 +49,9 @@ def add_to_report(report: ErrorReport, replayed: ReplayedFrame, latency_ms: floa
 
 def log_frame(log: RerunLog, replayed: ReplayedFrame, latency_ms: float) -> None:
     """Log an answered frame with its latency, and its error where that is known."""
-    figures = {'latency_ms': latency_ms}
-    if replayed.ground_truth is not None:
-        metrics = replayed.score().overall.metrics()
-        figures |= {name: metrics[name] for name in ('abs_rel', 'mae_m', 'rmse_m', 'delta1')}
     log.frame(
         replayed.frame,
         estimate_of(replayed),
         ground_truth=replayed.ground_truth,
-        figures=figures,
+        latency_ms=latency_ms,
     )

@@ -25,6 +25,7 @@ from metric_depth_ros.geometry.rigid import (
     transform_from_quaternion,
 )
 from metric_depth_ros.reconstruction.posed_frame import PosedFrame
+from metric_depth_ros.replay.published import CAMERA_INFO_TOPIC, CONFIDENCE_TOPIC, DEPTH_TOPIC
 from metric_depth_ros.replay.recorded_sets import recorded_sets
 from metric_depth_ros.replay.scoring import recorded_frames
 from metric_depth_ros.replay.streams import find_streams
@@ -42,9 +43,9 @@ from metric_depth_ros.types import DepthEstimate, Frame
 ODOMETRY_TYPE = 'nav_msgs/msg/Odometry'
 # Output of the depth node: its topic where nobody has remapped it.
 PUBLISHED_TOPICS = {
-    DEPTH: '/depth/image',
-    CAMERA_INFO: '/depth/camera_info',
-    CONFIDENCE: '/depth/confidence',
+    DEPTH: DEPTH_TOPIC,
+    CAMERA_INFO: CAMERA_INFO_TOPIC,
+    CONFIDENCE: CONFIDENCE_TOPIC,
     COLOR: IMAGE_TOPIC,
 }
 

@@ -18,11 +18,13 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.replay.cdr import read_stamp_ns
+from metric_depth_ros.replay.published import (
+    CAMERA_INFO_TOPIC,
+    CONFIDENCE_TOPIC,
+    DEPTH_TOPIC,
+    POINTS_TOPIC,
+)
 
-DEPTH_TOPIC = '/depth/image'
-CAMERA_INFO_TOPIC = '/depth/camera_info'
-POINTS_TOPIC = '/depth/points'
-CONFIDENCE_TOPIC = '/depth/confidence'
 STATUS_TOPIC = '/depth/status'
 STATUS_TYPE = 'diagnostic_msgs/msg/DiagnosticStatus'
 _QUEUE = 10
