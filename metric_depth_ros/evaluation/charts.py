@@ -92,7 +92,7 @@ def histogram(
     for value in known:
         counts[min(bins - 1, int((value - low) / (high - low) * bins))] += 1
     axes = _Axes(low, high, max(counts), log_x=False)
-    body = axes.grid()
+    body = axes.grid(whole_y=True)
     for i, count in enumerate(counts):
         left, right = (axes.x(low + (high - low) * (i + k) / bins) for k in (0, 1))
         wide = max(right - left - 1.0, 0.5)
@@ -135,10 +135,12 @@ class _Axes:
         """Return the vertical place of a value."""
         return _HEIGHT - _BOTTOM - value / self.y_high * (_HEIGHT - _TOP - _BOTTOM)
 
-    def grid(self) -> str:
-        """Return lines and numbers of both axes."""
+    def grid(self, *, whole_y: bool = False) -> str:
+        """Return lines and numbers of both axes; with `whole_y` no fractions of what is counted."""
         parts = []
         for value in _round_ticks(0.0, self.y_high):
+            if whole_y and value % 1.0:
+                continue
             y = self.y(value)
             parts.append(
                 f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" '
