@@ -146,17 +146,22 @@ def test_a_depth_node_elsewhere_places_unregistered_depth(rig, client, start_nod
             f'sensor_depth/camera_info:={DEPTH_INFO}',
         ],
     )
+    node.wait_for_log('active: waiting')
+    since_ns = client.now_ns()  # what is older came from another node
+
+    def answered(topic):
+        return next((m for m in client.received[topic] if stamp_ns(m) > since_ns), None)
+
     for topic in ('/depth/image', '/depth/prompt'):
         client.subscribe(Image, topic)
-        client.received[topic].clear()
-    client.wait_for(lambda: client.received['/depth/prompt'], f'a prompt\n{node.log}')
-    client.wait_for(lambda: client.received['/depth/image'], f'depth\n{node.log}')
-    prompt = pixels(client.received['/depth/prompt'][-1], np.float32)
+    client.wait_for(lambda: answered('/depth/image'), f'depth\n{node.log}')
+    client.wait_for(lambda: answered('/depth/prompt'), f'a prompt\n{node.log}')
+    prompt = pixels(answered('/depth/prompt'), np.float32)
     assert prompt.shape == (soft.HEIGHT, soft.WIDTH)
     known = prompt[np.isfinite(prompt)]
     assert len(known) > 500
     assert np.median(known) == pytest.approx(1.5, abs=0.01)
-    node.end()
+    assert node.end() == 0
 
 
 def set_parameter(client, name, value):
