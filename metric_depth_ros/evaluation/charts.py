@@ -136,7 +136,7 @@ class _Axes:
         return _HEIGHT - _BOTTOM - value / self.y_high * (_HEIGHT - _TOP - _BOTTOM)
 
     def grid(self, *, whole_y: bool = False) -> str:
-        """Return lines and numbers of both axes; with `whole_y` no fractions of what is counted."""
+        """Return lines and numbers of both axes; with `whole_y` no fraction of a count."""
         parts = []
         for value in _round_ticks(0.0, self.y_high):
             if whole_y and value % 1.0:
