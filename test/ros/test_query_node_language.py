@@ -9,6 +9,8 @@ pytest.importorskip('transformers')
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Point, PointStamped
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from std_msgs.msg import String
 from tiny_vlm import write_depthlm, write_depthvlm
 
@@ -23,8 +25,8 @@ def values(status):
 class Asker:
     """Shows images to one query node, and asks it."""
 
-    def __init__(self, client):
-        self.client = client
+    def __init__(self, client, node):
+        self.client, self.node = client, node
         client.listen(PointStamped, 'point')
         client.listen(DiagnosticStatus, 'query/status')
         client.listen(String, 'query/answer')
@@ -76,7 +78,7 @@ def asker(start_node, lasting_client_in, tmp_path_factory):
     }
     node = start_node(given, ['__ns:=/language'], 'query')
     node.wait_for_log('active')
-    return Asker(lasting_client_in('language'))
+    return Asker(lasting_client_in('language'), node)
 
 
 def test_depthlm_answers_a_click_with_a_point_at_the_distance_that_it_states(asker):
@@ -100,3 +102,18 @@ def test_depthvlm_answers_a_question_about_the_newest_image(asker):
     status = asker.ask_once('query/question', question, answered, 'an answer')
     said = asker.client.wait_for(asker.first('query/answer'), 'the answer')
     assert said.data == status.message
+
+
+def test_an_answer_that_takes_too_long_is_given_up_and_does_not_keep_the_node(asker):
+    limits = {'answer_tokens': 8192, 'timeout_s': 0.001}
+    request = SetParameters.Request()
+    request.parameters = [Parameter(n, value=v).to_parameter_msg() for n, v in limits.items()]
+    set_results = asker.client.call(SetParameters, 'query/set_parameters', request).results
+    assert all(result.successful for result in set_results)
+    given_up = asker.status_with('fault', 'timeout', DiagnosticStatus.WARN)
+    asker.ask('query/question', String(data='Tell me all.'), given_up, 'an end to waiting')
+    answers = asker.client.received['query/answer']
+    asker.client.wait_for(
+        lambda: any(m.data.startswith('error [timeout]') for m in answers), 'the refusal'
+    )
+    assert asker.node.end() == 0  # though the model is still at it
