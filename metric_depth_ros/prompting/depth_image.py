@@ -7,6 +7,8 @@ The noise of triangulating cameras (structured light, stereo) grows with the squ
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,16 +49,21 @@ def prompt_from_registered_depth(
         One point a valid pixel, in row-major order.
     """
     with np.errstate(invalid='ignore'):
-        valid = (depth >= min_depth_m) & (depth <= max_depth_m)
-    row, column = np.nonzero(valid)
-    measured = depth[valid].astype(np.float32, copy=False)
-    uv = np.stack((column, row), axis=-1).astype(np.float32)
+        valid = np.flatnonzero((depth >= min_depth_m) & (depth <= max_depth_m))
+    measured = depth.take(valid).astype(np.float32, copy=False)
     return SparsePrompt(
-        uv,
+        _pixels(*depth.shape).take(valid, axis=0),
         measured,
         np.float32(sigma_m_at_1m) * measured**2,
         np.full(len(measured), source, np.uint8),
     )
+
+
+@lru_cache(maxsize=4)
+def _pixels(height: int, width: int) -> NDArray[np.float32]:
+    """Return (u, v) of all pixels, row by row; they are the same for every frame."""
+    row, column = np.mgrid[:height, :width]
+    return np.stack((column, row), axis=-1).astype(np.float32).reshape(-1, 2)
 
 
 def prompt_from_depth_image(
