@@ -63,6 +63,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         super().__init__('query', QUERY_NODE)
         self._models = QueryModels(None, None)
         self._next_models: QueryModels | None = None
+        self._models_are_busy = False  # with a question that was abandoned
         self._ends: list[Callable[[], object]] = []  # of what activation has begun
         self._lines: dict[str, Line] = {}
         self._dense: DenseInputs | None = None
@@ -70,7 +71,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
 
     def _configure(self) -> None:
         settings = self._settings
-        self._models = models_from(settings)
+        self._models, self._models_are_busy = models_from(settings), False
         self._releases.append(self._forget_models)
         self._extrinsics: Extrinsics = (
             create_extrinsics(settings.extrinsics, self)
@@ -91,6 +92,8 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         return f'pixels are answered by {pixels}, questions in words by {speaker}'
 
     def _activate(self) -> None:
+        if self._models_are_busy:
+            self._models, self._models_are_busy = models_from(self._settings), False
         self._lines = {'pixels': Line('query-pixels'), 'model': Line('query-model')}
         self._open_inputs()
         self._listen(PointStamped, PIXEL, self._on_pixel)
@@ -142,9 +145,10 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
             self._ends.pop()()
         self._close_inputs()
         ends_s = time.monotonic() + _LINE_STOP_S
-        for line in self._lines.values():
+        for name, line in self._lines.items():
             if not line.stop(max(0.0, ends_s - time.monotonic())):
                 self.get_logger().warning('a question is still being answered; it is abandoned')
+                self._models_are_busy |= name == 'model'
         self._lines = {}
 
     def _prepare(self, settings: QueryNodeSettings) -> None:

@@ -96,10 +96,9 @@ class Asker:
             self.client.send(estimate(self.client))
             self.client.publisher(PointStamped, 'pixel').publish(pixel(*ASKED_FIRST))
 
-        def answered():
-            return any(
-                s.level == DiagnosticStatus.OK for s in self.client.received['query/status']
-            )
+        def answered():  # before it has heard of a confidence, the node waits for none
+            told = [values(s) for s in self.client.received['query/status']]
+            return any(t.get('confidence', 'none') != 'none' for t in told)
 
         self.client.repeat(again, answered, 'an answer')
 
