@@ -5,6 +5,7 @@ from array import array
 
 import numpy as np
 import pytest
+from rclpy.serialization import serialize_message
 
 from metric_depth_ros.codecs.image import decode_depth
 
@@ -146,3 +147,15 @@ def test_a_frame_without_points_is_answered_with_unknown_depth(node, client):
     frame = client.frame(client.now_ns() + S // 2)
     del frame['points']
     assert np.isnan(decode_depth(client.answer(frame))).all()
+
+
+@pytest.mark.parametrize('stream', ['image', 'points'])
+def test_bytes_that_are_no_message_are_reported_and_the_next_good_frame_answered(
+    node, client, stream
+):
+    since = len(node.log)
+    good = client.frame()
+    whole = serialize_message(good[stream])
+    client.publisher(type(good[stream]), stream).publish(whole[: len(whole) // 2])
+    assert f'/{stream} [serialized]' in node.wait_for_log('[serialized]', since)
+    assert client.answer(client.frame()).width == 64
