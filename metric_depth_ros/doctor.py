@@ -141,7 +141,7 @@ def _shared_memory(folder: str = '/dev/shm') -> Finding:
     free = shutil.disk_usage(folder).free
     detail = (
         f'{size >> 20} MiB a process, {free >> 20} MiB free in {folder}; larger messages, '
-        'one or several at once, go over the network and are mostly lost'
+        'one or several at once, may be lost where readers are slow'
     )
     if free < size:
         return Finding(

@@ -139,8 +139,8 @@ class Outputs:
                 self._node.resolve_topic_name(self._prefix + topic),
                 'too_large',
                 f'a message of {size / _MIB:.0f} MiB does not fit into the shared memory of this '
-                f'process ({self._room / _MIB:.0f} MiB), goes over the network and is mostly '
-                'lost: choose the Fast DDS profile config/fastdds_large.xml '
+                f'process ({self._room / _MIB:.0f} MiB) at once, so that it may be lost where '
+                'readers are slow: choose the Fast DDS profile config/fastdds_large.xml '
                 '(FASTRTPS_DEFAULT_PROFILES_FILE), or smaller images.',
             )
 
