@@ -85,7 +85,7 @@ def _refuse_loss_of_precision(name: str, exact: Path, half: Path) -> None:
     for path in (exact, half):
         network = network_from(name, read_checkpoint(path))
         torch.manual_seed(0)
-        inputs = [torch.randn(1, channels, 32, 32) for channels in _channels(name)]
+        inputs = [torch.randn(1, *shape) for shape in _shapes(name)]
         with torch.inference_mode():
             answers.append(network(*inputs)[0])
     change = float((answers[0] - answers[1]).abs().mean())
@@ -93,13 +93,13 @@ def _refuse_loss_of_precision(name: str, exact: Path, half: Path) -> None:
         sys.exit(f'float16 changes the logarithm of depth by {change:.2g}: store float32 instead.')
 
 
-def _channels(name: str) -> tuple[int, ...]:
-    """Return the channels of each input of a network."""
+def _shapes(name: str) -> tuple[tuple[int, int, int], ...]:
+    """Return the shape of each input of a network."""
     if name == 'compact_teacher':
-        from metric_depth_ros.networks.compact_teacher import INPUT_CHANNELS
+        from metric_depth_ros.networks.compact_teacher import INPUT_CHANNELS, SUBPIXELS
 
-        return INPUT_CHANNELS, 1
-    return (3,)
+        return (INPUT_CHANNELS, 32, 32), (1, 32 * SUBPIXELS, 32 * SUBPIXELS)
+    return ((3, 32, 32),)
 
 
 if __name__ == '__main__':

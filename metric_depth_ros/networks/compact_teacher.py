@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The small prompted network that ships with the package: it corrects a guess.
 
-The guess is the classical completion at half the resolution. The network sees it beside the
-image and the points and adds to its logarithm, so that an untrained network answers the guess
-and a scaled prompt scales the answer. It also says how wide its error is, and where it sees sky.
-There is no normalization layer: one image alone is answered as it is in any batch. Imports torch
-and siblings.
+The guess is the classical completion. The network sees it at half the resolution, beside the image
+and the points, and says how its logarithm changes: by the guess of another place nearby, where an
+edge runs otherwise than the guess has it, and by an amount of its own. So an untrained network
+answers the guess, and a scaled prompt scales the answer. It also says how wide its error is, and
+where it sees sky. There is no normalization layer: one image alone is answered as it is in any
+batch. Imports torch and siblings.
 """
 
 from __future__ import annotations
@@ -27,8 +28,18 @@ from metric_depth_ros.networks.compact_blocks import (
     upsampled,
 )
 
-INPUT_CHANNELS = 25
+INPUT_CHANNELS = 29
+NEAREST_CHANNEL = 14  # of the input: what the nearest point adds to the guess
 SUBPIXELS = 2  # the answer is finer than the input by this factor
+_REACHES = (1, 3, 7)  # in pixels of the input, to the places whose guess may be taken
+_ELSEWHERE = tuple(
+    (y, x)
+    for reach in _REACHES
+    for y in (-reach, 0, reach)
+    for x in (-reach, 0, reach)
+    if (y, x) != (0, 0)
+)
+_STAY = 5.0  # logit of a pixel's own place, before training
 _LOG_WIDTH_LIMITS = (-7.0, 2.0)
 
 
@@ -101,6 +112,11 @@ class CompactTeacher(OwnNames, nn.Module):
         )
         self.head = nn.Conv2d(widths[0], 3 + NEIGHBORS * SUBPIXELS**2, 3, padding=1)
         start_at_zero(self.head)
+        # Of each pixel's own guess, the nearest point, and the guesses elsewhere.
+        self.choice = nn.Conv2d(widths[0], 2 + len(_ELSEWHERE), 3, padding=1)
+        start_at_zero(self.choice)
+        assert self.choice.bias is not None
+        nn.init.constant_(self.choice.bias[:1], _STAY)
 
     def forward(self, inputs: Tensor, guess: Tensor) -> CompactAnswer:
         """Correct a guess.
@@ -111,21 +127,24 @@ class CompactTeacher(OwnNames, nn.Module):
             (B, INPUT_CHANNELS, h, w) as `estimators.learned.compact_inputs` makes them; h and w
             multiples of `config.multiple`.
         guess
-            (B, 1, h, w) natural logarithm of depth over the unit.
+            (B, 1, 2 h, 2 w) natural logarithm of depth over the unit.
 
         Returns
         -------
         CompactAnswer
             Maps of 2 h x 2 w.
         """
-        features = self._features(inputs.to(self.stem.weight.dtype))
+        features = functional.relu(self._features(inputs.to(self.stem.weight.dtype)))
         # The guess is exact: whatever the network computes in, it is added to in float32.
         # Channel by channel in memory: so it is enlarged faster.
-        head = self.head(functional.relu(features)).contiguous().float()
+        head = self.head(features).contiguous().float()
+        share = self.choice(features).contiguous().float().softmax(dim=1)
         residual, log_width, sky = head[:, :3].split(1, dim=1)
-        maps = torch.cat((guess + residual, log_width - 2.0, sky - 2.0), dim=1)
-        log_depth, log_width, sky = upsampled(maps, head[:, 3:], SUBPIXELS).split(1, dim=1)
-        return CompactAnswer(log_depth, log_width.clamp(*_LOG_WIDTH_LIMITS), sky)
+        nearest = inputs[:, NEAREST_CHANNEL : NEAREST_CHANNEL + 1]
+        change = residual + _taken_elsewhere(guess, share, nearest)
+        maps = torch.cat((change, log_width - 2.0, sky - 2.0), dim=1)
+        change, log_width, sky = upsampled(maps, head[:, 3:], SUBPIXELS).split(1, dim=1)
+        return CompactAnswer(guess + change, log_width.clamp(*_LOG_WIDTH_LIMITS), sky)
 
     def _features(self, inputs: Tensor) -> Tensor:
         x = self.stem(inputs)
@@ -142,6 +161,30 @@ class CompactTeacher(OwnNames, nn.Module):
             raised = functional.interpolate(raised, size=finer.shape[2:], mode='nearest')
             x = self.decoder[level](finer + raised)
         return x
+
+
+def _taken_elsewhere(guess: Tensor, share: Tensor, nearest: Tensor) -> Tensor:
+    """Return what the guess changes by where the guess of other places is taken.
+
+    Parameters
+    ----------
+    guess
+        (B, 1, 2 h, 2 w).
+    share
+        (B, 2 + len(_ELSEWHERE), h, w) weights of a pixel's own guess, of the nearest point and of
+        the other places; their sum is 1.
+    nearest
+        (B, 1, h, w) what the nearest point adds to the guess.
+    """
+    guess = functional.avg_pool2d(guess, SUBPIXELS)
+    h, w = guess.shape[2:]
+    margin = max(_REACHES)
+    padded = functional.pad(guess, (margin,) * 4, mode='replicate')
+    change = share[:, 1:2] * nearest
+    for place, (y, x) in enumerate(_ELSEWHERE, start=2):
+        there = padded[:, :, margin + y : margin + y + h, margin + x : margin + x + w]
+        change = torch.addcmul(change, share[:, place : place + 1], there - guess)
+    return change
 
 
 def _blocks(width: int, count: int) -> nn.Sequential:

@@ -19,6 +19,7 @@ from metric_depth_ros.training.gradient_loss import ssi_mage
 
 KEPT_NUMERATOR, KEPT_DENOMINATOR = 4, 5  # the fifth with the largest errors is dropped
 NEAREST_M = 1e-3
+STEEPEST_AT = 3.0  # times the truth; see `relative_difference`
 FARTHEST_M = 400.0  # the constant C of the distance-balanced loss
 
 TEACHER_WEIGHTS = (15.0, 5.0)  # of the absolute error and of the gradients
@@ -120,6 +121,20 @@ def laplace_likelihood(
     """
     error = _difference(log_depth, log_truth, mask)
     return masked_mean(error * torch.exp(-log_width) + log_width, mask)
+
+
+def relative_difference(log_depth: Tensor, log_truth: Tensor) -> Tensor:
+    """Return (d - t) / t where depth d is beyond the truth t, and ln(d / t) where it is not.
+
+    That is the relative error, but for two changes: beyond `STEEPEST_AT` times the truth it grows
+    with the logarithm, or a few pixels would decide every step, and depth that is far too near
+    costs by its logarithm, or nothing would pull it back.
+    """
+    difference = log_depth - log_truth
+    limit = math.log(STEEPEST_AT)
+    beyond = torch.expm1(difference.clamp(0.0, limit))
+    steep = STEEPEST_AT * (difference - limit).clamp(min=0.0)
+    return beyond + steep + difference.clamp(max=0.0)
 
 
 def _difference(predicted: Tensor, truth: Tensor, mask: Tensor) -> Tensor:

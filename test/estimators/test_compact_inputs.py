@@ -14,7 +14,7 @@ from metric_depth_ros.estimators.learned.compact_inputs import (
     fine_size,
 )
 from metric_depth_ros.estimators.learned.compact_output import confidence_of, depth_of
-from metric_depth_ros.networks.compact_teacher import INPUT_CHANNELS
+from metric_depth_ros.networks.compact_teacher import INPUT_CHANNELS, NEAREST_CHANNEL
 from metric_depth_ros.types import CameraModel, Source, SparsePrompt
 
 WIDTH, HEIGHT = 96, 64
@@ -41,6 +41,7 @@ def _channel(inputs: np.ndarray, name: str) -> np.ndarray:
 
 def test_the_network_has_as_many_inputs_as_there_are_channels():
     assert len(CHANNELS) == INPUT_CHANNELS
+    assert CHANNELS[NEAREST_CHANNEL] == 'nearest_from_guess'
 
 
 @given(st.integers(1, 8000), st.integers(1, 8000))
@@ -75,6 +76,16 @@ def test_a_scaled_prompt_changes_the_unit_and_nothing_else(scale):
     assert scaled.unit_m == pytest.approx(scale * plain.unit_m, rel=1e-5)
     np.testing.assert_allclose(scaled.inputs, plain.inputs, atol=1e-3)
     np.testing.assert_allclose(scaled.guess, plain.guess, atol=1e-3)
+
+
+def test_the_guess_is_as_fine_as_the_image_and_its_details_are_channels():
+    prepared = compact_input(_image(), _prompt(), _camera())
+
+    coarse, inputs = _channel(prepared.inputs, 'guess'), prepared.inputs
+    assert prepared.guess.shape == (1, HEIGHT, WIDTH)
+    np.testing.assert_allclose(
+        coarse + _channel(inputs, 'guess_10'), prepared.guess[0, 1::2, 0::2], atol=1e-6
+    )
 
 
 def test_exposure_and_contrast_hardly_change_the_channels_of_the_image():

@@ -25,6 +25,7 @@ CHANNELS = (
     'guess', 'guess_confidence', 'nearest_from_guess', 'distance',
     'point', 'point_near', 'point_far', 'point_noise', 'radar',
     'ray_x', 'ray_y', 'ray_known', 'density',
+    *(f'guess_{y}{x}' for y in (0, 1) for x in (0, 1)),
 )  # fmt: skip
 
 _LOG_LIMIT = 3.0  # |log(depth / unit)| and differences are cut off here
@@ -38,7 +39,7 @@ class CompactInput(NamedTuple):
     inputs
         (len(CHANNELS), h, w) float32.
     guess
-        (1, h, w) float32 natural logarithm of depth over the unit.
+        (1, 2 h, 2 w) float32 natural logarithm of depth over the unit.
     unit_m
         Median depth of the prompt.
     """
@@ -76,25 +77,27 @@ def compact_input(
     fine = fine_size(width, height)
     image = resized(image, fine)
     half = (fine[0] // 2, fine[1] // 2)
-    small = resized(image, half)
-    shrink = np.array((half[0] / width, half[1] / height), np.float32)
-    uv = (prompt.uv + np.float32(0.5)) * shrink - np.float32(0.5)
-    depth, confidence = complete(small, uv, prompt.depth, prompt.sigma, 'fast')
+    depth, confidence = complete(
+        image, _scaled(prompt.uv, (width, height), fine), prompt.depth, prompt.sigma, 'quality'
+    )
     unit_m = float(np.median(prompt.depth))
-    guess = _limited(np.log(depth / unit_m))
+    fine_guess = _limited(np.log(depth / unit_m))
+    guess = cv2.resize(fine_guess, half, interpolation=cv2.INTER_AREA)
+    uv = _scaled(prompt.uv, (width, height), half)
     channels = [
         *_image_channels(image),
         guess,
-        confidence,
+        cv2.resize(confidence, half, interpolation=cv2.INTER_AREA),
         *_point_channels(prompt, uv, guess, unit_m),
         *_ray_channels(camera, (width, height), half),
         np.float32(0.25 * np.log(guess.size / len(prompt))),
+        *(fine_guess[y::2, x::2] - guess for y in (0, 1) for x in (0, 1)),
     ]
     # Written one by one: stacked, one float64 among them would make all of them float64.
     inputs = np.empty((len(channels), *guess.shape), np.float32)
     for place, channel in zip(inputs, channels, strict=True):
         place[...] = channel
-    return CompactInput(inputs, guess[None], unit_m)
+    return CompactInput(inputs, fine_guess[None], unit_m)
 
 
 def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -103,6 +106,14 @@ def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
         return image
     smaller = size[0] < image.shape[1]
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
+def _scaled(
+    uv: NDArray[np.float32], size: tuple[int, int], other: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Return pixels of an image of one (width, height) in one of another."""
+    shrink = np.array((other[0] / size[0], other[1] / size[1]), np.float32)
+    return (uv + np.float32(0.5)) * shrink - np.float32(0.5)
 
 
 def _image_channels(image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:

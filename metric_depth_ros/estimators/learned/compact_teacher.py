@@ -88,6 +88,5 @@ def _prepared(frame: Frame) -> CompactInput:
     if frame.prompt is not None and has_prompt(frame):
         return compact_input(frame.image, frame.prompt, frame.camera)
     width, height = fine_size(frame.image.shape[1], frame.image.shape[0])
-    shape = height // 2, width // 2
-    nothing = np.zeros((1 + len(CHANNELS), *shape), np.float32)
-    return CompactInput(nothing[1:], nothing[:1], 1.0)
+    blank = np.zeros((len(CHANNELS), height // 2, width // 2), np.float32)
+    return CompactInput(blank, np.zeros((1, height, width), np.float32), 1.0)

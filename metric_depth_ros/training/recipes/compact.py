@@ -26,14 +26,16 @@ from metric_depth_ros.training.losses import (
     absolute_error,
     laplace_likelihood,
     masked_mean,
+    relative_difference,
     robust_absolute_error,
 )
 from metric_depth_ros.training.prompts import nonempty_prompt
 from metric_depth_ros.training.recipes.base import Prepared, stacked
-from metric_depth_ros.training.views import random_view
+from metric_depth_ros.training.views import random_view, recolored
 
 _LEAST_SHARE = 0.02  # of the pixels, with a depth
 _GRAY = 127
+_RECOLORED_SHARE = 0.5
 _TYPICAL_ERROR, _LEAST_ERROR = 0.1, 0.02  # of the guess's logarithm
 _LARGEST_LOG = 6.0  # of an answer whose depth still counts: no overflow while it is untrained
 _SPACES: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -51,14 +53,15 @@ class CompactOptions:
     ----------
     sizes
         (width, height) that the examples of a step may have; multiples of 32.
-    error_weight, far_weight, gradient_weight, width_weight, sky_weight
+    error_weight, far_weight, gradient_weight, width_weight, sky_weight, held_weight
         Of the error of the logarithm, of the same where pixels count by their depth, of the
-        logarithm's differences between neighbors, of the likelihood of the width, and of telling
-        the sky. The likelihood moves the width alone:
+        logarithm's differences between neighbors, of the likelihood of the width, of telling the
+        sky, and of keeping to the guess there: nothing else holds the answer in the sky, and what
+        it does there reaches over the edges of things. The likelihood moves the width alone:
         as a loss of the depth it would give up the hard pixels for the easy ones.
     space
-        Where the error is taken: ``'log'``, ``'depth'`` or ``'inverse'`` depth, the latter two
-        relative to their mean.
+        Where the error is taken: ``'relative'`` as `relative_difference` has it, or ``'log'``,
+        ``'depth'`` or ``'inverse'`` depth, the latter two relative to their mean.
     robust
         Drop the largest fifth of the errors.
     blank_image_share
@@ -71,12 +74,13 @@ class CompactOptions:
     gradient_weight: float = 0.5
     width_weight: float = 0.1
     sky_weight: float = 0.1
-    space: str = 'log'
+    held_weight: float = 1.0
+    space: str = 'relative'
     robust: bool = False
     blank_image_share: float = 0.05
 
     def __post_init__(self) -> None:
-        one_of('space', self.space, tuple(_SPACES))
+        one_of('space', self.space, ('relative', *_SPACES))
         within('blank_image_share', self.blank_image_share, 0.0, 1.0)
         odd = [size for size in self.sizes if size[0] % 32 or size[1] % 32]
         if odd or not self.sizes:
@@ -133,6 +137,8 @@ class CompactRecipe:
             return None
         if augment and rng.random() < self._options.blank_image_share:
             example = replace(example, image=np.full_like(example.image, _GRAY))
+        elif augment and rng.random() < _RECOLORED_SHARE:
+            example = replace(example, image=recolored(example.image, rng))
         made = compact_input(example.image, prompt, example.camera)
         fine = fine_size(example.depth.shape[1], example.depth.shape[0])
         truth = cv2.resize(example.depth, fine, interpolation=cv2.INTER_NEAREST)
@@ -158,6 +164,7 @@ class CompactRecipe:
         endless = relative.isposinf()
         log_truth = relative.where(mask, 1.0).log()
         likelihood = laplace_likelihood(log_depth.detach(), log_width, log_truth, mask)
+        fine_guess = batch['guess'][:, 0].float()
         error = self._error(log_depth.clamp(max=_LARGEST_LOG), log_truth, mask)
         relative = relative.where(mask, 0.0)
         far = masked_mean((log_depth - log_truth).abs() * relative, mask)
@@ -173,6 +180,7 @@ class CompactRecipe:
             'gradients': (weight * gradients).mean(),
             'guess_error': (weight * batch['guess_error']).mean(),
             'sky': masked_mean(told, mask | endless).mean(),
+            'held': ((log_depth - fine_guess).abs() * endless).mean(),
         }
         options = self._options
         total = (
@@ -181,12 +189,16 @@ class CompactRecipe:
             + options.width_weight * parts['width']
             + options.gradient_weight * parts['gradients']
             + options.sky_weight * parts['sky']
+            + options.held_weight * parts['held']
         )
         return {'loss': total, **parts}
 
     def _error(self, log_depth: Tensor, log_truth: Tensor, mask: Tensor) -> Tensor:
         """Return the (B,) error that the options ask for."""
         mean_error = robust_absolute_error if self._options.robust else absolute_error
+        if self._options.space == 'relative':
+            off = relative_difference(log_depth, log_truth)
+            return mean_error(off, torch.zeros_like(off), mask)
         if self._options.space == 'log':
             return mean_error(log_depth, log_truth, mask)
         values, truth = (_SPACES[self._options.space](x) for x in (log_depth, log_truth))
