@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from metric_depth_ros.estimators.learned.depth_tokenizer import tokenizer_network
 from metric_depth_ros.estimators.learned.loading import network_from
 from metric_depth_ros.estimators.learned.shipped import MANIFEST
 from metric_depth_ros.evaluation.machine import describe_machine
@@ -31,7 +32,7 @@ BUDGET_BYTES = 24 * 2**20  # of all shipped weights together
 def main() -> int:
     """Run the command; 0 when the weights are in place."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('name', help='of the network: compact_teacher or compact_student')
+    parser.add_argument('name', help='compact_teacher, compact_student or depth_tokenizer')
     parser.add_argument('run', type=Path, help='folder of the training')
     parser.add_argument('--data', default='', help='commands that made the data')
     parser.add_argument('--machine', default='', help='where it was trained; default: here')
@@ -83,14 +84,16 @@ def _refuse_loss_of_precision(name: str, exact: Path, half: Path) -> None:
     """Compare the answers to noise of both weights."""
     answers = []
     for path in (exact, half):
-        network = network_from(name, read_checkpoint(path))
+        checkpoint = read_checkpoint(path)
+        tokenizer = name == 'depth_tokenizer'
+        network = tokenizer_network(checkpoint) if tokenizer else network_from(name, checkpoint)
         torch.manual_seed(0)
         inputs = [torch.randn(1, *shape) for shape in _shapes(name)]
         with torch.inference_mode():
             answers.append(network(*inputs)[0])
     change = float((answers[0] - answers[1]).abs().mean())
     if change > 1e-3:
-        sys.exit(f'float16 changes the logarithm of depth by {change:.2g}: store float32 instead.')
+        sys.exit(f'float16 changes the answer by {change:.2g}: store float32 instead.')
 
 
 def _shapes(name: str) -> tuple[tuple[int, int, int], ...]:
@@ -99,7 +102,7 @@ def _shapes(name: str) -> tuple[tuple[int, int, int], ...]:
         from metric_depth_ros.networks.compact_teacher import INPUT_CHANNELS, SUBPIXELS
 
         return (INPUT_CHANNELS, 32, 32), (1, 32 * SUBPIXELS, 32 * SUBPIXELS)
-    return ((3, 32, 32),)
+    return ((1, 320, 320),) if name == 'depth_tokenizer' else ((3, 32, 32),)
 
 
 if __name__ == '__main__':

@@ -31,9 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--tokenizer',
         type=Path,
-        required=True,
         metavar='W',
-        help='weights that `metric-depth train depth_tokens` wrote',
+        help='weights that `metric-depth train depth_tokens` wrote; default: the shipped ones',
     )
     parser.add_argument('-o', '--out', type=Path, required=True, metavar='TOKENS.jsonl')
     add_estimator_arguments(parser)
@@ -44,10 +43,14 @@ def run(args: argparse.Namespace) -> int:
     from metric_depth_ros.cli.outputs import prepare_file
     from metric_depth_ros.errors import InputError
     from metric_depth_ros.estimators.learned.depth_tokenizer import DepthTokenizer
+    from metric_depth_ros.estimators.learned.shipped import shipped_checkpoint
     from metric_depth_ros.estimators.registry import create_estimator
+    from metric_depth_ros.networks.checkpoints import read_checkpoint
 
     prepare_file(args.out, '--out')
-    tokenizer = DepthTokenizer(args.tokenizer, args.device)
+    given = args.tokenizer
+    checkpoint = shipped_checkpoint('depth_tokenizer') if given is None else read_checkpoint(given)
+    tokenizer = DepthTokenizer(checkpoint, args.device)
     estimator = create_estimator(args.estimator, options_from(args))
     config = tokenizer.config
     head = {

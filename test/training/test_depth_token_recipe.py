@@ -135,6 +135,16 @@ def test_tokenize_writes_a_line_for_every_frame(weights, frame_set, tmp_path, ca
     assert 0.0 < row['inverse_depth_low'] < row['inverse_depth_high']
 
 
+def test_the_shipped_tokenizer_keeps_the_shape_of_depth(frame_set, tmp_path):
+    out = tmp_path / 'tokens.jsonl'
+
+    assert main(['tokenize', str(frame_set), '-o', str(out), '--estimator', 'nearest']) == 0
+
+    head, row = map(json.loads, out.read_text().splitlines())
+    assert (head['codes'], head['grid'], len(row['tokens'])) == (128, [10, 10], 100)
+    assert row['error'] < 0.1
+
+
 def test_a_source_that_is_neither_bag_nor_frame_set_is_refused(weights, tmp_path, capsys):
     command = ['tokenize', str(tmp_path), '--tokenizer', str(weights)]
     assert main([*command, '-o', str(tmp_path / 'x.jsonl')]) == 2

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.devices import torch_device
 from metric_depth_ros.geometry.relative_depth import nearness
-from metric_depth_ros.networks.checkpoints import load_strict, read_checkpoint
+from metric_depth_ros.networks.checkpoints import Checkpoint, load_strict
 from metric_depth_ros.networks.depth_vqvae import DepthVqVae, DepthVqVaeConfig
 from metric_depth_ros.networks.model_config import required_model_config
 
@@ -50,33 +49,22 @@ class DepthTokenizer:
 
     Parameters
     ----------
-    path
-        Weights that `metric-depth train depth_tokens` wrote.
+    checkpoint
+        Weights that `metric-depth train depth_tokens` wrote, or the shipped ones.
     device
         ``'auto'``, ``'cpu'`` or ``'cuda'``.
 
     Raises
     ------
     InputError
-        No such weights, or those of another network.
+        Weights of another network.
     """
 
-    def __init__(self, path: Path, device: str = 'auto') -> None:
-        checkpoint = read_checkpoint(path)
-        values = required_model_config(checkpoint)
-        known = {field.name for field in fields(DepthVqVaeConfig)}
-        try:
-            config = DepthVqVaeConfig(**{key: values[key] for key in values if key in known})
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                'checkpoint_config', f'{path} holds no depth tokenizer: {error}.'
-            ) from error
-        with torch.device('meta'):
-            network = DepthVqVae(config)
-        load_strict(network, checkpoint.state)
-        self.config = config
+    def __init__(self, checkpoint: Checkpoint, device: str = 'auto') -> None:
+        network = tokenizer_network(checkpoint)
+        self.config = network.config
         self._device = torch_device(device)
-        self._network = network.eval().to(self._device)
+        self._network = network.to(self._device)
 
     @torch.inference_mode()
     def tokenize(self, depth: NDArray[np.float32]) -> DepthTokens:
@@ -88,3 +76,25 @@ class DepthTokenizer:
         answer = self._network(given)
         error = float((answer.image.clamp(0.0, 1.0) - given).abs().mean())
         return DepthTokens(answer.tokens[0].cpu().numpy(), low, high, error)
+
+
+def tokenizer_network(checkpoint: Checkpoint) -> DepthVqVae:
+    """Return the network of a checkpoint.
+
+    Raises
+    ------
+    InputError
+        Weights of another network.
+    """
+    values = required_model_config(checkpoint)
+    known = {field.name for field in fields(DepthVqVaeConfig)}
+    try:
+        config = DepthVqVaeConfig(**{key: values[key] for key in values if key in known})
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            'checkpoint_config', f'{checkpoint.path} holds no depth tokenizer: {error}.'
+        ) from error
+    with torch.device('meta'):
+        network = DepthVqVae(config)
+    load_strict(network, checkpoint.state)
+    return network.eval()
