@@ -68,6 +68,7 @@ class FusionCounts:
 class _Waiting:
     stamp_ns: int
     messages: dict[str, Any]
+    surface: int  # number of the surface that it belongs to
     arrived_s: float = field(default_factory=time.monotonic)
 
 
@@ -116,7 +117,7 @@ class FusionWorker:
         self._changed = threading.Condition()
         self._surface_lock = threading.Lock()
         self._stopped = False
-        self._restart_wanted = False
+        self._surface_wanted = self._surface_begun = 0  # a clock that goes back begins another
         self._taken_ns = -1
         self._fused_ns = 0
         self._world = ''
@@ -137,7 +138,7 @@ class FusionWorker:
             if len(self._queue) >= _WAITING:
                 self._queue.popleft()
                 self._counts.replaced += 1
-            self._queue.append(_Waiting(stamp_ns, messages))
+            self._queue.append(_Waiting(stamp_ns, messages, self._surface_wanted))
             self._changed.notify()
 
     def jumped_back(self) -> None:
@@ -153,8 +154,7 @@ class FusionWorker:
         with self._changed:
             self._queue.clear()
             self._taken_ns = -1
-            self._restart_wanted |= restart
-            self._changed.notify()
+            self._surface_wanted += restart
 
     @contextmanager
     def surface(self) -> Iterator[LiveSurface | None]:
@@ -187,10 +187,6 @@ class FusionWorker:
 
     def _step(self) -> None:
         """Fuse the next image that has a pose, and publish what is due."""
-        with self._changed:
-            restart, self._restart_wanted = self._restart_wanted, False
-        if restart:
-            self._restart()
         found = self._next()
         if found is not None:
             self._fuse(*found)
@@ -253,6 +249,9 @@ class FusionWorker:
                 'begins.',
             )
             self._restart()
+        elif image.surface != self._surface_begun:
+            self._restart()
+        self._surface_begun = image.surface
         self._world = self._poses.world
         with self._surface_lock:
             self._surface.integrate(

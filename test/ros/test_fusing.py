@@ -157,6 +157,16 @@ def test_a_clock_that_goes_back_does_what_was_chosen(rig, choice, frames):
     assert made.surface.frames == frames
 
 
+def test_the_first_image_after_a_clock_goes_back_is_of_the_new_surface_however_close(rig):
+    made = rig(time_jump='restart')
+    for _ in range(5):
+        made.see(100 * S)
+        made.worker.jumped_back()
+        made.see(10 * S)
+        assert made.surface.frames == 1
+        made.worker.jumped_back()
+
+
 def test_what_was_chosen_takes_effect_at_once(rig):
     made = rig(pose__max_wait_s=30.0)
     made.offer(5 * S)

@@ -115,7 +115,7 @@ def test_the_compact_teacher_refuses_a_frame_of_another_size(exported, frame):
     _, file, _ = exported('compact_teacher')
     image = np.concatenate([frame.image, frame.image], axis=1)
     wide = replace(frame, image=image, camera=None)
-    with pytest.raises(InputError, match=r'takes the inputs 25x\d+x32 and was given 25x\d+x64'):
+    with pytest.raises(InputError, match=r'takes the inputs 29x\d+x32 and was given 29x\d+x64'):
         estimator('compact_teacher', file, backend='onnx').estimate(wide)
 
 
