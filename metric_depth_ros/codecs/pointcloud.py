@@ -54,6 +54,7 @@ class PointCloudFields:
     is_dense: bool
 
 
+_ROWS_AND_COLUMNS = 2  # axes of a field that has one value a point
 ORGANIZED_FIELDS = (
     PointFieldFields('x', 0, FLOAT32),
     PointFieldFields('y', 4, FLOAT32),
@@ -87,6 +88,11 @@ def decode_xyz(msg: Message) -> NDArray[np.float32]:
             raise InputError(
                 'cloud_field_type',
                 f'cloud field {name!r} is {column.dtype}, expected FLOAT32 or FLOAT64.',
+            )
+        if column.ndim != _ROWS_AND_COLUMNS:
+            raise InputError(
+                'cloud_field_type',
+                f'cloud field {name!r} has a count of {column.shape[-1]}, expected 1.',
             )
     x, y, z = columns
     adjacent = _address(y) - _address(x) == 4 and _address(z) - _address(y) == 4

@@ -155,6 +155,10 @@ def changed(**values):
         ('cloud_fields', changed(fields=(*GOOD.fields[:2], PointFieldFields('z', 9, 7)))),
         ('cloud_field_type', changed(fields=(*GOOD.fields[:2], PointFieldFields('z', 8, 5)))),
         ('cloud_field_type', changed(fields=(*GOOD.fields[:2], PointFieldFields('z', 8, 77)))),
+        (
+            'cloud_field_type',
+            changed(fields=(PointFieldFields('x', 0, 7, 2), *GOOD.fields[1:])),
+        ),
         ('cloud_step', changed(point_step=0)),
         ('cloud_step', changed(height=5, width=1, row_step=11)),
         ('cloud_data', changed(data=GOOD.data[:-1])),
