@@ -112,6 +112,7 @@ def label(
 ) -> tuple[Example, float]:
     """Return an example with the teacher's depth, and the error at the held-out points.
 
+    What the example itself knows to be endless stays so.
     The error is the mean absolute relative one over the better four fifths; NaN without a
     held-out point.
     """
@@ -121,8 +122,9 @@ def label(
     depth = teacher.estimate(frame).depth
     error = _robust_error(depth, _subset(drawn, held_out))
     known = np.where(depth > 0, depth, np.float32(np.nan))
-    labeled = np.where(known <= settings.farthest_m, known, np.float32(np.inf))
-    labeled = np.where(np.isnan(known), known, labeled).astype(np.float32)
+    # A teacher that is shown points takes the sky for something near the farthest of them.
+    endless = (known > settings.farthest_m) | np.isposinf(example.depth)
+    labeled = np.where(endless, np.float32(np.inf), known).astype(np.float32)
     return replace(example, depth=labeled), error
 
 

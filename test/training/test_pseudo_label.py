@@ -64,9 +64,19 @@ def test_wrong_answer_has_a_large_error():
 def test_label_beyond_the_limit_is_endless_and_unknown_stays_unknown():
     depth = np.full((64, 96), 500.0, np.float32)
     depth[:, :8] = np.nan
-    labeled, _ = label(sparse(2), Teacher(depth), MANY, np.random.default_rng(0))
+    seen = sparse(2)
+    seen.depth[:, :8] = np.nan
+    labeled, _ = label(seen, Teacher(depth), MANY, np.random.default_rng(0))
     assert np.isnan(labeled.depth[:, :8]).all()
     assert np.isposinf(labeled.depth[:, 8:]).all()
+
+
+def test_known_sky_stays_endless_whatever_the_teacher_says():
+    seen = sparse(2)
+    seen.depth[:8] = np.inf
+    labeled, _ = label(seen, Teacher(np.full((64, 96), 9.0)), MANY, np.random.default_rng(0))
+    assert np.isposinf(labeled.depth[:8]).all()
+    assert np.isfinite(labeled.depth[8:]).all()
 
 
 def test_command_labels_the_rest_when_run_again(tmp_path, capsys):
