@@ -19,7 +19,7 @@ from metric_depth_ros.training.gradient_loss import ssi_mage
 
 KEPT_NUMERATOR, KEPT_DENOMINATOR = 4, 5  # the fifth with the largest errors is dropped
 NEAREST_M = 1e-3
-STEEPEST_AT = 3.0  # times the truth; see `relative_difference`
+STEEPEST_AT, LOG_SHARE = 10.0, 0.3  # see `relative_difference`
 FARTHEST_M = 400.0  # the constant C of the distance-balanced loss
 
 TEACHER_WEIGHTS = (15.0, 5.0)  # of the absolute error and of the gradients
@@ -124,17 +124,18 @@ def laplace_likelihood(
 
 
 def relative_difference(log_depth: Tensor, log_truth: Tensor) -> Tensor:
-    """Return (d - t) / t where depth d is beyond the truth t, and ln(d / t) where it is not.
+    """Return (d - t) / t of depth d and truth t, bent so that every pixel has a bounded pull.
 
-    That is the relative error, but for two changes: beyond `STEEPEST_AT` times the truth it grows
-    with the logarithm, or a few pixels would decide every step, and depth that is far too near
-    costs by its logarithm, or nothing would pull it back.
+    Beyond `STEEPEST_AT` times the truth it grows with the logarithm, or a few pixels would decide
+    every step. Nearer than the truth, `LOG_SHARE` of it is ln(d / t): the relative error alone is
+    nearly flat where depth is far too near, and nothing would pull that back.
     """
     difference = log_depth - log_truth
     limit = math.log(STEEPEST_AT)
     beyond = torch.expm1(difference.clamp(0.0, limit))
     steep = STEEPEST_AT * (difference - limit).clamp(min=0.0)
-    return beyond + steep + difference.clamp(max=0.0)
+    below = difference.clamp(max=0.0)
+    return beyond + steep + (1.0 - LOG_SHARE) * torch.expm1(below) + LOG_SHARE * below
 
 
 def _difference(predicted: Tensor, truth: Tensor, mask: Tensor) -> Tensor:

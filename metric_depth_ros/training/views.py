@@ -20,6 +20,9 @@ from metric_depth_ros.types import SparsePrompt
 _LEAST_AREA = 0.35  # of a random window
 _GAMMA, _GAIN = 0.25, 0.1  # standard deviations of logarithms
 _GRAY_SHARE = 0.05
+_KERNELS_PX = (1, 3, 3, 5)
+_LEAST_STYLE = 0.3  # share of the filtered image
+_PATTERNED_SHARE, _PATTERN_POWERS, _DARKEST = 0.6, (0.3, 1.2), 20.0
 
 
 def random_view(
@@ -120,6 +123,43 @@ def recolored(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.
     if rng.random() < _GRAY_SHARE:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return cv2.LUT(image, table[None]).astype(np.uint8, copy=False)
+
+
+def restyled(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return an image through a random filter from colors to colors, mixed with itself.
+
+    Shapes stay, colors and textures become others than any renderer would give: what a network
+    learns of them then is not the renderer's. Most of the results carry another part of the image
+    as paint or shadow, so that not every edge of the image is one of depth.
+
+    Source: Xu et al., "Robust and Generalizable Visual Representation Learning via Random
+    Convolutions", ICLR 2021.
+    """
+    side = int(rng.choice(_KERNELS_PX))
+    level = image.astype(np.float32)
+    planes = cv2.split(level - level.mean(axis=(0, 1)))
+    filtered = np.zeros_like(level)
+    for channel in range(3):
+        for plane, kernel in zip(planes, rng.standard_normal((3, side, side)), strict=True):
+            filtered[..., channel] += cv2.filter2D(plane, cv2.CV_32F, kernel)
+    filtered *= (level.std() + 1.0) / (filtered.std() + 1.0)
+    share = np.float32(rng.uniform(_LEAST_STYLE, 1.0))
+    mixed = level + share * (filtered + level.mean(axis=(0, 1)) - level)
+    if rng.random() < _PATTERNED_SHARE:
+        mixed *= _pattern_of(image, rng)[..., None]
+    return mixed.clip(0, 255).astype(np.uint8)
+
+
+def _pattern_of(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return (H, W) factors about 1: another part of the image, turned, as paint or shadow."""
+    height, width = image.shape[:2]
+    h, w = (max(1, int(side * rng.uniform(0.2, 1.0))) for side in (height, width))
+    y, x = int(rng.integers(0, height - h + 1)), int(rng.integers(0, width - w + 1))
+    part = cv2.cvtColor(image[y : y + h, x : x + w], cv2.COLOR_RGB2GRAY)
+    part = cv2.flip(part, int(rng.integers(-1, 2)))
+    part = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    contrast = (part + _DARKEST) / (part.mean() + _DARKEST)
+    return contrast ** np.float32(rng.uniform(*_PATTERN_POWERS))
 
 
 def _inside(points: SparsePrompt, width: int, height: int) -> SparsePrompt:

@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 
 from metric_depth_ros.estimators.learned.compact_inputs import (
     CHANNELS,
+    FEWEST_PIXELS,
     MOST_PIXELS,
     MULTIPLE_PX,
+    PIXELS_PER_POINT,
     compact_input,
     fine_size,
+    size_for,
 )
 from metric_depth_ros.estimators.learned.compact_output import confidence_of, depth_of
 from metric_depth_ros.networks.compact_teacher import INPUT_CHANNELS, NEAREST_CHANNEL
@@ -56,6 +59,18 @@ def test_the_fine_size_is_a_multiple_and_bounded(width, height):
 
 def test_an_image_of_a_fitting_size_keeps_it():
     assert fine_size(1216, 352) == (1216, 352)
+
+
+def test_few_points_are_seen_at_a_lower_resolution():
+    many, some, few = (size_for(1216, 352, count) for count in (20_000, 500, 5))
+
+    assert many == (1216, 352)
+    assert some[0] * some[1] == pytest.approx(500 * PIXELS_PER_POINT, rel=0.1)
+    assert few[0] * few[1] == pytest.approx(FEWEST_PIXELS, rel=0.1)
+
+
+def test_a_small_image_keeps_its_size_with_any_number_of_points():
+    assert size_for(256, 192, 1) == size_for(256, 192, 10_000) == (256, 192)
 
 
 @pytest.mark.parametrize('count', [1, 2, 40, 3000])

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from metric_depth_ros.training.losses import STEEPEST_AT, relative_difference
+from metric_depth_ros.training.losses import LOG_SHARE, STEEPEST_AT, relative_difference
 
 
 def _of(depth: float, truth: float) -> float:
@@ -19,11 +19,16 @@ def test_depth_beyond_the_truth_costs_its_relative_error(depth):
 
 
 def test_depth_far_beyond_the_truth_costs_by_its_logarithm():
-    assert _of(50.0, 5.0) == pytest.approx(2.0 + 3.0 * math.log(10.0 / STEEPEST_AT), rel=1e-5)
+    at_limit = STEEPEST_AT - 1.0
+
+    assert _of(100.0 * STEEPEST_AT, 1.0) == pytest.approx(
+        at_limit + STEEPEST_AT * math.log(100.0), rel=1e-5
+    )
 
 
-def test_depth_before_the_truth_costs_by_its_logarithm():
-    assert _of(1.0, 5.0) == pytest.approx(-math.log(5.0), rel=1e-5)
+def test_depth_before_the_truth_costs_less_than_depth_as_many_times_beyond():
+    assert -_of(1.0, 5.0) == pytest.approx(0.8 + LOG_SHARE * (math.log(5.0) - 0.8), rel=1e-5)
+    assert -_of(1.0, 5.0) < _of(5.0, 1.0)
 
 
 def test_the_gradient_is_finite_for_any_answer():

@@ -15,7 +15,7 @@ from metric_depth_ros.estimators.learned.compact_inputs import (
     CHANNELS,
     CompactInput,
     compact_input,
-    fine_size,
+    size_for,
 )
 from metric_depth_ros.estimators.learned.compact_output import confidence_of, depth_of
 from metric_depth_ros.estimators.learned.estimator import (
@@ -55,7 +55,10 @@ class CompactTeacherAdapter:
 
     def batch(self, frames: Sequence[Frame]) -> Batch:
         """Complete every frame classically; a frame without a prompt is blank."""
-        prepared = [_prepared(frame) for frame in frames]
+        height, width = frames[0].image.shape[:2]
+        points = max(0 if frame.prompt is None else len(frame.prompt) for frame in frames)
+        size = size_for(width, height, points)
+        prepared = [_prepared(frame, size) for frame in frames]
         return Batch(
             image_tensor(frames),
             None,
@@ -84,9 +87,9 @@ class CompactTeacherAdapter:
         return Answer(depth, confidence=confidence_of(log_width, outputs['sky'], shape))
 
 
-def _prepared(frame: Frame) -> CompactInput:
+def _prepared(frame: Frame, size: tuple[int, int]) -> CompactInput:
     if frame.prompt is not None and has_prompt(frame):
-        return compact_input(frame.image, frame.prompt, frame.camera)
-    width, height = fine_size(frame.image.shape[1], frame.image.shape[0])
+        return compact_input(frame.image, frame.prompt, frame.camera, size)
+    width, height = size
     blank = np.zeros((len(CHANNELS), height // 2, width // 2), np.float32)
     return CompactInput(blank, np.zeros((1, height, width), np.float32), 1.0)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metric_depth_ros.estimators.learned.compact_inputs import compact_input, fine_size
+from metric_depth_ros.estimators.learned.compact_inputs import compact_input
 from metric_depth_ros.networks.compact_teacher import CompactTeacher, CompactTeacherConfig
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.training.config import one_of, section_from, within
@@ -31,11 +31,11 @@ from metric_depth_ros.training.losses import (
 )
 from metric_depth_ros.training.prompts import nonempty_prompt
 from metric_depth_ros.training.recipes.base import Prepared, stacked
-from metric_depth_ros.training.views import random_view, recolored
+from metric_depth_ros.training.views import random_view, recolored, restyled
 
 _LEAST_SHARE = 0.02  # of the pixels, with a depth
 _GRAY = 127
-_RECOLORED_SHARE = 0.5
+_RECOLORED_BELOW = 0.7  # of the images that are not restyled
 _TYPICAL_ERROR, _LEAST_ERROR = 0.1, 0.02  # of the guess's logarithm
 _LARGEST_LOG = 6.0  # of an answer whose depth still counts: no overflow while it is untrained
 _SPACES: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -66,6 +66,8 @@ class CompactOptions:
         Drop the largest fifth of the errors.
     blank_image_share
         Examples whose image is gray: what the points alone can say. 1 is the ablation.
+    restyled_share
+        Examples whose image went through a random filter.
     """
 
     sizes: tuple[tuple[int, int], ...] = ((224, 160), (256, 128), (192, 192), (288, 128))
@@ -78,10 +80,12 @@ class CompactOptions:
     space: str = 'relative'
     robust: bool = False
     blank_image_share: float = 0.05
+    restyled_share: float = 0.3
 
     def __post_init__(self) -> None:
         one_of('space', self.space, ('relative', *_SPACES))
         within('blank_image_share', self.blank_image_share, 0.0, 1.0)
+        within('restyled_share', self.restyled_share, 0.0, 1.0)
         odd = [size for size in self.sizes if size[0] % 32 or size[1] % 32]
         if odd or not self.sizes:
             raise ValueError(f'sizes: {odd or "none"} given, expected multiples of 32.')
@@ -137,10 +141,10 @@ class CompactRecipe:
             return None
         if augment and rng.random() < self._options.blank_image_share:
             example = replace(example, image=np.full_like(example.image, _GRAY))
-        elif augment and rng.random() < _RECOLORED_SHARE:
-            example = replace(example, image=recolored(example.image, rng))
+        elif augment:
+            example = replace(example, image=self._photographed_otherwise(example.image, rng))
         made = compact_input(example.image, prompt, example.camera)
-        fine = fine_size(example.depth.shape[1], example.depth.shape[0])
+        fine = made.guess.shape[:0:-1]
         truth = cv2.resize(example.depth, fine, interpolation=cv2.INTER_NEAREST)
         arrays = {
             'inputs': made.inputs,
@@ -150,6 +154,14 @@ class CompactRecipe:
             'guess_error': _error_of(made.guess[0], truth / np.float32(made.unit_m)),
         }
         return Prepared(example, prompt, arrays)
+
+    def _photographed_otherwise(
+        self, image: NDArray[np.uint8], rng: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        drawn = rng.random()
+        if drawn < self._options.restyled_share:
+            return restyled(image, rng)
+        return recolored(image, rng) if drawn < _RECOLORED_BELOW else image
 
     def collate(self, prepared: Sequence[Prepared]) -> dict[str, Any]:
         """Stack examples of one size."""
