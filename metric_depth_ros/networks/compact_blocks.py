@@ -14,6 +14,8 @@ from torch.nn import functional
 
 NEIGHBORS = 9  # of a fine pixel among the coarse ones
 
+_BAND_VALUES = 2**18  # of one image: 1 MiB of float32
+
 
 class OwnNames:
     """The keys of a checkpoint are the names of the module: nobody else has named them."""
@@ -38,7 +40,9 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, width, h, w) of the same."""
-        return x + self.second(functional.relu(self.first(functional.relu(x))))
+        # In place, where nothing else needs what was there: half of the memory to go through.
+        hidden = self.first(functional.relu(x)).relu_()
+        return self.second(hidden).add_(x)
 
 
 class WideBlock(nn.Module):
@@ -106,7 +110,8 @@ def upsampled(maps: Tensor, weights: Tensor, factor: int) -> Tensor:
     maps
         (B, C, h, w).
     weights
-        (B, NEIGHBORS * factor^2, h, w) logits; zero everywhere is the plain mean of the nine.
+        (B, NEIGHBORS * factor^2, h, w) logits in any precision; zero everywhere is the plain mean
+        of the nine.
     factor
         How many times finer the result is.
 
@@ -115,12 +120,32 @@ def upsampled(maps: Tensor, weights: Tensor, factor: int) -> Tensor:
     Tensor
         (B, C, factor * h, factor * w). Source: RAFT (Teed and Deng 2020), section 3.3.
     """
-    b, c, h, w = maps.shape
-    share = weights.contiguous().reshape(b, NEIGHBORS, 1, factor**2, h, w).softmax(dim=1)
+    b, c, _, w = maps.shape
     padded = functional.pad(maps.contiguous(), (1, 1, 1, 1), mode='replicate')[:, :, None]
-    # One neighbor at a time: all nine at once would be limited by memory, and take twice as long.
-    fine = share[:, 0] * padded[..., :h, :w]
-    for neighbor in range(1, NEIGHBORS):
-        y, x = divmod(neighbor, 3)
-        fine = torch.addcmul(fine, share[:, neighbor], padded[..., y : y + h, x : x + w])
-    return functional.pixel_shuffle(fine.reshape(b, c * factor**2, h, w), factor)
+    bands = []
+    for rows in bands_of(weights):
+        n = rows.stop - rows.start
+        logits = weights[:, :, rows].contiguous().float()
+        share = logits.reshape(b, NEIGHBORS, 1, factor**2, n, w).softmax(dim=1)
+        near = padded[:, :, :, rows.start : rows.stop + 2]
+        # One neighbor at a time: all nine at once would be limited by memory.
+        fine = share[:, 0] * near[..., :n, :w]
+        for neighbor in range(1, NEIGHBORS):
+            y, x = divmod(neighbor, 3)
+            fine = torch.addcmul(fine, share[:, neighbor], near[..., y : y + n, x : x + w])
+        subpixels = fine.reshape(b, c, factor, factor, n, w).permute(0, 1, 4, 2, 5, 3)
+        bands.append(subpixels.reshape(b, c, n * factor, w * factor))
+    return torch.cat(bands, dim=2)
+
+
+def bands_of(maps: Tensor) -> list[slice]:
+    """Return portions of the rows of (B, C, h, w), so few that a processor's cache holds them.
+
+    What goes over many maps time and again is limited by memory otherwise. A GPU, and whatever
+    is to be compiled or exported, gets all rows at once.
+    """
+    _, channels, height, width = maps.shape
+    rows = height
+    if maps.device.type == 'cpu' and not torch.compiler.is_compiling():
+        rows = max(1, _BAND_VALUES // (channels * width))
+    return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]

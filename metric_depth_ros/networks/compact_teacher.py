@@ -24,6 +24,7 @@ from metric_depth_ros.networks.compact_blocks import (
     OwnNames,
     ResidualBlock,
     SceneContext,
+    bands_of,
     start_at_zero,
     upsampled,
 )
@@ -31,6 +32,7 @@ from metric_depth_ros.networks.compact_blocks import (
 INPUT_CHANNELS = 29
 NEAREST_CHANNEL = 14  # of the input: what the nearest point adds to the guess
 SUBPIXELS = 2  # the answer is finer than the input by this factor
+_MAPS = 3  # the residual, the width of the error, the sky
 _REACHES = (1, 3, 7)  # in pixels of the input, to the places whose guess may be taken
 _ELSEWHERE = tuple(
     (y, x)
@@ -110,7 +112,7 @@ class CompactTeacher(OwnNames, nn.Module):
         self.decoder = nn.ModuleList(
             _blocks(width, max(1, count - 1)) for width, count in zip(widths, blocks, strict=True)
         )
-        self.head = nn.Conv2d(widths[0], 3 + NEIGHBORS * SUBPIXELS**2, 3, padding=1)
+        self.head = nn.Conv2d(widths[0], _MAPS + NEIGHBORS * SUBPIXELS**2, 3, padding=1)
         start_at_zero(self.head)
         # Of each pixel's own guess, the nearest point, and the guesses elsewhere.
         self.choice = nn.Conv2d(widths[0], 2 + len(_ELSEWHERE), 3, padding=1)
@@ -134,17 +136,31 @@ class CompactTeacher(OwnNames, nn.Module):
         CompactAnswer
             Maps of 2 h x 2 w.
         """
-        features = functional.relu(self._features(inputs.to(self.stem.weight.dtype)))
+        features = self._features(inputs.to(self.stem.weight.dtype)).relu_()
+        logits = self._logits(features)
+        maps, spread, choice = logits.split(
+            (_MAPS, NEIGHBORS * SUBPIXELS**2, 1 + len(_ELSEWHERE)), dim=1
+        )
         # The guess is exact: whatever the network computes in, it is added to in float32.
-        # Channel by channel in memory: so it is enlarged faster.
-        head = self.head(features).contiguous().float()
-        share = self.choice(features).contiguous().float().softmax(dim=1)
-        residual, log_width, sky = head[:, :3].split(1, dim=1)
+        residual, log_width, sky = maps.contiguous().float().split(1, dim=1)
         nearest = inputs[:, NEAREST_CHANNEL : NEAREST_CHANNEL + 1]
-        change = residual + _taken_elsewhere(guess, share, nearest)
+        change = residual + _taken_elsewhere(guess, choice, nearest)
         maps = torch.cat((change, log_width - 2.0, sky - 2.0), dim=1)
-        change, log_width, sky = upsampled(maps, head[:, 3:], SUBPIXELS).split(1, dim=1)
+        change, log_width, sky = upsampled(maps, spread, SUBPIXELS).split(1, dim=1)
         return CompactAnswer(guess + change, log_width.clamp(*_LOG_WIDTH_LIMITS), sky)
+
+    def _logits(self, features: Tensor) -> Tensor:
+        """Return what `head` says, and what `choice` says beyond its first channel.
+
+        A softmax depends on differences only. Without that channel the two are one convolution of
+        64 channels, in which processors waste nothing.
+        """
+        head, choice = self.head, self.choice
+        assert head.bias is not None
+        assert choice.bias is not None
+        weight = torch.cat((head.weight, choice.weight[1:] - choice.weight[:1]))
+        bias = torch.cat((head.bias, choice.bias[1:] - choice.bias[:1]))
+        return functional.conv2d(features, weight, bias, padding=1)
 
     def _features(self, inputs: Tensor) -> Tensor:
         x = self.stem(inputs)
@@ -159,32 +175,39 @@ class CompactTeacher(OwnNames, nn.Module):
             finer = skips[level]
             raised = self.up[level](functional.relu(x))
             raised = functional.interpolate(raised, size=finer.shape[2:], mode='nearest')
-            x = self.decoder[level](finer + raised)
+            x = self.decoder[level](raised.add_(finer))
         return x
 
 
-def _taken_elsewhere(guess: Tensor, share: Tensor, nearest: Tensor) -> Tensor:
+def _taken_elsewhere(guess: Tensor, choice: Tensor, nearest: Tensor) -> Tensor:
     """Return what the guess changes by where the guess of other places is taken.
 
     Parameters
     ----------
     guess
         (B, 1, 2 h, 2 w).
-    share
-        (B, 2 + len(_ELSEWHERE), h, w) weights of a pixel's own guess, of the nearest point and of
-        the other places; their sum is 1.
+    choice
+        (B, 1 + len(_ELSEWHERE), h, w) logits of the nearest point and of the other places; that
+        of a pixel's own guess is 0.
     nearest
         (B, 1, h, w) what the nearest point adds to the guess.
     """
     guess = functional.avg_pool2d(guess, SUBPIXELS)
-    h, w = guess.shape[2:]
+    w = guess.shape[3]
     margin = max(_REACHES)
     padded = functional.pad(guess, (margin,) * 4, mode='replicate')
-    change = share[:, 1:2] * nearest
-    for place, (y, x) in enumerate(_ELSEWHERE, start=2):
-        there = padded[:, :, margin + y : margin + y + h, margin + x : margin + x + w]
-        change = torch.addcmul(change, share[:, place : place + 1], there - guess)
-    return change
+    bands = []
+    for rows in bands_of(choice):
+        n, here = rows.stop - rows.start, guess[:, :, rows]
+        logits = functional.pad(choice[:, :, rows].contiguous().float(), (0, 0, 0, 0, 1, 0))
+        share = logits.softmax(dim=1)
+        change = share[:, 1:2] * nearest[:, :, rows]
+        for place, (y, x) in enumerate(_ELSEWHERE, start=2):
+            top, left = rows.start + margin + y, margin + x
+            there = padded[:, :, top : top + n, left : left + w]
+            change = torch.addcmul(change, share[:, place : place + 1], there - here)
+        bands.append(change)
+    return torch.cat(bands, dim=2)
 
 
 def _blocks(width: int, count: int) -> nn.Sequential:

@@ -64,5 +64,14 @@ class CastNetwork:
 
 def all_finite(tensors: Iterable[Tensor]) -> Tensor:
     """Return a bool, still on the device: whether no floating tensor holds NaN or infinity."""
-    flags = [torch.isfinite(tensor).all() for tensor in tensors if tensor.is_floating_point()]
-    return torch.stack(flags).all() if flags else torch.tensor(True)
+    extremes = [
+        extreme
+        for tensor in tensors
+        if tensor.is_floating_point() and tensor.numel()
+        for extreme in tensor.aminmax()  # NaN where there is one
+    ]
+    return (
+        torch.stack([torch.isfinite(e) for e in extremes]).all()
+        if extremes
+        else torch.tensor(True)
+    )
