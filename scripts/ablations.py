@@ -1,116 +1,201 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Train the compact teacher briefly in many ways and compare: data, inputs, losses.
+"""Train small teachers in many ways and compare: amount of data, inputs, prompt, losses.
 
-    python scripts/ablations.py out/shards docs/ABLATIONS.md [--steps 800] [--frames DIR]
+    python scripts/ablations.py --shards out/shards --frames DIR [--seeds 2]
+    python scripts/ablations.py --tables-only
 
-Each variation is a training of its own from the same seed, resumed when the script is run again.
-Figures are of the simulated validation set; with --frames also of recorded frame sets, as
-geometric means over all scored prompts of AbsRel.
+Each variation is a training of its own; run again, the script goes on where it was. DIR holds
+recorded frame sets, which are only measured on. Figures go to docs/ablations.json; the tables
+of docs/ABLATIONS.md and docs/images/scaling.svg are made of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from figures import ROOT, filled, geometric_mean
+from flawed_views import write_flawed_shard
+from scaling_plot import draw_scaling
+from short_trainings import (
+    Variation,
+    configuration,
+    errors_per_prompt,
+    errors_per_view,
+    minutes,
+    train,
+)
 
-from metric_depth_ros.resources import share_file
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.evaluation.machine import describe_machine
+from metric_depth_ros.training.batches import Sources
+from metric_depth_ros.training.config import SourceConfig
+from metric_depth_ros.training.shards import ShardSource
 
-FRACTIONS = (0.03, 0.1, 0.3, 1.0)
-_NO_FAR = {'far_weight': 0.0}
-VARIATIONS: Mapping[str, Mapping[str, Any]] = {
-    **{f'{fraction:.0%} of the data': {'fraction': fraction} for fraction in FRACTIONS},
-    'no image': {'options': {'blank_image_share': 1.0}},
-    'largest fifth of the errors dropped': {'options': {'robust': True}},
-    'error of log depth alone': {'options': _NO_FAR},
-    'error of depth alone': {'options': {**_NO_FAR, 'space': 'depth'}},
-    'error of inverse depth alone': {'options': {**_NO_FAR, 'space': 'inverse'}},
-    'no gradients': {'options': {'gradient_weight': 0.0}},
-}
+FIGURES = ROOT / 'docs' / 'ablations.json'
+DOCUMENT = ROOT / 'docs' / 'ABLATIONS.md'
+PLOT = ROOT / 'docs' / 'images' / 'scaling.svg'
+GUESS = 'classical:quality'
+FLAWED_VIEWS = 512  # the last ones of the training set
+
+_COMPACT, _TEACHER, _PRIOR = 'ablation_compact', 'ablation_teacher', 'ablation_prior'
+_PRIOR_TRAINING = Variation('prior', _PRIOR)
+_ALL = Variation('100 % of the views', _COMPACT)
+SCALING = (
+    Variation('0.5 % of the views', _COMPACT, 0.005),
+    Variation('3 % of the views', _COMPACT, 0.03),
+    Variation('17 % of the views', _COMPACT, 0.17),
+    _ALL,
+)
+COMPACT = (
+    _ALL,
+    Variation('no image', _COMPACT, options={'blank_image_share': 1.0}, gray=True),
+    Variation('largest fifth of the errors dropped', _COMPACT, options={'robust': True}),
+    Variation('no gradients', _COMPACT, options={'gradient_weight': 0.0}),
+)
+TEACHER = (
+    Variation('all of the recipe', _TEACHER),
+    Variation('no image', _TEACHER, options={'image': False}),
+    Variation('no PDSA', _TEACHER, options={'pdsa': False}),
+    Variation('no GMDR', _TEACHER, options={'gmdr': False}),
+    Variation('no robust loss', _TEACHER, options={'robust': False}),
+)
+
+Figures = dict[str, Any]
 
 
 def main() -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('shards', type=Path, help='folder with train and validation')
-    parser.add_argument('table', type=Path, help='Markdown file to write')
-    parser.add_argument('--steps', type=int, default=800)
-    parser.add_argument('--frames', type=Path, help='recorded frame sets')
+    parser.add_argument('--shards', type=Path, default=Path('out/shards'))
+    parser.add_argument('--frames', type=Path, help='recorded frame sets, to measure on')
+    parser.add_argument('--seeds', type=int, default=1, help='trainings of each variation')
     parser.add_argument('--out', type=Path, default=Path('out/ablations'))
+    parser.add_argument(
+        '--tables-only', action='store_true', help='only write what docs/ablations.json says'
+    )
     args = parser.parse_args()
-    rows = []
-    for name, changes in VARIATIONS.items():
-        folder = args.out / name.replace(' ', '_').replace('%', '')
-        _train(folder, _configuration(args.shards, args.steps, changes))
-        rows.append((name, *_figures(folder, args.frames)))
-        args.table.write_text('\n'.join(_table(rows, args)) + '\n', 'utf-8')
+    figures: Figures = json.loads(FIGURES.read_text('utf-8')) if FIGURES.is_file() else {}
+    if not args.tables_only:
+        if args.frames is None:
+            parser.error('--frames is missing: the folder of the recorded frame sets')
+        figures |= {'machine': describe_machine(), 'guess': _figures_of_guess(args)}
+        for seed in range(args.seeds):
+            for variation in dict.fromkeys((*SCALING, *TEACHER, *COMPACT)):
+                _update(figures, variation, seed, args)
+                _write(figures)
+    _write(figures)
     return 0
 
 
-def _configuration(shards: Path, steps: int, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration of the small training, changed."""
-    config: dict[str, Any] = yaml.safe_load(
-        share_file('config/training/compact_teacher_cpu.yaml').read_text('utf-8')
-    )
-    train = {'path': str(shards / 'train'), 'fraction': changes.get('fraction', 1.0)}
-    return config | {
-        'steps': steps,
-        'data': [train],
-        'validation': [{'path': str(shards / 'validation')}],
-        'options': changes.get('options', {}),
-        'every': {'log': 50, 'validate': steps, 'checkpoint': 200, 'pictures': 0, 'keep': 1},
+def _update(figures: Figures, variation: Variation, seed: int, args: argparse.Namespace) -> None:
+    """Train a variation and measure it, unless its figures are there."""
+    known = figures.setdefault(variation.base, {}).setdefault(variation.name, {})
+    if str(seed) in known:
+        return
+    places = {'out/shards': args.shards, 'out/ablations': args.out}
+    if variation.base == _TEACHER:
+        _prepare_teacher(args, places)
+    config = configuration(variation, seed, places)
+    folder = variation.folder(args.out, seed)
+    train(config, folder)
+    known[str(seed)] = _measured(config, folder, variation, args) | {
+        'views': Sources([SourceConfig(**source) for source in config['data']]).sizes[0],
+        'minutes': round(minutes(folder), 1),
     }
 
 
-def _train(folder: Path, config: Mapping[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / 'config.yaml'
-    path.write_text(yaml.safe_dump(dict(config)), 'utf-8')
-    command = [sys.executable, '-m', 'metric_depth_ros.cli.main', 'train', 'compact']
-    resume = ['--resume'] if (folder / 'checkpoints').exists() else []
-    subprocess.run([*command, '--config', str(path), '--out', str(folder), *resume], check=True)
+def _prepare_teacher(args: argparse.Namespace, places: Mapping[str, Path]) -> None:
+    """Train the prior, and make the examples that stand for captured ones."""
+    train(configuration(_PRIOR_TRAINING, 0, places), _PRIOR_TRAINING.folder(args.out, 0))
+    flawed = args.out / 'flawed'
+    if not flawed.exists():
+        source = ShardSource(args.shards / 'train')
+        write_flawed_shard(source, range(len(source) - FLAWED_VIEWS, len(source)), flawed)
 
 
-def _figures(folder: Path, frames: Path | None) -> Iterator[str]:
-    """Return the figures of one training as text."""
-    lines = (folder / 'metrics.jsonl').read_text('utf-8').splitlines()
-    last = [line for line in map(json.loads, lines) if line['what'] == 'validation'][-1]
-    yield f'{last["abs_rel"]:.4f}'
-    yield f'{last["ratio"]:.3f}'
-    if frames is None:
-        return
-    result = folder / 'frames.json'
-    command = [sys.executable, '-m', 'metric_depth_ros.cli.main', 'evaluate', str(frames)]
-    weights = f'compact_teacher={folder / "weights.safetensors"}'
-    options = ['--estimator', 'compact_teacher', '--weights', weights, '--json', str(result)]
-    subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
-    groups = json.loads(result.read_text('utf-8'))['groups']
-    for figure in ('abs_rel', 'rmse_m'):
-        logs = [math.log(group['metrics'][figure]) for group in groups]
-        yield f'{math.exp(sum(logs) / len(logs)):.4f}'
+def _measured(
+    config: Mapping[str, Any], folder: Path, variation: Variation, args: argparse.Namespace
+) -> dict[str, float]:
+    """Return geometric means of AbsRel over simulated views, and over what is recorded."""
+    weights = folder / 'weights.safetensors'
+    validation = SourceConfig(str(args.shards / 'validation'))
+    simulated = errors_per_view(config, weights, validation, gray=variation.gray)
+    if variation.base == _TEACHER:
+        frames = SourceConfig(str(args.frames), kind='frames', real=True)
+        return _means(simulated, errors_per_view(config, weights, frames, gray=variation.gray))
+    estimator = create_estimator('compact_teacher', EstimatorOptions(weights=str(weights)))
+    return _means(simulated, errors_per_prompt(args.frames, estimator, gray=variation.gray))
 
 
-def _table(rows: list[tuple[str, ...]], args: argparse.Namespace) -> Iterator[str]:
-    columns = ['training', 'simulated AbsRel', 'ratio to the guess']
-    if args.frames is not None:
-        columns += ['recorded AbsRel, geometric mean', 'recorded RMSE, geometric mean']
-    yield '# Ablations of the compact teacher'
-    yield ''
-    yield f'Trainings of {args.steps} steps each, everything else as in'
-    yield '`config/training/compact_teacher_cpu.yaml`. Made by'
-    yield f'`python scripts/ablations.py out/shards docs/ABLATIONS.md --steps {args.steps}`.'
-    yield ''
+def _figures_of_guess(args: argparse.Namespace) -> dict[str, float]:
+    """Return the same figures of what the compact teacher starts from."""
+    config = configuration(_ALL, 0, {})
+    validation = SourceConfig(str(args.shards / 'validation'))
+    estimator = create_estimator(GUESS, EstimatorOptions())
+    return _means(
+        errors_per_view(config, None, validation, gray=False),
+        errors_per_prompt(args.frames, estimator, gray=False),
+    )
+
+
+def _means(simulated: Sequence[float], recorded: Sequence[float]) -> dict[str, float]:
+    return {
+        'simulated': round(geometric_mean(list(simulated)), 5),
+        'recorded': round(geometric_mean(list(recorded)), 5),
+    }
+
+
+def _write(figures: Figures) -> None:
+    """Write the figures, and what is made of them."""
+    FIGURES.write_text(json.dumps(figures, indent=1) + '\n', 'utf-8')
+    tables = {
+        'scaling': _table(figures, SCALING, guess=True, views=True),
+        'compact': _table(figures, COMPACT, guess=True),
+        'teacher': _table(figures, TEACHER),
+    }
+    text = DOCUMENT.read_text('utf-8')
+    DOCUMENT.write_text(
+        filled(text, {name: '\n'.join(rows) for name, rows in tables.items()}), 'utf-8'
+    )
+    runs = [run for variation in SCALING for run in _runs(figures, variation)]
+    if runs:
+        draw_scaling(PLOT, runs, figures['guess'])
+
+
+def _table(
+    figures: Figures, variations: Sequence[Variation], *, guess: bool = False, views: bool = False
+) -> Iterator[str]:
+    """Yield a row for every variation that has figures: means over its seeds, and their range."""
+    titles = ['simulated', 'recorded', 'seeds', 'minutes']
+    columns = ['training', *(['views'] if views else []), *titles]
     yield '| ' + ' | '.join(columns) + ' |'
-    yield '|' + '---|' * len(columns)
-    for row in rows:
-        yield '| ' + ' | '.join(row) + ' |'
+    yield '|---|' + '---:|' * (len(columns) - 1)
+    if guess:
+        cells = [f'{figures["guess"][title]:.4f}' for title in titles[:2]]
+        yield '| ' + ' | '.join(['the guess alone', *([''] * views), *cells, '', '']) + ' |'
+    for variation in variations:
+        runs = _runs(figures, variation)
+        if runs:
+            cells = [f'{runs[0]["views"]:,}'] if views else []
+            cells += [_spread([run[title] for run in runs]) for title in titles[:2]]
+            cells += [str(len(runs)), f'{sum(run["minutes"] for run in runs) / len(runs):.0f}']
+            yield '| ' + ' | '.join([variation.name, *cells]) + ' |'
+
+
+def _runs(figures: Figures, variation: Variation) -> list[dict[str, float]]:
+    return list(figures.get(variation.base, {}).get(variation.name, {}).values())
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean = f'{sum(values) / len(values):.4f}'
+    return mean if len(values) == 1 else f'{mean} ({min(values):.4f} to {max(values):.4f})'
 
 
 if __name__ == '__main__':

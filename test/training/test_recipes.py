@@ -158,6 +158,22 @@ def test_robust_loss_ignores_wrong_real_depth():
     assert recipe.losses(network, {**batch, 'truth': wrong})['loss'].item() < 1.1 * whole
 
 
+def test_teacher_without_image_sees_gray_and_the_same_prompt():
+    (whole,), _ = batch_of(tiny_recipe('teacher'), count=1)
+    (blank,), _ = batch_of(tiny_recipe('teacher', image=False), count=1)
+    assert np.ptp(blank.arrays['frame'].image) == 0
+    np.testing.assert_array_equal(blank.prompt.depth, whole.prompt.depth)
+
+
+@pytest.mark.parametrize(('option', 'channel'), [('pdsa', 0), ('gmdr', 1)])
+def test_part_of_the_prompt_is_blank_when_off(option, channel):
+    recipe = tiny_recipe('teacher', masked_share=1.0, **{option: False})
+    _, batch = batch_of(recipe, count=1)
+    prompts, _ = recipe._prompts(batch, torch.device('cpu'), 64)
+    blank = [bool((part == 0).all()) for part in prompts[0]]
+    assert blank == [number == channel for number in range(3)]
+
+
 def test_radar_sees_radar_only():
     prepared, _ = batch_of(tiny_recipe('radar'))
     assert all((one.prompt.source == Source.RADAR).all() for one in prepared)

@@ -7,7 +7,7 @@ The prior and its alignment are those of the run-time estimator.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -49,6 +49,7 @@ PROMPTS = ('masked', 'radar')
 _BY_WORKERS = ('nearest', 'classical')
 _WITHOUT_SKIP = f'decoder.fusions.{LEVELS - 1}.resnet1.'  # of the coarsest level
 _PDSA, _GMDR = 0, 1  # channels of the prompt
+_GRAY = 127
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,9 @@ class TeacherOptions:
     unit
         Inverse depth is compared per ``'meter'``, as in the paper, or per unit of the
         ``'prompt'``, which weighs near and far scenes alike.
-    pdsa, gmdr, robust
-        For the ablation: false blanks the locally or the globally aligned map, or keeps the
-        largest errors on real depth.
+    image, pdsa, gmdr, robust
+        For the ablation: false makes every image gray, also for the prior; blanks the locally or
+        the globally aligned map; or keeps the largest errors on real depth.
     """
 
     prior: str = 'depth_pro'
@@ -85,6 +86,7 @@ class TeacherOptions:
     sizes: tuple[tuple[int, int], ...] = ()
     farthest_m: float | None = None
     unit: str = 'meter'
+    image: bool = True
     pdsa: bool = True
     gmdr: bool = True
     robust: bool = True
@@ -139,6 +141,8 @@ class TeacherRecipe:
     ) -> Prepared | None:
         """Draw window and prompt."""
         view = drawn_view(example, size, rng, augment=augment)
+        if not self._options.image:
+            view = replace(view, image=np.full_like(view.image, _GRAY))
         prompt = self._draw_prompt(view, rng)
         if prompt is None or not np.isfinite(view.depth).any():
             return None
