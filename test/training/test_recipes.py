@@ -158,6 +158,16 @@ def test_robust_loss_ignores_wrong_real_depth():
     assert recipe.losses(network, {**batch, 'truth': wrong})['loss'].item() < 1.1 * whole
 
 
+@pytest.mark.parametrize('seed', range(4))
+def test_untrained_teacher_is_open_everywhere(seed):
+    torch.manual_seed(seed)
+    recipe = tiny_recipe('teacher')
+    _, batch = batch_of(recipe, count=1)
+    with torch.no_grad():
+        answers, _ = recipe._answers(recipe.build(), batch)
+    assert answers.min() > 0.5
+
+
 def test_teacher_without_image_sees_gray_and_the_same_prompt():
     (whole,), _ = batch_of(tiny_recipe('teacher'), count=1)
     (blank,), _ = batch_of(tiny_recipe('teacher', image=False), count=1)
