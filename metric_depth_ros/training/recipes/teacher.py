@@ -122,8 +122,8 @@ class TeacherRecipe:
         and nothing is ever learned.
         """
         network = Teacher(self._config)
-        last: Any = network.head[-2]
-        nn.init.ones_(last.bias)
+        head: Any = network.head
+        nn.init.ones_(head[-2].bias)
         freeze(network, 'mask_token', _WITHOUT_SKIP)
         return network
 
