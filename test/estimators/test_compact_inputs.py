@@ -62,10 +62,10 @@ def test_an_image_of_a_fitting_size_keeps_it():
 
 
 def test_few_points_are_seen_at_a_lower_resolution():
-    many, some, few = (size_for(1216, 352, count) for count in (20_000, 500, 5))
+    many, some, few = (size_for(1216, 352, count) for count in (20_000, 1000, 5))
 
     assert many == (1216, 352)
-    assert some[0] * some[1] == pytest.approx(500 * PIXELS_PER_POINT, rel=0.1)
+    assert some[0] * some[1] == pytest.approx(1000 * PIXELS_PER_POINT, rel=0.1)
     assert few[0] * few[1] == pytest.approx(FEWEST_PIXELS, rel=0.1)
 
 
@@ -141,7 +141,7 @@ def test_depth_passes_near_a_clean_point():
         np.float32([[30.0, 20.0]]), np.float32([2.1]), np.float32([0.001]), np.uint8([1])
     )
 
-    depth = depth_of(_answer(0.0), _answer(np.log(0.05)), point, 2.0, (HEIGHT, WIDTH))
+    depth = depth_of(_answer(0.0), _answer(np.log(0.05)), point, 2.0, _image())
 
     assert depth[20, 30] == pytest.approx(2.1, rel=0.01)
     assert depth[50, 70] == pytest.approx(2.0, rel=1e-6)
@@ -152,7 +152,7 @@ def test_depth_ignores_a_point_that_is_far_off():
         np.float32([[30.0, 20.0]]), np.float32([9.0]), np.float32([0.001]), np.uint8([1])
     )
 
-    depth = depth_of(_answer(0.0), _answer(np.log(0.02)), point, 2.0, (HEIGHT, WIDTH))
+    depth = depth_of(_answer(0.0), _answer(np.log(0.02)), point, 2.0, _image())
 
     assert depth[20, 30] == pytest.approx(2.0, rel=0.01)
 
@@ -164,7 +164,7 @@ def _point(depth: float) -> SparsePrompt:
 
 
 def test_nothing_is_farther_than_the_farthest_point():
-    depth = depth_of(_answer(3.0), _answer(-3.0), _point(2.5), 2.0, (HEIGHT, WIDTH))
+    depth = depth_of(_answer(3.0), _answer(-3.0), _point(2.5), 2.0, _image())
 
     np.testing.assert_allclose(depth, 2.5, rtol=1e-5)
 
@@ -172,7 +172,7 @@ def test_nothing_is_farther_than_the_farthest_point():
 def test_a_coarser_answer_is_enlarged_to_the_image():
     coarse = _answer(np.log(3.0), (HEIGHT // 2, WIDTH // 2))
 
-    depth = depth_of(coarse, coarse - 5.0, _point(3.0), 1.0, (HEIGHT, WIDTH))
+    depth = depth_of(coarse, coarse - 5.0, _point(3.0), 1.0, _image())
 
     assert depth.shape == (HEIGHT, WIDTH)
     np.testing.assert_allclose(depth, 3.0, rtol=1e-5)

@@ -21,7 +21,7 @@ MULTIPLE_PX = 32  # the fine image is a multiple of this
 MOST_PIXELS = 1280 * 384  # of the fine image; larger images are scaled down
 # So are those with few points, or the network would not see from one point to the next. Chosen on
 # simulated images at the size of real ones; the least is about what it was trained on.
-PIXELS_PER_POINT = 256
+PIXELS_PER_POINT = 128
 FEWEST_PIXELS = 60_000
 
 CHANNELS = (

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the compact teacher's answer to depth and confidence at the image's resolution. No torch.
 
-The answer may be coarser than the image, and no answer passes a point exactly: what is left at
-the points is spread over the pixels around them, as far as answer and points agree.
+The answer is moved to the edges of the image, which may be finer. No answer passes a point
+exactly: what is left at the points is spread over the pixels around them, as far as answer and
+points agree.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.estimators.classical.grid import splat
 from metric_depth_ros.estimators.classical.layout import pixel_index
+from metric_depth_ros.estimators.learned.compact_inputs import fine_size, resized
+from metric_depth_ros.estimators.learned.edge_alignment import aligned_with_edges
 from metric_depth_ros.types import SparsePrompt
 
 _BLUR = 0.5  # of the residuals, in pixels of the answer
@@ -27,7 +30,7 @@ def depth_of(
     log_width: NDArray[np.float32],
     prompt: SparsePrompt,
     unit_m: float,
-    shape: tuple[int, int],
+    image: NDArray[np.uint8],
 ) -> NDArray[np.float32]:
     """Return (H, W) meters, nowhere farther than the farthest point: no sensor saw that.
 
@@ -39,13 +42,14 @@ def depth_of(
         The frame's points, at least one.
     unit_m
         Meters of the unit.
-    shape
-        (H, W) of the image.
+    image
+        (H, W, 3) uint8 RGB.
     """
+    shape = image.shape[0], image.shape[1]
     level = np.minimum(log_depth, np.log(prompt.depth.max() / np.float32(unit_m)))
-    if level.shape != shape:
-        # Between pixels of a plane in space inverse depth is linear, depth is not.
-        level = -np.log(enlarged(np.exp(-level), shape))
+    # Between pixels of a plane in space inverse depth is linear, depth is not.
+    fine = resized(image, fine_size(shape[1], shape[0]))
+    level = -np.log(enlarged(aligned_with_edges(np.exp(-level), fine), shape))
     pixel = pixel_index(prompt.uv, shape)
     residual = np.log(prompt.depth / np.float32(unit_m)) - level.ravel()[pixel]
     expected = np.exp(enlarged(log_width, shape).ravel()[pixel])
@@ -56,8 +60,9 @@ def depth_of(
         cv2.GaussianBlur(channel, (0, 0), blur)
         for channel in splat(pixel, weight, [residual.astype(np.float64)], shape)
     )
-    level = level + total / (mass + np.float32(_FADE / (2.0 * np.pi * blur**2)))
-    return np.exp(level) * np.float32(unit_m)
+    mass += np.float32(_FADE / (2.0 * np.pi * blur**2))
+    level = np.add(level, np.divide(total, mass, out=total), out=total)
+    return np.multiply(np.exp(level, out=level), np.float32(unit_m), out=level)
 
 
 def confidence_of(

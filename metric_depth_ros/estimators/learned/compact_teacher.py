@@ -82,7 +82,7 @@ class CompactTeacherAdapter:
             return Answer(np.full(shape, np.nan, np.float32), note='no prompt')
         log_width = outputs['log_width']
         depth = depth_of(
-            outputs['log_depth'], log_width, frame.prompt, float(outputs['unit_m']), shape
+            outputs['log_depth'], log_width, frame.prompt, float(outputs['unit_m']), frame.image
         )
         return Answer(depth, confidence=confidence_of(log_width, outputs['sky'], shape))
 
