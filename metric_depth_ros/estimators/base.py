@@ -10,7 +10,7 @@ from metric_depth_ros.types import DepthEstimate, Frame
 
 
 class Estimator(Protocol):
-    """A depth method. Called by one thread at a time."""
+    """A depth method. Called by one thread at a time, unless `frames_at_once` says more."""
 
     @property
     def name(self) -> str:
@@ -70,6 +70,11 @@ def warm_up(estimator: Estimator, width: int, height: int) -> None:
     prepare = getattr(estimator, 'warm_up', None)
     if prepare is not None:
         prepare(width, height)
+
+
+def frames_at_once(estimator: Estimator) -> int:
+    """Return how many threads may call a method at the same time, each with its own frame."""
+    return int(getattr(estimator, 'frames_at_once', 1))
 
 
 def recovers_camera(estimator: Estimator) -> bool:

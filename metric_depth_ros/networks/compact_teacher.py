@@ -25,6 +25,7 @@ from metric_depth_ros.networks.compact_blocks import (
     ResidualBlock,
     SceneContext,
     bands_of,
+    planar,
     start_at_zero,
     upsampled,
 )
@@ -137,12 +138,12 @@ class CompactTeacher(OwnNames, nn.Module):
             Maps of 2 h x 2 w.
         """
         features = self._features(inputs.to(self.stem.weight.dtype)).relu_()
-        logits = self._logits(features)
+        logits = planar(self._logits(features))
         maps, spread, choice = logits.split(
             (_MAPS, NEIGHBORS * SUBPIXELS**2, 1 + len(_ELSEWHERE)), dim=1
         )
         # The guess is exact: whatever the network computes in, it is added to in float32.
-        residual, log_width, sky = maps.contiguous().float().split(1, dim=1)
+        residual, log_width, sky = maps.float().split(1, dim=1)
         nearest = inputs[:, NEAREST_CHANNEL : NEAREST_CHANNEL + 1]
         change = residual + _taken_elsewhere(guess, choice, nearest)
         maps = torch.cat((change, log_width - 2.0, sky - 2.0), dim=1)
@@ -199,7 +200,7 @@ def _taken_elsewhere(guess: Tensor, choice: Tensor, nearest: Tensor) -> Tensor:
     bands = []
     for rows in bands_of(choice):
         n, here = rows.stop - rows.start, guess[:, :, rows]
-        logits = functional.pad(choice[:, :, rows].contiguous().float(), (0, 0, 0, 0, 1, 0))
+        logits = functional.pad(choice[:, :, rows].float(), (0, 0, 0, 0, 1, 0))
         share = logits.softmax(dim=1)
         change = share[:, 1:2] * nearest[:, :, rows]
         for place, (y, x) in enumerate(_ELSEWHERE, start=2):

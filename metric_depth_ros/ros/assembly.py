@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -187,12 +187,23 @@ class Assembly:
             else:
                 self._sources[stream].last_arrived_s = time.monotonic()
 
-    def take(self) -> Bundle | None:
-        """Wait for an image and what belongs to it; None once closed."""
+    def wake(self) -> None:
+        """Let whoever waits for an image ask whether it is given up."""
         with self._changed:
-            while self._image is None and not self._closed:
+            self._changed.notify_all()
+
+    def take(self, given_up: Callable[[], bool] = lambda: False) -> Bundle | None:
+        """Wait for an image and what belongs to it; None once closed.
+
+        Parameters
+        ----------
+        given_up
+            Asked before an image is taken, after every message and `wake`: whether to return None.
+        """
+        with self._changed:
+            while self._image is None and not self._closed and not given_up():
                 self._changed.wait()
-            if self._closed or self._image is None:
+            if self._closed or self._image is None or given_up():
                 return None
             image, self._image = self._image, None
             waited_s = self._wait_for_due(image)

@@ -112,7 +112,7 @@ class Channel:
         return list(self._inputs.topics.values())
 
     def start_worker(self, estimator: Estimator) -> None:
-        """Answer frames with an estimator in a new thread."""
+        """Answer frames with an estimator, in new threads."""
         assert self._assembly is not None
         assert self._inputs is not None
         assert self._status is not None
@@ -124,7 +124,6 @@ class Channel:
         )
         self._processor = FrameProcessor(
             builder,
-            estimator,
             self._outputs,
             self._status,
             self.counters,
@@ -133,6 +132,7 @@ class Channel:
         self._worker = Worker(
             self._assembly,
             self._processor,
+            estimator,
             self._settings,
             self.counters,
             self._faults,
@@ -140,7 +140,7 @@ class Channel:
         )
 
     def deactivate(self, timeout_s: float) -> bool:
-        """Stop answering; False if the frame at hand takes longer and is abandoned."""
+        """Stop answering; False if a frame at hand takes longer and is abandoned."""
         if self._inputs is not None:
             self._inputs.close()
         ended = self._worker is None or self._worker.stop(timeout_s)
@@ -158,22 +158,22 @@ class Channel:
         return self._node.get_name() if self._inputs is None else self._inputs.topics['image']
 
     def busy_s(self) -> float:
-        """Return how long the frame at hand has taken."""
+        """Return how long the oldest frame at hand has taken."""
         return 0.0 if self._worker is None else self._worker.busy_s()
 
     def replace_worker(self, estimator: Estimator) -> None:
-        """Abandon the frame at hand, and answer the next ones with another estimator."""
+        """Abandon the frames at hand, and answer the next ones with another estimator."""
         if self._worker is None:
             return
-        if self._worker.busy_s():
+        for _ in range(self._worker.frames_at_hand):
             self.counters.count('failed')
         self._worker.abandon()
         self.start_worker(estimator)
 
     def use(self, estimator: Estimator) -> None:
         """Answer with another estimator from the next frame on."""
-        if self._processor is not None:
-            self._processor.use(estimator)
+        if self._worker is not None:
+            self._worker.use(estimator)
 
     def apply_limits(self) -> None:
         """Take changed limits into force."""

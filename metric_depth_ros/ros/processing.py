@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The worker thread: bundles in, published depth out, one frame at a time."""
+"""The worker threads: bundles in, published depth out, in the order of the bundles.
+
+There is one thread for every frame that the estimator can answer at the same time: mostly one.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import numpy as np
 from rclpy.publisher import Publisher
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.base import Estimator, recovers_camera
+from metric_depth_ros.estimators.base import Estimator, frames_at_once, recovers_camera
 from metric_depth_ros.ros.assembly import Assembly, Bundle
 from metric_depth_ros.ros.diagnostics import Counters, FrameReport, frame_status
 from metric_depth_ros.ros.faults import FaultLog
@@ -21,6 +24,7 @@ from metric_depth_ros.ros.messages import header_message
 from metric_depth_ros.ros.outputs import Outputs
 from metric_depth_ros.ros.parameters import DepthNodeSettings
 from metric_depth_ros.ros.snapshot import Answered
+from metric_depth_ros.ros.turns import Turns
 from metric_depth_ros.types import DepthEstimate, Frame
 
 _MS = 1e3
@@ -31,8 +35,8 @@ class FrameProcessor:
 
     Parameters
     ----------
-    builder, estimator, outputs
-        The stages.
+    builder, outputs
+        What comes before and after the estimator.
     status
         Publisher of ``~/status``.
     counters
@@ -44,32 +48,46 @@ class FrameProcessor:
     def __init__(
         self,
         builder: FrameBuilder,
-        estimator: Estimator,
         outputs: Outputs,
         status: Publisher,
         counters: Counters,
         name: str,
     ) -> None:
         self._builder = builder
-        self._estimator = estimator
         self._outputs = outputs
         self._status = status
         self._counters = counters
         self._name = name
         self._abandoned = False
+        self._building = threading.Lock()
         self.newest: Answered | None = None
 
-    def use(self, estimator: Estimator) -> None:
-        """Answer with another estimator from the next frame on."""
-        self._estimator = estimator
+    def expect(self, estimator: Estimator) -> None:
+        """Build frames as an estimator needs them."""
         self._builder.camera_needed = not recovers_camera(estimator)
 
     def abandon(self) -> None:
         """Publish nothing any more: a frame that is still being computed comes too late."""
         self._abandoned = True
 
-    def answer(self, bundle: Bundle, settings: DepthNodeSettings, replaced: int) -> None:
+    def answer(
+        self,
+        bundle: Bundle,
+        estimator: Estimator,
+        settings: DepthNodeSettings,
+        replaced: int,
+        may_publish: Callable[[], bool],
+    ) -> None:
         """Estimate and publish the depth of a bundle; a bundle that cannot be used is dropped.
+
+        Parameters
+        ----------
+        bundle, estimator, settings
+            What to answer, with what, and how.
+        replaced
+            Images that nobody has answered, for the status.
+        may_publish
+            Waits for the frames before this one; false where it comes too late.
 
         Raises
         ------
@@ -77,22 +95,26 @@ class FrameProcessor:
             The estimator refuses the frame.
         """
         began_s = time.monotonic()
-        frame = self._builder.build(bundle, settings)
+        with self._building:
+            frame = self._builder.build(bundle, settings)
         if frame is None:
             self._counters.count('bad_input')
             return
         framed_s = time.monotonic()
-        estimate = self._estimator.estimate(frame)
+        estimate = estimator.estimate(frame)
+        estimated_s = time.monotonic()
         if self._abandoned:
             return
         check_estimate(frame, estimate)
-        estimated_s = time.monotonic()
         limited = limited_depth(
             estimate,
             settings.depth.max_range_m,
             settings.depth.min_confidence,
             settings.depth.edge_filter,
         )
+        if not may_publish():
+            return
+        called_s = time.monotonic()
         header = header_message(bundle.image.message.header)
         self._outputs.publish(header, frame, estimate, limited, settings.depth)
         published_s = time.monotonic()
@@ -104,7 +126,7 @@ class FrameProcessor:
             wait_ms=bundle.waited_s * _MS,
             decode_ms=(framed_s - began_s) * _MS,
             estimator_ms=(estimated_s - framed_s) * _MS,
-            publish_ms=(published_s - estimated_s) * _MS,
+            publish_ms=(published_s - called_s) * _MS,
             prompt_points=0 if frame.prompt is None else len(frame.prompt),
         )
         self._counters.answered(report)
@@ -132,14 +154,16 @@ def check_estimate(frame: Frame, estimate: DepthEstimate) -> None:
 
 
 class Worker:
-    """Thread that takes bundles until it is stopped.
+    """Threads that take bundles until they are stopped.
 
     Parameters
     ----------
     assembly
-        Where bundles come from; closing it ends the thread.
+        Where bundles come from; closing it ends the threads.
     processor
         What answers them.
+    estimator
+        What it answers them with.
     settings
         Returns the settings in force, asked once a frame.
     counters, faults
@@ -152,6 +176,7 @@ class Worker:
         self,
         assembly: Assembly,
         processor: FrameProcessor,
+        estimator: Estimator,
         settings: Callable[[], DepthNodeSettings],
         counters: Counters,
         faults: FaultLog,
@@ -159,48 +184,110 @@ class Worker:
     ) -> None:
         self._assembly = assembly
         self._processor = processor
+        self._estimator = estimator
         self._settings = settings
         self._counters = counters
         self._faults = faults
         self._topic = topic
-        self._began_s: float | None = None
+        self._began_s: dict[int, float] = {}
         self._has_answered = False
         self._abandoned = False
-        # A daemon, so that a frame that takes seconds cannot keep the process from ending.
-        self._thread = threading.Thread(target=self._run, name='depth-worker', daemon=True)
-        self._thread.start()
+        self._turns = Turns()
+        self._taking = threading.Lock()
+        self._counting = threading.Lock()
+        self._wanted = 0
+        self._threads: list[threading.Thread] = []
+        self._keep_threads(frames_at_once(estimator))
+
+    def use(self, estimator: Estimator) -> None:
+        """Answer with another estimator from the next frame on."""
+        self._keep_threads(1)  # in between, for the two may differ in how many they bear
+        self._estimator = estimator
+        self._processor.expect(estimator)
+        self._keep_threads(frames_at_once(estimator))
 
     def stop(self, timeout_s: float) -> bool:
-        """End the thread; False if the frame at hand takes longer than the timeout."""
+        """End the threads; False if a frame at hand takes longer than the timeout."""
         self._assembly.close()
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
+        ends_s = time.monotonic() + timeout_s
+        threads = tuple(self._threads)
+        for thread in threads:
+            thread.join(max(0.0, ends_s - time.monotonic()))
+        ended = not any(thread.is_alive() for thread in threads)
+        if not ended:
             self.abandon()
-        return not self._thread.is_alive()
+        return ended
 
     def abandon(self) -> None:
-        """Leave the thread to the frame that it will not finish; nothing comes of it."""
+        """Leave the threads to the frames that they will not finish; nothing comes of them."""
         self._abandoned = True
         self._processor.abandon()
+        self._turns.abandon()
+        self._assembly.wake()
 
     def busy_s(self) -> float:
-        """Return how long the frame at hand has taken; 0 between frames, and for the first."""
-        began_s = self._began_s
-        return 0.0 if began_s is None or not self._has_answered else time.monotonic() - began_s
+        """Return how long the oldest frame at hand has taken; 0 between frames, and at first."""
+        began_s = tuple(self._began_s.values())
+        return time.monotonic() - min(began_s) if began_s and self._has_answered else 0.0
+
+    @property
+    def frames_at_hand(self) -> int:
+        """Number of frames that are being answered."""
+        return len(self._began_s)
+
+    def _keep_threads(self, count: int) -> None:
+        """Start threads, or let those beyond the count go after the frames that they have."""
+        with self._counting:
+            self._wanted = count
+            while len(self._threads) < count:
+                # A daemon, so that a frame that takes seconds cannot keep the process from ending.
+                thread = threading.Thread(target=self._run, name='depth-worker', daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _is_one_too_many(self) -> bool:
+        """Tell the calling thread whether to go, and forget it if so."""
+        with self._counting:
+            if len(self._threads) <= self._wanted:
+                return False
+            self._threads.remove(threading.current_thread())
+            return True
 
     def _run(self) -> None:
-        while not self._abandoned and (bundle := self._assembly.take()) is not None:
-            settings = self._settings()
-            waited_s = time.monotonic() - bundle.image.arrived_s
-            if settings.max_frame_age_s and waited_s > settings.max_frame_age_s:
-                self._counters.count('stale')
-                continue
-            self._answer(bundle, settings)
+        while (taken := self._take()) is not None:
+            bundle, estimator, turn = taken
+            try:
+                settings = self._settings()
+                waited_s = time.monotonic() - bundle.image.arrived_s
+                if settings.max_frame_age_s and waited_s > settings.max_frame_age_s:
+                    self._counters.count('stale')
+                else:
+                    self._answer(bundle, estimator, settings, turn)
+            finally:
+                self._turns.done(turn)
 
-    def _answer(self, bundle: Bundle, settings: DepthNodeSettings) -> None:
-        self._began_s = time.monotonic()
+    def _take(self) -> tuple[Bundle, Estimator, int] | None:
+        """Return a bundle, what is to answer it, and when to publish it; None to end a thread."""
+        with self._taking:
+            if self._abandoned or self._is_one_too_many():
+                return None
+            bundle = self._assembly.take(given_up=lambda: self._abandoned)
+            if bundle is None:
+                return None
+            return bundle, self._estimator, self._turns.draw()
+
+    def _answer(
+        self, bundle: Bundle, estimator: Estimator, settings: DepthNodeSettings, turn: int
+    ) -> None:
+        self._began_s[turn] = time.monotonic()
         try:
-            self._processor.answer(bundle, settings, self._assembly.replaced)
+            self._processor.answer(
+                bundle,
+                estimator,
+                settings,
+                self._assembly.replaced,
+                lambda: self._turns.wait_for(turn),
+            )
             self._has_answered = True
         except InputError as error:
             self._counters.count('bad_input')
@@ -213,4 +300,4 @@ class Worker:
                 self._topic, 'internal', f'a frame failed: {traceback.format_exc()}'
             )
         finally:
-            self._began_s = None
+            del self._began_s[turn]

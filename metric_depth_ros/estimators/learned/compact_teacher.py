@@ -28,6 +28,7 @@ from metric_depth_ros.estimators.learned.estimator import (
 from metric_depth_ros.estimators.learned.loading import load_network
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch
+from metric_depth_ros.estimators.runtime.onnx_session import is_exported
 from metric_depth_ros.estimators.runtime.precision import cpu_has_bf16
 from metric_depth_ros.networks.compact_teacher import CompactAnswer
 from metric_depth_ros.types import Frame
@@ -45,7 +46,10 @@ def create(options: EstimatorOptions) -> LearnedEstimator:
     on_cpu = torch_device(options.device).type == 'cpu'
     if options.precision == 'auto' and on_cpu and cpu_has_bf16():
         options = replace(options, precision='bf16')
-    return LearnedEstimator(NAME, network, CompactTeacherAdapter(), options)
+    # The guess and the answer keep one core busy: a second frame has use for the other one.
+    shared = on_cpu and not options.compile and not is_exported(network)
+    lanes = min(2, torch.get_num_threads()) if shared else 1
+    return LearnedEstimator(NAME, network, CompactTeacherAdapter(), options, lanes)
 
 
 class CompactTeacherAdapter:

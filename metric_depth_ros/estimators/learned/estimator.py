@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from metric_depth_ros.estimators.options import EstimatorOptions
-from metric_depth_ros.estimators.runtime import Batch, Runner
+from metric_depth_ros.estimators.runtime import Batch, Lanes, Runner
 from metric_depth_ros.types import CameraModel, DepthEstimate, Frame, SparsePrompt
 
 Arrays = Mapping[str, NDArray]
@@ -75,24 +76,40 @@ class LearnedEstimator:
         Turns frames into its input, and its output into depth.
     options
         How it runs.
+    frames_at_once
+        How many threads may ask at the same time; each has a copy of the network.
     """
 
     def __init__(
-        self, name: str, network: nn.Module, adapter: Adapter, options: EstimatorOptions
+        self,
+        name: str,
+        network: nn.Module,
+        adapter: Adapter,
+        options: EstimatorOptions,
+        frames_at_once: int = 1,
     ) -> None:
         self.name = name
         self._adapter = adapter
         self._network = network
-        self._runner = Runner(network, adapter.infer, options)
+        # Copied first, for a runner changes its network.
+        networks = [network, *(copy.deepcopy(network) for _ in range(frames_at_once - 1))]
+        self._lanes = Lanes([Runner(each, adapter.infer, options) for each in networks])
 
     @property
     def recovers_camera(self) -> bool:
         """Whether the network finds the intrinsics of a frame without a camera."""
         return self._adapter.recovers_camera
 
+    @property
+    def frames_at_once(self) -> int:
+        """How many threads may ask at the same time, each with a frame of its own."""
+        return len(self._lanes.runners)
+
     def warm_up(self, width: int, height: int) -> None:
         """Run on a blank image of a size, as often as the runner needs it to be at its fastest."""
-        self._runner.warm_up(self._adapter.batch([_blank_frame(width, height)]))
+        batch = self._adapter.batch([_blank_frame(width, height)])
+        for runner in self._lanes.runners:
+            runner.warm_up(batch)
 
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate one frame."""
@@ -104,9 +121,10 @@ class LearnedEstimator:
         for index, frame in enumerate(frames):
             groups[frame.image.shape, frame.camera is None].append(index)
         estimates: dict[int, DepthEstimate] = {}
-        for indices in groups.values():
-            together = self._estimate_group([frames[index] for index in indices])
-            estimates.update(zip(indices, together, strict=True))
+        with self._lanes.taken() as runner:
+            for indices in groups.values():
+                together = self._estimate_group(runner, [frames[index] for index in indices])
+                estimates.update(zip(indices, together, strict=True))
         return [estimates[index] for index in range(len(frames))]
 
     def features(self, frame: Frame) -> NDArray[np.float32]:
@@ -124,11 +142,11 @@ class LearnedEstimator:
             found = patch_features(self._network, image_tensor([frame]).to(device))
         return np.asarray(found[0].float().cpu().numpy())
 
-    def _estimate_group(self, frames: Sequence[Frame]) -> list[DepthEstimate]:
+    def _estimate_group(self, runner: Runner, frames: Sequence[Frame]) -> list[DepthEstimate]:
         start = time.perf_counter()
         batch = self._adapter.batch(frames)
         prepared = time.perf_counter()
-        outcome = self._runner.run(batch)
+        outcome = runner.run(batch)
         arrays = {name: tensor.numpy() for name, tensor in outcome.outputs.items()}
         inferred = time.perf_counter()
         answers = [

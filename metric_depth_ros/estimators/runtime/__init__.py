@@ -7,6 +7,7 @@ exported network is opened.
 """
 
 from metric_depth_ros.estimators.runtime.batch import Batch
+from metric_depth_ros.estimators.runtime.lanes import Lanes
 from metric_depth_ros.estimators.runtime.runner import Outcome, Runner
 
-__all__ = ['Batch', 'Outcome', 'Runner']
+__all__ = ['Batch', 'Lanes', 'Outcome', 'Runner']

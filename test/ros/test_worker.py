@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The worker has as many frames at hand as the estimator bears, and keeps their order."""
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from metric_depth_ros.ros.assembly import Assembly
+from metric_depth_ros.ros.diagnostics import Counters
+from metric_depth_ros.ros.faults import FaultLog
+from metric_depth_ros.ros.parameters import DepthNodeSettings
+from metric_depth_ros.ros.processing import Worker
+
+_DEADLINE_S = 10.0
+
+
+class _Processor:
+    """Holds every frame until it is let go, then notes it in the order of publishing."""
+
+    def __init__(self):
+        self.changed = threading.Condition()
+        self.begun, self.let_go, self.published = [], set(), []
+
+    def answer(self, bundle, estimator, settings, replaced, may_publish):
+        stamp = bundle.image.stamp_ns
+        self.note(self.begun, stamp)
+        self.wait_until(lambda: stamp in self.let_go)
+        if may_publish():
+            self.note(self.published, stamp)
+
+    def expect(self, estimator):
+        pass
+
+    def abandon(self):
+        pass
+
+    def note(self, places, stamp):
+        with self.changed:
+            places.append(stamp)
+            self.changed.notify_all()
+
+    def finish(self, *stamps):
+        with self.changed:
+            self.let_go.update(stamps)
+            self.changed.notify_all()
+
+    def wait_until(self, condition):
+        with self.changed:
+            assert self.changed.wait_for(condition, _DEADLINE_S)
+
+
+@pytest.fixture
+def camera():
+    """Return an assembly without sensors, a processor, and a function that starts a worker."""
+    assembly, processor = Assembly((), (), 1.0, 0.0), _Processor()
+    workers = []
+
+    def start(frames_at_once):
+        estimator = SimpleNamespace(frames_at_once=frames_at_once)
+        settings = DepthNodeSettings(max_frame_age_s=0.0)
+        faults = FaultLog(lambda text: None, 1.0)
+        worker = Worker(
+            assembly, processor, estimator, lambda: settings, Counters(), faults, 'image'
+        )
+        workers.append(worker)
+        return worker
+
+    yield SimpleNamespace(assembly=assembly, processor=processor, start=start)
+    for worker in workers:
+        processor.finish(*range(10))
+        assert worker.stop(_DEADLINE_S)
+
+
+def _offer(camera, stamp):
+    """Offer an image and wait until it is begun."""
+    camera.assembly.offer_image(object(), stamp)
+    camera.processor.wait_until(lambda: stamp in camera.processor.begun)
+
+
+def test_two_frames_at_once_are_published_in_order(camera):
+    camera.start(2)
+    _offer(camera, 0)
+    _offer(camera, 1)
+
+    camera.processor.finish(1)
+    camera.processor.finish(0)
+
+    camera.processor.wait_until(lambda: camera.processor.published == [0, 1])
+
+
+def test_an_estimator_that_bears_one_frame_gets_one_at_a_time(camera):
+    worker = camera.start(1)
+    _offer(camera, 0)
+    camera.assembly.offer_image(object(), 1)
+    camera.assembly.offer_image(object(), 2)
+
+    assert worker.frames_at_hand == 1
+    assert camera.assembly.replaced == 1
+    camera.processor.finish(0, 2)
+    camera.processor.wait_until(lambda: camera.processor.published == [0, 2])
+
+
+def test_the_next_estimator_may_bear_fewer_frames(camera):
+    worker = camera.start(2)
+    _offer(camera, 0)
+    _offer(camera, 1)
+
+    worker.use(SimpleNamespace(frames_at_once=1))
+    camera.processor.finish(0, 1)
+    camera.processor.wait_until(lambda: camera.processor.published == [0, 1])
+    _offer(camera, 2)
+    camera.assembly.offer_image(object(), 3)
+    camera.assembly.offer_image(object(), 4)
+
+    assert worker.frames_at_hand == 1
+    assert camera.assembly.replaced == 1
+
+
+def test_an_abandoned_worker_takes_no_image_from_the_next_one(camera):
+    abandoned = camera.start(2)
+    _offer(camera, 0)
+    abandoned.abandon()
+    camera.start(1)
+
+    _offer(camera, 1)
+    camera.processor.finish(0, 1)
+    camera.processor.wait_until(lambda: camera.processor.published == [1])
