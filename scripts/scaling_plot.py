@@ -10,15 +10,13 @@ import matplotlib
 from matplotlib.figure import Figure
 
 _PANELS = {
-    'recorded': 'recorded frames, all scored prompts',
+    'recorded': 'recorded frames',
     'simulated': 'simulated views of unseen worlds',
 }
 _INCHES = (8.0, 3.4)
 
 
-def draw_scaling(
-    path: Path, runs: Sequence[Mapping[str, float]], guess: Mapping[str, float]
-) -> None:
+def draw_scaling(path: Path, runs: Sequence[Mapping[str, float]]) -> None:
     """Draw AbsRel over the number of views that networks learned from.
 
     Parameters
@@ -26,8 +24,6 @@ def draw_scaling(
     runs
         Of each training its ``views`` and AbsRel, ``simulated`` and ``recorded``. A line goes
         through the means of those with as many views.
-    guess
-        The same errors of what the networks start from.
     """
     with matplotlib.rc_context({'svg.hashsalt': path.name, 'font.size': 9}):
         figure = Figure(_INCHES, layout='constrained')
@@ -38,12 +34,10 @@ def draw_scaling(
             errors = [[run[name] for run in runs if run['views'] == count] for count in views]
             axes.plot(views, [sum(each) / len(each) for each in errors], color='#2563a8')
             axes.scatter([run['views'] for run in runs], [run[name] for run in runs], s=14)
-            axes.axhline(guess[name], color='#9aa4b1', linestyle='--', label='the guess alone')
             axes.set(title=title, xlabel='training views', ylabel='AbsRel, geometric mean')
             axes.set_xscale('log')
             axes.set_xticks(views, [f'{count:,}' for count in views], minor=False)
             axes.minorticks_off()
             axes.grid(color='#e6eaef')
-            axes.legend(frameon=False)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={'Date': None})

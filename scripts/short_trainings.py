@@ -35,7 +35,11 @@ from metric_depth_ros.training.validation import figures_of
 from metric_depth_ros.types import DepthEstimate, Frame
 
 GRAY = 127
-_NETWORKS = {'compact': 'compact_teacher', 'teacher': 'teacher'}  # by recipe
+_NETWORKS = {  # by recipe
+    'compact': 'compact_teacher',
+    'compact_student': 'compact_student',
+    'teacher': 'teacher',
+}
 
 
 @dataclass(frozen=True)
