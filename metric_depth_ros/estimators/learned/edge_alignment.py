@@ -9,8 +9,6 @@ Source: Kopf et al., "Joint Bilateral Upsampling", SIGGRAPH 2007.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -42,14 +40,9 @@ def aligned_with_edges(
     same = gray.shape == field.shape
     coarse = gray if same else cv2.resize(gray, field.shape[::-1], interpolation=cv2.INTER_AREA)
     likeness = _likeness(coarse)
-    total, weights = np.zeros(gray.shape, np.float32), np.full(gray.shape, 1e-12, np.float32)
-    neighbors = _beside(field, coarse) if same else _around(field, coarse, gray.shape)
-    for nearness, there, level in neighbors:
-        weight = cv2.LUT(cv2.absdiff(gray, level), likeness)
-        weight *= nearness
-        weights += weight
-        weight *= there
-        total += weight
+    total, weights = (
+        _beside(field, gray, likeness) if same else _around(field, gray, coarse, likeness)
+    )
     total /= weights
     return total
 
@@ -63,36 +56,61 @@ def _likeness(gray: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _beside(
-    field: NDArray[np.float32], gray: NDArray[np.uint8]
-) -> Iterator[tuple[np.float32, NDArray[np.float32], NDArray[np.uint8]]]:
-    """Yield nearness, value and gray level of the neighbors of all pixels, in one order."""
-    (height, width), margin = field.shape, _REACH - 1
-    field, gray = _padded(field, margin), _padded(gray, margin)
-    for y in range(-margin, margin + 1):
-        for x in range(-margin, margin + 1):
-            there = np.s_[margin + y : margin + y + height, margin + x : margin + x + width]
-            nearness = np.float32((1.0 - abs(y) / _REACH) * (1.0 - abs(x) / _REACH))
-            yield nearness, field[there], gray[there]
+    field: NDArray[np.float32], gray: NDArray[np.uint8], likeness: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the weighted sum of the neighbors of all pixels, and that of their weights.
+
+    Two pixels are each other's neighbors with the same weight: one map of weights serves both.
+    """
+    (h, w), m = field.shape, _REACH - 1
+    total = likeness[0] * field
+    weights = np.full_like(total, likeness[0])
+    field, gray = _padded(field, m), _padded(gray, m)
+    for y in range(m + 1):
+        for x in range(-m if y else 1, m + 1):
+            nearness = np.float32((1.0 - y / _REACH) * (1.0 - abs(x) / _REACH))
+            # From everywhere to y lower and x to the right, within the image at one end at least.
+            left, right = max(x, 0), max(-x, 0)
+            here = gray[m - y : m + h, m - left : m + w + right]
+            there = gray[m : m + h + y, m - right : m + w + left]
+            weight = cv2.LUT(cv2.absdiff(here, there), likeness * nearness)
+            for part, dy, dx in (
+                (weight[y:, left : left + w], y, x),
+                (weight[:h, right : right + w], -y, -x),
+            ):
+                beside = field[m + dy : m + dy + h, m + dx : m + dx + w]
+                cv2.accumulate(part, weights)
+                cv2.accumulateProduct(part, beside, total)
+    return total, weights
 
 
 def _around(
-    field: NDArray[np.float32], gray: NDArray[np.uint8], shape: tuple[int, int]
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]]:
-    """Yield the same of the coarse pixels around every pixel of an image of (H, W)."""
+    field: NDArray[np.float32],
+    gray: NDArray[np.uint8],
+    coarse: NDArray[np.uint8],
+    likeness: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the same of the coarse pixels around every pixel of an image."""
     (rows, row_offset), (columns, column_offset) = (
-        _places(fine, coarse) for fine, coarse in zip(shape, field.shape, strict=True)
+        _places(fine, few) for fine, few in zip(gray.shape, field.shape, strict=True)
     )
-    places = np.empty((*shape, 2), np.int16)
+    places = np.empty((*gray.shape, 2), np.int16)
     places[..., 0], places[..., 1] = columns, rows[:, None]
-    field, gray = _padded(field, _COARSE_REACH), _padded(gray, _COARSE_REACH)
+    total, weights = np.zeros(gray.shape, np.float32), np.full(gray.shape, 1e-12, np.float32)
+    field, coarse = _padded(field, _COARSE_REACH), _padded(coarse, _COARSE_REACH)
     for y in range(1 - _COARSE_REACH, 1 + _COARSE_REACH):
         for x in range(1 - _COARSE_REACH, 1 + _COARSE_REACH):
             corner = np.s_[_COARSE_REACH + y :, _COARSE_REACH + x :]
-            values, levels = (
+            there, level = (
                 cv2.remap(np.ascontiguousarray(part[corner]), places, None, cv2.INTER_NEAREST)
-                for part in (field, gray)
+                for part in (field, coarse)
             )
-            yield _nearness(row_offset - y)[:, None] * _nearness(column_offset - x), values, levels
+            weight = cv2.LUT(cv2.absdiff(gray, level), likeness)
+            weight *= _nearness(row_offset - y)[:, None] * _nearness(column_offset - x)
+            weights += weight
+            weight *= there
+            total += weight
+    return total, weights
 
 
 def _places(fine: int, coarse: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
