@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from metric_depth_ros.estimators.base import Estimator, warm_up
+import cv2
+
+from metric_depth_ros.estimators.base import Estimator, frames_at_once, warm_up
 from metric_depth_ros.estimators.fallback import FallbackEstimator
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
@@ -25,6 +27,9 @@ def estimator_from(settings: DepthNodeSettings) -> Estimator:
         estimator = FallbackEstimator(
             estimator, monocular, settings.prompt.min_points, settings.fallback_policy
         )
+    # Frames that are answered at the same time keep all cores busy; OpenCV would share each of its
+    # operations among them nevertheless, and wait for the slowest share.
+    cv2.setNumThreads(1 if frames_at_once(estimator) > 1 else -1)
     if model.warm_up_width and model.warm_up_height:
         warm_up(estimator, model.warm_up_width, model.warm_up_height)
     return estimator
