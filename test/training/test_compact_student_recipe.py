@@ -55,6 +55,23 @@ class _Answering(torch.nn.Module):
         return log_inverse.expand(b, 1, h, w), nothing, nothing, torch.zeros(b)
 
 
+def test_a_bare_wall_teaches_nothing_but_is_validated_with():
+    wall = replace(example(1), depth=np.full_like(example(1).depth, 3.0))
+    rng = np.random.default_rng(0)
+
+    assert recipe().prepare(wall, SIZE, rng, real=False, augment=True) is None
+    assert recipe().prepare(wall, None, rng, real=False, augment=False) is not None
+    assert recipe(least_relief=1.0).prepare(wall, SIZE, rng, real=False, augment=True) is not None
+
+
+def test_a_narrow_view_teaches_nothing():
+    rng = np.random.default_rng(0)
+
+    narrow = recipe(longest_focal=0.1).prepare(example(1), SIZE, rng, real=False, augment=True)
+
+    assert narrow is None
+
+
 def test_training_reduces_the_loss_on_two_images():
     made = recipe()
     network = built(made)

@@ -41,6 +41,7 @@ from metric_depth_ros.training.views import random_view, recolored
 from metric_depth_ros.types import SparsePrompt
 
 _LEAST_SHARE = 0.02  # of the pixels, with a depth
+_NEAR_AND_FAR = 10, 90  # percentiles
 _ROUNDING = 1e-4
 
 
@@ -57,6 +58,9 @@ class CompactStudentOptions:
         What of depth is compared: a key of `QUANTITIES`.
     error_weight, gradient_weight
         Of the mean absolute error of the quantity, and of its gradients.
+    least_relief, longest_focal
+        Views are left out whose far tenth is nearer than so many times the near tenth, or whose
+        focal length is more than so many image widths: how far a bare wall is, it does not show.
     focal_weight, sky_weight, width_weight
         Of the logarithm of the focal length, of telling the sky, and of the likelihood of the
         width, which moves the width alone.
@@ -66,6 +70,8 @@ class CompactStudentOptions:
     quantity: str = 'distance_balanced'
     error_weight: float = STUDENT_WEIGHTS[0]
     gradient_weight: float = STUDENT_WEIGHTS[1]
+    least_relief: float = 1.5
+    longest_focal: float = 1.6
     focal_weight: float = 1.0
     sky_weight: float = 0.5
     width_weight: float = 0.1
@@ -74,6 +80,8 @@ class CompactStudentOptions:
         one_of('quantity', self.quantity, tuple(QUANTITIES))
         for name in ('error', 'gradient', 'focal', 'sky', 'width'):
             within(f'{name}_weight', getattr(self, f'{name}_weight'), 0.0, 1e6)
+        within('least_relief', self.least_relief, 1.0, 1e6)
+        within('longest_focal', self.longest_focal, 0.0, 1e6)
         odd = [size for size in self.sizes if size[0] % MULTIPLE_PX or size[1] % MULTIPLE_PX]
         if odd or not self.sizes:
             raise ValueError(f'sizes: {odd or "none"} given, expected multiples of {MULTIPLE_PX}.')
@@ -124,6 +132,8 @@ class CompactStudentRecipe:
         if np.isfinite(example.depth).mean() < _LEAST_SHARE:
             return None
         if augment:
+            if not self._shows_distance(example):
+                return None
             example = replace(example, image=recolored(example.image, rng))
         height, width = example.depth.shape
         fine = fine_size(width, height, self._config.canvas_px)
@@ -133,6 +143,15 @@ class CompactStudentRecipe:
             'log_focal': np.float32(np.log(example.camera.K[0, 0] / width)),
         }
         return Prepared(example, SparsePrompt.empty(), arrays)
+
+    def _shows_distance(self, example: Example) -> bool:
+        """Return whether an image can be expected to tell how far things are."""
+        known = example.depth[np.isfinite(example.depth) & (example.depth > 0)]
+        near, far = np.percentile(known, _NEAR_AND_FAR)
+        focal = example.camera.K[0, 0] / example.depth.shape[1]
+        return bool(far >= self._options.least_relief * near) and (
+            focal <= self._options.longest_focal
+        )
 
     def collate(self, prepared: Sequence[Prepared]) -> dict[str, Any]:
         """Stack examples of one size."""
