@@ -133,11 +133,13 @@ def _solve_lines(lines: NDArray[np.float32], links: NDArray[np.float32], strengt
         Squared reach.
     """
     channels = lines.shape[1] // links.shape[1]
-    ratio, pivot = (np.tile(field, channels) for field in _eliminated(links, strength))
+    ratio, pivot = _eliminated(links, strength)
+    ratio = np.tile(ratio, channels)
     term = np.empty(lines.shape[1], np.float32)
     for factor, here, there in zip(ratio, lines, lines[1:], strict=False):
         there += np.multiply(factor, here, out=term)
-    lines /= pivot
+    by_channel = lines.reshape(len(lines), channels, -1)
+    by_channel /= pivot[:, None]
     for factor, here, there in zip(ratio[::-1], lines[::-1], lines[-2::-1], strict=False):
         there += np.multiply(factor, here, out=term)
 
