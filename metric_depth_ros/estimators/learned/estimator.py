@@ -20,6 +20,8 @@ from metric_depth_ros.types import CameraModel, DepthEstimate, Frame, SparseProm
 
 Arrays = Mapping[str, NDArray]
 
+_BLANK_STEP = 8  # pixels between the points of the frame that estimators are warmed up with
+
 
 class Answer(NamedTuple):
     """What an adapter makes of a network's output for one frame.
@@ -107,9 +109,7 @@ class LearnedEstimator:
 
     def warm_up(self, width: int, height: int) -> None:
         """Run on a blank image of a size, as often as the runner needs it to be at its fastest."""
-        batch = self._adapter.batch([_blank_frame(width, height)])
-        for runner in self._lanes.runners:
-            runner.warm_up(batch)
+        self._lanes.warm_up(self._adapter.batch([_blank_frame(width, height)]))
 
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate one frame."""
@@ -175,9 +175,11 @@ class LearnedEstimator:
 
 
 def _blank_frame(width: int, height: int) -> Frame:
-    """Return a gray frame with a camera and a prompt."""
-    point = np.ones(1, np.float32)
-    prompt = SparsePrompt(np.zeros((1, 2), np.float32), point, point, np.zeros(1, np.uint8))
+    """Return a gray frame with a camera and a prompt as dense as that of a LiDAR."""
+    row, column = np.mgrid[:height:_BLANK_STEP, :width:_BLANK_STEP]
+    uv = np.stack((column.ravel(), row.ravel()), axis=1).astype(np.float32)
+    depth = np.ones(len(uv), np.float32)
+    prompt = SparsePrompt(uv, depth, depth, np.zeros(len(uv), np.uint8))
     image = np.full((height, width, 3), 127, np.uint8)
     return Frame(0, '', image, centered_pinhole(width, height, float(width)), prompt)
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 import torch
 
+from metric_depth_ros.estimators.runtime.batch import Batch
 from metric_depth_ros.estimators.runtime.runner import Runner
 
 
@@ -43,11 +44,21 @@ class Lanes:
         runner = self._idle.get()
         self._count(1)
         try:
-            with _threads(max(1, self._cores // self._busy)):
+            with _threads(self._share(self._busy)):
                 yield runner
         finally:
             self._count(-1)
             self._idle.put(runner)
+
+    def warm_up(self, batch: Batch) -> None:
+        """Prepare every runner for the shape of a batch, alone and beside the others."""
+        for cores in {self._cores, self._share(len(self.runners))}:
+            with _threads(cores):
+                for runner in self.runners:
+                    runner.warm_up(batch)
+
+    def _share(self, busy: int) -> int:
+        return max(1, self._cores // busy)
 
     def _count(self, change: int) -> None:
         with self._changing:
