@@ -4,7 +4,8 @@
 import pytest
 import torch
 
-from metric_depth_ros.networks.compact_blocks import upsampled
+from metric_depth_ros.networks import compact_blocks
+from metric_depth_ros.networks.compact_blocks import planar, upsampled
 from metric_depth_ros.networks.compact_teacher import (
     INPUT_CHANNELS,
     NEAREST_CHANNEL,
@@ -103,6 +104,27 @@ def test_enlarging_with_one_weight_copies_that_neighbor():
 
     copied = maps.repeat_interleave(SUBPIXELS, 2).repeat_interleave(SUBPIXELS, 3)
     torch.testing.assert_close(enlarged, copied)
+
+
+def test_bands_of_rows_answer_as_all_rows_at_once(monkeypatch):
+    network = _trained()
+    inputs, guess = _inputs(images=2)
+    at_once = network(inputs, guess)
+
+    monkeypatch.setattr(compact_blocks, '_BAND_VALUES', 1)  # one row each
+
+    for banded, whole in zip(network(inputs, guess), at_once, strict=True):
+        torch.testing.assert_close(banded, whole)
+
+
+@pytest.mark.parametrize('images', [1, 2])
+def test_maps_are_laid_out_channel_by_channel(images):
+    maps = torch.randn(images, 5, 3, 4).contiguous(memory_format=torch.channels_last)
+
+    laid_out = planar(maps)
+
+    assert laid_out.is_contiguous()
+    torch.testing.assert_close(laid_out, maps)
 
 
 def test_the_input_must_be_a_multiple_of_the_coarsest_cell():
