@@ -12,11 +12,9 @@ pytest.importorskip('torch')
 import torch
 from safetensors.torch import save_file
 
-from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import recovers_camera, warm_up
 from metric_depth_ros.estimators.catalog import MODELS
 from metric_depth_ros.estimators.learned.loading import build_network
-from metric_depth_ros.estimators.learned.shipped import manifest
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.networks.checkpoints import parameter_count
@@ -157,13 +155,6 @@ def test_bf16_is_close_to_fp32(options):
 
     np.testing.assert_allclose(rounded.depth, exact.depth, rtol=0.05)
     assert rounded.method == exact.method
-
-
-def test_without_weights_it_says_what_is_missing():
-    if 'compact_student' in manifest():
-        pytest.skip('the weights of the compact student are there')
-    with pytest.raises(InputError, match=r'compact_student are unreleased.*--weights'):
-        create_estimator('compact_student', EstimatorOptions(device='cpu'))
 
 
 def test_the_catalog_knows_how_many_parameters_it_has():
