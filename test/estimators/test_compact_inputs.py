@@ -57,6 +57,10 @@ def test_the_fine_size_is_a_multiple_and_bounded(width, height):
     assert fine[0] * fine[1] <= max(1.3 * MOST_PIXELS, strip)
 
 
+def test_an_image_is_not_enlarged():
+    assert fine_size(1242, 375) == (1216, 352)
+
+
 def test_an_image_of_a_fitting_size_keeps_it():
     assert fine_size(1216, 352) == (1216, 352)
 

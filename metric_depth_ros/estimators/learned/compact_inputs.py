@@ -54,10 +54,13 @@ class CompactInput(NamedTuple):
 
 
 def fine_size(width: int, height: int, most_pixels: int = MOST_PIXELS) -> tuple[int, int]:
-    """Return the (width, height) that the answer has, near the image's or the largest allowed."""
+    """Return the (width, height) that the answer has, near the image's or the largest allowed.
+
+    It is larger than the image only where that has less than one multiple.
+    """
     scale = min(1.0, (most_pixels / (width * height)) ** 0.5)
     fine_width, fine_height = (
-        max(MULTIPLE_PX, round(side * scale / MULTIPLE_PX) * MULTIPLE_PX)
+        MULTIPLE_PX * max(1, min(round(side * scale / MULTIPLE_PX), side // MULTIPLE_PX))
         for side in (width, height)
     )
     return fine_width, fine_height

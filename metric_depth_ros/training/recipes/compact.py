@@ -72,7 +72,7 @@ class CompactOptions:
 
     sizes: tuple[tuple[int, int], ...] = ((224, 160), (256, 128), (192, 192), (288, 128))
     error_weight: float = 4.0
-    far_weight: float = 1.0
+    far_weight: float = 0.5
     gradient_weight: float = 0.5
     width_weight: float = 0.1
     sky_weight: float = 0.1
@@ -80,7 +80,7 @@ class CompactOptions:
     space: str = 'relative'
     robust: bool = False
     blank_image_share: float = 0.05
-    restyled_share: float = 0.3
+    restyled_share: float = 0.35
 
     def __post_init__(self) -> None:
         one_of('space', self.space, ('relative', *_SPACES))
