@@ -25,7 +25,9 @@ def draw_scaling(path: Path, runs: Sequence[Mapping[str, float]]) -> None:
         Of each training its ``views`` and AbsRel, ``simulated`` and ``recorded``. A line goes
         through the means of those with as many views.
     """
-    with matplotlib.rc_context({'svg.hashsalt': path.name, 'font.size': 9}):
+    with matplotlib.rc_context(
+        {'svg.hashsalt': path.name, 'svg.fonttype': 'none', 'font.size': 9}
+    ):
         figure = Figure(_INCHES, layout='constrained')
         for axes, (name, title) in zip(
             figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True
