@@ -118,8 +118,8 @@ class TeacherRecipe:
     def build(self) -> nn.Module:
         """Return the network, which answers about the prompt's median depth at first.
 
-        With a bias of 0 the rectifier at its end is closed everywhere for some seeds (2 of 6 tried),
-        and nothing is ever learned.
+        With a bias of 0 the rectifier at its end is closed everywhere for some seeds (2 of 6 that
+        were tried), and nothing is ever learned.
         """
         network = Teacher(self._config)
         head: Any = network.head
