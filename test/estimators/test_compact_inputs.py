@@ -11,7 +11,7 @@ from metric_depth_ros.estimators.learned.compact_inputs import (
     FEWEST_PIXELS,
     MOST_PIXELS,
     MULTIPLE_PX,
-    PIXELS_PER_POINT,
+    WIDEST_SPACING_PX,
     compact_input,
     fine_size,
     size_for,
@@ -65,16 +65,33 @@ def test_an_image_of_a_fitting_size_keeps_it():
     assert fine_size(1216, 352) == (1216, 352)
 
 
+def _scattered(count: int, width: int, height: int) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    return rng.uniform((0, 0), (width - 1, height - 1), (count, 2)).astype(np.float32)
+
+
 def test_few_points_are_seen_at_a_lower_resolution():
-    many, some, few = (size_for(1216, 352, count) for count in (20_000, 1000, 5))
+    many, some, few = (
+        size_for(1216, 352, _scattered(count, 1216, 352)) for count in (20_000, 800, 5)
+    )
 
     assert many == (1216, 352)
-    assert some[0] * some[1] == pytest.approx(1000 * PIXELS_PER_POINT, rel=0.1)
+    assert some[0] * some[1] == pytest.approx(800 * WIDEST_SPACING_PX**2, rel=0.15)
     assert few[0] * few[1] == pytest.approx(FEWEST_PIXELS, rel=0.1)
 
 
+def test_scan_lines_far_apart_are_seen_at_a_lower_resolution_than_as_many_scattered_points():
+    u, v = np.meshgrid(np.arange(0, 1216, 3), np.arange(10, 352, 32))
+    lines = np.stack((u.ravel(), v.ravel()), axis=1).astype(np.float32)
+    scattered = _scattered(len(lines), 1216, 352)
+
+    assert size_for(1216, 352, lines)[0] < 0.7 * size_for(1216, 352, scattered)[0]
+
+
 def test_a_small_image_keeps_its_size_with_any_number_of_points():
-    assert size_for(256, 192, 1) == size_for(256, 192, 10_000) == (256, 192)
+    sizes = {size_for(256, 192, _scattered(count, 256, 192)) for count in (1, 10_000)}
+
+    assert sizes == {(256, 192)}
 
 
 @pytest.mark.parametrize('count', [1, 2, 40, 3000])

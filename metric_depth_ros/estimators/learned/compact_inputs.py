@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from metric_depth_ros.estimators.classical.completion import complete
+from metric_depth_ros.estimators.classical.layout import pixel_index, spacing
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.types import Source, SparsePrompt
 
 MULTIPLE_PX = 32  # the fine image is a multiple of this
 MOST_PIXELS = 1280 * 384  # of the fine image; larger images are scaled down
-# So are those with few points, or the network would not see from one point to the next. Chosen on
-# simulated images at the size of real ones; the least is about what it was trained on.
-PIXELS_PER_POINT = 128
+# So are those whose points are far apart, or the network would not see from one to the next: until
+# so many pixels lie between scan lines or scattered points. Chosen on simulated images at the size
+# of real ones; the fewest pixels are about those of the training's views.
+WIDEST_SPACING_PX = 16.0
 FEWEST_PIXELS = 60_000
 
 CHANNELS = (
@@ -66,10 +68,15 @@ def fine_size(width: int, height: int, most_pixels: int = MOST_PIXELS) -> tuple[
     return fine_width, fine_height
 
 
-def size_for(width: int, height: int, points: int) -> tuple[int, int]:
-    """Return the (width, height) of the fine image for so many points."""
-    pixels = min(MOST_PIXELS, max(FEWEST_PIXELS, PIXELS_PER_POINT * points))
-    return fine_size(width, height, pixels)
+def size_for(width: int, height: int, uv: NDArray[np.float32]) -> tuple[int, int]:
+    """Return the (width, height) of the fine image for points at (N, 2) pixels, N >= 1."""
+    largest = fine_size(width, height)
+    shape = largest[::-1]
+    apart = max(spacing(pixel_index(_scaled(uv, (width, height), largest), shape), shape))
+    if apart <= WIDEST_SPACING_PX:
+        return largest
+    pixels = min(MOST_PIXELS, width * height) * (WIDEST_SPACING_PX / apart) ** 2
+    return fine_size(width, height, max(FEWEST_PIXELS, round(pixels)))
 
 
 def compact_input(
@@ -92,7 +99,7 @@ def compact_input(
         (width, height) of the fine image; default: that of `size_for`.
     """
     height, width = image.shape[:2]
-    fine = fine or size_for(width, height, len(prompt))
+    fine = fine or size_for(width, height, prompt.uv)
     image = resized(image, fine)
     half = (fine[0] // 2, fine[1] // 2)
     depth, confidence = complete(

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from metric_depth_ros.estimators.devices import torch_device
 from metric_depth_ros.estimators.learned.compact_inputs import (
     CHANNELS,
+    FEWEST_PIXELS,
     CompactInput,
     compact_input,
+    fine_size,
     size_for,
 )
 from metric_depth_ros.estimators.learned.compact_output import confidence_of, depth_of
@@ -61,9 +63,7 @@ class CompactTeacherAdapter:
 
     def batch(self, frames: Sequence[Frame]) -> Batch:
         """Complete every frame classically; a frame without a prompt is blank."""
-        height, width = frames[0].image.shape[:2]
-        points = max(0 if frame.prompt is None else len(frame.prompt) for frame in frames)
-        size = size_for(width, height, points)
+        size = _size_for(frames)
         prepared = [_prepared(frame, size) for frame in frames]
         return Batch(
             image_tensor(frames),
@@ -103,6 +103,17 @@ def _channels_last(maps: NDArray[np.float32]) -> Tensor:
 def _together(tensors: Sequence[Tensor]) -> Tensor:
     """Return (B, ...); one alone is not copied."""
     return torch.stack(list(tensors)) if len(tensors) > 1 else tensors[0][None]
+
+
+def _size_for(frames: Sequence[Frame]) -> tuple[int, int]:
+    """Return the (width, height) of fine images that suits all frames, those of one batch."""
+    height, width = frames[0].image.shape[:2]
+    sizes = [
+        size_for(width, height, frame.prompt.uv)
+        for frame in frames
+        if frame.prompt is not None and has_prompt(frame)
+    ]
+    return max(sizes, default=fine_size(width, height, FEWEST_PIXELS))
 
 
 def _prepared(frame: Frame, size: tuple[int, int]) -> CompactInput:
