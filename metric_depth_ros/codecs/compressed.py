@@ -82,8 +82,8 @@ def picture_size(data: NDArray[np.uint8], named: str = '') -> tuple[int, int]:
         raise InputError(
             'compressed_format',
             f'compressed image{of_format} is neither JPEG nor PNG (it begins with '
-            f'{head[:4].hex(" ") or "nothing"}): set the format of the compressed image transport '
-            'to jpeg or png.',
+            f'{head[:4].hex(" ") or "nothing"}): if it comes from a topic, set the format '
+            'of its transport to jpeg or png.',
         )
     if claim is not None:
         _check_size(*claim, data.size, min(most, MAX_IMAGE_PIXELS))
