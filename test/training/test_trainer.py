@@ -85,7 +85,8 @@ def finished(tmp_path_factory):
 
 def test_loss_falls(tmp_path):
     every = {'log': 20, 'validate': 0, 'checkpoint': 0, 'pictures': 0}
-    config = write_config(tmp_path, steps=60, optimizer={'rate': 3e-3}, every=every)
+    plain = {'sizes': [[64, 64]], 'restyled_share': 0.0, 'pasted_share': 0.0}
+    config = write_config(tmp_path, steps=60, optimizer={'rate': 3e-3}, options=plain, every=every)
     train(config, tmp_path / 'out')
     first, *_, last = journal(tmp_path / 'out')
     assert last['loss'] < first['loss']

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,31 +50,37 @@ class Prepared:
     arrays: Mapping[str, Any]
 
 
-class Recipe(Protocol):
-    """A network, the preparation of its input, and its losses."""
+class Recipe(ABC):
+    """A network, the preparation of its input, and its losses.
 
-    @property
-    def backbone_prefixes(self) -> tuple[str, ...]:
-        """Beginnings of the names of parameters that learn at the backbone's rate."""
-        ...
+    Parameters
+    ----------
+    sizes
+        (width, height) that the examples of a step may have; none for their own.
+    """
 
-    @property
-    def new_prefixes(self) -> tuple[str, ...]:
-        """Beginnings of the names of weights that a checkpoint to start from may lack."""
-        ...
+    backbone_prefixes: tuple[str, ...] = ()
+    """Beginnings of the names of parameters that learn at the backbone's rate."""
 
+    new_prefixes: tuple[str, ...] = ()
+    """Beginnings of the names of weights that a checkpoint to start from may lack."""
+
+    def __init__(self, sizes: Sequence[tuple[int, int]] = ()) -> None:
+        self._sizes = tuple(sizes)
+
+    @abstractmethod
     def build(self) -> nn.Module:
         """Return the network with random weights; what has no loss is frozen."""
-        ...
 
+    @abstractmethod
     def model_config(self) -> dict[str, Any]:
         """Return the plain values that are stored with its weights."""
-        ...
 
     def view_size(self, rng: np.random.Generator) -> tuple[int, int] | None:
         """Return the (width, height) of all examples of one step, or None for their own."""
-        ...
+        return self._sizes[int(rng.integers(len(self._sizes)))] if self._sizes else None
 
+    @abstractmethod
     def prepare(
         self,
         example: Example,
@@ -96,23 +103,28 @@ class Recipe(Protocol):
         augment
             Change what can be changed at random; else only the prompt is drawn.
         """
-        ...
 
     def collate(self, prepared: Sequence[Prepared]) -> dict[str, Any]:
-        """Return a batch."""
-        ...
+        """Return a batch: arrays of one size, stacked to tensors that begin with B."""
+        import torch
 
+        names = prepared[0].arrays
+        return {
+            name: torch.from_numpy(np.stack([np.asarray(one.arrays[name]) for one in prepared]))
+            for name in names
+        }
+
+    @abstractmethod
     def losses(self, network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the means over the images: ``'loss'``, which is minimized, and its parts."""
-        ...
 
+    @abstractmethod
     def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
         """Return the depth of every image in meters, in the size of its example."""
-        ...
 
     def baseline(self, prepared: Prepared) -> NDArray[np.float32] | None:
-        """Return the depth that the network has to be better than, or None."""
-        ...
+        """Return the depth that the network has to be better than; None where there is none."""
+        return None
 
 
 def create_recipe(
@@ -155,14 +167,3 @@ def freeze(network: nn.Module, *parts: str) -> None:
     for name, parameter in network.named_parameters():
         if any(part in name for part in parts):
             parameter.requires_grad_(False)
-
-
-def stacked(prepared: Sequence[Prepared]) -> dict[str, Tensor]:
-    """Return the arrays of examples of one size as tensors that begin with B."""
-    import torch
-
-    names = prepared[0].arrays
-    return {
-        name: torch.from_numpy(np.stack([np.asarray(one.arrays[name]) for one in prepared]))
-        for name in names
-    }

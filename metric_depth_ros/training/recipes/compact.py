@@ -6,7 +6,7 @@ Input and guess are made by the code that makes them at run time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,8 +29,9 @@ from metric_depth_ros.training.losses import (
     relative_difference,
     robust_absolute_error,
 )
+from metric_depth_ros.training.pasted import with_pasted_shapes
 from metric_depth_ros.training.prompts import nonempty_prompt
-from metric_depth_ros.training.recipes.base import Prepared, stacked
+from metric_depth_ros.training.recipes.base import Prepared, Recipe
 from metric_depth_ros.training.views import random_view, recolored, restyled
 
 _LEAST_SHARE = 0.02  # of the pixels, with a depth
@@ -68,6 +69,8 @@ class CompactOptions:
         Examples whose image is gray: what the points alone can say. 1 is the ablation.
     restyled_share
         Examples whose image went through a random filter.
+    pasted_share
+        Examples with random shapes before what they show.
     """
 
     sizes: tuple[tuple[int, int], ...] = ((224, 160), (256, 128), (192, 192), (288, 128))
@@ -81,17 +84,19 @@ class CompactOptions:
     robust: bool = False
     blank_image_share: float = 0.05
     restyled_share: float = 0.35
+    pasted_share: float = 0.4
 
     def __post_init__(self) -> None:
         one_of('space', self.space, ('relative', *_SPACES))
         within('blank_image_share', self.blank_image_share, 0.0, 1.0)
         within('restyled_share', self.restyled_share, 0.0, 1.0)
+        within('pasted_share', self.pasted_share, 0.0, 1.0)
         odd = [size for size in self.sizes if size[0] % 32 or size[1] % 32]
         if odd or not self.sizes:
             raise ValueError(f'sizes: {odd or "none"} given, expected multiples of 32.')
 
 
-class CompactRecipe:
+class CompactRecipe(Recipe):
     """Trains a `CompactTeacher`.
 
     Parameters
@@ -102,10 +107,8 @@ class CompactRecipe:
         Choices.
     """
 
-    backbone_prefixes: tuple[str, ...] = ()
-    new_prefixes: tuple[str, ...] = ()
-
     def __init__(self, config: CompactTeacherConfig, options: CompactOptions) -> None:
+        super().__init__(options.sizes)
         self._config = config
         self._options = options
 
@@ -117,10 +120,6 @@ class CompactRecipe:
     def model_config(self) -> dict[str, Any]:
         """Return the shape of the network."""
         return self._config.as_model_config()
-
-    def view_size(self, rng: np.random.Generator) -> tuple[int, int] | None:
-        """Draw one of the sizes."""
-        return self._options.sizes[int(rng.integers(len(self._options.sizes)))]
 
     def prepare(
         self,
@@ -136,6 +135,8 @@ class CompactRecipe:
             example = random_view(example, size, rng, mirror=augment)
         if np.isfinite(example.depth).mean() < _LEAST_SHARE:
             return None
+        if augment and rng.random() < self._options.pasted_share:
+            example = with_pasted_shapes(example, rng)
         prompt = nonempty_prompt(example, rng)
         if prompt is None:
             return None
@@ -162,10 +163,6 @@ class CompactRecipe:
         if drawn < self._options.restyled_share:
             return restyled(image, rng)
         return recolored(image, rng) if drawn < _RECOLORED_BELOW else image
-
-    def collate(self, prepared: Sequence[Prepared]) -> dict[str, Any]:
-        """Stack examples of one size."""
-        return stacked(prepared)
 
     def losses(self, network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the error, its gradients, the width's likelihood and the sky."""

@@ -7,7 +7,7 @@ Labels are whatever depth the examples have: rendered, or what a teacher made of
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,7 +36,7 @@ from metric_depth_ros.training.losses import (
     laplace_likelihood,
     masked_mean,
 )
-from metric_depth_ros.training.recipes.base import Prepared, stacked
+from metric_depth_ros.training.recipes.base import Prepared, Recipe
 from metric_depth_ros.training.views import random_view, recolored
 from metric_depth_ros.types import SparsePrompt
 
@@ -87,7 +87,7 @@ class CompactStudentOptions:
             raise ValueError(f'sizes: {odd or "none"} given, expected multiples of {MULTIPLE_PX}.')
 
 
-class CompactStudentRecipe:
+class CompactStudentRecipe(Recipe):
     """Trains a `CompactStudent`.
 
     Parameters
@@ -98,10 +98,8 @@ class CompactStudentRecipe:
         Choices.
     """
 
-    backbone_prefixes: tuple[str, ...] = ()
-    new_prefixes: tuple[str, ...] = ()
-
     def __init__(self, config: CompactStudentConfig, options: CompactStudentOptions) -> None:
+        super().__init__(options.sizes)
         self._config = config
         self._options = options
 
@@ -112,10 +110,6 @@ class CompactStudentRecipe:
     def model_config(self) -> dict[str, Any]:
         """Return the shape of the network."""
         return self._config.as_model_config()
-
-    def view_size(self, rng: np.random.Generator) -> tuple[int, int] | None:
-        """Draw one of the sizes."""
-        return self._options.sizes[int(rng.integers(len(self._options.sizes)))]
 
     def prepare(
         self,
@@ -153,10 +147,6 @@ class CompactStudentRecipe:
             focal <= self._options.longest_focal
         )
 
-    def collate(self, prepared: Sequence[Prepared]) -> dict[str, Any]:
-        """Stack examples of one size."""
-        return stacked(prepared)
-
     def losses(self, network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the error, its gradients, the focal length, the sky and the width's likelihood.
 
@@ -191,10 +181,6 @@ class CompactStudentRecipe:
         answer = CompactStudentAnswer(*network(batch['images']))
         log_depth = batch['log_focal'].view(-1, 1, 1) - answer.log_inverse[:, 0].float()
         return list(log_depth.exp().cpu().numpy())
-
-    def baseline(self, prepared: Prepared) -> NDArray[np.float32] | None:
-        """Return None: nothing else knows depth without a prompt."""
-        return None
 
 
 def limited(log_depth: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from metric_depth_ros.geometry.relative_depth import depth_of, nearness
 from metric_depth_ros.networks.depth_vqvae import DepthVqVae, DepthVqVaeConfig
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.training.config import section_from, within
-from metric_depth_ros.training.recipes.base import Prepared, stacked
+from metric_depth_ros.training.recipes.base import Prepared, Recipe
 from metric_depth_ros.types import SparsePrompt
 
 _LEAST_SHARE = 0.02  # of the pixels, with a depth
@@ -40,13 +40,11 @@ class DepthTokenOptions:
             within(name, getattr(self, name), 0.0, 1e6)
 
 
-class DepthTokenRecipe:
+class DepthTokenRecipe(Recipe):
     """Trains a `DepthVqVae`."""
 
-    backbone_prefixes: tuple[str, ...] = ()
-    new_prefixes: tuple[str, ...] = ()
-
     def __init__(self, config: DepthVqVaeConfig, options: DepthTokenOptions) -> None:
+        super().__init__()
         self._config = config
         self._options = options
 
@@ -57,10 +55,6 @@ class DepthTokenRecipe:
     def model_config(self) -> dict[str, Any]:
         """Return the shape of the network."""
         return self._config.as_model_config()
-
-    def view_size(self, rng: np.random.Generator) -> tuple[int, int] | None:
-        """Return None: every image is stretched to the same square."""
-        return None
 
     def prepare(
         self,
@@ -81,10 +75,6 @@ class DepthTokenRecipe:
         small = cv2.resize(np.ascontiguousarray(image), (side, side), interpolation=cv2.INTER_AREA)
         scale = np.array((low, high), np.float32)
         return Prepared(example, SparsePrompt.empty(), {'image': small[None], 'scale': scale})
-
-    def collate(self, prepared: Sequence[Prepared]) -> dict[str, Any]:
-        """Stack examples."""
-        return stacked(prepared)
 
     def losses(self, network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the mean square error of the image and the two distances to the codebook."""
@@ -110,10 +100,6 @@ class DepthTokenRecipe:
             depth_of(image, float(low), float(high))
             for image, (low, high) in zip(images.cpu().numpy(), scales, strict=True)
         ]
-
-    def baseline(self, prepared: Prepared) -> NDArray[np.float32] | None:
-        """Return None: there is nothing to be better than."""
-        return None
 
 
 def create(network: Mapping[str, Any], options: Mapping[str, Any], where: str) -> DepthTokenRecipe:

@@ -7,7 +7,7 @@ hard, or is the truth with noise; most of its patches are then masked (`patch_ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -23,7 +23,7 @@ from metric_depth_ros.simulation.sensors.policy import draw_prompt
 from metric_depth_ros.training.config import section_from, within
 from metric_depth_ros.training.losses import absolute_error
 from metric_depth_ros.training.patch_masks import draw_patch_mask, enlarged
-from metric_depth_ros.training.recipes.base import Prepared, freeze, stacked
+from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze
 from metric_depth_ros.training.views import random_view, recolored
 from metric_depth_ros.types import SparsePrompt
 
@@ -67,7 +67,7 @@ class MaskedOptions:
             raise ValueError('sizes: expected at least one [width, height].')
 
 
-class MaskedRecipe:
+class MaskedRecipe(Recipe):
     """Trains a `LingBotDepth`.
 
     Parameters
@@ -79,9 +79,9 @@ class MaskedRecipe:
     """
 
     backbone_prefixes: tuple[str, ...] = ('encoder.backbone.',)
-    new_prefixes: tuple[str, ...] = ()
 
     def __init__(self, described: Mapping[str, Any], options: MaskedOptions) -> None:
+        super().__init__(options.sizes)
         self._described = described
         self._config = (
             LingBotDepthConfig.from_model_config(described)
@@ -99,10 +99,6 @@ class MaskedRecipe:
     def model_config(self) -> dict[str, Any]:
         """Return the shape of the network."""
         return dict(self._described)
-
-    def view_size(self, rng: np.random.Generator) -> tuple[int, int] | None:
-        """Draw one of the sizes."""
-        return self._options.sizes[int(rng.integers(len(self._options.sizes)))]
 
     def prepare(
         self,
@@ -137,10 +133,6 @@ class MaskedRecipe:
         }
         return Prepared(example, _points(seen, width, height), arrays)
 
-    def collate(self, prepared: Sequence[Prepared]) -> dict[str, Any]:
-        """Stack examples of one size."""
-        return stacked(prepared)
-
     def losses(self, network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the error of depth over all pixels that have a truth."""
         depth = self._answer(network, batch)
@@ -153,10 +145,6 @@ class MaskedRecipe:
     def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
         """Return depth in the size of the images."""
         return list(self._answer(network, batch).cpu().numpy())
-
-    def baseline(self, prepared: Prepared) -> NDArray[np.float32] | None:
-        """Return None: what is masked has no simple answer."""
-        return None
 
     def _answer(self, network: nn.Module, batch: Mapping[str, Any]) -> Tensor:
         rows, columns = batch['grid'][0].tolist()

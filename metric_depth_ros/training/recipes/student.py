@@ -31,7 +31,7 @@ from metric_depth_ros.training.losses import (
     masked_mean,
     student_loss,
 )
-from metric_depth_ros.training.recipes.base import Prepared, freeze
+from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze
 from metric_depth_ros.training.recipes.unlike_sizes import (
     at_truth,
     canvases,
@@ -68,7 +68,7 @@ class StudentOptions:
         within('farthest_m', self.farthest_m, 1.0, 1e4)
 
 
-class StudentRecipe:
+class StudentRecipe(Recipe):
     """Trains a `StudentDepthMap`.
 
     Parameters
@@ -80,9 +80,9 @@ class StudentRecipe:
     """
 
     backbone_prefixes: tuple[str, ...] = ('encoder.patch_encoder.',)
-    new_prefixes: tuple[str, ...] = ()
 
     def __init__(self, config: StudentDepthMapConfig, options: StudentOptions) -> None:
+        super().__init__(options.sizes)
         self._config = config
         self._options = options
 
@@ -95,11 +95,6 @@ class StudentRecipe:
     def model_config(self) -> dict[str, Any]:
         """Return the shape of the network."""
         return asdict(self._config)
-
-    def view_size(self, rng: np.random.Generator) -> tuple[int, int] | None:
-        """Draw one of the sizes, where there are any."""
-        sizes = self._options.sizes
-        return sizes[int(rng.integers(len(sizes)))] if sizes else None
 
     def prepare(
         self,
@@ -136,10 +131,6 @@ class StudentRecipe:
             (1.0 / (answer / focal_share(frame)).clamp(*INVERSE_DEPTH_LIMITS))[0].cpu().numpy()
             for (answer, _), frame in zip(at_truth(answers, batch), batch['frame'], strict=True)
         ]
-
-    def baseline(self, prepared: Prepared) -> NDArray[np.float32] | None:
-        """Return None: nothing else knows depth without a prompt."""
-        return None
 
     def _depth(self, inverse: Tensor) -> Tensor:
         """Return depth up to the farthest; what is taken for farther still gets its gradient."""

@@ -32,7 +32,7 @@ from metric_depth_ros.simulation.sensors.policy import draw_prompt
 from metric_depth_ros.training.config import one_of, section_from, within
 from metric_depth_ros.training.losses import teacher_loss
 from metric_depth_ros.training.prompts import MASKED_POINTS, masked_prompt
-from metric_depth_ros.training.recipes.base import Prepared, freeze
+from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze
 from metric_depth_ros.training.recipes.unlike_sizes import (
     at_truth,
     canvases,
@@ -97,7 +97,7 @@ class TeacherOptions:
         within('masked_share', self.masked_share, 0.0, 1.0)
 
 
-class TeacherRecipe:
+class TeacherRecipe(Recipe):
     """Trains a `Teacher`.
 
     Parameters
@@ -112,6 +112,7 @@ class TeacherRecipe:
     new_prefixes: tuple[str, ...] = ('prompt_branches.',)
 
     def __init__(self, config: TeacherConfig, options: TeacherOptions) -> None:
+        super().__init__(options.sizes)
         self._config = config
         self._options = options
 
@@ -130,11 +131,6 @@ class TeacherRecipe:
     def model_config(self) -> dict[str, Any]:
         """Return the shape of the network."""
         return asdict(self._config)
-
-    def view_size(self, rng: np.random.Generator) -> tuple[int, int] | None:
-        """Draw one of the sizes, where there are any."""
-        sizes = self._options.sizes
-        return sizes[int(rng.integers(len(sizes)))] if sizes else None
 
     def prepare(
         self,
@@ -188,10 +184,6 @@ class TeacherRecipe:
             (unit / answer.clamp(*INVERSE_DEPTH_LIMITS))[0].cpu().numpy()
             for (answer, _), unit in zip(at_truth(answers, batch), units, strict=True)
         ]
-
-    def baseline(self, prepared: Prepared) -> NDArray[np.float32] | None:
-        """Return None: the prior is not metric."""
-        return None
 
     def _draw_prompt(self, view: Example, rng: np.random.Generator) -> SparsePrompt | None:
         if self._options.prompts == 'radar':
