@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rclpy.node import Node
@@ -14,12 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from metric_depth_ros.ros.dense_depth import CAMERA_INFO, COLOR, CONFIDENCE, DEPTH
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.messages import stamp_ns
-from metric_depth_ros.ros.qos import (
-    overridable,
-    refused_overrides,
-    sensor_qos,
-    subscription_events,
-)
+from metric_depth_ros.ros.qos import sensor_qos, subscribe
 from metric_depth_ros.ros.stamp_sets import StampSets
 
 COLOR_TRANSPORTS = ('none', 'raw', 'compressed')
@@ -94,17 +90,12 @@ class DenseInputs:
             Quality of service overrides that cannot be.
         """
         for stream, (topic, kind) in self._kinds.items():
-            resolved = self.topics[stream]
-            with refused_overrides(resolved):
-                subscription = self._node.create_subscription(
-                    kind,
-                    topic,
-                    self._receiver(stream),
-                    sensor_qos(_QUEUE),
-                    event_callbacks=subscription_events(resolved, self._faults.report),
-                    qos_overriding_options=overridable(),
+            receive = partial(self._receive, stream)
+            self._subscriptions.append(
+                subscribe(
+                    self._node, kind, topic, receive, sensor_qos(_QUEUE), self._faults.report
                 )
-            self._subscriptions.append(subscription)
+            )
 
     def close(self) -> None:
         """Destroy the subscriptions."""
@@ -120,9 +111,6 @@ class DenseInputs:
         """Return how many publishers a stream has."""
         return int(self._node.count_publishers(self.topics[stream]))
 
-    def _receiver(self, stream: str) -> Callable[[Any], None]:
-        def receive(message: Any) -> None:
-            self._heard_s[stream] = time.monotonic()
-            self._sets.add(stream, message, stamp_ns(message.header))
-
-        return receive
+    def _receive(self, stream: str, message: Any) -> None:
+        self._heard_s[stream] = time.monotonic()
+        self._sets.add(stream, message, stamp_ns(message.header))

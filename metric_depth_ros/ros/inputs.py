@@ -29,12 +29,7 @@ from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.pairing import Pairing
 from metric_depth_ros.ros.parameters import DepthNodeSettings
-from metric_depth_ros.ros.qos import (
-    overridable,
-    refused_overrides,
-    sensor_qos,
-    subscription_events,
-)
+from metric_depth_ros.ros.qos import sensor_qos, subscribe
 from metric_depth_ros.ros.stamps import StampGate, StampVerdict
 
 # Images wait in the assembly, not in the middleware; one in flight beside the one being taken.
@@ -260,17 +255,11 @@ class Inputs:
             callback = passed_on
         if read is not None:
             callback = self._reading(stream, read, callback)
-        with refused_overrides(resolved):
-            subscription = self._node.create_subscription(
-                kind,
-                topic,
-                callback,
-                sensor_qos(_IMAGE_DEPTH if stream == 'image' else _MEASUREMENT_DEPTH),
-                event_callbacks=subscription_events(resolved, self._faults.report),
-                qos_overriding_options=overridable(),
-                raw=read is not None,
-            )
-        self._subscriptions.append(subscription)
+        profile = sensor_qos(_IMAGE_DEPTH if stream == 'image' else _MEASUREMENT_DEPTH)
+        raw, warn = read is not None, self._faults.report
+        self._subscriptions.append(
+            subscribe(self._node, kind, topic, callback, profile, warn, raw=raw)
+        )
 
     def _reading(
         self,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from rclpy.node import Node
@@ -16,12 +17,7 @@ from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.framing import FrameBuilder
 from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.parameters import CameraSettings, DepthNodeSettings, PromptSettings
-from metric_depth_ros.ros.qos import (
-    overridable,
-    refused_overrides,
-    sensor_qos,
-    subscription_events,
-)
+from metric_depth_ros.ros.qos import sensor_qos, subscribe
 from metric_depth_ros.ros.static_tree import StaticTree
 from metric_depth_ros.types import Frame
 
@@ -69,17 +65,12 @@ class NewestFrame:
             Quality of service overrides that cannot be.
         """
         for stream, (topic, kind) in self._kinds.items():
-            resolved = self.topics[stream]
-            with refused_overrides(resolved):
-                subscription = self._node.create_subscription(
-                    kind,
-                    topic,
-                    lambda message, stream=stream: self._store(stream, message),
-                    sensor_qos(_DEPTH),
-                    event_callbacks=subscription_events(resolved, self._faults.report),
-                    qos_overriding_options=overridable(),
+            receive = partial(self._store, stream)
+            self._subscriptions.append(
+                subscribe(
+                    self._node, kind, topic, receive, sensor_qos(_DEPTH), self._faults.report
                 )
-            self._subscriptions.append(subscription)
+            )
 
     def close(self) -> None:
         """Destroy the subscriptions."""

@@ -19,12 +19,7 @@ from metric_depth_ros.geometry.rigid import Transform, transform_from_quaternion
 from metric_depth_ros.ros.extrinsics import Extrinsics, create_extrinsics
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.messages import stamp_ns
-from metric_depth_ros.ros.qos import (
-    overridable,
-    refused_overrides,
-    sensor_qos,
-    subscription_events,
-)
+from metric_depth_ros.ros.qos import sensor_qos, subscribe
 from metric_depth_ros.ros.reconstruct_parameters import ReconstructNodeSettings
 
 _KEPT_NS = 30_000_000_000  # poses older than this against the newest are forgotten
@@ -199,15 +194,9 @@ class TopicPoses:
         self._extrinsics: Extrinsics | None = None
         if not self._of_camera:
             self._extrinsics = create_extrinsics(settings.extrinsics.extrinsics, node)
-        with refused_overrides(self.topic):
-            self._subscription = node.create_subscription(
-                kind,
-                settings.pose.source,
-                self._receive,
-                sensor_qos(_QUEUE),
-                event_callbacks=subscription_events(self.topic, faults.report),
-                qos_overriding_options=overridable(),
-            )
+        self._subscription = subscribe(
+            node, kind, settings.pose.source, self._receive, sensor_qos(_QUEUE), faults.report
+        )
 
     def at(self, camera_frame: str, stamp_ns: int) -> Transform | None:
         """Return T_world_camera, None while the poses do not reach the stamp."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
 from rclpy.qos import (
     HistoryPolicy,
     QoSPolicyKind,
@@ -16,6 +18,7 @@ from rclpy.qos import (
     qos_policy_name_from_kind,
 )
 from rclpy.qos_overriding_options import InvalidQosOverridesError, QoSOverridingOptions
+from rclpy.subscription import Subscription
 
 from metric_depth_ros.errors import InputError
 
@@ -68,6 +71,45 @@ def refused_overrides(topic: str) -> Iterator[None]:
         raise InputError(
             'qos', f'{topic}: {error}: correct the parameters qos_overrides.{topic}.'
         ) from error
+
+
+def subscribe(
+    node: Node,
+    kind: type,
+    topic: str,
+    callback: Callable[[Any], None],
+    profile: QoSProfile,
+    warn: Warn,
+    *,
+    raw: bool = False,
+) -> Subscription:
+    """Subscribe in a way that users may override, and that tells what does not match.
+
+    Parameters
+    ----------
+    topic
+        Relative names are resolved by the node.
+    warn
+        Called with the resolved topic, the name of a fault, and a sentence.
+    raw
+        The callback gets bytes.
+
+    Raises
+    ------
+    InputError
+        Quality of service overrides that cannot be.
+    """
+    resolved = node.resolve_topic_name(topic)
+    with refused_overrides(resolved):
+        return node.create_subscription(
+            kind,
+            topic,
+            callback,
+            profile,
+            event_callbacks=subscription_events(resolved, warn),
+            qos_overriding_options=overridable(),
+            raw=raw,
+        )
 
 
 def subscription_events(topic: str, warn: Warn) -> SubscriptionEventCallbacks:

@@ -15,6 +15,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Point, PointStamped
 from rclpy.clock import Clock, ClockType
+from rclpy.qos import QoSProfile
 from std_msgs.msg import String
 
 from metric_depth_ros.errors import InputError
@@ -40,7 +41,7 @@ from metric_depth_ros.ros.pixel_point import (
     point_of_dense,
     point_of_estimator,
 )
-from metric_depth_ros.ros.qos import overridable, refused_overrides, subscription_events
+from metric_depth_ros.ros.qos import subscribe
 from metric_depth_ros.ros.query_models import QueryModels, models_from
 from metric_depth_ros.ros.query_outputs import QueryOutputs
 from metric_depth_ros.ros.query_parameters import DENSE, QUERY_NODE, QueryNodeSettings
@@ -53,6 +54,7 @@ CLICKS = ('image_mouse_left', 'depth/image_color_mouse_left')
 _LINE_STOP_S = 0.5  # of the two seconds in which an interrupted node is gone
 _LOOK_S = 0.2  # how often questions that take too long are looked for
 _MOST_LETTERS = 4000
+_QUEUE = 10
 _SILENT_PERIODS = 2.0  # a topic is silent after this many periods of the diagnostics
 
 
@@ -107,16 +109,9 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         self.get_logger().info(f'active: {", ".join((PIXEL, *CLICKS, QUESTION))} are answered')
 
     def _listen(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
-        resolved = self.resolve_topic_name(topic)
-        with refused_overrides(resolved):
-            subscription = self.create_subscription(
-                kind,
-                topic,
-                callback,
-                10,
-                event_callbacks=subscription_events(resolved, self._faults.report),
-                qos_overriding_options=overridable(),
-            )
+        subscription = subscribe(
+            self, kind, topic, callback, QoSProfile(depth=_QUEUE), self._faults.report
+        )
         self._ends.append(lambda: self.destroy_subscription(subscription))
 
     def _open_inputs(self) -> None:
