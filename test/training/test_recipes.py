@@ -246,3 +246,17 @@ def test_prompt_free_teacher_uses_the_focal_length():
     with torch.no_grad():
         _, units = recipe._prompts({**batch, 'frame': frames}, torch.device('cpu'), 32)
     np.testing.assert_allclose(units.numpy(), 80.0 / 96.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize('name', ['teacher', 'student'])
+def test_a_network_that_is_trained_from_nothing_begins_with_an_open_rectifier(name):
+    recipe = tiny_recipe(name)
+    for seed in range(6):
+        torch.manual_seed(seed)
+        network = recipe.build()
+        answers = []
+        network.head.register_forward_hook(
+            lambda module, seen, answer, kept=answers: kept.append(answer.detach())
+        )
+        recipe.losses(network, batch_of(recipe)[1])
+        assert (answers[0] > 0).float().mean() > 0.9

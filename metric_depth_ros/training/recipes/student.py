@@ -38,6 +38,7 @@ from metric_depth_ros.training.recipes.unlike_sizes import (
     drawn_view,
     focal_share,
     listed,
+    open_rectifier,
     prepared_frame,
 )
 from metric_depth_ros.types import SparsePrompt
@@ -87,8 +88,9 @@ class StudentRecipe(Recipe):
         self._options = options
 
     def build(self) -> nn.Module:
-        """Return the network."""
+        """Return the network, which answers about a meter at first."""
         network = StudentDepthMap(self._config)
+        open_rectifier(network.head)
         freeze(network, 'mask_token')
         return network
 

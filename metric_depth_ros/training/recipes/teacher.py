@@ -39,6 +39,7 @@ from metric_depth_ros.training.recipes.unlike_sizes import (
     drawn_view,
     focal_share,
     listed,
+    open_rectifier,
     prepared_frame,
 )
 from metric_depth_ros.types import Frame, SparsePrompt
@@ -117,14 +118,9 @@ class TeacherRecipe(Recipe):
         self._options = options
 
     def build(self) -> nn.Module:
-        """Return the network, which answers about the prompt's median depth at first.
-
-        With a bias of 0 the rectifier at its end is closed everywhere for some seeds (2 of 6 that
-        were tried), and nothing is ever learned.
-        """
+        """Return the network, which answers about the prompt's median depth at first."""
         network = Teacher(self._config)
-        head: Any = network.head
-        nn.init.ones_(head[-2].bias)
+        open_rectifier(network.head)
         freeze(network, 'mask_token', _WITHOUT_SKIP)
         return network
 
