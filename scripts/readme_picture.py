@@ -3,6 +3,8 @@
 """Draw docs/images/demo.png: what the demo's sensors see, and what an estimator makes of it.
 
     python scripts/readme_picture.py [--estimator NAME]
+
+Frames of the demo's scenes, simulated anew; the live node is not involved.
 """
 
 from __future__ import annotations
