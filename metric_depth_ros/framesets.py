@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.distortion import Distortion
+from metric_depth_ros.geometry.projection import hidden_points
 from metric_depth_ros.prompting.depth_image import prompt_from_registered_depth
 from metric_depth_ros.prompting.lidar import prompt_from_cloud
 from metric_depth_ros.prompting.low_resolution import prompt_from_low_resolution
@@ -257,7 +258,10 @@ class RecordedFrame:
             return prompt
         # A sparse map stores what another sensor measured: its noise is not a depth camera's.
         sigma = np.hypot(np.float32(sigma_m), np.float32(sigma_rel) * prompt.depth)
-        return replace(prompt, sigma=sigma)
+        prompt = replace(prompt, sigma=sigma)
+        if entry.kind == 'lidar':  # somebody projected the cloud, and kept its ghosts
+            return prompt.subset(~hidden_points(prompt.uv, prompt.depth, self.width, self.height))
+        return prompt
 
     def load_frame(self, prompt_name: str | None = None) -> Frame:
         """Return the image with one of its prompts as a `Frame`."""

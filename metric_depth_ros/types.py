@@ -109,12 +109,15 @@ class SparsePrompt:
         depth_map[np.isinf(depth_map)] = np.nan
         return depth_map.reshape(height, width)
 
+    def subset(self, kept: NDArray[np.bool_] | NDArray[np.intp]) -> SparsePrompt:
+        """Return the points where `kept` (N,) is true, or those of the rows that it names."""
+        return SparsePrompt(self.uv[kept], self.depth[kept], self.sigma[kept], self.source[kept])
+
     def subsample(self, count: int, rng: np.random.Generator) -> SparsePrompt:
         """Return at most `count` points drawn uniformly without replacement."""
         if len(self) <= count:
             return self
-        keep = np.sort(rng.choice(len(self), count, replace=False))
-        return SparsePrompt(self.uv[keep], self.depth[keep], self.sigma[keep], self.source[keep])
+        return self.subset(np.sort(rng.choice(len(self), count, replace=False)))
 
 
 @dataclass(frozen=True, eq=False)

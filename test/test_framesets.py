@@ -135,6 +135,20 @@ def test_a_depth_map_prompt_keeps_pixels_and_meters(write, entry) -> None:
     assert prompt.to_map(*SIZE)[1, 4] == pytest.approx(60.0)
 
 
+@pytest.mark.parametrize(('kind', 'kept'), [('lidar', False), ('random', True)])
+def test_a_depth_map_of_a_lidar_loses_the_points_behind_its_nearer_ones(
+    write, entry, tmp_path, kind, kept
+) -> None:
+    depth = np.zeros((6, 8), np.uint16)
+    depth[[1, 3, 5]] = 500  # 2 m
+    depth[2, 4] = 5000  # shines through
+    cv2.imwrite(str(tmp_path / 'map.png'), depth)
+    entry['prompts']['map'] |= {'path': 'map.png', 'scale': 0.004, 'kind': kind}
+    seen = load_frame_set(write(entry)).frames[0].load_prompt('map').to_map(*SIZE)
+    assert np.isfinite(seen[2, 4]) == kept
+    assert np.isfinite(seen[[1, 3, 5]]).all()
+
+
 def test_points_without_a_transform_are_in_the_optical_frame(write, entry) -> None:
     frame = load_frame_set(write(entry)).frames[0]
     assert frame.T_camera_sensor('cloud').tolist() == np.eye(4).tolist()

@@ -99,6 +99,33 @@ def project_cloud(
     )
 
 
+def hidden_points(
+    uv: NDArray[np.float32], depth: NDArray[np.float32], width: int, height: int
+) -> NDArray[np.bool_]:
+    """Tell which points of a scan, already in an image, shine through a nearer surface.
+
+    Parameters
+    ----------
+    uv
+        (N, 2) pixels inside the image.
+    depth
+        (N,) meters along the optical Z axis.
+    width, height
+        Of the image.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        (N,) true for points with nearer ones both above and below.
+    """
+    if not len(depth):
+        return np.zeros(0, bool)
+    column, row = np.rint(uv).astype(np.intp).T
+    pixel = row * width + column
+    zbuffer, _ = _zbuffer(pixel, depth, width * height)
+    return _hidden(zbuffer.reshape(height, width), pixel, depth)
+
+
 def _visible_cone(
     camera: CameraModel,
     xyz: FloatArray,

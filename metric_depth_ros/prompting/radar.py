@@ -141,10 +141,8 @@ def vertical_support(prompt: SparsePrompt, camera: CameraModel | None) -> Sparse
     inside = (v >= 0.0) & (v <= camera.height - 1.0)
     uv, depth, sigma = (values[inside] for values in columns)
     source = np.full(len(depth), Source.RADAR, np.uint8)
-    others = SparsePrompt(
-        prompt.uv[~radar], prompt.depth[~radar], prompt.sigma[~radar], prompt.source[~radar]
-    )
-    return SparsePrompt.merge((others, SparsePrompt(uv, depth, sigma, source)))
+    columns_of_returns = SparsePrompt(uv, depth, sigma, source)
+    return SparsePrompt.merge((prompt.subset(~radar), columns_of_returns))
 
 
 def double_bounces(

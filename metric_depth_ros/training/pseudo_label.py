@@ -118,9 +118,9 @@ def label(
     """
     drawn = masked_prompt(example, rng, settings.points)
     held_out = rng.random(len(drawn)) < _HELD_OUT_SHARE
-    frame = Frame(0, '', example.image, example.camera, _subset(drawn, ~held_out))
+    frame = Frame(0, '', example.image, example.camera, drawn.subset(~held_out))
     depth = teacher.estimate(frame).depth
-    error = _robust_error(depth, _subset(drawn, held_out))
+    error = _robust_error(depth, drawn.subset(held_out))
     known = np.where(depth > 0, depth, np.float32(np.nan))
     # A teacher that is shown points takes the sky for something near the farthest of them.
     endless = (known > settings.farthest_m) | np.isposinf(example.depth)
@@ -147,12 +147,6 @@ def _labeled(
             continue
         counts.labeled += 1
         yield f'{index:08d}', labeled
-
-
-def _subset(prompt: SparsePrompt, keep: NDArray[np.bool_]) -> SparsePrompt:
-    return SparsePrompt(
-        prompt.uv[keep], prompt.depth[keep], prompt.sigma[keep], prompt.source[keep]
-    )
 
 
 def _robust_error(depth: NDArray[np.float32], points: SparsePrompt) -> float:

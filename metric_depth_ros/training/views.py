@@ -164,7 +164,4 @@ def _pattern_of(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[n
 
 def _inside(points: SparsePrompt, width: int, height: int) -> SparsePrompt:
     u, v = points.uv[:, 0], points.uv[:, 1]
-    keep = (u > -0.5) & (u < width - 0.5) & (v > -0.5) & (v < height - 0.5)
-    return SparsePrompt(
-        points.uv[keep], points.depth[keep], points.sigma[keep], points.source[keep]
-    )
+    return points.subset((u > -0.5) & (u < width - 0.5) & (v > -0.5) & (v < height - 0.5))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.distortion import Distortion
-from metric_depth_ros.geometry.projection import project_cloud
+from metric_depth_ros.geometry.projection import hidden_points, project_cloud
 from metric_depth_ros.geometry.rigid import transform_from_quaternion
 from metric_depth_ros.geometry.unprojection import depth_to_points
 
@@ -113,3 +113,17 @@ def test_every_projected_point_is_inside_the_image_and_alone_in_its_pixel(seed, 
     assert ((column >= 0) & (column < 320) & (row >= 0) & (row < 200)).all()
     assert len(np.unique(row * 320 + column)) == len(seen.depth)
     assert (seen.depth > 0).all()
+
+
+def test_points_of_an_image_that_shine_through_a_nearer_surface_are_found():
+    rows, columns = np.mgrid[2:38:4, 2:58:2]
+    near = np.stack((columns.ravel(), rows.ravel()), axis=1).astype(np.float32)
+    ghosts = np.array([[20.0, 16.0], [30.0, 24.0]], np.float32)
+    beside = np.array([[20.0, 39.0]], np.float32)  # nearer points above it only
+    uv = np.concatenate((near, ghosts, beside))
+    depth = np.concatenate((np.full(len(near), 4.0), [20.0, 30.0], [20.0])).astype(np.float32)
+
+    hidden = hidden_points(uv, depth, 60, 40)
+
+    assert np.flatnonzero(hidden).tolist() == [len(near), len(near) + 1]
+    assert hidden_points(uv[:0], depth[:0], 60, 40).shape == (0,)

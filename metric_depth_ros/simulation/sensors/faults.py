@@ -3,29 +3,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from metric_depth_ros.types import SparsePrompt
 
 
-def keep(prompt: SparsePrompt, kept: NDArray[np.bool_]) -> SparsePrompt:
-    """Return the points where `kept` (N,) is True."""
-    return SparsePrompt(
-        prompt.uv[kept], prompt.depth[kept], prompt.sigma[kept], prompt.source[kept]
-    )
-
-
 def keep_share(prompt: SparsePrompt, share: float, rng: np.random.Generator) -> SparsePrompt:
     """Keep each point with a chance of `share`."""
-    return keep(prompt, rng.random(len(prompt)) < share)
+    return prompt.subset(rng.random(len(prompt)) < share)
 
 
 def drop_under(prompt: SparsePrompt, mask: NDArray[np.bool_]) -> SparsePrompt:
     """Drop the points that fall on a mask (H, W)."""
     column, row = np.rint(prompt.uv).astype(np.intp).T
     inside = (column.clip(0, mask.shape[1] - 1), row.clip(0, mask.shape[0] - 1))
-    return keep(prompt, ~mask[inside[1], inside[0]])
+    return prompt.subset(~mask[inside[1], inside[0]])
 
 
 def keep_lattice(prompt: SparsePrompt, step_px: float) -> SparsePrompt:
@@ -35,7 +30,7 @@ def keep_lattice(prompt: SparsePrompt, step_px: float) -> SparsePrompt:
     point: at steps between 1 and 2 a fabric of dense and empty rows.
     """
     off = np.abs(np.rint(np.rint(prompt.uv / step_px) * step_px) - prompt.uv)
-    return keep(prompt, (off[:, 0] < 0.5) & (off[:, 1] < 0.5))
+    return prompt.subset((off[:, 0] < 0.5) & (off[:, 1] < 0.5))
 
 
 def shift(
@@ -45,7 +40,7 @@ def shift(
     moved = prompt.uv + np.asarray(by_px, np.float32)
     u, v = moved.T
     inside = (u > -0.5) & (u < size[0] - 0.5) & (v > -0.5) & (v < size[1] - 0.5)
-    return keep(SparsePrompt(moved, prompt.depth, prompt.sigma, prompt.source), inside)
+    return replace(prompt, uv=moved).subset(inside)
 
 
 def misplace(prompt: SparsePrompt, share: float, rng: np.random.Generator) -> SparsePrompt:
