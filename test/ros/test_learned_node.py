@@ -6,13 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-
-pytest.importorskip('torch')
-pytest.importorskip('transformers')
-
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from tiny_checkpoints import FOV_DEG, write_checkpoint
 
 from metric_depth_ros.codecs.image import decode_depth
 from metric_depth_ros.codecs.pointcloud import decode_xyz
@@ -25,6 +20,10 @@ OUTPUTS = {'depth/image': Image, 'depth/camera_info': CameraInfo, 'depth/points'
 @pytest.fixture
 def live(start_node, client_in, tmp_path):
     """Return a function that starts a node with tiny checkpoints, and a client beside it."""
+    pytest.importorskip('torch')
+    pytest.importorskip('transformers')
+    from tiny_checkpoints import write_checkpoint
+
     nodes = []
 
     def start(networks, **parameters):
@@ -116,6 +115,8 @@ def test_a_network_that_needs_the_focal_length_takes_it_from_camera_info(live):
 
 def test_a_camera_without_camera_info_gets_one_from_its_image(live):
     client = live(['depth_pro'], estimator='depth_pro', prompt__sources='[]')
+    from tiny_checkpoints import FOV_DEG
+
     check(answers(client, 'image'), 0.5 * WIDTH / np.tan(np.radians(0.5 * FOV_DEG)))
 
 
@@ -156,6 +157,7 @@ def health(client):
 
 
 def test_weights_that_are_not_here_fail_the_configuration_in_words(start_node):
+    pytest.importorskip('torch')
     node = start_node({'estimator': 'teacher:nearest'}, ['__ns:=/no_weights'])
     node.wait_for_log('cannot configure')
     assert 'unreleased' in node.log

@@ -3,16 +3,11 @@
 
 import numpy as np
 import pytest
-
-pytest.importorskip('torch')
-pytest.importorskip('transformers')
-
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Point, PointStamped
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from std_msgs.msg import String
-from tiny_vlm import write_depthlm, write_depthvlm
 
 DISTANCE = 2.5
 FOCAL_PX = 500.0  # near those of training, so that images stay small
@@ -64,6 +59,10 @@ class Asker:
 @pytest.fixture(scope='module')
 def asker(start_node, lasting_client_in, tmp_path_factory):
     """Return who asks a node in which DepthLM answers pixels and DepthVLM questions."""
+    pytest.importorskip('torch')
+    pytest.importorskip('transformers')
+    from tiny_vlm import write_depthlm, write_depthvlm
+
     folder = tmp_path_factory.mktemp('models')
     depthlm = write_depthlm(folder / 'depthlm', f'<answer> {DISTANCE} </answer>')
     depthvlm = write_depthvlm(folder / 'depthvlm')
