@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from metric_depth_ros.evaluation.rerun_log import RerunLog
     from metric_depth_ros.evaluation.scoring import Group, ScoredFrame
 
-HELP = 'score an estimator on frame sets; figures as JSON and HTML'
+HELP = 'score an estimator on frame sets'
 
 _TABLE = (  # column, key of the metrics
     ('AbsRel', 'abs_rel'),
@@ -50,10 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='per_image',
         help='mean over images (default), over all pixels, or over samples of several cameras',
     )
-    parser.add_argument(
-        '--json', required=True, type=Path, metavar='FILE', help='where the figures go'
-    )
-    parser.add_argument('--html', type=Path, metavar='FILE', help='where a report goes')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write all figures, too')
+    parser.add_argument('--html', type=Path, metavar='FILE', help='write a report, too')
     add_rerun_argument(parser)
     parser.add_argument(
         '--fail-if',
@@ -78,9 +76,9 @@ def run(args: argparse.Namespace) -> int:
 
     console = Console(stderr=True)
     conditions = [parse_condition(text) for text in args.fail_if]
-    prepare_file(args.json, '--json')
-    if args.html is not None:
-        prepare_file(args.html, '--html')
+    for path, option in ((args.json, '--json'), (args.html, '--html')):
+        if path is not None:
+            prepare_file(path, option)
     options = options_from(args)
     groups = find_groups(find_frame_sets(args.folders), args.prompts)
     estimator = create_estimator(args.estimator, options)
@@ -96,7 +94,8 @@ def run(args: argparse.Namespace) -> int:
         'aggregation': args.aggregation,
         'groups': summaries,
     }
-    _write_json(args.json, result)
+    if args.json is not None:
+        _write_json(args.json, result)
     if args.html is not None:
         _write_html(args.html, result, sections)
     _print_table(summaries, console)

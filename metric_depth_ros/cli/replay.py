@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument('bag', type=Path, metavar='BAG', help='rosbag2 folder, .mcap or .db3')
     parser.add_argument(
-        '--out', type=Path, required=True, metavar='DIR', help='folder for recording and node.log'
+        '--out',
+        type=Path,
+        metavar='DIR',
+        help='folder for recording and node.log (default: a new one in out/replay)',
     )
     parser.add_argument(
-        '--json', type=Path, required=True, metavar='FILE', help='where the figures go'
+        '--json',
+        type=Path,
+        metavar='FILE',
+        help='where the figures go (default: figures.json in that folder)',
     )
     parser.add_argument(
         '--html',
@@ -95,8 +102,10 @@ def run(args: argparse.Namespace) -> int:
         topics[name] = topic
     if args.loops < 1:
         raise InputError('usage', f'--loops is {args.loops}, expected 1 or more.')
-    prepare_folder(args.out, '--out')
-    prepare_file(args.json, '--json')
+    out = args.out or _free_folder(Path('out', 'replay'), args.bag.resolve().name)
+    json_file = args.json or out / 'figures.json'
+    prepare_folder(out, '--out')
+    prepare_file(json_file, '--json')
     if args.html is not None:
         prepare_file(args.html, '--html')
 
@@ -109,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
 
     options = ReplayOptions(
         bag=args.bag,
-        out=args.out,
+        out=out,
         params_file=args.params_file,
         parameters=args.param,
         topics=topics,
@@ -131,10 +140,10 @@ def run(args: argparse.Namespace) -> int:
         bar.update(task, description='report', total=None)
         _show(args.bag, result, report, log)
     figures = replay_figures(options, result, score)
-    args.json.write_text(json.dumps(figures, indent=2, allow_nan=False) + '\n', encoding='utf-8')
+    json_file.write_text(json.dumps(figures, indent=2, allow_nan=False) + '\n', encoding='utf-8')
     if report is not None:
         _write_html(args.html, figures, report)
-    _print_table(figures, console)
+    _print_table(figures, out, console)
     problems = failures(figures, result, conditions)
     for problem in problems:
         console.print(problem, style='red', markup=False, highlight=False)
@@ -166,7 +175,7 @@ def _write_html(path: Path, figures: dict[str, Any], report: ErrorReport) -> Non
     write_report(path, f'Replay of {figures["bag"]}', [report.section('Frames', text)])
 
 
-def _print_table(figures: dict[str, Any], console: Console) -> None:
+def _print_table(figures: dict[str, Any], out: Path, console: Console) -> None:
     from rich.box import SIMPLE
     from rich.table import Table
 
@@ -183,7 +192,14 @@ def _print_table(figures: dict[str, Any], console: Console) -> None:
             values = (f'{key} {format_number(value)}' for key, value in figures[name].items())
             table.add_row(name, ', '.join(values))
     table.add_row('cpu_percent', format_number(figures['cpu_percent']))
+    table.add_row('written to', str(out))
     console.print(table)
+
+
+def _free_folder(parent: Path, name: str) -> Path:
+    """Return parent/name, or the first of name-2, name-3, ... that does not exist."""
+    names = itertools.chain([name], (f'{name}-{number}' for number in itertools.count(2)))
+    return next(parent / free for free in names if not (parent / free).exists())
 
 
 def _positive(text: str) -> float:

@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help='street: camera and LiDAR; indoor and tabletop: camera and depth camera',
     )
-    parser.add_argument('--seconds', type=_positive, required=True, help='length of the recording')
+    parser.add_argument(
+        '--seconds', type=_positive, default=5.0, help='length of the recording (default: 5)'
+    )
     parser.add_argument(
         '--rate', type=_positive, metavar='HZ', default=DEFAULT_RATE_HZ, help='frames a second'
     )

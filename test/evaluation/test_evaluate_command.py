@@ -37,6 +37,12 @@ def test_evaluate_writes_figures_and_a_report(mini_set: Path, tmp_path: Path) ->
     assert 'src="data:image/' in html
 
 
+def test_without_files_to_write_the_table_is_all(mini_set: Path) -> None:
+    done = metric_depth('evaluate', mini_set, '--estimator', 'nearest')
+    assert done.returncode == 0, done.stderr
+    assert 'mini / grid' in done.stderr
+
+
 def test_only_the_named_prompt_is_scored(mini_set: Path, tmp_path: Path) -> None:
     out = tmp_path / 'figures.json'
     done = metric_depth(

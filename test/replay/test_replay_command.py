@@ -52,6 +52,21 @@ def street_replay(street_bag, tmp_path_factory):
     return out, *replay(street_bag, out, '--with-points', '--fail-if', 'abs_rel>0.5', *shown)
 
 
+def test_without_a_folder_to_write_into_every_replay_gets_a_new_one(
+    street_bag, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'out' / 'replay' / street_bag.name).mkdir(parents=True)
+    command = [sys.executable, '-m', 'metric_depth_ros.cli.main', 'replay', str(street_bag)]
+    finished = subprocess.run(
+        [*command, '-p', 'estimator:=nearest'], capture_output=True, text=True, timeout=120
+    )
+    assert finished.returncode == 0, finished.stderr
+    written = tmp_path / 'out' / 'replay' / f'{street_bag.name}-2'
+    assert str(written.relative_to(tmp_path)) in finished.stderr
+    assert json.loads((written / 'figures.json').read_text())['lost'] == 0
+
+
 def test_every_frame_is_answered_and_the_node_ends_well(street_replay):
     _, finished, figures = street_replay
     assert finished.returncode == 0, finished.stderr
