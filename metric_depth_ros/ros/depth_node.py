@@ -132,10 +132,21 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
             f'{self._estimator.name} has not answered a frame for {hanging.busy_s():.1f} s, more '
             f'than estimator_timeout_s = {limit_s:g}: it is given up and made anew.',
         )
-        self._estimator = estimator_from(self._settings)
+        try:
+            self._prepare_or_refuse(self._settings)
+        except InputError as error:  # what hung may take its device along: tried again, then
+            period_s = self._settings.diagnostics.period_s
+            message = f'no other estimator, tried again in {period_s:g} s: {error}'
+            self._faults.report(hanging.image_topic, error.fault, message)
+            return
+        self._take_next_estimator()
         answering = self._answering()
         for channel in self._channels:
             channel.replace_worker(answering)
+
+    def _take_next_estimator(self) -> None:
+        assert self._next_estimator is not None
+        self._estimator, self._next_estimator = self._next_estimator, None
 
     def _prepare(self, settings: DepthNodeSettings) -> None:
         """Make the estimator that changed parameters ask for, while the old one answers.
@@ -168,7 +179,7 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
 
     def _apply(self) -> None:
         if self._next_estimator is not None:
-            self._estimator, self._next_estimator = self._next_estimator, None
+            self._take_next_estimator()
             answering = self._answering()
             for channel in self._channels:
                 channel.use(answering)

@@ -7,6 +7,7 @@ import sys
 import time
 from array import array
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,22 +28,18 @@ def calibration(tmp_path_factory):
 
 
 class NodeProcess:
-    """A node as a user starts it, with its log."""
+    """A node as a user starts it, or a script that runs one, with its log."""
 
     def __init__(self, log_path, parameters, remaps, executable='depth'):
         arguments = [f'-p{name}:={value}' for name, value in parameters.items()]
         split = [part for a in arguments for part in ('-p', a[2:])]
         split += [part for remap in remaps for part in ('-r', remap)]
         self._log_path = log_path
+        script = isinstance(executable, Path)
+        program = [executable] if script else ['-m', f'metric_depth_ros.nodes.{executable}']
         with log_path.open('wb') as log:
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    '-m',
-                    f'metric_depth_ros.nodes.{executable}',
-                    '--ros-args',
-                    *split,
-                ],
+                [sys.executable, *program, '--ros-args', *split],
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

@@ -232,6 +232,64 @@ def test_an_impossible_clock_does_not_end_the_node(start_node, client):
     assert state_of(client, 'timeless') == State.PRIMARY_STATE_ACTIVE
 
 
+STUBBORN = """
+import sys, threading
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.registry import create_estimator, register
+from metric_depth_ros.nodes.depth import main
+
+class Hanging:
+    name = 'hanging'
+
+    def estimate(self, frame):
+        if frame.image.any():
+            threading.Event().wait()
+        return create_estimator('nearest').estimate(frame)
+
+made = 0
+
+def stubborn(variant, options):
+    global made
+    made += 1
+    if made == 2:
+        raise InputError('device', 'the device is lost')
+    if made == 3:
+        raise RuntimeError('the driver is confused')
+    return Hanging() if made == 1 else create_estimator('nearest', options)
+
+register('stubborn', stubborn)
+sys.exit(main())
+"""
+
+
+def test_a_hanging_estimator_that_cannot_be_made_anew_is_tried_again(
+    start_node, client_in, tmp_path
+):
+    script = tmp_path / 'stubborn.py'
+    script.write_text(STUBBORN)
+    given = {
+        'estimator': 'stubborn',
+        'extrinsics.source': 'file',
+        'estimator_timeout_s': 0.3,
+        'diagnostics.period_s': 0.2,
+        'max_frame_age_s': 0.0,
+    }
+    node, client = start_node(given, ['__ns:=/stubborn'], script), client_in('stubborn')
+    client.connect()
+    bright = client.frame()
+    bright['image'].data = array('B', b'\xff' * len(bright['image'].data))
+    client.send(bright)
+
+    node.wait_for_log('[device]: no other estimator, tried again in 0.2 s: the device is lost')
+    node.wait_for_log('[estimator]: no other estimator')
+    before = len(client.received['depth/image'])
+    client.repeat(
+        lambda: client.send(client.frame()),
+        lambda: len(client.received['depth/image']) > before,
+        'depth of the estimator that was made at last',
+    )
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('times', [1, 2])
 def test_signals_end_the_node_with_exit_code_0(start_node, number, times):
