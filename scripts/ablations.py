@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train small networks in many ways and compare: amount of data, inputs, prompt, losses.
 
-    python scripts/ablations.py --shards out/shards --frames DIR [--seeds 2]
+    python scripts/ablations.py --shards out/shards --frames DIR [--only scaling] [--seeds 2]
     python scripts/ablations.py --tables-only
 
 Each variation is a training of its own; run again, the script goes on where it was. DIR holds
@@ -47,7 +47,7 @@ FLAWED_VIEWS = 512  # the last ones of the training set
 _SCALING, _PRIOR = 'ablation_scaling', 'ablation_prior'
 _COMPACT, _TEACHER = 'ablation_compact', 'ablation_teacher'
 _PRIOR_TRAINING = Variation('prior', _PRIOR)
-FRACTIONS = {'0.5 %': 0.005, '3 %': 0.03, '17 %': 0.17, '100 %': 1.0}
+FRACTIONS = {'0.1 %': 0.001, '0.5 %': 0.005, '3 %': 0.03, '17 %': 0.17, '100 %': 1.0}
 SCALING = tuple(
     Variation(f'{name} of the views', _SCALING, fraction) for name, fraction in FRACTIONS.items()
 )
@@ -65,6 +65,7 @@ TEACHER = (
     Variation('no GMDR', _TEACHER, options={'gmdr': False}),
     Variation('no robust loss', _TEACHER, options={'robust': False}),
 )
+TABLES = {'scaling': SCALING, 'teacher': TEACHER, 'compact': COMPACT}
 
 Figures = dict[str, Any]
 
@@ -74,6 +75,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--shards', type=Path, default=Path('out/shards'))
     parser.add_argument('--frames', type=Path, help='recorded frame sets, to measure on')
+    parser.add_argument('--only', choices=TABLES, help='train for one of the tables')
     parser.add_argument('--seeds', type=int, default=1, help='trainings of each variation')
     parser.add_argument('--out', type=Path, default=Path('out/ablations'))
     parser.add_argument(
@@ -86,11 +88,15 @@ def main() -> int:
             parser.error('--frames is missing: the folder of the recorded frame sets')
         figures |= {'machine': describe_machine(), 'guess': _figures_of_guess(args)}
         for seed in range(args.seeds):
-            for variation in (*SCALING, *TEACHER, *COMPACT):
+            for variation in _wanted(args.only):
                 _update(figures, variation, seed, args)
                 _write(figures)
     _write(figures)
     return 0
+
+
+def _wanted(only: str | None) -> list[Variation]:
+    return [v for name, variations in TABLES.items() if only in (None, name) for v in variations]
 
 
 def _update(figures: Figures, variation: Variation, seed: int, args: argparse.Namespace) -> None:
