@@ -136,7 +136,7 @@ def _check_recorded(golden: Golden, recorded: dict[str, Any], folder: Path) -> I
         stored['prior_check'].ravel(),
         Tolerance(rtol=1e-4),
     )
-    prompt = frame.load_prompt(recorded['prompt']).to_map(frame.width, frame.height)
+    prompt = frame.load_depth_map(recorded['prompt'])  # the authors' code removes no point
     value = _align(torch.from_numpy(prior)[None], torch.from_numpy(prompt)[None], None)[0]
     known = np.isfinite(ground_truth)
     depth = np.where(value > 0.0, 1.0 / value, 0.0)[known]
