@@ -102,6 +102,8 @@ def run(args: argparse.Namespace) -> int:
         topics[name] = topic
     if args.loops < 1:
         raise InputError('usage', f'--loops is {args.loops}, expected 1 or more.')
+    if not args.bag.exists():  # before a folder is made for it
+        raise InputError('bag_missing', f'there is no bag at {args.bag}: check the path.')
     out = args.out or _free_folder(Path('out', 'replay'), args.bag.resolve().name)
     json_file = args.json or out / 'figures.json'
     prepare_folder(out, '--out')

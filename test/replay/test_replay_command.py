@@ -67,6 +67,14 @@ def test_without_a_folder_to_write_into_every_replay_gets_a_new_one(
     assert json.loads((written / 'figures.json').read_text())['lost'] == 0
 
 
+def test_a_bag_that_is_missing_leaves_no_folder_behind(tmp_path):
+    command = [sys.executable, '-m', 'metric_depth_ros.cli.main', 'replay', 'nowhere']
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert finished.returncode == 2
+    assert 'there is no bag at nowhere' in finished.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_frame_is_answered_and_the_node_ends_well(street_replay):
     _, finished, figures = street_replay
     assert finished.returncode == 0, finished.stderr
