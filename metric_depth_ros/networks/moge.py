@@ -9,6 +9,7 @@ Source: Wang et al., "MoGe-2" (2025), and its reference code.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -81,7 +82,7 @@ class MoGeEncoder(nn.Module):
         return self.project((tap[:, 1:] for tap in taps), rows, columns), taps[-1][:, 0]
 
 
-class MoGeNetwork(ReleasedNetwork):
+class MoGeNetwork(ReleasedNetwork, ABC):
     """A network that works on a grid of patches, and whose checkpoint tells its architecture.
 
     Parameters
@@ -95,9 +96,9 @@ class MoGeNetwork(ReleasedNetwork):
         self._num_tokens_range = num_tokens_range
 
     @classmethod
+    @abstractmethod
     def from_model_config(cls: type[Described], model_config: Mapping[str, Any]) -> Described:
         """Build the network with random weights; see `model_config`."""
-        raise NotImplementedError
 
     @classmethod
     def from_checkpoint(cls: type[Described], checkpoint: Checkpoint) -> Described:
@@ -123,9 +124,9 @@ class MoGeNetwork(ReleasedNetwork):
         load_strict(network, checkpoint.state)
         return network.eval()
 
+    @abstractmethod
     def try_out(self) -> None:
         """Run on one patch: on the meta device, this tells parts that do not fit each other."""
-        raise NotImplementedError
 
     def token_grid(
         self,

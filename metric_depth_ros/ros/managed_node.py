@@ -9,6 +9,7 @@ and the node stays to be configured again.
 from __future__ import annotations
 
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -53,7 +54,7 @@ class NodeSettings(Protocol):
 Own = TypeVar('Own', bound=NodeSettings)
 
 
-class ManagedNode(RefusingLifecycleNode, Generic[Own]):
+class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
     """A managed node with a table of parameters.
 
     Parameters
@@ -74,6 +75,7 @@ class ManagedNode(RefusingLifecycleNode, Generic[Own]):
         self._faults = self._fault_log()
         self._releases: list[Callable[[], object]] = []
 
+    @abstractmethod
     def _configure(self) -> None:
         """Create all that needs no message, each with what releases it in `_releases`.
 
@@ -82,8 +84,8 @@ class ManagedNode(RefusingLifecycleNode, Generic[Own]):
         InputError
             A configuration that cannot be used.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _activate(self) -> None:
         """Subscribe and answer.
 
@@ -92,15 +94,14 @@ class ManagedNode(RefusingLifecycleNode, Generic[Own]):
         InputError
             A subscription that cannot be made.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _deactivate(self) -> None:
         """Stop answering; safe in any state."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _health(self) -> list[DiagnosticStatus]:
         """Return what ``/diagnostics`` is to say."""
-        raise NotImplementedError
 
     def _prepare(self, settings: Own) -> None:
         """Make ready what changed parameters ask for, while what there is answers.

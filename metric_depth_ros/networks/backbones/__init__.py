@@ -6,6 +6,7 @@ Imports torch and `errors`; the transformers are in the modules of their names.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from metric_depth_ros.networks.key_names import State
 MOST_BLOCKS = 256
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """What the networks ask of a vision transformer.
 
     Attributes
@@ -33,6 +34,7 @@ class Backbone(nn.Module):
     patch_size: int
     prefix_tokens: int
 
+    @abstractmethod
     def forward(self, images: Tensor, taps: Sequence[int] = ()) -> tuple[Tensor, list[Tensor]]:
         """Encode normalized images.
 
@@ -49,15 +51,14 @@ class Backbone(nn.Module):
             All tokens (N, T, C) after the final norm, patches row-major; raw outputs (N, T, C)
             of the tapped blocks, in the order of `taps`.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def from_official(self, state: State) -> dict[str, Tensor]:
         """Give the authors' state dict this module's names; unknown keys stay as they are."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to_official(self, state: State) -> dict[str, Tensor]:
         """Give this module's state dict the authors' names and shapes."""
-        raise NotImplementedError
 
 
 def check_shape(

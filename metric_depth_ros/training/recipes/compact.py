@@ -107,6 +107,9 @@ class CompactRecipe(Recipe):
         Choices.
     """
 
+    new_prefixes = ('encoder.', 'decoder.')
+    """Blocks that shallower weights lack: the identity until they learn."""
+
     def __init__(self, config: CompactTeacherConfig, options: CompactOptions) -> None:
         super().__init__(options.sizes)
         self._config = config
