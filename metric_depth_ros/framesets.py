@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.distortion import Distortion
-from metric_depth_ros.geometry.projection import hidden_points
 from metric_depth_ros.prompting.depth_image import prompt_from_registered_depth
-from metric_depth_ros.prompting.lidar import prompt_from_cloud
+from metric_depth_ros.prompting.lidar import prompt_from_cloud, prompt_from_projected_cloud
 from metric_depth_ros.prompting.low_resolution import prompt_from_low_resolution
 from metric_depth_ros.prompting.radar import (
     RADAR_SIGMA_M,
@@ -251,17 +250,16 @@ class RecordedFrame:
         small = self.load_low_resolution_map(name)
         if small is not None:
             return prompt_from_low_resolution(self.width, self.height, small)
-        prompt = prompt_from_registered_depth(
-            self.load_depth_map(name), source=_SOURCE[entry.kind]
-        )
+        depth, source = self.load_depth_map(name), _SOURCE[entry.kind]
         if entry.kind == 'rgbd':
-            return prompt
-        # A sparse map stores what another sensor measured: its noise is not a depth camera's.
-        sigma = np.hypot(np.float32(sigma_m), np.float32(sigma_rel) * prompt.depth)
-        prompt = replace(prompt, sigma=sigma)
-        if entry.kind == 'lidar':  # somebody projected the cloud, and kept its ghosts
-            return prompt.subset(~hidden_points(prompt.uv, prompt.depth, self.width, self.height))
-        return prompt
+            return prompt_from_registered_depth(depth, source=source)
+        return prompt_from_projected_cloud(
+            depth,
+            sigma_m=sigma_m,
+            sigma_rel=sigma_rel,
+            remove_occluded=entry.kind == 'lidar',
+            source=source,
+        )
 
     def load_frame(self, prompt_name: str | None = None) -> Frame:
         """Return the image with one of its prompts as a `Frame`."""

@@ -36,10 +36,25 @@ T_BASE_OPTICAL = np.array(
 
 @dataclass(frozen=True)
 class BagSummary:
-    """What was written: number of frames, prompt, camera (None: the only one), rate in Hz."""
+    """What was written.
+
+    Attributes
+    ----------
+    frames
+        How many.
+    prompt
+        Its name.
+    projected
+        It is a depth map of a LiDAR: the node takes it with ``prompt.depth_alignment:=projected``.
+    camera
+        None: the only one.
+    rate_hz
+        Frames per second.
+    """
 
     frames: int
     prompt: str
+    projected: bool
     camera: str | None
     rate_hz: float
 
@@ -101,7 +116,9 @@ def write_frame_set(
             _write_frame(bag, frame, prompt, stamp_ns)
             progress(i + 1, len(frames))
     rate = rate_hz or frame_set.rate_hz or DEFAULT_RATE_HZ
-    return BagSummary(len(frames), prompt, name, rate)
+    entry = frames[0].prompts[prompt]
+    projected = entry.format == 'depth_map' and entry.kind == 'lidar'
+    return BagSummary(len(frames), prompt, projected, name, rate)
 
 
 def _write_frame(bag: BagWriter, frame: RecordedFrame, prompt: str, stamp_ns: int) -> None:

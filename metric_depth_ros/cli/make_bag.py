@@ -51,6 +51,11 @@ def run(args: argparse.Namespace) -> int:
         f'{args.out}: {summary.frames} frames of {frame_set.name}{camera}, '
         f'prompt {summary.prompt}, {summary.rate_hz:g} Hz'
     )
+    if summary.projected:
+        print(
+            'The prompt is a LiDAR that was projected into the image: replay with '
+            '-p prompt.depth_alignment:=projected'
+        )
     return 0
 
 

@@ -207,8 +207,10 @@ class PromptSettings:
         'auto',
         'How sensor_depth lies to the image: registered (same pixels), unregistered (own lens and '
         'place: needs sensor_depth/camera_info and extrinsics), low_resolution (same view, fewer '
-        'pixels). auto: registered when frame and size are those of the image, else unregistered.',
-        choices=('auto', 'registered', 'unregistered', 'low_resolution'),
+        'pixels), projected (a LiDAR that somebody projected into the image: noise and hidden '
+        'points are those of points). auto: registered when frame and size are those of the '
+        'image, else unregistered.',
+        choices=('auto', 'registered', 'unregistered', 'low_resolution', 'projected'),
         change=CONFIGURE,
     )
     depth_sigma_m_at_1m: float = parameter(

@@ -26,7 +26,7 @@ from metric_depth_ros.prompting.depth_image import (
     prompt_from_depth_image,
     prompt_from_registered_depth,
 )
-from metric_depth_ros.prompting.lidar import prompt_from_cloud
+from metric_depth_ros.prompting.lidar import prompt_from_cloud, prompt_from_projected_cloud
 from metric_depth_ros.prompting.low_resolution import prompt_from_low_resolution
 from metric_depth_ros.prompting.radar import prompt_from_radar
 from metric_depth_ros.ros.assembly import Arrival
@@ -160,14 +160,20 @@ def _from_depth(arrival: Arrival, view: View, settings: PromptSettings) -> Spars
         return prompt_from_low_resolution(
             width, height, depth, min_depth_m=least_m, max_depth_m=most_m
         )
+    if alignment == 'projected':
+        return prompt_from_projected_cloud(
+            _registered(depth, width, height, view),
+            sigma_m=settings.sigma_m,
+            sigma_rel=settings.sigma_rel,
+            min_depth_m=least_m,
+            max_depth_m=most_m,
+            remove_occluded=settings.remove_occluded,
+        )
     if settings.remove_flying_pixels:
         depth = np.where(floating_pixels(depth), np.float32(np.nan), depth)
     if alignment == 'registered':
-        _check_registered(depth, width, height)
-        if view.rectification is not None:
-            depth = view.rectification.depth(depth)
         return prompt_from_registered_depth(
-            depth,
+            _registered(depth, width, height, view),
             sigma_m_at_1m=settings.depth_sigma_m_at_1m,
             min_depth_m=least_m,
             max_depth_m=most_m,
@@ -239,13 +245,17 @@ def _seen(
     return prompt
 
 
-def _check_registered(depth: NDArray[np.float32], width: int, height: int) -> None:
+def _registered(
+    depth: NDArray[np.float32], width: int, height: int, view: View
+) -> NDArray[np.float32]:
+    """Return depth in the pixels of the image, or refuse."""
     if depth.shape != (height, width):
         raise InputError(
             'sensor_depth_size',
             f'the depth image is {depth.shape[1]}x{depth.shape[0]} but the image is '
             f'{width}x{height}: set prompt.depth_alignment to unregistered or low_resolution.',
         )
+    return depth if view.rectification is None else view.rectification.depth(depth)
 
 
 def _refuse_rectified_low_resolution(view: View) -> None:

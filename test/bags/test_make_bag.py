@@ -66,6 +66,20 @@ def test_a_depth_map_prompt_becomes_a_depth_camera(frame_set, tmp_path):
     np.testing.assert_allclose(decode_depth(message), frame_set.frames[1].load_depth_map('rgbd'))
 
 
+@pytest.mark.parametrize('kind', ['lidar', 'rgbd'])
+def test_the_command_says_how_to_replay_a_lidar_that_was_projected(
+    frame_set_folder, tmp_path, capsys, kind
+):
+    def of_kind(index):
+        for frame in index['frames']:
+            frame['prompts']['rgbd']['kind'] = kind
+
+    edited(frame_set_folder, tmp_path, of_kind)
+    assert main(['make-bag', str(tmp_path / 'edited'), str(tmp_path / 'bag')]) == 0
+    said = '-p prompt.depth_alignment:=projected' in capsys.readouterr().out
+    assert said == (kind == 'lidar')
+
+
 def test_a_depth_map_of_another_unit_is_not_rounded_to_millimeters(frame_set_folder, tmp_path):
     def quarter_millimeters(index):
         for frame in index['frames']:

@@ -14,7 +14,7 @@ from metric_depth_ros.prompting.depth_image import (
     prompt_from_depth_image,
     prompt_from_registered_depth,
 )
-from metric_depth_ros.prompting.lidar import prompt_from_cloud
+from metric_depth_ros.prompting.lidar import prompt_from_cloud, prompt_from_projected_cloud
 from metric_depth_ros.prompting.low_resolution import prompt_from_low_resolution
 from metric_depth_ros.types import Source, SparsePrompt
 
@@ -41,6 +41,30 @@ def test_lidar_noise_grows_with_depth():
 def test_lidar_points_out_of_range_are_no_prompt():
     xyz = np.array([[0.0, 0.0, 0.05], [0.0, 0.2, 5.0], [0.0, 0.0, 300.0]])
     assert prompt_from_cloud(CAMERA, xyz, np.eye(4)).depth.tolist() == [5.0]
+
+
+@given(st.lists(st.tuples(*(st.floats(-4.0, 4.0),) * 2, st.floats(2.0, 60.0)), min_size=1))
+def test_a_cloud_that_somebody_projected_is_the_prompt_of_the_cloud_at_whole_pixels(points):
+    whole = prompt_from_cloud(CAMERA, np.array(points), np.eye(4), remove_occluded=False)
+    projected = whole.to_map(CAMERA.width, CAMERA.height)
+
+    prompt = prompt_from_projected_cloud(projected, sigma_m=0.02, remove_occluded=False)
+
+    np.testing.assert_array_equal(prompt.to_map(CAMERA.width, CAMERA.height), projected)
+    assert sorted(prompt.sigma) == pytest.approx(sorted(whole.sigma))
+    assert (prompt.source == Source.LIDAR).all()
+
+
+@pytest.mark.parametrize(('remove_occluded', 'left'), [(True, 3), (False, 4)])
+def test_a_projected_point_between_nearer_ones_is_hidden(remove_occluded, left):
+    depth = np.full((48, 64), np.nan, np.float32)
+    depth[[10, 12, 14], 20] = 4.0
+    depth[13, 20] = 30.0
+
+    prompt = prompt_from_projected_cloud(depth, remove_occluded=remove_occluded)
+
+    assert len(prompt) == left
+    assert prompt.depth.max() == (4.0 if remove_occluded else 30.0)
 
 
 def test_holes_of_a_depth_image_are_no_prompt():

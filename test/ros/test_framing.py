@@ -113,6 +113,33 @@ def test_depth_that_is_not_of_the_image_size_is_not_registered():
     assert frame.prompt is None
 
 
+def test_projected_points_have_the_noise_of_points_and_nothing_behind_them():
+    depth = np.full((6, 8), np.nan, np.float32)
+    depth[[0, 2, 4], 3] = 4.0
+    depth[3, 3] = 30.0
+    frame, faults = built(
+        {'sensor_depth': received(encode_depth(depth, '32FC1'), 'camera')},
+        prompt__sources=['sensor_depth'],
+        prompt__depth_alignment='projected',
+        prompt__sigma_m=0.1,
+        prompt__sigma_rel=0.0,
+    )
+    assert faults == []
+    assert frame.prompt.depth.tolist() == [4.0, 4.0, 4.0]
+    np.testing.assert_allclose(frame.prompt.sigma, 0.1)
+    assert (frame.prompt.source == Source.LIDAR).all()
+
+
+def test_projected_points_of_another_size_are_refused():
+    frame, faults = built(
+        {'sensor_depth': sensor_depth(2.0, (3, 4))},
+        prompt__sources=['sensor_depth'],
+        prompt__depth_alignment='projected',
+    )
+    assert faults == [('sensor_depth', 'sensor_depth_size')]
+    assert frame.prompt is None
+
+
 def test_several_sources_are_merged():
     frame, _ = built(
         {'points': cloud([[0, 0, 4]]), 'sensor_depth': sensor_depth(2.0)},
