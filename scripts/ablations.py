@@ -55,6 +55,7 @@ COMPACT = (
     Variation('100 % of the views', _COMPACT),
     Variation('0.5 % of the views', _COMPACT, FRACTIONS['0.5 %']),
     Variation('no image', _COMPACT, options={'blank_image_share': 1.0}, gray=True),
+    Variation('no rounds', _COMPACT, network={'rounds': 0}),
     Variation('no gradients', _COMPACT, options={'gradient_weight': 0.0}),
     Variation('largest fifth of the errors dropped', _COMPACT, options={'robust': True}),
 )

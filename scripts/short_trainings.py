@@ -54,8 +54,8 @@ class Variation:
         Shipped configuration that it starts from.
     fraction
         Of the first source of examples, in place of that of the configuration.
-    options
-        Of the recipe, in place of those of the configuration.
+    options, network
+        Of the recipe and of its network, in place of those of the configuration.
     gray
         Whether the network is also measured on gray images. The option `image` of the teacher
         makes them gray itself.
@@ -65,6 +65,7 @@ class Variation:
     base: str
     fraction: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    network: Mapping[str, Any] = field(default_factory=dict, hash=False)
     gray: bool = False
 
     def folder(self, out: Path, seed: int) -> Path:
@@ -84,7 +85,8 @@ def configuration(variation: Variation, seed: int, places: Mapping[str, Path]) -
     content = yaml.safe_load(find_config(variation.base).read_text('utf-8'))
     config: dict[str, Any] = _moved(content, places)
     config['seed'] = seed
-    config['options'] = {**config.get('options', {}), **variation.options}
+    for section in ('options', 'network'):
+        config[section] = {**config.get(section, {}), **getattr(variation, section)}
     if variation.fraction is not None:
         config['data'][0]['fraction'] = variation.fraction
     return config

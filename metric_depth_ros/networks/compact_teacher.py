@@ -3,10 +3,14 @@
 
 The guess is the classical completion. The network sees it at half the resolution, beside the image
 and the points, and says how its logarithm changes: by the guess of another place nearby, where an
-edge runs otherwise than the guess has it, and by an amount of its own. So an untrained network
-answers the guess, and a scaled prompt scales the answer. It also says how wide its error is, and
-where it sees sky. There is no normalization layer: one image alone is answered as it is in any
-batch. Imports torch and siblings.
+edge runs otherwise than the guess has it, and by an amount of its own. Places then take over what
+others nearby answer, some times over, so that an answer spreads as far as the image lets it. An
+untrained network answers nearly the guess, and a scaled prompt scales the answer. It also says how
+wide its error is, and where it sees sky. There is no normalization layer: one image alone is
+answered as it is in any batch. Imports torch and siblings.
+
+Source of the rounds: Cheng et al., "Depth Estimation via Affinity Learned with Convolutional
+Spatial Propagation Network" (ECCV 2018).
 """
 
 from __future__ import annotations
@@ -24,7 +28,6 @@ from metric_depth_ros.networks.compact_blocks import (
     OwnNames,
     ResidualBlock,
     SceneContext,
-    bands_of,
     planar,
     start_at_zero,
     upsampled,
@@ -42,7 +45,8 @@ _ELSEWHERE = tuple(
     for x in (-reach, 0, reach)
     if (y, x) != (0, 0)
 )
-_STAY = 5.0  # logit of a pixel's own place, before training
+# Logits of a place's own guess, and of its own answer, before training.
+_STAY, _STAY_IN_ROUNDS = 5.0, 7.0
 _LOG_WIDTH_LIMITS = (-7.0, 2.0)
 
 
@@ -56,10 +60,13 @@ class CompactTeacherConfig:
         Channels of the levels, from the resolution of the input down by factors of two.
     blocks
         Residual blocks of each level on the way down; one less on the way up, at least one.
+    rounds
+        How many times places take over what others answer.
     """
 
     widths: tuple[int, ...] = (24, 48, 80, 112, 144)
-    blocks: tuple[int, ...] = (1, 2, 2, 2, 2)
+    blocks: tuple[int, ...] = (1, 2, 4, 4, 3)
+    rounds: int = 3
 
     @property
     def multiple(self) -> int:
@@ -115,11 +122,10 @@ class CompactTeacher(OwnNames, nn.Module):
         )
         self.head = nn.Conv2d(widths[0], _MAPS + NEIGHBORS * SUBPIXELS**2, 3, padding=1)
         start_at_zero(self.head)
-        # Of each pixel's own guess, the nearest point, and the guesses elsewhere.
-        self.choice = nn.Conv2d(widths[0], 2 + len(_ELSEWHERE), 3, padding=1)
-        start_at_zero(self.choice)
-        assert self.choice.bias is not None
-        nn.init.constant_(self.choice.bias[:1], _STAY)
+        # Of each place's own guess, the nearest point, and the guesses elsewhere.
+        self.choice = _affinity(widths[0], 2 + len(_ELSEWHERE), _STAY)
+        # Of its own answer, and the answers elsewhere.
+        self.spread = _affinity(widths[0], 1 + len(_ELSEWHERE), _STAY_IN_ROUNDS)
 
     def forward(self, inputs: Tensor, guess: Tensor) -> CompactAnswer:
         """Correct a guess.
@@ -138,30 +144,28 @@ class CompactTeacher(OwnNames, nn.Module):
             Maps of 2 h x 2 w.
         """
         features = self._features(inputs.to(self.stem.weight.dtype)).relu_()
-        logits = planar(self._logits(features))
-        maps, spread, choice = logits.split(
-            (_MAPS, NEIGHBORS * SUBPIXELS**2, 1 + len(_ELSEWHERE)), dim=1
-        )
+        maps, enlarging, choice, spread = self._heads(features)
         # The guess is exact: whatever the network computes in, it is added to in float32.
         residual, log_width, sky = maps.float().split(1, dim=1)
+        coarse = functional.avg_pool2d(guess, SUBPIXELS)
         nearest = inputs[:, NEAREST_CHANNEL : NEAREST_CHANNEL + 1]
-        change = residual + _taken_elsewhere(guess, choice, nearest)
-        maps = torch.cat((change, log_width - 2.0, sky - 2.0), dim=1)
-        change, log_width, sky = upsampled(maps, spread, SUBPIXELS).split(1, dim=1)
+        answer = residual + _mean_of_places(coarse, choice.float().softmax(dim=1), nearest)
+        shares = spread.float().softmax(dim=1)
+        for _ in range(self.config.rounds):
+            answer = _mean_of_places(answer, shares)
+        maps = torch.cat((answer - coarse, log_width - 2.0, sky - 2.0), dim=1)
+        change, log_width, sky = upsampled(maps, enlarging, SUBPIXELS).split(1, dim=1)
         return CompactAnswer(guess + change, log_width.clamp(*_LOG_WIDTH_LIMITS), sky)
 
-    def _logits(self, features: Tensor) -> Tensor:
-        """Return what `head` says, and what `choice` says beyond its first channel.
-
-        A softmax depends on differences only. Without that channel the two are one convolution of
-        64 channels, in which processors waste nothing.
-        """
-        head, choice = self.head, self.choice
-        assert head.bias is not None
-        assert choice.bias is not None
-        weight = torch.cat((head.weight, choice.weight[1:] - choice.weight[:1]))
-        bias = torch.cat((head.bias, choice.bias[1:] - choice.bias[:1]))
-        return functional.conv2d(features, weight, bias, padding=1)
+    def _heads(self, features: Tensor) -> tuple[Tensor, ...]:
+        """Return maps, how to enlarge them, choice and spread; one convolution beats three."""
+        layers = (self.head, self.choice, self.spread)
+        weight = torch.cat([layer.weight for layer in layers])
+        bias = torch.cat([_bias(layer) for layer in layers])
+        together = planar(functional.conv2d(features, weight, bias, padding=1))
+        enlarging = NEIGHBORS * SUBPIXELS**2
+        choice, spread = self.choice.out_channels, self.spread.out_channels
+        return together.split((_MAPS, enlarging, choice, spread), dim=1)
 
     def _features(self, inputs: Tensor) -> Tensor:
         x = self.stem(inputs)
@@ -180,35 +184,43 @@ class CompactTeacher(OwnNames, nn.Module):
         return x
 
 
-def _taken_elsewhere(guess: Tensor, choice: Tensor, nearest: Tensor) -> Tensor:
-    """Return what the guess changes by where the guess of other places is taken.
+def _mean_of_places(field: Tensor, shares: Tensor, nearest: Tensor | None = None) -> Tensor:
+    """Return a field after every place has taken a mean of itself and other places.
 
     Parameters
     ----------
-    guess
-        (B, 1, 2 h, 2 w).
-    choice
-        (B, 1 + len(_ELSEWHERE), h, w) logits of the nearest point and of the other places; that
-        of a pixel's own guess is 0.
+    field
+        (B, 1, h, w).
+    shares
+        (B, 1 [+ 1] + len(_ELSEWHERE), h, w) of a place itself, of the nearest point, where that
+        is given, and of the other places.
     nearest
-        (B, 1, h, w) what the nearest point adds to the guess.
+        (B, 1, h, w) what the nearest point adds to the field.
     """
-    guess = functional.avg_pool2d(guess, SUBPIXELS)
-    w = guess.shape[3]
+    h, w = field.shape[2:]
     margin = max(_REACHES)
-    padded = functional.pad(guess, (margin,) * 4, mode='replicate')
-    bands = []
-    for rows in bands_of(choice):
-        n, here = rows.stop - rows.start, guess[:, :, rows]
-        logits = functional.pad(choice[:, :, rows].float(), (0, 0, 0, 0, 1, 0))
-        share = logits.softmax(dim=1)
-        change = share[:, 1:2] * nearest[:, :, rows]
-        for place, (y, x) in enumerate(_ELSEWHERE, start=2):
-            top, left = rows.start + margin + y, margin + x
-            there = padded[:, :, top : top + n, left : left + w]
-            change = torch.addcmul(change, share[:, place : place + 1], there - here)
-        bands.append(change)
-    return torch.cat(bands, dim=2)
+    padded = functional.pad(field, (margin,) * 4, mode='replicate')
+    own, *elsewhere = shares.split(1, dim=1)
+    mean = own * field
+    if nearest is not None:
+        mean = torch.addcmul(mean, elsewhere.pop(0), field + nearest)
+    for share, (y, x) in zip(elsewhere, _ELSEWHERE, strict=True):
+        top, left = margin + y, margin + x
+        mean = torch.addcmul(mean, share, padded[:, :, top : top + h, left : left + w])
+    return mean
+
+
+def _affinity(width: int, places: int, stay: float) -> nn.Conv2d:
+    """Return the layer that says how much a place takes of every place, itself the first."""
+    layer = nn.Conv2d(width, places, 3, padding=1)
+    start_at_zero(layer)
+    nn.init.constant_(_bias(layer)[:1], stay)
+    return layer
+
+
+def _bias(layer: nn.Conv2d) -> Tensor:
+    assert layer.bias is not None
+    return layer.bias
 
 
 def _blocks(width: int, count: int) -> nn.Sequential:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compact teacher corrects a guess, one image at a time."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -43,18 +45,37 @@ def test_an_untrained_network_answers_a_flat_guess_unchanged():
 
 
 def test_a_pixel_may_take_the_guess_of_a_place_nearby():
-    network = CompactTeacher(TINY)
+    network = CompactTeacher(replace(TINY, rounds=0))
     with torch.no_grad():
         network.choice.bias.fill_(-30.0)
         network.choice.bias[2 + 4] = 30.0  # one place to the right
     step = torch.zeros(1, 1, 16, 24)
     step[..., 12:] = 1.0
 
-    answer = network(torch.zeros(1, INPUT_CHANNELS, 8, 12), step).log_depth
+    with torch.inference_mode():
+        answer = network(torch.zeros(1, INPUT_CHANNELS, 8, 12), step).log_depth
 
     # What is enlarged is the change, over the 3 x 3 neighbors alike.
     assert float(answer[0, 0, 8, 4]) == pytest.approx(0.0, abs=1e-6)
     assert float(answer[0, 0, 8, 10]) == pytest.approx(1.0 / 3.0)
+
+
+@pytest.mark.parametrize('rounds', [1, 3])
+def test_an_answer_spreads_by_a_place_in_every_round(rounds):
+    network = CompactTeacher(replace(TINY, rounds=rounds))
+    with torch.no_grad():
+        network.choice.bias[0] = 30.0
+        network.spread.bias.fill_(-30.0)
+        network.spread.bias[1 + 4] = 30.0  # one place to the right
+    step = torch.zeros(1, 1, 16, 24)
+    step[..., 16:] = 1.0
+
+    with torch.inference_mode():
+        change = network(torch.zeros(1, INPUT_CHANNELS, 8, 12), step).log_depth - step
+
+    # What is enlarged is the change, over the 3 x 3 neighbors alike.
+    changed = (change[0, 0, 8] > 0.2).nonzero().flatten().tolist()
+    assert changed == list(range(2 * (8 - rounds - 1), 2 * (8 + 1)))
 
 
 def test_a_pixel_may_take_the_nearest_point():

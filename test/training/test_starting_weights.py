@@ -8,6 +8,7 @@ from tiny_checkpoints import tiny_network
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks.checkpoints import official_state
+from metric_depth_ros.networks.compact_teacher import INPUT_CHANNELS
 from metric_depth_ros.training.recipes import create_recipe
 from metric_depth_ros.training.starting_weights import start_from
 
@@ -63,6 +64,23 @@ def test_transformer_alone_is_taken(teacher, tmp_path):
     same = {name: torch.equal(state[name], own[name]) for name in own}
     assert all(same[name] for name in own if name.startswith(BACKBONE))
     assert not same['head.0.weight']
+
+
+def test_deeper_compact_teacher_begins_by_answering_as_the_shallower_did(tmp_path):
+    shape = {'widths': [4, 6, 8], 'rounds': 0}
+    shallow, deep = (
+        create_recipe('compact', {**shape, 'blocks': blocks}, {}, 'test')
+        for blocks in ([1, 1, 1], [1, 3, 2])
+    )
+    given = shallow.build()
+    for parameter in given.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    begun = deep.build()
+
+    start_from(begun, written(tmp_path, given.state_dict()), deep.new_prefixes, ())
+
+    inputs, guess = torch.randn(1, INPUT_CHANNELS, 8, 12), torch.randn(1, 1, 16, 24)
+    torch.testing.assert_close(begun(inputs, guess).log_depth, given(inputs, guess).log_depth)
 
 
 def test_network_without_its_head_is_refused(teacher, tmp_path):

@@ -107,8 +107,8 @@ class CompactRecipe(Recipe):
         Choices.
     """
 
-    new_prefixes = ('encoder.', 'decoder.')
-    """Blocks that shallower weights lack: the identity until they learn."""
+    new_prefixes = ('encoder.', 'decoder.', 'spread.')
+    """What shallower weights, or those without rounds, lack: it does little until it learns."""
 
     def __init__(self, config: CompactTeacherConfig, options: CompactOptions) -> None:
         super().__init__(options.sizes)
