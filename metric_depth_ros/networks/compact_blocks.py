@@ -123,7 +123,7 @@ def upsampled(maps: Tensor, weights: Tensor, factor: int) -> Tensor:
     b, c, _, w = maps.shape
     padded = functional.pad(maps.contiguous(), (1, 1, 1, 1), mode='replicate')[:, :, None]
     bands = []
-    for rows in bands_of(weights):
+    for rows in _bands_of(weights):
         n = rows.stop - rows.start
         logits = weights[:, :, rows].contiguous().float()
         share = logits.reshape(b, NEIGHBORS, 1, factor**2, n, w).softmax(dim=1)
@@ -147,7 +147,7 @@ def planar(maps: Tensor) -> Tensor:
     return together.unflatten(2, (h, w))
 
 
-def bands_of(maps: Tensor) -> list[slice]:
+def _bands_of(maps: Tensor) -> list[slice]:
     """Return portions of the rows of (B, C, h, w), so few that a processor's cache holds them.
 
     What goes over many maps time and again is limited by memory otherwise. A GPU, and whatever

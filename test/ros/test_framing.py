@@ -103,11 +103,12 @@ def test_low_resolution_depth_is_spread_over_the_image():
     assert frame.prompt.uv[:, 0].max() == 6.5
 
 
-def test_depth_that_is_not_of_the_image_size_is_not_registered():
+@pytest.mark.parametrize('alignment', ['registered', 'projected'])
+def test_depth_that_is_not_of_the_image_size_has_other_pixels(alignment):
     frame, faults = built(
         {'sensor_depth': sensor_depth(2.0, (3, 4))},
         prompt__sources=['sensor_depth'],
-        prompt__depth_alignment='registered',
+        prompt__depth_alignment=alignment,
     )
     assert faults == [('sensor_depth', 'sensor_depth_size')]
     assert frame.prompt is None
@@ -128,16 +129,6 @@ def test_projected_points_have_the_noise_of_points_and_nothing_behind_them():
     assert frame.prompt.depth.tolist() == [4.0, 4.0, 4.0]
     np.testing.assert_allclose(frame.prompt.sigma, 0.1)
     assert (frame.prompt.source == Source.LIDAR).all()
-
-
-def test_projected_points_of_another_size_are_refused():
-    frame, faults = built(
-        {'sensor_depth': sensor_depth(2.0, (3, 4))},
-        prompt__sources=['sensor_depth'],
-        prompt__depth_alignment='projected',
-    )
-    assert faults == [('sensor_depth', 'sensor_depth_size')]
-    assert frame.prompt is None
 
 
 def test_several_sources_are_merged():

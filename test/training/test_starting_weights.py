@@ -83,6 +83,15 @@ def test_deeper_compact_teacher_begins_by_answering_as_the_shallower_did(tmp_pat
     torch.testing.assert_close(begun(inputs, guess).log_depth, given(inputs, guess).log_depth)
 
 
+def test_compact_teacher_without_the_first_block_of_a_level_is_refused(tmp_path):
+    recipe = create_recipe('compact', {'widths': [4, 6], 'blocks': [1, 2]}, {}, 'test')
+    state = recipe.build().state_dict()
+    lacking = {n: tensor for n, tensor in state.items() if not n.startswith('encoder.1.0.')}
+
+    with pytest.raises(InputError, match=r'missing \(encoder\.1\.0'):
+        started(recipe, written(tmp_path, lacking))
+
+
 def test_network_without_its_head_is_refused(teacher, tmp_path):
     recipe, given = teacher
     official = official_state(given)

@@ -107,13 +107,21 @@ class CompactRecipe(Recipe):
         Choices.
     """
 
-    new_prefixes = ('encoder.', 'decoder.', 'spread.')
-    """What shallower weights, or those without rounds, lack: it does little until it learns."""
-
     def __init__(self, config: CompactTeacherConfig, options: CompactOptions) -> None:
         super().__init__(options.sizes)
         self._config = config
         self._options = options
+        # What shallower weights, or those without rounds, lack: it does little until it learns.
+        # The first block of every level is in all of them.
+        self.new_prefixes = (
+            'spread.',
+            *(
+                f'{way}.{level}.{block}.'
+                for way in ('encoder', 'decoder')
+                for level, blocks in enumerate(config.blocks)
+                for block in range(1, blocks)
+            ),
+        )
 
     def build(self) -> nn.Module:
         """Return the network, which answers the guess at first."""
