@@ -103,8 +103,13 @@ class LiveSurface:
         self._begin()
 
     def close(self) -> None:
-        """Give back the disk."""
+        """Give back disk and memory; there is no surface after this.
+
+        Open3D ends a process with an error where it still holds memory, and who else refers to
+        this object then is not known.
+        """
         self._finished.close()
+        del self._volume
 
     def _begin(self) -> None:
         self.frames = 0

@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from metric_depth_ros.ros.dense_depth import CAMERA_INFO, COLOR, CONFIDENCE, DEPTH
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.messages import stamp_ns
-from metric_depth_ros.ros.qos import sensor_qos, subscribe
 from metric_depth_ros.ros.stamp_sets import StampSets
+from metric_depth_ros.ros.stream_subscriptions import StreamSubscriptions
 
 COLOR_TRANSPORTS = ('none', 'raw', 'compressed')
 _QUEUE = 5
@@ -54,27 +52,26 @@ class DenseInputs:
         on_jump: Callable[[], None] = lambda: None,
     ) -> None:
         self._node = node
-        self._faults = faults
         prefix = f'{camera}/' if camera else ''
-        self._kinds: dict[str, tuple[str, type]] = {
+        streams: dict[str, tuple[str, type]] = {
             DEPTH: (prefix + DEPTH, Image),
             CAMERA_INFO: (prefix + CAMERA_INFO, CameraInfo),
             CONFIDENCE: (prefix + CONFIDENCE, Image),
         }
         if color == 'raw':
-            self._kinds[COLOR] = (prefix + COLOR, Image)
+            streams[COLOR] = (prefix + COLOR, Image)
         elif color == 'compressed':
-            self._kinds[COLOR] = (f'{prefix}{COLOR}/compressed', CompressedImage)
-        self.topics = {s: node.resolve_topic_name(topic) for s, (topic, _) in self._kinds.items()}
+            streams[COLOR] = (f'{prefix}{COLOR}/compressed', CompressedImage)
+        self._subscriptions = StreamSubscriptions(node, streams, _QUEUE, faults.report)
+        self.topics = self._subscriptions.topics
         self._heard_s: dict[str, float] = {}
         self._sets: StampSets[Any] = StampSets(
             (DEPTH, CAMERA_INFO),
-            [stream for stream in self._kinds if stream not in (DEPTH, CAMERA_INFO)],
+            [stream for stream in streams if stream not in (DEPTH, CAMERA_INFO)],
             on_set,
             on_jump,
             capacity=_QUEUE if color == 'none' else _IMAGES_MEANWHILE,
         )
-        self._subscriptions: list[Subscription] = []
 
     @property
     def incomplete(self) -> int:
@@ -89,18 +86,11 @@ class DenseInputs:
         InputError
             Quality of service overrides that cannot be.
         """
-        for stream, (topic, kind) in self._kinds.items():
-            receive = partial(self._receive, stream)
-            self._subscriptions.append(
-                subscribe(
-                    self._node, kind, topic, receive, sensor_qos(_QUEUE), self._faults.report
-                )
-            )
+        self._subscriptions.open(self._receive)
 
     def close(self) -> None:
         """Destroy the subscriptions."""
-        while self._subscriptions:
-            self._node.destroy_subscription(self._subscriptions.pop())
+        self._subscriptions.close()
 
     def silent_s(self, stream: str) -> float | None:
         """Return how long a stream has sent nothing, None if it never has."""

@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from metric_depth_ros.errors import InputError
@@ -17,8 +15,8 @@ from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.framing import FrameBuilder
 from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.parameters import CameraSettings, DepthNodeSettings, PromptSettings
-from metric_depth_ros.ros.qos import sensor_qos, subscribe
 from metric_depth_ros.ros.static_tree import StaticTree
+from metric_depth_ros.ros.stream_subscriptions import StreamSubscriptions
 from metric_depth_ros.types import Frame
 
 _DEPTH = 2
@@ -42,19 +40,17 @@ class NewestFrame:
     def __init__(
         self, node: Node, transport: str, camera: CameraSettings, faults: FaultLog
     ) -> None:
-        self._node = node
-        self._faults = faults
         compressed = transport == 'compressed'
-        self._kinds: dict[str, tuple[str, type]] = {
+        streams: dict[str, tuple[str, type]] = {
             'image': ('image/compressed', CompressedImage) if compressed else ('image', Image),
             'camera_info': ('camera_info', CameraInfo),
         }
-        self.topics = {s: node.resolve_topic_name(topic) for s, (topic, _) in self._kinds.items()}
+        self._subscriptions = StreamSubscriptions(node, streams, _DEPTH, faults.report)
+        self.topics = self._subscriptions.topics
         self._settings = DepthNodeSettings(
             image_transport=transport, camera=camera, prompt=PromptSettings(sources=())
         )
         self._newest: dict[str, Arrival] = {}
-        self._subscriptions: list[Subscription] = []
 
     def open(self) -> None:
         """Subscribe.
@@ -64,18 +60,11 @@ class NewestFrame:
         InputError
             Quality of service overrides that cannot be.
         """
-        for stream, (topic, kind) in self._kinds.items():
-            receive = partial(self._store, stream)
-            self._subscriptions.append(
-                subscribe(
-                    self._node, kind, topic, receive, sensor_qos(_DEPTH), self._faults.report
-                )
-            )
+        self._subscriptions.open(self._store)
 
     def close(self) -> None:
         """Destroy the subscriptions."""
-        while self._subscriptions:
-            self._node.destroy_subscription(self._subscriptions.pop())
+        self._subscriptions.close()
 
     def take(self) -> Bundle:
         """Return the newest messages.

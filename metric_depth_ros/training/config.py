@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -252,6 +252,13 @@ def within(name: str, value: float, low: float, high: float) -> None:
     """Refuse a number out of range."""
     if not low <= value <= high:
         raise ValueError(f'{name} is {value}, expected {low} to {high}.')
+
+
+def multiples_of(name: str, sizes: Sequence[tuple[int, int]], px: int) -> None:
+    """Refuse (width, height) that are not multiples of some pixels, and to have none."""
+    odd = [size for size in sizes if size[0] % px or size[1] % px]
+    if odd or not sizes:
+        raise ValueError(f'{name}: {odd or "none"} given, expected multiples of {px}.')
 
 
 def _described(kinds: list[Any], value: Any) -> Any:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A surface that grows while a robot drives."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -86,3 +89,17 @@ def test_a_restart_forgets_everything(tmp_path):
     drive(live, 10.0)
     live.restart()
     assert (live.blocks, live.frames, live.finished_bytes) == (0, 0, 0)
+
+
+def test_a_closed_surface_lets_its_process_end_well():
+    """Open3D ends a process with an error where it still holds memory."""
+    script = (
+        'import ctypes\n'
+        'from metric_depth_ros.reconstruction.live_surface import LiveSurface\n'
+        'from metric_depth_ros.reconstruction.volume import VolumeSettings\n'
+        'live = LiveSurface(VolumeSettings(device="cpu"))\n'
+        'ctypes.pythonapi.Py_IncRef(ctypes.py_object(live))  # something never lets go of it\n'
+        'live.close()\n'
+    )
+    ended = subprocess.run([sys.executable, '-c', script], timeout=120, check=False)
+    assert ended.returncode == 0

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metric_depth_ros.estimators.learned.compact_inputs import compact_input
+from metric_depth_ros.estimators.learned.compact_inputs import MULTIPLE_PX, compact_input
 from metric_depth_ros.networks.compact_teacher import CompactTeacher, CompactTeacherConfig
 from metric_depth_ros.simulation.examples import Example
-from metric_depth_ros.training.config import one_of, section_from, within
+from metric_depth_ros.training.config import multiples_of, one_of, section_from, within
 from metric_depth_ros.training.gradient_loss import multiscale_gradient_error
 from metric_depth_ros.training.losses import (
     absolute_error,
@@ -91,9 +91,7 @@ class CompactOptions:
         within('blank_image_share', self.blank_image_share, 0.0, 1.0)
         within('restyled_share', self.restyled_share, 0.0, 1.0)
         within('pasted_share', self.pasted_share, 0.0, 1.0)
-        odd = [size for size in self.sizes if size[0] % 32 or size[1] % 32]
-        if odd or not self.sizes:
-            raise ValueError(f'sizes: {odd or "none"} given, expected multiples of 32.')
+        multiples_of('sizes', self.sizes, MULTIPLE_PX)
 
 
 class CompactRecipe(Recipe):

@@ -26,7 +26,7 @@ from metric_depth_ros.networks.compact_student import (
     CompactStudentConfig,
 )
 from metric_depth_ros.simulation.examples import Example
-from metric_depth_ros.training.config import one_of, section_from, within
+from metric_depth_ros.training.config import multiples_of, one_of, section_from, within
 from metric_depth_ros.training.gradient_loss import ssi_mage
 from metric_depth_ros.training.losses import (
     FARTHEST_M,
@@ -82,9 +82,7 @@ class CompactStudentOptions:
             within(f'{name}_weight', getattr(self, f'{name}_weight'), 0.0, 1e6)
         within('least_relief', self.least_relief, 1.0, 1e6)
         within('longest_focal', self.longest_focal, 0.0, 1e6)
-        odd = [size for size in self.sizes if size[0] % MULTIPLE_PX or size[1] % MULTIPLE_PX]
-        if odd or not self.sizes:
-            raise ValueError(f'sizes: {odd or "none"} given, expected multiples of {MULTIPLE_PX}.')
+        multiples_of('sizes', self.sizes, MULTIPLE_PX)
 
 
 class CompactStudentRecipe(Recipe):
