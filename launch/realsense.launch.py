@@ -8,12 +8,12 @@ argument leaves empty is as the parameter file says.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
@@ -127,5 +127,6 @@ def _written(given: Mapping[str, Mapping[str, object]]) -> str:
     with tempfile.NamedTemporaryFile(
         'w', prefix='realsense_', suffix='.yaml', delete=False
     ) as file:
-        yaml.safe_dump(content or {'/**': {'ros__parameters': {}}}, file)
+        # JSON is YAML whose strings are quoted: a serial number stays one, whatever its digits.
+        json.dump(content or {'/**': {'ros__parameters': {}}}, file)
     return file.name

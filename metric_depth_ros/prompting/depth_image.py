@@ -49,7 +49,7 @@ def prompt_from_registered_depth(
         One point a valid pixel, in row-major order.
     """
     with np.errstate(invalid='ignore'):
-        valid = np.flatnonzero((depth >= min_depth_m) & (depth <= max_depth_m))
+        valid = np.flatnonzero((depth >= nearest_m(min_depth_m)) & (depth <= max_depth_m))
     measured = depth.take(valid).astype(np.float32, copy=False)
     return SparsePrompt(
         _pixels(*depth.shape).take(valid, axis=0),
@@ -110,7 +110,7 @@ def prompt_from_depth_image(
             f'{depth_camera.width}x{depth_camera.height}: publish the CameraInfo of that image.',
         )
     with np.errstate(invalid='ignore'):
-        measured = (depth >= min_depth_m) & (depth <= max_depth_m)
+        measured = (depth >= nearest_m(min_depth_m)) & (depth <= max_depth_m)
     points = depth_to_points(depth_camera, np.where(measured, depth, np.float32(np.nan)))
     seen = project_cloud(camera, points[measured], T_camera_depth)
     return SparsePrompt(
@@ -119,3 +119,8 @@ def prompt_from_depth_image(
         np.float32(sigma_m_at_1m) * seen.depth**2,
         np.full(len(seen.depth), Source.RGBD, np.uint8),
     )
+
+
+def nearest_m(min_depth_m: float) -> float:
+    """Return the least depth that counts as measured; 0 is a hole, whatever the limit."""
+    return max(min_depth_m, float(np.finfo(np.float32).tiny))

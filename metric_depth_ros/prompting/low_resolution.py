@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.prompting.depth_image import nearest_m
 from metric_depth_ros.types import Source, SparsePrompt
 
 
@@ -50,7 +51,7 @@ def prompt_from_low_resolution(
             'image: a depth map of the image size is a registered depth image.',
         )
     with np.errstate(invalid='ignore'):
-        valid = (depth >= min_depth_m) & (depth <= max_depth_m)
+        valid = (depth >= nearest_m(min_depth_m)) & (depth <= max_depth_m)
     row, column = np.nonzero(valid)
     measured = depth[valid].astype(np.float32, copy=False)
     u = (column + 0.5) * (width / columns) - 0.5

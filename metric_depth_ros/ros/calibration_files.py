@@ -87,13 +87,17 @@ def read_kitti_calibration(path: Path, camera: int) -> Transform:
     else:
         name = 'Tr' if 'Tr' in entries else 'Tr_velo_to_cam'
         velodyne = _kitti_entry(path, entries, name).reshape(3, 4)
-        rectify = entries.get('R0_rect', np.eye(3))
+        without = {'R0_rect': np.eye(3).ravel(), **entries}
+        rectify = _kitti_entry(path, without, 'R0_rect')
         P = _kitti_entry(path, entries, f'P{camera}')
     P = P.reshape(3, 4)
     turned = np.eye(4)
     turned[:3, :3] = rectify.reshape(3, 3)
     moved = np.eye(4)
-    moved[:3, 3] = np.linalg.solve(P[:, :3], P[:, 3])
+    try:
+        moved[:3, 3] = np.linalg.solve(P[:, :3], P[:, 3])
+    except np.linalg.LinAlgError as error:
+        raise _refused(path, f'P of camera {camera} is {P.tolist()}, no projection') from error
     return moved @ turned @ checked_rigid(velodyne, f'of {path}')
 
 
@@ -107,7 +111,7 @@ def _transform(path: Path, number: int, entry: Mapping[str, Any]) -> Transform:
     if 'matrix' in entry:
         try:
             return checked_rigid(np.array(entry['matrix'], np.float64), name)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise _refused(path, f'transform {number}: {error}') from error
     if 'translation' not in entry or 'rotation' not in entry:
         raise _refused(path, f"transform {number} needs 'translation' and 'rotation', or 'matrix'")
@@ -130,10 +134,10 @@ def _kitti_entries(path: Path) -> dict[str, np.ndarray]:
 
 
 def _kitti_entry(path: Path, entries: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    sizes = {'R': 9, 'T': 3, 'raw_R_rect_00': 9}
+    size = {'R': 9, 'T': 3, 'raw_R_rect_00': 9, 'R0_rect': 9}.get(name, 12)
     values = entries.get(name)
-    if values is None or values.size != sizes.get(name, 12):
-        raise _refused(path, f'has no entry {name.removeprefix("raw_")}')
+    if values is None or values.size != size or not np.isfinite(values).all():
+        raise _refused(path, f'has no entry {name.removeprefix("raw_")} of {size} finite numbers')
     return values
 
 

@@ -208,11 +208,18 @@ class Channel:
         for stream, topic in inputs.topics.items():
             silent_s = assembly.silent_s(stream)
             is_static = stream.endswith('camera_info')
+            if silent_s is None and self._may_be_missing(stream):
+                continue
             if silent_s is None or (silent_s > limit_s and not is_static):
                 problems.append(
                     silent_problem(stream, topic, silent_s, inputs.publisher_count(stream))
                 )
         return problems + self.counters.new_problems()
+
+    def _may_be_missing(self, stream: str) -> bool:
+        """Whether nothing is wrong where a stream never sends: registered depth needs no info."""
+        alignment = self._settings().prompt.depth_alignment
+        return stream == 'sensor_depth/camera_info' and alignment == 'auto'
 
     def _status_name(self) -> str:
         name = self._node.get_fully_qualified_name()

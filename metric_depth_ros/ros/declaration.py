@@ -106,7 +106,8 @@ class DeclaredParameters(Generic[Settings]):
 
     def _check(self, parameters: Iterable[RosParameter]) -> SetParametersResult:
         table = self._table.rows
-        values = self._values()
+        before = self._values()
+        values = dict(before)
         mine = [p for p in parameters if p.name in table]
         try:
             for parameter in mine:
@@ -119,7 +120,8 @@ class DeclaredParameters(Generic[Settings]):
                     )
             if self.configured:
                 settings = self._table.settings(values)
-                if any(table[p.name].change == ESTIMATOR for p in mine):
+                changed = (p.name for p in mine if values[p.name] != before[p.name])
+                if any(table[name].change == ESTIMATOR for name in changed):
                     self._prepare(settings)
         except InputError as error:
             return SetParametersResult(successful=False, reason=str(error))

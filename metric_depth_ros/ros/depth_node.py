@@ -55,6 +55,8 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
         self._extrinsics = self._extrinsics_of(settings)
         self._releases.append(self._extrinsics.close)
         self._estimator: Estimator = estimator_from(settings)
+        self._estimator_is_busy = False
+        self._releases.append(self._forget_estimator)
         self._releases.append(self._channels.clear)
         for camera in settings.cameras or ('',):
             channel = Channel(
@@ -74,6 +76,11 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
             f'configured: estimator {self._estimator.name}, prompts from '
             f'{", ".join(settings.prompt.sources) or "nothing"}'
         )
+
+    def _forget_estimator(self) -> None:
+        """Give back the memory of its network."""
+        self._next_estimator = None
+        del self._estimator
 
     def _check_fed(self, settings: DepthNodeSettings) -> None:
         for name, value in (
@@ -149,7 +156,7 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
         self._estimator, self._next_estimator = self._next_estimator, None
 
     def _prepare(self, settings: DepthNodeSettings) -> None:
-        """Make the estimator that changed parameters ask for, while the old one answers.
+        """Make the estimator that changed parameters ask for.
 
         Raises
         ------

@@ -7,7 +7,8 @@ The source is chosen by the parameter extrinsics.source and imported only then.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -33,6 +34,7 @@ _Edge = TypeVar('_Edge')
 # Within 10 s of its newest transform tf2 takes older ones; frames out of order are no jump.
 _JUMP_NS = 5_000_000_000
 _WAIT_STEP_S = 0.004
+_MOST_SKIPPED = 64  # lookups that do not wait after motion has been waited for in vain
 
 
 class Extrinsics(Protocol):
@@ -55,6 +57,19 @@ class Extrinsics(Protocol):
     ) -> Transform | None:
         """Return the same through the fixed frame, None where the motion is not known."""
         ...
+
+    def lookup_at(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform:
+        """Return (4, 4) from one frame to another, both at one stamp; never that of another.
+
+        Raises
+        ------
+        InputError
+            ``'transform_missing'``: the frames are not connected, or not known at the stamp.
+        """
+        ...
+
+    def clear(self) -> None:
+        """Forget what moves: the clock went back."""
 
     def close(self) -> None:
         """Release subscriptions."""
@@ -94,7 +109,7 @@ class Tf2Extrinsics:
         self._fixed_frame = fixed_frame
         self._max_wait_s = max_wait_s
         self._newest_ns = 0
-        self._late = False
+        self._skipped = self._to_skip = 0  # lookups since one waited in vain
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
 
@@ -124,7 +139,8 @@ class Tf2Extrinsics:
     ) -> Transform | None:
         """Return the transform through the fixed frame, None where the tree does not know it.
 
-        A transform that is about to arrive is waited for, unless the last one did not.
+        A transform that is about to arrive is waited for; where that was in vain time and again,
+        ever fewer lookups wait.
         """
         from rclpy.time import Time
 
@@ -142,18 +158,43 @@ class Tf2Extrinsics:
         except self._tf2.TransformException:
             return None
 
+    def lookup_at(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform:
+        """Return the transform at a stamp; one that is about to arrive is waited for."""
+        from rclpy.time import Time
+
+        asked = target_frame, source_frame, Time(nanoseconds=stamp_ns)
+        self._arrives(lambda: self._buffer.can_transform(*asked))
+        try:
+            return _matrix(self._buffer.lookup_transform(*asked))
+        except self._tf2.TransformException as error:
+            raise InputError(
+                'transform_missing',
+                f'no transform from {source_frame!r} to {target_frame!r} on /tf and /tf_static at '
+                f'{stamp_ns * 1e-9:.3f} s: {error}. Publish it; tf2 keeps ten seconds.',
+            ) from error
+
     def _wait_for(self, asked: tuple[object, ...]) -> None:
-        if self._buffer.can_transform_full(*asked):
-            self._late = False
-            return
-        if self._late:
-            return
+        """Wait, after one time in vain at every second lookup, then at every third, fifth ..."""
+        known = partial(self._buffer.can_transform_full, *asked)
+        if not known() and self._skipped < self._to_skip:
+            self._skipped += 1
+        elif self._arrives(known):
+            self._to_skip = 0
+        else:
+            self._skipped, self._to_skip = 0, min(max(1, 2 * self._to_skip), _MOST_SKIPPED)
+
+    def _arrives(self, known: Callable[[], bool]) -> bool:
+        """Wait until something is known; False if that takes longer than it may."""
         ends_s = time.monotonic() + self._max_wait_s
-        while time.monotonic() < ends_s:
+        while not known():
+            if time.monotonic() >= ends_s:
+                return False
             time.sleep(_WAIT_STEP_S)
-            if self._buffer.can_transform_full(*asked):
-                return
-        self._late = True
+        return True
+
+    def clear(self) -> None:
+        """Forget what moves: the clock went back; what is static stays."""
+        self._buffer.clear()
 
     def close(self) -> None:
         """Stop listening."""
@@ -162,7 +203,7 @@ class Tf2Extrinsics:
     def _forget_if_jumped_back(self, stamp_ns: int) -> None:
         """Let the tree take transforms that are older than those it has: a bag began anew."""
         if self._newest_ns - stamp_ns > _JUMP_NS:
-            self._buffer.clear()  # what is static stays
+            self.clear()
             self._newest_ns = stamp_ns
         self._newest_ns = max(self._newest_ns, stamp_ns)
 

@@ -30,6 +30,15 @@ Report = Callable[[str, InputError], None]
 
 # Faults of a CameraInfo that mean that the camera is not known.
 _NO_CAMERA = ('camera_info_missing', 'camera_uncalibrated')
+_WITHOUT_INFO = {  # by stream
+    'camera_info': 'no CameraInfo has been received, so points cannot be placed in the image: '
+    'publish it beside the image, or remap the topic to where it is. Some learned estimators do '
+    'without (docs/MODELS.md).',
+    'sensor_depth/camera_info': 'no CameraInfo of the depth camera has been received, so its '
+    'pixels cannot be placed in the image: publish it beside the depth image, or remap '
+    'sensor_depth/camera_info to where it is. Depth in the pixels of the image needs none '
+    '(parameter prompt.depth_alignment).',
+}
 
 
 class FrameBuilder:
@@ -119,12 +128,7 @@ class FrameBuilder:
         """Return the camera of a CameraInfo stream, made anew only when it has changed."""
         arrival = bundle.measurements.get(stream)
         if arrival is None:
-            raise InputError(
-                'camera_info_missing',
-                'no CameraInfo has been received, so points cannot be placed in the image: '
-                'publish it beside the image, or remap the topic to where it is. Some learned '
-                'estimators do without (docs/MODELS.md).',
-            )
+            raise InputError('camera_info_missing', _WITHOUT_INFO[stream])
         info = arrival.message
         key = (*_values_of(info), rectified)
         known = self._cameras.get(stream)

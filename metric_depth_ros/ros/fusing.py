@@ -85,8 +85,8 @@ class FusionWorker:
         Returns the settings in force.
     publish
         Takes a cloud, its frame and its stamp (ns).
-    is_heard
-        Tells whether anybody listens to the cloud.
+    listeners
+        Tells how many listen to the cloud.
     counts, faults
         Where images are counted, and what is wrong with them is reported.
     save
@@ -99,7 +99,7 @@ class FusionWorker:
         poses: PoseSource,
         settings: Callable[[], ReconstructNodeSettings],
         publish: Callable[[Cloud, str, int], None],
-        is_heard: Callable[[], bool],
+        listeners: Callable[[], int],
         counts: FusionCounts,
         faults: FaultLog,
         save: Callable[[], None],
@@ -109,7 +109,8 @@ class FusionWorker:
         self._poses = poses
         self._settings = settings
         self._publish = publish
-        self._is_heard = is_heard
+        self._listeners = listeners
+        self._heard_by = 0
         self._counts = counts
         self._faults = faults
         self._save = save
@@ -190,7 +191,8 @@ class FusionWorker:
         found = self._next()
         if found is not None:
             self._fuse(*found)
-        self._publish_if_due()
+        if not self._stopped:
+            self._publish_if_due()
 
     def _next(self) -> tuple[_Waiting, Transform] | None:
         """Return the first image whose pose is known; drop those that have waited too long."""
@@ -272,14 +274,16 @@ class FusionWorker:
     def _publish_if_due(self) -> None:
         cloud = self._settings().cloud
         now_s = time.monotonic()
-        if now_s - self._published_s < 1.0 / cloud.rate_hz or not self._is_heard():
+        listeners = self._listeners()
+        self._heard_by = min(self._heard_by, listeners)
+        if not listeners or now_s - self._published_s < 1.0 / cloud.rate_hz:
             return
         with self._surface_lock:
-            points = (
-                self._surface.changed_cloud()
-                if cloud.mode == 'changed'
-                else self._surface.window_cloud()
-            )
+            points = self._surface.changed_cloud() if cloud.mode == 'changed' else None
+            # Whoever came late has heard of no earlier change.
+            if points is None or listeners > self._heard_by:
+                points = self._surface.window_cloud()
+        self._heard_by = listeners
         if len(points[0]):
             self._publish(points, self._world, self._fused_ns)
             self._published_s = now_s

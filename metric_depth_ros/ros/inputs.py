@@ -200,6 +200,7 @@ class Inputs:
         try:
             verdict = self._gate.admit(stamp, now_ns, self.max_frame_age_s)
         except InputError as error:
+            self._assembly.heard('image')
             late = error.fault in ('stamp_old', 'stamp_overtaken')
             self._counters.count('stale' if late else 'bad_input')
             self._faults.report(self.topics['image'], error.fault, str(error))
@@ -271,6 +272,7 @@ class Inputs:
             try:
                 message = read(serialized)
             except InputError as error:
+                self._assembly.heard(stream)
                 self._counters.count('bad_input')
                 self._faults.report(self.topics[stream], error.fault, str(error))
             else:

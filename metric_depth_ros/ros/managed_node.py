@@ -104,7 +104,7 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
         """Return what ``/diagnostics`` is to say."""
 
     def _prepare(self, settings: Own) -> None:
-        """Make ready what changed parameters ask for, while what there is answers.
+        """Make ready what changed parameters ask for; no callback runs meanwhile.
 
         Raises
         ------

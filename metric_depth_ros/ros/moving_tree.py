@@ -52,14 +52,9 @@ class MovingTree:
         self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
     ) -> Transform | None:
         """Return the transform through the fixed frame, None where the motion is not known."""
-        covered = all(
-            track.covers(stamp)
-            for track in self._tracks.values()
-            for stamp in (camera_stamp_ns, sensor_stamp_ns)
-        )
-        if not (self._tracks and self._fixed_frame and covered):
+        if not (self._tracks and self._fixed_frame):
             return None
-        camera, sensor = self._tree_at(camera_stamp_ns), self._tree_at(sensor_stamp_ns)
+        camera, sensor = self._known_at(camera_stamp_ns), self._known_at(sensor_stamp_ns)
         fixed = self._fixed_frame
         try:
             to_camera = camera.lookup(camera_frame, camera_stamp_ns, fixed, camera_stamp_ns)
@@ -68,8 +63,25 @@ class MovingTree:
             return None
         return to_camera @ to_fixed
 
+    def lookup_at(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform:
+        """Return the transform at a stamp, by what is known then."""
+        return self._known_at(stamp_ns).lookup(target_frame, stamp_ns, source_frame, stamp_ns)
+
+    def clear(self) -> None:
+        """Nothing to forget: the whole path is known."""
+
     def close(self) -> None:
         """Nothing to release."""
+
+    def _known_at(self, stamp_ns: int) -> StaticTree:
+        """Return the transforms that are known at a time: what is not recorded then is no path."""
+        moving = {
+            key: track.at(stamp_ns)
+            for key, track in self._tracks.items()
+            if track.covers(stamp_ns)
+        }
+        origin = f'{self._origin}, at {stamp_ns * 1e-9:.3f} s'
+        return StaticTree({**self._transforms, **moving}, origin)
 
     def _tree_at(self, stamp_ns: int) -> StaticTree:
         """Return all transforms at a time; before the first and after the last pose those."""

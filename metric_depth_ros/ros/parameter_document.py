@@ -34,8 +34,9 @@ Generated from the tables in `metric_depth_ros/ros` by
 Every value is checked before it is used. An integer is accepted where a double is meant. A
 parameter that takes effect at the next configure is refused while the node is configured:
 deactivate and clean up first. One that takes effect when the new estimator is ready makes a new
-estimator while the old one goes on answering; it is refused, and the old one stays, where the new
-one cannot be made. Names that are not in the table of their node are reported at start.
+estimator first: with a network that may take seconds, in which no new image is taken. It is
+refused, and the old one stays, where the new one cannot be made. Names that are not in the table
+of their node are reported at start.
 """
 
 _COLUMNS = """\

@@ -227,7 +227,10 @@ class TopicPoses:
             return
         if not self._frame and not self._of_camera:
             self._frame = message.child_frame_id.lstrip('/')
-        self.world = message.header.frame_id.lstrip('/')
+        world = message.header.frame_id.lstrip('/')
+        if world != self.world:  # what was known is the place in another world
+            self._history.clear()
+        self.world = world
         self._history.add(stamp_ns(message.header), pose)
 
 

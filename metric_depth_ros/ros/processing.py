@@ -190,7 +190,7 @@ class Worker:
         self._faults = faults
         self._topic = topic
         self._began_s: dict[int, float] = {}
-        self._has_answered = False
+        self._answered_by: Estimator | None = None
         self._abandoned = False
         self._turns = Turns()
         self._taking = threading.Lock()
@@ -226,9 +226,14 @@ class Worker:
         self._assembly.wake()
 
     def busy_s(self) -> float:
-        """Return how long the oldest frame at hand has taken; 0 between frames, and at first."""
+        """Return how long the oldest frame at hand has taken.
+
+        0 between frames, and while the first frame of an estimator is not answered, which may
+        take any time.
+        """
         began_s = tuple(self._began_s.values())
-        return time.monotonic() - min(began_s) if began_s and self._has_answered else 0.0
+        is_warm = self._answered_by is self._estimator
+        return time.monotonic() - min(began_s) if began_s and is_warm else 0.0
 
     @property
     def frames_at_hand(self) -> int:
@@ -288,7 +293,7 @@ class Worker:
                 self._assembly.replaced,
                 lambda: self._turns.wait_for(turn),
             )
-            self._has_answered = True
+            self._answered_by = estimator
         except InputError as error:
             self._counters.count('bad_input')
             self._faults.report(self._topic, error.fault, str(error))

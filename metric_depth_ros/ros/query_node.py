@@ -120,7 +120,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         if models.estimator is None:
             self._history = DenseHistory(settings.history if settings.match_stamp else 1)
             self._dense = DenseInputs(
-                self, self._history.keep, self._faults, on_jump=self._history.clear
+                self, self._history.keep, self._faults, on_jump=self._begin_anew
             )
             self._dense.open()
         if models.estimator is not None or models.speaker is not None:
@@ -128,6 +128,11 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
                 self, settings.image_transport, settings.camera, self._faults
             )
             self._image.open()
+
+    def _begin_anew(self) -> None:
+        """Forget what was before the clock went back."""
+        self._history.clear()
+        self._extrinsics.clear()
 
     def _close_inputs(self) -> None:
         for inputs in (self._dense, self._image):
@@ -283,8 +288,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         target = self._settings.target_frame
         if not target:
             return found
-        stamp = found.stamp_ns
-        transform = self._extrinsics.lookup(target, stamp, found.frame_id, stamp)
+        transform = self._extrinsics.lookup_at(target, found.frame_id, found.stamp_ns)
         return in_frame(found, transform, target)
 
     def _give_up_late(self) -> None:

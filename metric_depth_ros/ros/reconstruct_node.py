@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 CLOUD = 'reconstruction/points'
 _WORKER_STOP_S = 0.5  # of the two seconds in which an interrupted node is gone
+_UNSAVED_STOP_S = 4.0  # where a surface is to be written: launch insists after five
 _SILENT_S = 2.0
 _MEGABYTE = 1_000_000
 
@@ -82,13 +83,14 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
         )
 
     def _activate(self) -> None:
-        assert self._surface is not None
+        if self._surface is None:  # abandoned with a frame of before
+            self._surface = _live_surface(self._settings, self._folder)
         worker = FusionWorker(
             self._surface,
             self._poses,
             lambda: self._settings,
             self._publish,
-            lambda: self._cloud.get_subscription_count() > 0,
+            self._cloud.get_subscription_count,
             self._counts,
             self._faults,
             self._save_or_report,
@@ -109,10 +111,17 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
     def _deactivate(self) -> None:
         if self._inputs is not None:
             self._inputs.close()
-        if self._worker is not None and not self._worker.stop(_WORKER_STOP_S):
-            self.get_logger().warning('a frame is still being fused; it is abandoned')
+        if self._worker is not None and not self._worker.stop(self._patience_s()):
+            self.get_logger().warning(
+                'a frame is still being fused: it is abandoned, and the surface with it'
+            )
             self._surface = None  # the thread may still write to it
         self._inputs = self._worker = None
+
+    def _patience_s(self) -> float:
+        """Return how long a frame that is being fused may take until it is abandoned."""
+        unsaved = self._settings.save.on_shutdown and self._counts.fused
+        return _UNSAVED_STOP_S if unsaved else _WORKER_STOP_S
 
     def _forget(self) -> None:
         """Give back the surface, written before if that is wanted."""
@@ -167,6 +176,11 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
         if self._worker is None:
             return self._write(self._surface)
         with self._worker.surface() as surface:
+            if surface is None:
+                raise InputError(
+                    'save',
+                    'a frame is being fused that takes long: nothing is written, try again.',
+                )
             return self._write(surface)
 
     def _write(self, surface: LiveSurface | None) -> str:

@@ -17,7 +17,9 @@ M = TypeVar('M')
 _READY = 2
 # An optional stream that was missing from this many sets in a row is waited for no more.
 _PATIENCE = 3
-# A stamp this far behind the newest is of a clock that went back; those nearer came too late.
+# A stamp this far behind the newest of its stream is of a clock that went back; those nearer came
+# too late. Streams are not compared: a camera is ahead of the depth of its images by as long as
+# that takes.
 _JUMP_NS = 1_000_000_000
 
 
@@ -59,17 +61,15 @@ class StampSets(Generic[M]):
         self._capacity = capacity
         self._missing = dict.fromkeys(optional, 0 if expect_optional else _PATIENCE)
         self._waiting: dict[int, dict[str, M]] = {}
-        self._newest_ns = self._delivered_ns = -1
+        self._newest_ns: dict[str, int] = {}  # of the required streams
+        self._delivered_ns = -1
 
     def add(self, stream: str, message: M, stamp_ns: int) -> None:
         """Take the next message of a stream."""
-        if stamp_ns < self._newest_ns - _JUMP_NS:
-            self._waiting.clear()
-            self._newest_ns = self._delivered_ns = -1
-            self._on_jump()
-        self._newest_ns = max(self._newest_ns, stamp_ns)
         if stream in self._missing:
             self._missing[stream] = 0
+        else:
+            self._follow_clock(stream, stamp_ns)
         if stamp_ns <= self._delivered_ns:
             return
         self._waiting.setdefault(stamp_ns, {})[stream] = message
@@ -86,6 +86,16 @@ class StampSets(Generic[M]):
         """Deliver what waits for optional messages: no more will come."""
         if self._waiting:
             self._deliver(max(self._waiting))
+
+    def _follow_clock(self, stream: str, stamp_ns: int) -> None:
+        newest_ns = self._newest_ns.get(stream, stamp_ns)
+        if stamp_ns < newest_ns - _JUMP_NS:
+            self._waiting.clear()
+            self._newest_ns.clear()
+            self._delivered_ns = -1
+            self._on_jump()
+            newest_ns = stamp_ns
+        self._newest_ns[stream] = max(newest_ns, stamp_ns)
 
     def _has_required(self, stamp_ns: int) -> bool:
         return all(stream in self._waiting[stamp_ns] for stream in self._required)

@@ -30,6 +30,13 @@ class FixedTransform:
         """Return None: nothing is known about motion."""
         return None
 
+    def lookup_at(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform:
+        """Return the transform, which is that of any stamp."""
+        return self.lookup(target_frame, stamp_ns, source_frame, stamp_ns)
+
+    def clear(self) -> None:
+        """Nothing to forget: nothing moves."""
+
     def close(self) -> None:
         """Nothing to release."""
 
@@ -48,7 +55,8 @@ class StaticTree:
     def __init__(self, transforms: Mapping[tuple[str, str], Transform], origin: str) -> None:
         self._origin = origin
         self._neighbors: dict[str, dict[str, Transform]] = {}
-        for (parent, child), transform in transforms.items():
+        for edge, transform in transforms.items():
+            parent, child = (frame.lstrip('/') for frame in edge)
             self._neighbors.setdefault(parent, {})[child] = transform
             self._neighbors.setdefault(child, {})[parent] = inverse(transform)
         self._found: dict[tuple[str, str], Transform] = {}
@@ -67,6 +75,13 @@ class StaticTree:
     ) -> Transform | None:
         """Return None: nothing is known about motion."""
         return None
+
+    def lookup_at(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform:
+        """Return the chained transform, which is that of any stamp."""
+        return self.lookup(target_frame, stamp_ns, source_frame, stamp_ns)
+
+    def clear(self) -> None:
+        """Nothing to forget: nothing moves."""
 
     def close(self) -> None:
         """Nothing to release."""

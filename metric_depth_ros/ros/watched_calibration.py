@@ -61,6 +61,13 @@ class WatchedCalibration:
         """Return None: a file says nothing about motion."""
         return None
 
+    def lookup_at(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform:
+        """Return the transform, which is that of any stamp, by the file as it is now."""
+        return self.lookup(target_frame, stamp_ns, source_frame, stamp_ns)
+
+    def clear(self) -> None:
+        """Nothing to forget: nothing moves."""
+
     def close(self) -> None:
         """Nothing to release."""
 

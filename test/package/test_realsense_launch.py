@@ -51,12 +51,12 @@ def parameters(command):
 
 
 def test_camera_and_depth_are_one_process_by_default():
-    command = started(namespace='robot', serial_number='0123', estimator='nearest')
+    command = started(namespace='robot', serial_number='018322071045', estimator='nearest')
     assert Path(command[0]).name == 'realsense_depth'
     assert '__ns:=/robot' in command
     shipped, given = parameters(command)
     assert shipped == 'realsense_depth.yaml'
-    assert given['/**/camera']['ros__parameters'] == {'serial_number': '0123'}
+    assert given['/**/camera']['ros__parameters'] == {'serial_number': '018322071045'}
     assert given['/**/depth']['ros__parameters'] == {'estimator': 'nearest'}
 
 

@@ -75,6 +75,12 @@ def test_holes_of_a_depth_image_are_no_prompt():
     assert prompt.depth.tolist() == [1.5]
 
 
+def test_zero_is_a_hole_also_where_that_is_the_nearest_depth():
+    depth = np.array([[0.0, 1.0], [2.0, 0.0]], np.float32)
+    assert len(prompt_from_registered_depth(depth, min_depth_m=0.0)) == 2
+    assert len(prompt_from_low_resolution(8, 8, depth, min_depth_m=0.0)) == 2
+
+
 def test_depth_camera_noise_grows_with_the_square_of_depth():
     depth = np.array([[1.0, 2.0, 4.0]], np.float32)
     prompt = prompt_from_registered_depth(depth, sigma_m_at_1m=0.003)

@@ -113,6 +113,7 @@ def test_kitti_transform_holds_for_whatever_the_frames_are_called(tmp_path):
         ('transforms: [{parent: a, child: b}]', "'matrix'"),
         ('transforms: [{parent: a, child: b, matrix: [[1, 2], [3, 4]]}]', 'shape'),
         ('transforms: [{parent: a, child: b, matrix: [[1, 2], [3]]}]', 'transform 0'),
+        ('transforms: [{parent: a, child: b, matrix: {x: 1}}]', 'transform 0'),
         (
             'transforms: [{parent: a, child: b, translation: [x, 0, 0], rotation: [0, 0, 0, 1]}]',
             'could not convert',
@@ -137,3 +138,18 @@ def test_a_missing_kitti_entry_is_named(tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match=r'nowhere\.yaml cannot be read'):
         read_transforms_yaml(tmp_path / 'nowhere.yaml')
+
+
+@pytest.mark.parametrize(
+    ('entries', 'said'),
+    [
+        ({'P2': [0.0] * 12}, 'no projection'),
+        ({'P2': [float('nan'), *P2[1:]]}, 'P2 of 12 finite numbers'),
+        ({'R0_rect': [1.0, 0.0, 0.0]}, 'R0_rect of 9 finite numbers'),
+    ],
+)
+def test_kitti_entries_that_are_no_projection_or_rotation_are_refused(tmp_path, entries, said):
+    given = {'P2': P2, 'Tr_velo_to_cam': VELODYNE, **entries}
+    path = written(tmp_path / 'calib.txt', ''.join(line(*entry) for entry in given.items()))
+    with pytest.raises(InputError, match=said):
+        read_kitti_calibration(path, 2)

@@ -154,6 +154,25 @@ def test_without_known_motion_the_sensors_count_as_mounted(tracks, fixed_frame, 
     assert tree.lookup('camera', stamp_ns, 'lidar', stamp_ns - S // 10)[0, 3] == 2.0
 
 
+def test_a_path_that_has_nothing_to_do_with_it_does_not_hide_the_motion():
+    tag = PoseTrack(np.array([S // 4, S // 3]), np.stack((moved(0.0), moved(1.0))))
+    tree = MovingTree(MOUNTED, {('odom', 'base'): PATH, ('camera', 'tag'): tag}, 'odom', 'test')
+    assert tree.lookup_moved('camera', S, 'lidar', S - S // 10)[0, 3] == pytest.approx(0.0)
+
+
+def test_a_transform_of_a_stamp_is_never_that_of_another():
+    tree = MovingTree(MOUNTED, {('odom', 'base'): PATH}, 'odom', 'test')
+    assert tree.lookup_at('odom', 'camera', S // 2)[0, 3] == pytest.approx(11.0)
+    assert tree.lookup_at('lidar', 'camera', 9 * S)[0, 3] == -2.0
+    with pytest.raises(InputError, match=r"'camera' to 'odom' in test, at 9\.000 s"):
+        tree.lookup_at('odom', 'camera', 9 * S)
+
+
+def test_frames_of_a_file_may_begin_with_a_slash_as_those_of_messages():
+    tree = StaticTree({('/cam', '/lidar'): moved(2.0)}, 'test')
+    assert tree.lookup('cam', 0, '/lidar', 0)[0, 3] == 2.0
+
+
 def test_poses_of_a_bag_are_sorted_by_their_stamps(tmp_path):
     with BagWriter(tmp_path / 'bag') as bag:
         for stamp, x in ((3 * S, 3.0), (S, 1.0), (2 * S, 2.0)):

@@ -60,12 +60,13 @@ class Rig:
         self.poses = History()
         self.counts = FusionCounts()
         self.told, self.clouds, self.saved = [], [], []
+        self.listeners = 1
         self.worker = FusionWorker(
             self.surface,
             self.poses,
             lambda: self.settings,
             lambda cloud, world, stamp_ns: self.clouds.append((cloud[0], world, stamp_ns)),
-            lambda: True,
+            lambda: self.listeners,
             self.counts,
             FaultLog(self.told.append, 0.0),
             lambda: self.saved.append(self.surface.frames),
@@ -181,3 +182,19 @@ def test_a_reader_gets_the_surface_between_two_frames(rig):
     with made.worker.surface() as surface:
         assert surface is made.surface
         assert surface.blocks > 0
+
+
+def test_a_late_listener_gets_the_window_and_then_the_changes(rig):
+    made = rig(cloud__mode='changed')
+    made.see(10 * S, x=0.0)
+    made.wait(lambda: made.clouds)
+    made.see(11 * S, x=2.0)
+    made.wait(lambda: made.clouds[-1][2] == 11 * S)
+    changed = made.clouds[-1][0]
+    made.listeners = 2
+    count = len(made.clouds)
+    made.wait(lambda: len(made.clouds) > count)
+    window = made.clouds[count][0]
+    assert changed[:, 0].min() > 0.5
+    assert window[:, 0].min() < 0.0
+    assert len(window) > len(changed)

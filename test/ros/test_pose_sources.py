@@ -6,9 +6,12 @@ import time
 
 import depth_contract
 import pytest
+from geometry_msgs.msg import PoseStamped
 
 from metric_depth_ros.geometry.rigid import transform_from_quaternion
-from metric_depth_ros.ros.pose_sources import PoseHistory, Tf2Poses
+from metric_depth_ros.ros.faults import FaultLog
+from metric_depth_ros.ros.pose_sources import PoseHistory, Tf2Poses, TopicPoses
+from metric_depth_ros.ros.reconstruct_parameters import RECONSTRUCT_NODE
 
 S = 1_000_000_000
 
@@ -80,3 +83,26 @@ def test_the_history_is_bounded():
         history.add(i * S // 100, pose_at(0.0))
     assert history.at(0) is None
     assert len(history._stamps) <= 3001
+
+
+def test_poses_of_another_world_are_not_mixed_with_those_of_the_one_before():
+    settings = RECONSTRUCT_NODE.settings({'pose.source': 'pose'})
+
+    def message(second, world, x):
+        pose = PoseStamped()
+        pose.header.frame_id, pose.header.stamp.sec = world, second
+        pose.pose.position.x, pose.pose.orientation.w = x, 1.0
+        return pose
+
+    with depth_contract.spinning_node('test_two_worlds') as (node, executor):
+        poses = TopicPoses(node, settings, FaultLog(print, 0.0))
+        publisher = node.create_publisher(PoseStamped, 'pose', 10)
+        ends_s = time.monotonic() + 20.0
+        while poses.world != 'map' or poses.at('camera', 11 * S) is None:
+            assert time.monotonic() < ends_s
+            publisher.publish(message(10, 'odom', 100.0))
+            publisher.publish(message(11, 'map', 0.0))
+            executor.spin_once(0.05)
+            executor.spin_once(0.05)
+        assert poses.at('camera', 10_500_000_000) is None
+        poses.close()

@@ -65,6 +65,16 @@ def test_images_that_wait_for_their_depth_find_room():
     assert sets_of([*images, *late], capacity=5)[0] == []
 
 
+def test_depth_that_takes_long_is_no_clock_that_went_back():
+    arrivals = []
+    for now in range(0, 6000, 100):
+        arrivals += frame(now, 'confidence')
+        if now >= 2000 and now % 1000 == 0:
+            arrivals += frame(now - 2000, 'depth', 'info')
+    delivered, _ = sets_of(arrivals, capacity=40)
+    assert delivered == [(0, 'cdi'), (1000, 'cdi'), (2000, 'cdi'), (3000, 'cdi')]
+
+
 def test_a_clock_that_goes_back_begins_anew():
     arrivals = [*frame(5000, 'depth', 'info'), *frame(100, 'depth', 'info')]
     assert sets_of(arrivals)[0] == [(5000, 'di'), 'jump', (100, 'di')]

@@ -170,6 +170,42 @@ def test_odometry_that_is_about_to_arrive_is_waited_for(ros):
 
 
 @needs_tf2
+def test_after_one_wait_in_vain_odometry_is_waited_for_again(ros):
+    from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
+
+    node, executor = ros
+    extrinsics = Tf2Extrinsics(node, 'odom', max_wait_s=MAX_WAIT_S)
+    static = StaticTransformBroadcaster(node)
+    static.sendTransform([transform('base_link', 'camera'), transform('base_link', 'lidar')])
+    moving = TransformBroadcaster(node)
+    send_until_matched(node, executor, moving, [transform('odom', 'base_link', 100.0)])
+    wait_until(executor, lambda: known(extrinsics, 'camera', 100 * S, 'lidar', 100 * S))
+
+    def wait_s(camera_s):
+        began_s = time.monotonic()
+        assert extrinsics.lookup_moved('camera', camera_s * S, 'lidar', 100 * S) is None
+        return time.monotonic() - began_s
+
+    waited = [wait_s(second) >= MAX_WAIT_S for second in range(101, 109)]
+    assert waited == [True, False, True, False, False, True, False, False]
+
+
+@needs_tf2
+def test_a_transform_of_a_stamp_is_never_the_latest(ros):
+    from tf2_ros import TransformBroadcaster
+
+    node, executor = ros
+    extrinsics = Tf2Extrinsics(node, 'odom', max_wait_s=0.0)
+    drive = [transform('odom', 'camera', float(t), x=float(t)) for t in (100, 101)]
+    send_until_matched(node, executor, TransformBroadcaster(node), drive)
+    wait_until(executor, lambda: known(extrinsics, 'odom', 101 * S, 'camera', 101 * S))
+    assert extrinsics.lookup_at('odom', 'camera', round(100.5 * S))[0, 3] == pytest.approx(100.5)
+    for second in (50, 102):
+        with pytest.raises(InputError, match='at ' + str(second)):
+            extrinsics.lookup_at('odom', 'camera', second * S)
+
+
+@needs_tf2
 def test_after_a_jump_back_of_the_clock_motion_is_known_again(ros):
     from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 

@@ -117,6 +117,20 @@ def test_the_next_estimator_may_bear_fewer_frames(camera):
     assert camera.assembly.replaced == 1
 
 
+def test_the_first_frame_of_an_estimator_may_take_any_time(camera):
+    worker = camera.start(1)
+    _offer(camera, 0)
+    assert worker.busy_s() == 0.0
+    camera.processor.finish(0)
+    _offer(camera, 1)
+    assert worker.busy_s() > 0.0
+
+    worker.use(SimpleNamespace(frames_at_once=1))
+    camera.processor.finish(1)
+    _offer(camera, 2)
+    assert worker.busy_s() == 0.0
+
+
 def test_an_abandoned_worker_takes_no_image_from_the_next_one(camera):
     abandoned = camera.start(2)
     _offer(camera, 0)
