@@ -92,6 +92,8 @@ def _decode_rvl(data: NDArray[np.uint8]) -> NDArray[np.uint16]:
         if at + 2 > len(numbers):
             raise _damaged(data.size)
         zeros, count = (int(n) for n in numbers[at : at + 2])
+        if not zeros and not count:  # nobody writes that; megabytes of it would keep us busy
+            raise _damaged(data.size)
         pixel, at = pixel + zeros, at + 2
         run = numbers[at : at + count]
         if pixel + count > len(pixels) or len(run) < count:

@@ -2,6 +2,7 @@
 """compressedDepth: PNG and RVL, of both depth encodings."""
 
 import struct
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import cv2
@@ -34,6 +35,14 @@ def scene(rng=None):
     values = (1000 + 40 * np.arange(24)[:, None] + 15 * np.arange(31)).astype(np.uint16)
     values[rng.random(values.shape) < 0.2] = 0
     return values
+
+
+@pytest.mark.parametrize(('runs', 'is_good'), [(0xC2000000, True), (0x00C20000, False)])
+def test_rvl_with_a_run_of_nothing_is_refused(runs, is_good):
+    """Twenty zeros; the second stream begins with no zeros and no values."""
+    data = struct.pack('<iffIII', 0, 0.0, 0.0, 5, 4, runs)
+    with nullcontext() if is_good else pytest.raises(InputError, match='damaged'):
+        decode_compressed_depth(compressed('16UC1; compressedDepth rvl', data))
 
 
 @pytest.mark.parametrize('how', ['png', 'rvl'])
