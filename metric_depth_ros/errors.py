@@ -24,3 +24,7 @@ class InputError(ValueError):
     def __init__(self, fault: str, message: str) -> None:
         super().__init__(message)
         self.fault = fault
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str]]:
+        """Say how another process makes it again: from `args` alone the fault would be missing."""
+        return type(self), (self.fault, str(self))

@@ -10,9 +10,12 @@ takes no aliases, with which a kilobyte becomes a gigabyte. NumPy, OpenCV, `code
 from __future__ import annotations
 
 import json
+import lzma
 import math
 import re
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,6 +35,20 @@ _CLOUD_HEADER_BYTES = 64 * 1024
 # in a PLY; the LZF of a compressed PCD shrinks at most 264 times.
 _MIN_POINT_BYTES = 3.0
 _MIN_PACKED_POINT_BYTES = 3.0 / 264.0
+# What readers of NPY and NPZ raise on damage. NumPy evaluates the header as a Python expression.
+DAMAGED_ARRAY = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    tokenize.TokenError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 def read_text(path: Path, fault: str) -> str:
@@ -144,8 +161,10 @@ def check_array_claims(path: Path, fault: str = 'array_file') -> None:
             with path.open('rb') as stream:
                 _check_unpacked(path.stat().st_size, path, fault)
                 _check_array(stream, path.stat().st_size, str(path), fault)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise InputError(fault, f'{path} cannot be read: {error}.') from error
+    except InputError:
+        raise
+    except DAMAGED_ARRAY as error:
+        raise InputError(fault, f'{path} cannot be read: {_first_line(error)}.') from error
 
 
 def check_cloud_claims(path: Path, fault: str = 'prompt_file') -> None:
@@ -206,7 +225,7 @@ def _check_array(stream: IO[bytes], size: int, name: str, fault: str) -> None:
         if version not in read_header:  # of names that no file of numbers has
             raise ValueError(f'version {version} is not supported')
         shape, _, dtype = read_header[version](stream)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+    except DAMAGED_ARRAY as error:
         reason = _first_line(error)
         raise InputError(fault, f'{name} cannot be read as an array: {reason}.') from error
     if dtype.hasobject:

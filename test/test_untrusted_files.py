@@ -18,7 +18,12 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.frame_files import read_camera
 from metric_depth_ros.framesets import load_array, load_arrays, load_color_image, load_depth_map
 from metric_depth_ros.ros.calibration_files import read_transforms_yaml
-from metric_depth_ros.untrusted_files import check_cloud_claims, inside, read_yaml
+from metric_depth_ros.untrusted_files import (
+    check_array_claims,
+    check_cloud_claims,
+    inside,
+    read_yaml,
+)
 
 
 def png(width, height):
@@ -80,6 +85,25 @@ def test_an_archive_that_claims_more_than_it_holds_is_refused(tmp_path):
         archive.writestr('xyz.npy', npy((1 << 29, 3)))
     with pytest.raises(InputError, match='claims shape'):
         load_arrays(path)
+
+
+@pytest.mark.parametrize('method', [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_damaged_archive_is_refused(method, tmp_path):
+    path = tmp_path / 'points.npz'
+    with zipfile.ZipFile(path, 'w', method) as archive:
+        archive.writestr('x.npy', npy((4, 3)))
+    content = bytearray(path.read_bytes())
+    content[50:75] = b'\xff' * 25  # of the member, behind its headers
+    path.write_bytes(content)
+    with pytest.raises(InputError, match='cannot be read'):
+        check_array_claims(path)
+
+
+def test_a_garbled_header_of_an_array_is_refused(tmp_path):
+    path = tmp_path / 'array.npy'
+    path.write_bytes(npy((4, 3)).replace(b'}', b' '))
+    with pytest.raises(InputError, match='cannot be read as an array'):
+        check_array_claims(path)
 
 
 def test_what_files_claim_is_refused_before_it_is_allocated(tmp_path):

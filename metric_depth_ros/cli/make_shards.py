@@ -8,14 +8,18 @@ import os
 import sys
 from pathlib import Path
 
+from metric_depth_ros.cli.whole_numbers import natural, positive
+
 HELP = 'simulate training examples into shards; run again to go on'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument('out', type=Path, metavar='OUT', help='folder for the shards')
-    parser.add_argument('--views', type=_positive, required=True, help='number of examples')
-    parser.add_argument('--seed', type=int, default=0, help='same seed, same examples (default 0)')
+    parser.add_argument('--views', type=positive, required=True, help='number of examples')
+    parser.add_argument(
+        '--seed', type=natural, default=0, help='same seed, same examples (default 0)'
+    )
     parser.add_argument(
         '--split',
         choices=('train', 'validation'),
@@ -24,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--workers',
-        type=_positive,
+        type=positive,
         default=os.cpu_count() or 1,
         help='processes; default: one a processor',
     )
@@ -36,9 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='only worlds of these kinds: street, room, tabletop, terrain, clutter',
     )
     parser.add_argument(
-        '--per-shard', type=_positive, default=128, help='examples in a file; default: 128'
+        '--per-shard', type=positive, default=128, help='examples in a file; default: 128'
     )
-    parser.add_argument('--device', default='cpu', help='where to cast rays: cpu or cuda')
+    parser.add_argument(
+        '--device', choices=('cpu', 'cuda'), default='cpu', help='where to cast rays; default: cpu'
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
     from metric_depth_ros.cli.outputs import prepare_folder
     from metric_depth_ros.errors import InputError
+    from metric_depth_ros.estimators.devices import torch_device
     from metric_depth_ros.simulation.worlds import KINDS
     from metric_depth_ros.training.shard_maker import ShardSettings, make_shards
 
@@ -56,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(
             'simulation_kind', f'--kinds {", ".join(unknown)}: expected {", ".join(KINDS)}.'
         )
+    torch_device(args.device)  # refused before the work
     prepare_folder(args.out, 'OUT')
     settings = ShardSettings(args.views, args.seed, args.split, tuple(args.kinds), args.per_shard)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
@@ -70,10 +78,3 @@ def run(args: argparse.Namespace) -> int:
         )
     print(f'{args.out}: {count} examples of {args.split}, seed {args.seed}')
     return 0
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{text} is not 1 or more')
-    return value

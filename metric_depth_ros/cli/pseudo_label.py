@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 from metric_depth_ros.cli.estimator_options import add_learned_arguments, options_from
+from metric_depth_ros.cli.whole_numbers import natural, positive
 
 HELP = 'label examples with a teacher, as shards for a student; run again to go on'
 SOURCES = ('shards', 'frames', 'kitti')
+# Options that decide what a label is; where and how fast the teacher runs does not.
+_ORIGIN = ('kind', 'teacher', 'weights', 'revision', 'precision', 'resolution_scale', 'preset')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='leave out examples whose held-out points are missed by more (AbsRel of the better '
         'four fifths); default: 0.1',
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the prompts (default 0)')
-    parser.add_argument('--per-shard', type=int, default=128, help='examples; default: 128')
+    parser.add_argument('--seed', type=natural, default=0, help='of the prompts (default 0)')
+    parser.add_argument('--per-shard', type=positive, default=128, help='examples; default: 128')
     parser.add_argument(
         '--part',
         type=_part,
@@ -60,9 +63,9 @@ def run(args: argparse.Namespace) -> int:
     from metric_depth_ros.training.pseudo_label import LabelSettings, write_labels
     from metric_depth_ros.training.sources import open_source
 
-    if args.per_shard < 1 or not args.worst_error > 0.0:
+    if not args.worst_error > 0.0:
         raise InputError(
-            'pseudo_label', '--per-shard and --worst-error: expected positive numbers.'
+            'pseudo_label', f'--worst-error is {args.worst_error}, expected a positive number.'
         )
     source = open_source(args.data, args.kind)
     prepare_folder(args.out, 'OUT')
@@ -72,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     settings = LabelSettings(
         worst_abs_rel=args.worst_error, per_shard=args.per_shard, seed=args.seed
     )
+    origin = {name: getattr(args, name) for name in _ORIGIN} | {'data': str(args.data.resolve())}
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     with Progress(*columns, console=Console(file=sys.stderr)) as bar:
         task = bar.add_task(f'{teacher.name} to {args.out}', total=len(source) // args.part[1])
@@ -80,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
             teacher,
             args.out,
             settings,
+            origin,
             args.part,
             lambda done: bar.update(task, completed=done),
         )

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metric_depth_ros.cli.whole_numbers import positive
+
 if TYPE_CHECKING:
     from metric_depth_ros.training.trainer import Training
 
@@ -44,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--until',
-        type=int,
+        type=positive,
         metavar='STEP',
         help='stop after this step, as an interrupt would; rates stay those of the whole training',
     )
@@ -71,17 +73,22 @@ def run(args: argparse.Namespace) -> int:
     recipe = create_recipe(config.recipe, config.network, config.options, str(path))
     out = args.out or Path('out/training') / path.stem
 
+    from metric_depth_ros.training.checkpoints import complete_checkpoints
+    from metric_depth_ros.training.journal import JOURNAL_NAME
     from metric_depth_ros.training.trainer import Training
 
     training = Training(config, recipe, out, args.device)
     prepare_folder(out, '--out')
     if args.resume:
         training.resume()
-    elif (out / 'checkpoints').is_dir():
+    elif complete_checkpoints(out):
         raise InputError(
             'training_checkpoint',
             f'{out} already holds checkpoints: add --resume to go on, or choose another --out.',
         )
+    elif training.is_main:
+        # One that stopped before its first checkpoint may have left its own here.
+        (out / JOURNAL_NAME).unlink(missing_ok=True)
     done = _run(training, args.until)
     if training.is_main:
         end = 'done' if done else 'stopped; --resume goes on'

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -170,26 +171,58 @@ def training_batches(
 ) -> Iterator[dict[str, Any]]:
     """Return an endless iterator over collated batches on the CPU."""
     loader = DataLoader(
-        examples,
+        _ExamplesOrRefusals(examples),
         batch_sampler=sampler,
-        collate_fn=recipe.collate,
+        collate_fn=partial(_batch_or_refusal, recipe.collate),
         prefetch_factor=4 if workers else None,
         pin_memory=torch.cuda.is_available(),
         **_loader(workers),
     )
-    return iter(loader)
+    return _unless_refused(iter(loader))
 
 
 def validation_examples(
     examples: ValidationExamples, workers: int, process: int, processes: int
-) -> DataLoader[Any]:
-    """Return a loader over the examples of one process, one at a time."""
-    return DataLoader(
-        examples,
+) -> Iterator[Prepared | None]:
+    """Return an iterator over the examples of one process, one at a time."""
+    loader = DataLoader(
+        _ExamplesOrRefusals(examples),
         batch_size=None,
         sampler=range(process, len(examples), processes),
         **_loader(workers),
     )
+    return _unless_refused(loader)
+
+
+class _ExamplesOrRefusals(Dataset[Any]):
+    """Examples, or the `InputError` in place of one.
+
+    What a worker raises, a loader raises as a `RuntimeError` with the worker's traceback.
+    """
+
+    def __init__(self, examples: Dataset[Any]) -> None:
+        self._examples = examples
+
+    def __getitem__(self, request: Any) -> Any:
+        try:
+            return self._examples[request]
+        except InputError as error:
+            return error
+
+
+def _batch_or_refusal(
+    collate: Callable[[Sequence[Prepared]], dict[str, Any]], prepared: Sequence[Any]
+) -> dict[str, Any] | InputError:
+    refused = (one for one in prepared if isinstance(one, InputError))
+    return next(refused, None) or collate(prepared)
+
+
+def _unless_refused(answers: Iterable[Any]) -> Iterator[Any]:
+    """Yield answers; one that is a refusal is raised."""
+    for answer in answers:
+        if isinstance(answer, InputError):
+            raise answer
+        yield answer
 
 
 def _begin_worker(worker: int) -> None:

@@ -33,7 +33,8 @@ def checkpoint_folder(out: Path, step: int) -> Path:
 
 def complete_checkpoints(out: Path) -> list[Path]:
     """Return the checkpoints of a training, oldest first."""
-    return sorted(path.parent for path in (out / FOLDER).glob(f'step_*/{STATE_NAME}'))
+    found = (path.parent for path in (out / FOLDER).glob(f'step_*/{STATE_NAME}'))
+    return sorted(folder for folder in found if folder.suffix != _PARTIAL)
 
 
 def write_checkpoint(
@@ -84,8 +85,26 @@ def read_state(folder: Path) -> dict[str, Any]:
         return {'step': int(state['step']), 'config': dict(state['config'])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            'training_checkpoint', f'{path} cannot be read ({error}): resume from an older one.'
+            'training_checkpoint',
+            f'{path} cannot be read ({error}): train anew into another folder.',
         ) from error
+
+
+def newest_checkpoint(out: Path) -> tuple[Path, dict[str, Any]]:
+    """Return the newest checkpoint whose state can be read, and the state.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    refused = InputError('training_checkpoint', f'{out} has no checkpoint to resume from.')
+    for folder in reversed(complete_checkpoints(out)):
+        try:
+            return folder, read_state(folder)
+        except InputError as error:
+            refused = error
+    raise refused
 
 
 def read_tensors(folder: Path, stem: str, names: Iterable[str]) -> dict[str, Tensor]:

@@ -86,6 +86,9 @@ class OptimizerConfig:
         one_of('schedule', self.schedule, SCHEDULES)
         within('rate', self.rate, 0.0, 10.0)
         within('clip_norm', self.clip_norm, 0.0, 1e9)
+        within('halving_steps', self.halving_steps, 1, 10**9)
+        if not all(0.0 <= beta < 1.0 for beta in self.betas):
+            raise ValueError(f'betas are {self.betas}, expected numbers from 0 to less than 1.')
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ class EveryConfig:
     Attributes
     ----------
     log, validate, checkpoint, pictures
-        Lines of metrics.jsonl, figures of the validation set, checkpoints, picture sheets.
+        Lines of metrics.jsonl, figures of the validation set, checkpoints, picture sheets; 0 is
+        never, which lines cannot be.
     keep
         Checkpoints that are kept, newest first.
     """
@@ -107,8 +111,9 @@ class EveryConfig:
     keep: int = 2
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            within(item.name, getattr(self, item.name), 0, 10**9)
+        within('log', self.log, 1, 10**9)  # losses are kept until then, and looked at
+        for name in ('validate', 'checkpoint', 'pictures', 'keep'):
+            within(name, getattr(self, name), 0, 10**9)
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,10 @@ class TrainingConfig:
         within('batch_size', self.batch_size, 1, 10**6)
         within('accumulate', self.accumulate, 1, 10**6)
         within('ema_decay', self.ema_decay, 0.0, 1.0)
+        within('seed', self.seed, 0, 2**32 - 1)
+        within('window', self.window, 0, 10**9)
+        within('workers', self.workers, 0, 10**4)
+        within('validation_count', self.validation_count, 0, 10**9)
         if not self.data:
             raise ValueError('data: expected at least one source of examples.')
 
@@ -203,7 +212,7 @@ def read_config(path: Path) -> TrainingConfig:
 
     try:
         content = yaml.safe_load(path.read_text('utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError('training_config', f'{path} cannot be read: {error}.') from error
     return section_from(TrainingConfig, content, str(path))
 
@@ -255,10 +264,10 @@ def within(name: str, value: float, low: float, high: float) -> None:
 
 
 def multiples_of(name: str, sizes: Sequence[tuple[int, int]], px: int) -> None:
-    """Refuse (width, height) that are not multiples of some pixels, and to have none."""
-    odd = [size for size in sizes if size[0] % px or size[1] % px]
+    """Refuse (width, height) that are no positive multiples of some pixels, and to have none."""
+    odd = [size for size in sizes if any(side < 1 or side % px for side in size)]
     if odd or not sizes:
-        raise ValueError(f'{name}: {odd or "none"} given, expected multiples of {px}.')
+        raise ValueError(f'{name}: {odd or "none"} given, expected positive multiples of {px}.')
 
 
 def _described(kinds: list[Any], value: Any) -> Any:

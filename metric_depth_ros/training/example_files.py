@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +22,7 @@ from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.training import log_steps
 from metric_depth_ros.types import CameraModel, SparsePrompt
+from metric_depth_ros.untrusted_files import DAMAGED_ARRAY
 
 IMAGE_SUFFIXES = ('image.jpg', 'image.png')
 DEPTH_SUFFIX = 'depth.png'
@@ -37,7 +37,7 @@ _JPEG = [
 ]
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 3]
 _LARGEST_STEP = 65535
-_BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+_BROKEN = (*DAMAGED_ARRAY, LookupError, AttributeError, OverflowError)
 
 
 def encode_example(example: Example) -> dict[str, bytes]:
@@ -82,7 +82,7 @@ def decode_example(files: Mapping[str, bytes], where: str) -> Example:
         image = cv2.cvtColor(_decoded(image_bytes, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
         steps = _decoded(files[DEPTH_SUFFIX], cv2.IMREAD_UNCHANGED)
         sensors = _decoded_sensors(files.get(SENSORS_SUFFIX), max(camera.size))
-    except (*_BROKEN, InputError, StopIteration, cv2.error) as error:
+    except (*_BROKEN, StopIteration, cv2.error) as error:
         raise InputError(
             'training_example',
             f'{where} cannot be read ({type(error).__name__}: {error}): expected '

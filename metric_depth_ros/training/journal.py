@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ def write_line(path: Path, step: int, what: str, figures: Mapping[str, float | s
 def cut_after(path: Path, step: int) -> None:
     """Drop the lines after a step, which will be made again."""
     kept = _lines_until(path, step)
-    path.write_text(''.join(json.dumps(line) + '\n' for line in kept), 'utf-8')
+    partial = path.with_suffix(path.suffix + '.partial')
+    partial.write_text(''.join(json.dumps(line) + '\n' for line in kept), 'utf-8')
+    partial.replace(path)
 
 
 def score_of(figures: Mapping[str, Any]) -> float | None:
@@ -41,5 +44,8 @@ def best_score(path: Path, step: int) -> float:
 def _lines_until(path: Path, step: int) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
-    lines = [json.loads(line) for line in path.read_text('utf-8').splitlines()]
+    lines = []
+    for text in path.read_text('utf-8').splitlines():
+        with suppress(ValueError):  # of a line that a full disk or a kill cut short
+            lines.append(json.loads(text))
     return [line for line in lines if line['step'] <= step]

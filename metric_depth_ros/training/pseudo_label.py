@@ -7,9 +7,10 @@ trusted. Source: MetricAnything, section 3.3; the check is a choice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,17 @@ from numpy.typing import NDArray
 from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.training.prompts import MASKED_POINTS, masked_prompt
-from metric_depth_ros.training.shards import existing_counts, shard_name, write_index, write_shard
+from metric_depth_ros.training.shards import (
+    existing_counts,
+    keep_settings,
+    shard_name,
+    write_index,
+    write_shard,
+)
 from metric_depth_ros.training.sources import ExampleSource
 from metric_depth_ros.types import Frame, SparsePrompt
 
+SETTINGS_NAME = 'labeled.json'
 FARTHEST_M = 400.0
 _HELD_OUT_SHARE = 0.1  # of the points
 _KEPT_SHARE = 0.8  # of the held-out errors: sensors are wrong here and there
@@ -73,6 +81,7 @@ def write_labels(
     teacher: Estimator,
     out: Path,
     settings: LabelSettings,
+    origin: Mapping[str, Any],
     part: tuple[int, int] = (0, 1),
     progress: Callable[[int], None] = lambda examples: None,
 ) -> LabelCounts:
@@ -80,12 +89,20 @@ def write_labels(
 
     Parameters
     ----------
+    origin
+        Plain values that tell the labels of this teacher and source from those of others.
     part
         (k, n): only every n-th shard from the k-th, so that n machines share the work.
     progress
         Called with the number of examples that are done.
+
+    Raises
+    ------
+    InputError
+        The folder holds labels of other settings.
     """
     out.mkdir(parents=True, exist_ok=True)
+    keep_settings(out / SETTINGS_NAME, {**origin, **asdict(settings), 'examples': len(source)})
     counts = LabelCounts()
     numbers = range(-(-len(source) // settings.per_shard))
     mine = [number for number in numbers if number % part[1] == part[0]]

@@ -6,7 +6,6 @@ May import `simulation`.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,7 +17,9 @@ import numpy as np
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.training.shards import (
+    SUFFIX,
     existing_counts,
+    keep_settings,
     shard_name,
     write_index,
     write_shard,
@@ -79,12 +80,15 @@ def make_shards(
     Raises
     ------
     InputError
-        The folder holds examples of other settings.
+        The folder holds examples of other settings, or shards beyond the views.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _refuse_other_settings(folder, settings)
     numbers = range(-(-settings.views // settings.per_shard))
-    counts = existing_counts(folder, numbers)
+    _refuse_shards_beyond(folder, settings.views, numbers)
+    plain = {key: value for key, value in asdict(settings).items() if key != 'views'}
+    keep_settings(folder / SETTINGS_NAME, plain)  # views may be added
+    existing = existing_counts(folder, numbers)
+    counts = {n: count for n, count in existing.items() if count == len(_views(settings, n))}
     progress(sum(counts.values()))
     missing = [number for number in numbers if number not in counts]
     for number, count in _made(folder, settings, missing, workers, device):
@@ -97,6 +101,24 @@ def make_shards(
 def example_seed(seed: int, view: int) -> int:
     """Return the seed of one of a seed's examples."""
     return seed * _SEEDS + view
+
+
+def _views(settings: ShardSettings, number: int) -> range:
+    """Return the examples of a shard."""
+    first = number * settings.per_shard
+    return range(first, min(first + settings.per_shard, settings.views))
+
+
+def _refuse_shards_beyond(folder: Path, views: int, numbers: range) -> None:
+    """Refuse examples that were not asked for: a training would take them too."""
+    wanted = {shard_name(number) for number in numbers}
+    beyond = sorted({path.name for path in folder.glob(f'*{SUFFIX}')} - wanted)
+    if beyond:
+        raise InputError(
+            'training_data',
+            f'{folder} already holds {beyond[0]}, which {views} views do not reach: ask for more, '
+            'delete the shards beyond, or choose another folder.',
+        )
 
 
 def _made(
@@ -139,8 +161,7 @@ def _make(folder: Path, settings: ShardSettings, number: int, device: str) -> tu
     from metric_depth_ros.simulation.examples import Example, simulate_example
 
     def examples() -> Iterator[tuple[str, Example]]:
-        first = number * settings.per_shard
-        for view in range(first, min(first + settings.per_shard, settings.views)):
+        for view in _views(settings, number):
             if _stop is not None and _stop.is_set():
                 raise InterruptedError('the simulation was stopped')
             seed = example_seed(settings.seed, view)
@@ -156,19 +177,3 @@ def _kind(settings: ShardSettings, seed: int) -> str | None:
     if not settings.kinds:
         return None
     return settings.kinds[int(np.random.default_rng(seed).integers(len(settings.kinds)))]
-
-
-def _refuse_other_settings(folder: Path, settings: ShardSettings) -> None:
-    """Keep what a folder was made with, so that two data sets never mix; views may be added."""
-    path = folder / SETTINGS_NAME
-    plain = {key: value for key, value in asdict(settings).items() if key != 'views'}
-    content = json.dumps(plain, indent=1)
-    if path.is_file():
-        if path.read_text('utf-8') != content:
-            raise InputError(
-                'training_data',
-                f'{folder} holds examples that were made with {path.read_text("utf-8")}, now '
-                f'{content} are asked for: choose another folder, or the same settings.',
-            )
-    else:
-        path.write_text(content, 'utf-8')

@@ -3,7 +3,7 @@
 
 The files of an example follow one another and share the name up to the first dot, so that any
 WebDataset reader can stream them. Here every example is read where it lies: any order costs the
-same, and a training resumes at an exact place. Standard library, `example_files`.
+same, and a training resumes at an exact place. `example_files`, `untrusted_files`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import os
 import tarfile
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.training.example_files import decode_example, encode_example
+from metric_depth_ros.untrusted_files import read_json
 
 SUFFIX = '.tar'
 INDEX_NAME = 'shards.json'
@@ -80,6 +81,41 @@ def write_index(folder: Path, counts: dict[str, int]) -> None:
     partial.replace(folder / INDEX_NAME)
 
 
+def keep_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Keep what a folder of shards is made with beside them, so that two data sets never mix.
+
+    Parameters
+    ----------
+    path
+        File of the settings; made when it is not there.
+    settings
+        Plain values.
+
+    Raises
+    ------
+    InputError
+        The folder was made with others.
+    """
+    content = json.dumps(settings, indent=1)
+    if not path.is_file():
+        path.write_text(content, 'utf-8')
+        return
+    kept = read_json(path, 'training_data')
+    known = kept if isinstance(kept, dict) else {}
+    wanted = json.loads(content)
+    changes = [
+        f'{key} {known.get(key)!r} instead of {wanted[key]!r}'
+        for key in wanted
+        if known.get(key) != wanted[key]
+    ]
+    if changes:
+        raise InputError(
+            'training_data',
+            f'{path.parent} holds examples that were made with {", ".join(changes)}: choose '
+            'another folder, or the same settings.',
+        )
+
+
 class ShardSource:
     """The examples of a folder of shards, by number.
 
@@ -91,7 +127,7 @@ class ShardSource:
     Raises
     ------
     InputError
-        No shard there, or one that is no tar file.
+        No shard there, none with an example, or one that is no tar file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -106,6 +142,12 @@ class ShardSource:
             known[path.name] if path.name in known else len(_layout(path)) for path in self._paths
         ]
         self._ends = list(accumulate(self.groups))
+        if not self._ends[-1]:
+            raise InputError(
+                'training_data',
+                f'{folder} holds {len(self._paths)} shards without an example: make them anew; '
+                '`metric-depth pseudo-label` leaves out what misses by more than --worst-error.',
+            )
         self._open: OrderedDict[int, tuple[int, Layout]] = OrderedDict()
 
     def __len__(self) -> int:

@@ -108,20 +108,14 @@ class Training:
         return bool(self._engine.is_main_process)
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint.
+        """Go on from the newest checkpoint that can be read.
 
         Raises
         ------
         InputError
             There is none, or it is of another training.
         """
-        found = checkpoints.complete_checkpoints(self.out)
-        if not found:
-            raise InputError(
-                'training_checkpoint', f'{self.out} has no checkpoint to resume from.'
-            )
-        folder = found[-1]
-        state = checkpoints.read_state(folder)
+        folder, state = checkpoints.newest_checkpoint(self.out)
         _refuse_another_training(folder, state['config'], self.config.plain())
         self.step = state['step']
         if splits_optimizer(self._engine):
@@ -149,7 +143,7 @@ class Training:
         progress
             Called by the main process after every step that is logged.
         until
-            Stop after this step.
+            Stop after this step, or at once where it has been made.
 
         Returns
         -------
@@ -157,6 +151,9 @@ class Training:
             Whether the last step was reached.
         """
         every = self.config.every
+        last = self.config.steps if until is None else min(until, self.config.steps)
+        if self.step >= last:
+            return self.step >= self.config.steps
         told, told_step = time.monotonic(), self.step
         self._write(
             'start',
@@ -165,7 +162,7 @@ class Training:
         with stop_requests() as stop:
             batches = self._batches()
             recent: list[dict[str, Tensor]] = []  # since the last line of the journal
-            while self.step < self.config.steps:
+            while True:
                 try:
                     recent.append(self._train_step(batches))
                 except RuntimeError:
@@ -176,8 +173,8 @@ class Training:
                     return False
                 self.step += 1
                 done = self.step == self.config.steps
-                stopping = self._agreed(stop.is_set()) or self.step == until
-                if self._due(every.log) or done or stopping:
+                stopping = self._agreed(stop.is_set()) or self.step == last
+                if self._due(every.log) or stopping:
                     figures = self._means(recent)
                     recent.clear()
                     figures['seconds'] = time.monotonic() - told
@@ -192,11 +189,10 @@ class Training:
                     self._validate()
                 if self._due(every.pictures) or done:
                     self._draw()
-                if self._due(every.checkpoint) or done or stopping:
+                if self._due(every.checkpoint) or stopping:
                     self._save()
                 if stopping:
                     return done
-        return True
 
     def _train_step(self, batches: Iterator[dict[str, Any]]) -> dict[str, Tensor]:
         """Update the weights once, and return the losses of this process."""

@@ -90,6 +90,17 @@ def test_command_labels_the_rest_when_run_again(tmp_path, capsys):
     assert len(ShardSource(tmp_path / 'out')) == 7
 
 
+@pytest.mark.parametrize('other', [('--teacher', 'classical'), ('--per-shard', '2')])
+def test_labels_of_other_settings_are_not_mixed(tmp_path, capsys, other):
+    data = write_shards(tmp_path / 'data', count=1)
+    command = ['pseudo-label', str(data), str(tmp_path / 'out')]
+    assert main([*command, '--teacher', 'nearest']) == 0
+    assert main([*command, '--teacher', 'nearest', *other]) == 2
+    said = capsys.readouterr().err
+    assert other[0].lstrip('-').replace('-', '_') in said
+    assert 'another folder' in said
+
+
 def test_command_leaves_out_what_the_teacher_gets_wrong(tmp_path, capsys):
     data = write_shards(tmp_path / 'data', count=3)
     command = ['pseudo-label', str(data), str(tmp_path / 'out'), '--teacher', 'nearest']

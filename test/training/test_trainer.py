@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -108,6 +109,73 @@ def test_resumed_training_drops_the_journal_of_steps_that_are_made_again(finishe
     assert [line['step'] for line in journal(tmp_path / 'out')] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize('name', ['step_00000004', 'step_00000004.partial'])
+def test_half_written_checkpoint_is_passed_over(finished, tmp_path, name):
+    config, whole = finished
+    train(config, tmp_path / 'out', '--until', '3')
+    damaged = tmp_path / 'out/checkpoints' / name
+    shutil.copytree(tmp_path / 'out/checkpoints/step_00000003', damaged)
+    (damaged / 'state.json').write_text('{"step": 4, "con')
+    assert train(config, tmp_path / 'out', '--resume') == 0
+    assert same(weights(whole, 6), weights(tmp_path / 'out', 6))
+
+
+def test_unreadable_checkpoints_alone_are_refused(finished, capsys, tmp_path):
+    config, _ = finished
+    (tmp_path / 'checkpoints/step_00000003').mkdir(parents=True)
+    (tmp_path / 'checkpoints/step_00000003/state.json').write_text('{')
+    assert train(config, tmp_path, '--resume') == 2
+    assert 'step_00000003' in capsys.readouterr().err
+
+
+def test_line_of_the_journal_that_was_cut_short_is_dropped(finished, tmp_path):
+    config, _ = finished
+    train(config, tmp_path / 'out', '--until', '3')
+    with (tmp_path / 'out/metrics.jsonl').open('a') as file:
+        file.write('{"step": 3, "wh')
+    assert train(config, tmp_path / 'out', '--resume') == 0
+    assert [line['step'] for line in journal(tmp_path / 'out')] == [1, 2, 3, 4, 5, 6]
+
+
+def test_journal_begins_anew_without_resume(finished, tmp_path):
+    config, _ = finished
+    (tmp_path / 'checkpoints/step_00000001.partial').mkdir(parents=True)
+    (tmp_path / 'metrics.jsonl').write_text('{"step": 1, "what": "validation", "abs_rel": 0}\n')
+    assert train(config, tmp_path, '--until', '1') == 0
+    assert journal(tmp_path, 'validation') == []
+    assert [line['step'] for line in journal(tmp_path)] == [1]
+
+
+def test_training_stops_at_once_where_it_was_to_stop_before(finished, capsys, tmp_path):
+    config, _ = finished
+    train(config, tmp_path / 'out', '--until', '3')
+    assert train(config, tmp_path / 'out', '--resume', '--until', '2') == 0
+    assert 'step 3 of 6, stopped' in capsys.readouterr().out
+    assert [line['step'] for line in journal(tmp_path / 'out')] == [1, 2, 3]
+
+
+def test_stop_before_the_first_step_is_refused(finished, capsys, tmp_path):
+    config, _ = finished
+    with pytest.raises(SystemExit, match='2'):
+        train(config, tmp_path / 'out', '--until', '0')
+    assert '--until: 0 is not 1 or more' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('damaged', ['shards', 'unseen'])
+def test_damaged_example_of_a_worker_is_one_sentence(capsys, tmp_path, damaged):
+    unseen = write_shards(tmp_path / 'unseen', count=1, first=100)
+    every = {'log': 1, 'validate': 1, 'checkpoint': 0, 'pictures': 0}
+    config = write_config(
+        tmp_path, steps=1, workers=1, validation=[{'path': str(unseen)}], every=every
+    )
+    for path in (tmp_path / damaged).glob('*.tar'):
+        path.write_bytes(path.read_bytes().replace(b'\x89PNG', b'none'))
+    assert train(config, tmp_path / 'out') == 2
+    said = capsys.readouterr().err
+    assert f'{tmp_path / damaged}' in said
+    assert 'Traceback' not in said
+
+
 def test_workers_do_not_change_the_weights(finished, tmp_path):
     config, whole = finished
     changed = tmp_path / 'workers.yaml'
@@ -211,7 +279,7 @@ def test_journal_pictures_figures_and_weights_are_written(tmp_path):
 
 
 def test_old_checkpoints_are_removed(tmp_path):
-    every = {'log': 0, 'validate': 0, 'checkpoint': 1, 'pictures': 0, 'keep': 2}
+    every = {'log': 1, 'validate': 0, 'checkpoint': 1, 'pictures': 0, 'keep': 2}
     train(write_config(tmp_path, steps=4, every=every), tmp_path / 'out')
     names = sorted(path.name for path in (tmp_path / 'out/checkpoints').iterdir())
     assert names == ['step_00000003', 'step_00000004']

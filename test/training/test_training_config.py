@@ -46,6 +46,29 @@ def test_shipped_configuration_builds_its_network(path):
         ({'data': [{'path': 'x', 'fraction': 2.0}]}, 'fraction is 2.0'),
         ({'network': {'depth': 3}}, 'network: unknown depth'),
         ({'options': {'sizes': [[65, 64]]}}, 'multiples of 32'),
+        ({'options': {'sizes': [[0, 0]]}}, 'positive multiples of 32'),
+        ({'options': {'sizes': [[-64, 64]]}}, 'positive multiples of 32'),
+        (
+            {'recipe': 'teacher', 'network': {}, 'options': {'sizes': [[0, 64]]}},
+            'sizes: [(0, 64)]',
+        ),
+        (
+            {'recipe': 'student', 'network': {}, 'options': {'sizes': [[0, 64]]}},
+            'sizes: [(0, 64)]',
+        ),
+        (
+            {'recipe': 'masked', 'network': {}, 'options': {'sizes': [[64, -1]]}},
+            'sizes: [(64, -1)]',
+        ),
+        ({'recipe': 'teacher', 'network': {}, 'options': {'points': [9, 3]}}, 'points[0] is 9'),
+        ({'seed': -1}, 'seed is -1'),
+        ({'workers': -1}, 'workers is -1'),
+        ({'window': -3}, 'window is -3'),
+        ({'validation_count': -3}, 'validation_count is -3'),
+        ({'optimizer': {'rate': 1e-3, 'betas': [1.5, 2.0]}}, 'betas are (1.5, 2.0)'),
+        ({'optimizer': {'rate': 1e-3, 'betas': [0.9, 1.0]}}, 'betas are (0.9, 1.0)'),
+        ({'optimizer': {'rate': 1e-3, 'halving_steps': 0}}, 'halving_steps is 0'),
+        ({'every': {'log': 0}}, 'log is 0, expected 1'),
     ],
 )
 def test_bad_key_is_named_with_its_file(tmp_path, change, named):
@@ -56,9 +79,12 @@ def test_bad_key_is_named_with_its_file(tmp_path, change, named):
     assert 'tiny.yaml' in str(caught.value)
 
 
-def test_file_that_is_no_yaml_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    'text', ['a: [1, 2', 'a: 2024-13-45', '[' * 100_000], ids=['cut', 'date', 'nested']
+)
+def test_file_that_is_no_yaml_is_refused(tmp_path, text):
     path = tmp_path / 'bad.yaml'
-    path.write_text('a: [1, 2')
+    path.write_text(text)
     with pytest.raises(InputError, match=r'bad\.yaml'):
         read_config(path)
 

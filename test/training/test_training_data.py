@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shards, folders and their order: what is stored comes back, and every place is exact."""
 
+import io
 import json
 import tarfile
 from dataclasses import replace
@@ -8,6 +9,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_training import example, write_shards
@@ -19,7 +21,7 @@ from metric_depth_ros.training.example_files import decode_example, encode_examp
 from metric_depth_ros.training.folders import FrameSetSource, KittiSource
 from metric_depth_ros.training.order import EpochOrder, Share
 from metric_depth_ros.training.prompts import masked_prompt
-from metric_depth_ros.training.shards import ShardSource
+from metric_depth_ros.training.shards import ShardSource, write_shard
 from metric_depth_ros.training.views import mirrored, random_view, resized
 
 
@@ -52,6 +54,29 @@ def test_damaged_example_is_named():
     files = {**encode_example(example(1)), 'depth.png': b'no image'}
     with pytest.raises(InputError, match='shard 3, example 5'):
         decode_example(files, 'shard 3, example 5')
+
+
+def damaged_archive():
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **{'lidar.uv': np.zeros((4, 2))})
+    content = bytearray(stream.getvalue())
+    content[60:100] = b'\xff' * 40  # of the compressed bytes
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ('suffix', 'content'),
+    [
+        ('json', b'[]'),
+        ('json', b'{"width": 1e999, "height": 64, "K": [], "kind": ""}'),
+        ('sensors.npz', damaged_archive()),
+        ('sensors.npz', b"\x93NUMPY\x01\x00\x10\x00{'shape': (3,    "),
+    ],
+    ids=['list', 'endless', 'archive', 'array'],
+)
+def test_damage_of_any_kind_is_refused(suffix, content):
+    with pytest.raises(InputError, match='cannot be read'):
+        decode_example({**encode_example(example(1)), suffix: content}, 'test')
 
 
 def test_depth_of_another_size_is_refused():
@@ -234,6 +259,42 @@ def test_shards_are_simulated_once_and_the_rest_later(tmp_path, capsys):
     assert (tmp_path / '000000.tar').stat().st_mtime_ns == made
     assert [source.load(index).kind for index in range(len(source))] == ['room', 'room']
     assert 'validation' in capsys.readouterr().out
+
+
+def test_last_shard_is_made_again_for_more_views(tmp_path):
+    write_shards(tmp_path, count=1)
+    command = ['make-shards', str(tmp_path), '--per-shard', '2', '--workers', '1']
+    assert main([*command, '--kinds', 'room', '--views', '2']) == 0
+    assert len(ShardSource(tmp_path)) == 2
+
+
+def test_fewer_views_than_there_are_shards_for_are_refused(tmp_path, capsys):
+    write_shards(tmp_path, count=3, per_shard=1)
+    assert main(['make-shards', str(tmp_path), '--per-shard', '1', '--views', '2']) == 2
+    assert '000002.tar, which 2 views do not reach' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'command', [['make-shards', 'out', '--views', '1'], ['pseudo-label', 'data', 'out']]
+)
+def test_negative_seed_is_refused(capsys, command):
+    with pytest.raises(SystemExit, match='2'):
+        main([*command, '--seed', '-1'])
+    assert '--seed: -1 is not 0 or more' in capsys.readouterr().err
+
+
+def test_missing_device_is_refused_before_examples_are_made(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    out = tmp_path / 'out'
+    assert main(['make-shards', str(out), '--views', '1', '--device', 'cuda']) == 2
+    assert 'CUDA' in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_shards_without_an_example_are_refused(tmp_path):
+    write_shard(tmp_path / '000000.tar', [])
+    with pytest.raises(InputError, match='without an example'):
+        ShardSource(tmp_path)
 
 
 def test_two_data_sets_are_not_mixed(tmp_path, capsys):

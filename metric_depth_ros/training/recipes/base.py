@@ -120,7 +120,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
-        """Return the depth of every image in meters, in the size of its example."""
+        """Return the depth of every image in meters, in the size of the network's answer."""
 
     def baseline(self, prepared: Prepared) -> NDArray[np.float32] | None:
         """Return the depth that the network has to be better than; None where there is none."""

@@ -223,7 +223,7 @@ class CompactRecipe(Recipe):
         return mean_error(values, truth, mask) / masked_mean(truth, mask)
 
     def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
-        """Return depth where the network sees no sky."""
+        """Return depth in the size of the guess, also where the network sees sky."""
         answer = network(batch['inputs'], batch['guess'])
         depth = answer.log_depth.float().exp() * batch['unit_m'].view(-1, 1, 1, 1)
         return list(depth[:, 0].cpu().numpy())

@@ -21,7 +21,7 @@ from metric_depth_ros.networks.student_depthmap import (
     StudentDepthMapConfig,
 )
 from metric_depth_ros.simulation.examples import Example
-from metric_depth_ros.training.config import one_of, section_from, within
+from metric_depth_ros.training.config import multiples_of, one_of, section_from, within
 from metric_depth_ros.training.gradient_loss import ssi_mage
 from metric_depth_ros.training.losses import (
     FARTHEST_M,
@@ -67,6 +67,8 @@ class StudentOptions:
     def __post_init__(self) -> None:
         one_of('quantity', self.quantity, tuple(QUANTITIES))
         within('farthest_m', self.farthest_m, 1.0, 1e4)
+        if self.sizes:
+            multiples_of('sizes', self.sizes, 1)
 
 
 class StudentRecipe(Recipe):

@@ -29,7 +29,7 @@ from metric_depth_ros.networks.teacher import (
 )
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.simulation.sensors.policy import draw_prompt
-from metric_depth_ros.training.config import one_of, section_from, within
+from metric_depth_ros.training.config import multiples_of, one_of, section_from, within
 from metric_depth_ros.training.losses import teacher_loss
 from metric_depth_ros.training.prompts import MASKED_POINTS, masked_prompt
 from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze
@@ -96,6 +96,9 @@ class TeacherOptions:
         one_of('unit', self.unit, UNITS)
         one_of('prompts', self.prompts, PROMPTS)
         within('masked_share', self.masked_share, 0.0, 1.0)
+        within('points[0]', self.points[0], 0, self.points[1])
+        if self.sizes:
+            multiples_of('sizes', self.sizes, 1)
 
 
 class TeacherRecipe(Recipe):
