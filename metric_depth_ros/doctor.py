@@ -22,6 +22,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.resources import dds_environment, share_file, shared_memory_bytes
 
 IMPORT_TIMEOUT_S = 120
+GPU_TIMEOUT_S = 20
 # module, distribution on PyPI, what it is for, how to get it
 _NEEDED = [
     ('numpy', 'numpy', 'arrays', 'pip install numpy'),
@@ -156,10 +157,15 @@ def _gpu() -> Finding:
     tool = shutil.which('nvidia-smi')
     if tool is None:
         return Finding('GPU', 'absent', 'no NVIDIA driver found', 'estimators run on the CPU')
-    result = subprocess.run(
-        [tool, '--query-gpu=name,memory.total', '--format=csv,noheader'],
-        capture_output=True, text=True, timeout=20, check=False,
-    )  # fmt: skip
+    try:
+        result = subprocess.run(
+            [tool, '--query-gpu=name,memory.total', '--format=csv,noheader'],
+            capture_output=True, text=True, timeout=GPU_TIMEOUT_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return Finding(
+            'GPU', 'absent', f'nvidia-smi took over {GPU_TIMEOUT_S} s', 'check the NVIDIA driver'
+        )
     if result.returncode != 0:
         return Finding('GPU', 'absent', result.stdout.strip()[:120], 'check the NVIDIA driver')
     return Finding('GPU', 'ok', '; '.join(result.stdout.strip().splitlines()))

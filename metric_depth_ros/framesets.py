@@ -8,8 +8,8 @@ through one frame at a time. May import `types`, `geometry` and `prompting`.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,7 +30,12 @@ from metric_depth_ros.prompting.radar import (
     prompt_from_radar,
 )
 from metric_depth_ros.types import CameraModel, Frame, Source, SparsePrompt
-from metric_depth_ros.untrusted_files import check_array_claims, read_json, read_picture
+from metric_depth_ros.untrusted_files import (
+    DAMAGED_ARRAY,
+    check_array_claims,
+    read_json,
+    read_picture,
+)
 
 INDEX_NAME = 'frames.json'
 PROMPT_FORMATS = ('depth_map', 'points')
@@ -53,18 +58,8 @@ _SIGMA = {
     'random': (0.01, 0.002),
 }
 _REQUIRED = object()
-# All that np.load raises for files that are truncated, garbled or something else altogether.
-_BROKEN_ARRAY = (
-    OSError,
-    ValueError,
-    TypeError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_NUMBERS = 'fiu'  # kinds of dtypes
+_POINT_NUMBERS = ('intensity', 'ring', 'rcs', 'velocity')
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,8 +165,8 @@ class RecordedFrame:
                 'frame_set_ground_truth', f'frame {self.id} has no ground truth to score against.'
             )
         if entry.path.suffix == '.npz':
-            depth = load_arrays(entry.path, 'depth')['depth'].astype(np.float32)
-            depth *= np.float32(entry.scale)
+            stored = load_arrays(entry.path, 'depth')['depth']
+            depth = plane_of_numbers(stored, entry.path) * np.float32(entry.scale)
         else:
             depth = load_depth_map(entry.path, entry.scale)
         self._check_size(depth, entry.path)
@@ -348,9 +343,9 @@ def load_frame_set(folder: str | Path) -> FrameSet:
         _read_frame(folder, entry, f'{where}: frames[{i}]') for i, entry in enumerate(entries)
     )
     ids = [frame.id for frame in frames]
-    for frame_id in ids:
-        if ids.count(frame_id) > 1:
-            raise InputError('frame_set_schema', f'{where}: two frames are called {frame_id!r}.')
+    if len(set(ids)) < len(ids):
+        repeated, _ = Counter(ids).most_common(1)[0]
+        raise InputError('frame_set_schema', f'{where}: two frames are called {repeated!r}.')
     rate_hz = _get(index, 'rate_hz', (int, float), where, None)
     if rate_hz is not None and not 0.0 < rate_hz < 1e6:
         raise _schema_error(where, 'rate_hz', rate_hz, 'a positive number')
@@ -430,8 +425,30 @@ def load_points(path: Path) -> dict[str, NDArray[Any]]:
                 'points_file',
                 f'{path}: {name} has shape {values.shape}, but there are {len(xyz)} points.',
             )
+        if name in _POINT_NUMBERS and (values.ndim != 1 or values.dtype.kind not in _NUMBERS):
+            raise InputError(
+                'points_file',
+                f'{path}: {name} is {values.shape} {values.dtype}, expected one number a point.',
+            )
     arrays['xyz'] = xyz.astype(np.float32, copy=False)
     return arrays
+
+
+def plane_of_numbers(values: NDArray[Any], path: Path) -> NDArray[np.float32]:
+    """Return an array of a file as float32; `path` names it in the error.
+
+    Raises
+    ------
+    InputError
+        Not two-dimensional, or no numbers.
+    """
+    if values.ndim != 2 or values.dtype.kind not in _NUMBERS:
+        raise InputError(
+            'array_file',
+            f'{path}: found {values.shape} {values.dtype}, expected numbers: (H, W) depth or '
+            '(N, 3) points.',
+        )
+    return values.astype(np.float32)
 
 
 def load_array(path: Path) -> NDArray[Any]:
@@ -443,7 +460,7 @@ def load_array(path: Path) -> NDArray[Any]:
             return array
         array.close()
         raise TypeError('it is an archive of arrays (.npz)')
-    except _BROKEN_ARRAY as error:
+    except (KeyError, *DAMAGED_ARRAY) as error:
         raise InputError(
             'array_file', f'{path} cannot be read as a NumPy array (.npy): {error}.'
         ) from error
@@ -455,7 +472,7 @@ def load_arrays(path: Path, required: str | None = None) -> dict[str, NDArray[An
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except _BROKEN_ARRAY as error:
+    except (KeyError, *DAMAGED_ARRAY) as error:
         raise InputError(
             'array_file', f'{path} cannot be read as a NumPy archive (.npz): {error}.'
         ) from error
@@ -511,7 +528,7 @@ def _read_camera(entry: dict[str, Any], width: int, height: int, where: str) -> 
     try:
         distortion = Distortion() if lens is None else _read_lens(lens, f'{where}: distortion')
         return CameraModel(width, height, np.array(K, np.float64), distortion)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError('frame_set_schema', f'{where}: {error}') from error
 
 
@@ -564,7 +581,7 @@ def rigid_transform(rows: Any, where: str) -> NDArray[np.float64]:
     """
     try:
         T = np.array(rows, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         T = np.empty(0)
     if T.shape != (4, 4) or not np.isfinite(T).all() or not np.array_equal(T[3], (0, 0, 0, 1)):
         raise InputError(
@@ -608,10 +625,11 @@ def _choice(entry: dict[str, Any], key: str, choices: tuple[str, ...], where: st
 
 
 def _positive(entry: dict[str, Any], key: str, where: str, default: float) -> float:
-    value = float(_get(entry, key, (int, float), where, default))
-    if not value > 0.0:
+    value = _get(entry, key, (int, float), where, default)
+    # An integer of JSON may be larger than any float.
+    if not value > 0.0 or sys.float_info.max < value < float('inf'):
         raise _schema_error(where, repr(key), value, 'a positive number')
-    return value
+    return float(value)
 
 
 def _file(folder: Path, entry: Mapping[str, Any], key: str, where: str) -> Path:

@@ -220,6 +220,7 @@ def test_a_missing_key_is_named(write, entry, key: str) -> None:
         ('stamp_ns', 1.5),
         ('K', [[1, 2], [3, 4]]),
         ('K', [['a', 0, 0], [0, 1, 0], [0, 0, 1]]),
+        ('K', [[10**400, 0, 0], [0, 1, 0], [0, 0, 1]]),
         ('gt', 'depth.png'),
         ('distortion', {'model': 'plumb_bob', 'coefficients': ['a']}),
         ('distortion', {'model': 'heart', 'coefficients': []}),
@@ -233,7 +234,14 @@ def test_a_value_of_the_wrong_kind_is_refused(write, entry, key: str, value: obj
 
 @pytest.mark.parametrize(
     ('key', 'value'),
-    [('format', 'pcd'), ('kind', 'sonar'), ('scale', 0), ('scale', -1.0), ('scored', 1)],
+    [
+        ('format', 'pcd'),
+        ('kind', 'sonar'),
+        ('scale', 0),
+        ('scale', -1.0),
+        ('scale', 10**400),
+        ('scored', 1),
+    ],
 )
 def test_an_unusable_prompt_is_refused(write, entry, key: str, value: object) -> None:
     entry['prompts']['map'][key] = value
@@ -250,6 +258,7 @@ def test_an_unusable_prompt_is_refused(write, entry, key: str, value: object) ->
         np.diag([2.0, 1, 1, 1]).tolist(),
         np.diag([-1.0, 1, 1, 1]).tolist(),
         'identity',
+        [[10**400, 0, 0, 0], *np.eye(4)[1:].tolist()],
     ],
 )
 def test_a_transform_that_is_not_rigid_is_refused(write, entry, T: object) -> None:
@@ -322,12 +331,25 @@ def test_a_garbled_archive_is_refused_whatever_is_wrong_with_it(write, entry, tm
         {'xyz': np.zeros((3, 2), np.float32)},
         {'xyz': np.zeros((3, 3), int)},
         {'xyz': np.zeros((3, 3), np.float32), 'ring': np.zeros(2)},
+        {'xyz': np.zeros((3, 3), np.float32), 'rcs': np.zeros((3, 2))},
+        {'xyz': np.zeros((3, 3), np.float32), 'intensity': ['low', 'low', 'high']},
     ],
 )
 def test_points_of_the_wrong_shape_are_refused(write, entry, tmp_path, arrays: dict) -> None:
     np.savez(tmp_path / 'points.npz', **arrays)
     with pytest.raises(InputError, match=r'points\.npz'):
         load_frame_set(write(entry)).frames[0].load_points('cloud')
+
+
+@pytest.mark.parametrize('depth', [np.ones((6, 8, 1)), np.full((6, 8), 'far')])
+def test_ground_truth_that_is_no_plane_of_numbers_is_refused(
+    write, entry, tmp_path, depth: np.ndarray
+) -> None:
+    np.savez(tmp_path / 'gt.npz', depth=depth)
+    entry['gt'] |= {'path': 'gt.npz', 'scale': 1.0}
+    frame = load_frame_set(write(entry)).frames[0]
+    with pytest.raises(InputError, match=r'gt\.npz: found \(6, 8.*expected numbers'):
+        frame.load_ground_truth()
 
 
 def test_points_need_a_camera(write, entry) -> None:

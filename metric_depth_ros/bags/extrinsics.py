@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_depth_ros.bags.layout import TF_STATIC_TOPIC, TF_TOPIC
+from metric_depth_ros.bags.layout import TF_STATIC_TOPIC, TF_TOPIC, TF_TYPE
 from metric_depth_ros.bags.messages import stamp_of
 from metric_depth_ros.bags.reader import BagReader
 from metric_depth_ros.codecs.layout import Message
+from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.motion import PoseTrack
 from metric_depth_ros.geometry.rigid import transform_from_quaternion
 
@@ -33,13 +35,12 @@ def read_static_transforms(bag: Path) -> dict[tuple[str, str], NDArray[np.float6
     Raises
     ------
     InputError
-        The bag cannot be read, or has no /tf_static.
+        The bag cannot be read, or has no /tf_static or one of another type.
     """
     transforms = {}
     with BagReader(bag) as reader:
-        for _, message in reader.messages([TF_STATIC_TOPIC]):
-            for stamped in message.transforms:
-                transforms[_frames(stamped)] = _matrix(stamped)
+        for stamped in _transforms(reader, TF_STATIC_TOPIC):
+            transforms[_frames(stamped)] = _matrix(stamped)
     return transforms
 
 
@@ -59,21 +60,32 @@ def read_poses(bag: Path) -> dict[tuple[str, str], PoseTrack]:
     Raises
     ------
     InputError
-        The bag cannot be read.
+        The bag cannot be read, or its /tf is of another type.
     """
     poses: dict[tuple[str, str], dict[int, NDArray[np.float64]]] = {}
     with BagReader(bag) as reader:
         if TF_TOPIC not in reader.topics:
             return {}
-        for _, message in reader.messages([TF_TOPIC]):
-            for stamped in message.transforms:
-                poses.setdefault(_frames(stamped), {})[stamp_of(stamped)] = _matrix(stamped)
+        for stamped in _transforms(reader, TF_TOPIC):
+            poses.setdefault(_frames(stamped), {})[stamp_of(stamped)] = _matrix(stamped)
     return {
         frames: PoseTrack(
             np.array(sorted(path), np.int64), np.stack([path[stamp] for stamp in sorted(path)])
         )
         for frames, path in poses.items()
     }
+
+
+def _transforms(reader: BagReader, topic: str) -> Iterator[Message]:
+    kind = reader.topics.get(topic, TF_TYPE)
+    if kind != TF_TYPE:
+        raise InputError(
+            'bag_type',
+            f'{reader.path}: topic {topic} has messages of type {kind}, expected {TF_TYPE}: '
+            'convert them, or leave the topic out.',
+        )
+    for _, message in reader.messages([topic]):
+        yield from message.transforms
 
 
 def _frames(stamped: Message) -> tuple[str, str]:

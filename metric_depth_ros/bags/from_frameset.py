@@ -22,11 +22,12 @@ from metric_depth_ros.bags.messages import (
 from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.framesets import FrameSet, PromptEntry, RecordedFrame
+from metric_depth_ros.framesets import FrameSet, PromptEntry, RecordedFrame, rigid_transform
 
 DEFAULT_RATE_HZ = 10.0
 # Invented stamps start here (2020-01-01 UTC): a stamp of 0 means "not set" to ROS.
 _INVENTED_START_NS = 1_577_836_800_000_000_000
+_END_NS = 2**31 * 1_000_000_000  # builtin_interfaces/Time has signed 32-bit seconds
 _MILLIMETER = 0.001
 # base_link sits in the camera where a set knows no vehicle: x forward, y left, z up (REP-103).
 T_BASE_OPTICAL = np.array(
@@ -95,7 +96,7 @@ def write_frame_set(
         the camera within the set.
     """
     name = _camera_name(frame_set, camera)
-    frames = [f for f in frame_set.frames if name is None or f.details.get('camera') == name]
+    frames = [f for f in frame_set.frames if name is None or _camera_of(f) == name]
     prompt = _prompt_name(frame_set, frames, prompt)
     frames = [f for f in frames if prompt in f.prompts]
     for frame in frames:
@@ -106,12 +107,9 @@ def write_frame_set(
                 'can be written: add K to its frames.json.',
             )
     stamps = _stamps(frame_set, frames, rate_hz)
+    transforms = _transforms(frames, prompt)
     with BagWriter(path) as bag:
-        bag.write(
-            layout.TF_STATIC_TOPIC,
-            transforms_message(_transforms(frames, prompt), stamps[0]),
-            stamps[0],
-        )
+        bag.write(layout.TF_STATIC_TOPIC, transforms_message(transforms, stamps[0]), stamps[0])
         for i, (frame, stamp_ns) in enumerate(zip(frames, stamps, strict=True)):
             _write_frame(bag, frame, prompt, stamp_ns)
             progress(i + 1, len(frames))
@@ -169,9 +167,7 @@ def _place_of(entry: PromptEntry) -> tuple[str, str]:
 
 
 def _camera_name(frame_set: FrameSet, wanted: str | None) -> str | None:
-    names = list(
-        dict.fromkeys(f.details['camera'] for f in frame_set.frames if f.details.get('camera'))
-    )
+    names = list(dict.fromkeys(filter(None, map(_camera_of, frame_set.frames))))
     if wanted is None:
         return names[0] if frame_set.multi_camera and names else None
     if wanted not in names:
@@ -181,6 +177,17 @@ def _camera_name(frame_set: FrameSet, wanted: str | None) -> str | None:
             f'{", ".join(names) or "one without a name, so leave --camera out"}.',
         )
     return wanted
+
+
+def _camera_of(frame: RecordedFrame) -> str | None:
+    name = frame.details.get('camera')
+    if name is None or isinstance(name, str):
+        return name
+    raise InputError(
+        'frame_set_camera',
+        f'frame {frame.id}: camera is {name!r}, expected the name of a camera: correct its '
+        'frames.json.',
+    )
 
 
 def _prompt_name(frame_set: FrameSet, frames: Sequence[RecordedFrame], wanted: str | None) -> str:
@@ -206,9 +213,21 @@ def _stamps(
     if rate_hz is None and frame_set.rate_hz is not None:
         recorded = [f.stamp_ns for f in frames if f.stamp_ns is not None]
         if len(recorded) == len(frames):
-            return recorded
+            return _written(recorded)
     period_ns = 1e9 / (rate_hz or frame_set.rate_hz or DEFAULT_RATE_HZ)
-    return [_INVENTED_START_NS + round(i * period_ns) for i in range(len(frames))]
+    return _written([_INVENTED_START_NS + round(i * period_ns) for i in range(len(frames))])
+
+
+def _written(stamps: list[int]) -> list[int]:
+    """Return stamps that a ROS message can hold, or refuse them."""
+    for stamp_ns in stamps:
+        if not 0 <= stamp_ns < _END_NS:
+            raise InputError(
+                'frame_set_stamp',
+                f'the stamp {stamp_ns} ns cannot be written, expected 0 to 2^31 seconds: correct '
+                'stamp_ns in frames.json, or give a --rate to replace the stamps.',
+            )
+    return stamps
 
 
 def _transforms(
@@ -216,7 +235,9 @@ def _transforms(
 ) -> dict[tuple[str, str], NDArray[np.float64]]:
     first = frames[0]
     ego = first.details.get('T_ego_camera')
-    T_base_camera = T_BASE_OPTICAL if ego is None else np.asarray(ego, np.float64)
+    T_base_camera = (
+        T_BASE_OPTICAL if ego is None else rigid_transform(ego, f'frame {first.id}: T_ego_camera')
+    )
     transforms = {(layout.BASE_FRAME, layout.CAMERA_FRAME): T_base_camera}
     if first.prompts[prompt].format == 'points':
         T_camera_sensor = first.T_camera_sensor(prompt)

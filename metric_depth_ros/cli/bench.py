@@ -7,6 +7,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metric_depth_ros.replay.interrupts import ended_like_ctrl_c
+
 if TYPE_CHECKING:
     from metric_depth_ros.bench.stopwatch import Row
 
@@ -58,16 +60,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@ended_like_ctrl_c()
 def run(args: argparse.Namespace) -> int:
     """Measure; exit 1 when a ratio is above its bar."""
     from importlib import import_module
 
+    from metric_depth_ros.cli.outputs import prepare_folder
     from metric_depth_ros.errors import InputError
 
     if args.rounds < 1:
         raise InputError('rounds', f'--rounds is {args.rounds}, expected at least 1.')
     if args.frames < 0:
         raise InputError('frames', f'--frames is {args.frames}, expected at least 0.')
+    prepare_folder(args.out, '--out')
     if args.what == 'model':
         return 0 if _report(f'model_{args.model}', _model_rows(args), args) else 1
     within = True
@@ -107,7 +112,6 @@ def _report(name: str, rows: list[Row], args: argparse.Namespace) -> bool:
         'versions': describe_versions(),
         'rows': [row.as_dict() for row in rows],
     }
-    args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f'{name}.json'
     path.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
     print(f'saved {path}')

@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from metric_depth_ros.replay.interrupts import ended_like_ctrl_c
+
 HELP = 'simulate, replay, score and write a report'
 
 
@@ -36,15 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@ended_like_ctrl_c()
 def run(args: argparse.Namespace) -> int:
     """Run the demo; 0 when every frame of every scene was answered."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from metric_depth_ros.cli.outputs import prepare_file
+    from metric_depth_ros.cli.outputs import prepare_file, prepare_folder
     from metric_depth_ros.demo import run_demo, write_overview_picture
     from metric_depth_ros.evaluation.report import format_number
 
+    prepare_folder(args.out, '--out')
     if args.picture is not None:
         prepare_file(args.picture, '--picture')
     console = Console(stderr=True)

@@ -65,10 +65,12 @@ def _list() -> int:
 def _rows(model: Model) -> Iterator[tuple[str, str]]:
     from metric_depth_ros.estimators.learned.shipped import manifest
 
-    yield 'task', model.task
-    yield 'parameters', f'{model.parameters:,}'
-    yield 'license', model.license
     shipped = manifest().get(model.name)
+    parameters = model.parameters if shipped is None else shipped['parameters']
+    yield 'task', model.task
+    if parameters is not None:
+        yield 'parameters', f'{parameters:,}'
+    yield 'license', model.license
     if shipped is not None:
         yield 'weights', f'shipped with this package: {shipped["file"]}'
         return

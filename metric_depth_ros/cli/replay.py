@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metric_depth_ros.cli.rerun_option import add_rerun_argument, open_rerun
+from metric_depth_ros.replay.interrupts import ended_like_ctrl_c
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from metric_depth_ros.replay.session import ReplayRun
 
 HELP = 'play a bag through the live node and score what it publishes'
+_LAST_DOMAIN = 232  # the ports of DDS end there
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='append',
         default=[],
         metavar='INPUT:=TOPIC',
-        help='topic of the bag for image, camera_info, points, sensor_depth/image, '
+        help='topic of the bag for image, camera_info, points, radar, sensor_depth/image, '
         'sensor_depth/camera_info or ground_truth (a depth image, or the cloud of a LiDAR that '
         'the node does not get); may be repeated',
     )
@@ -71,7 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='play N times with rising stamps; the first time is recorded and scored',
     )
     parser.add_argument('--with-points', action='store_true', help='subscribe to depth/points too')
-    parser.add_argument('--domain', type=int, metavar='ID', help='ROS domain (default: random)')
+    parser.add_argument(
+        '--domain', type=_domain, metavar='ID', help='ROS domain, 0 to 232 (default: random)'
+    )
     parser.add_argument(
         '--fail-if',
         action='append',
@@ -82,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@ended_like_ctrl_c()
 def run(args: argparse.Namespace) -> int:
     """Replay; 0 when all went well, 1 when frames were lost, the node died or --fail-if holds."""
     import json
@@ -202,6 +207,13 @@ def _free_folder(parent: Path, name: str) -> Path:
     """Return parent/name, or the first of name-2, name-3, ... that does not exist."""
     names = itertools.chain([name], (f'{name}-{number}' for number in itertools.count(2)))
     return next(parent / free for free in names if not (parent / free).exists())
+
+
+def _domain(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= _LAST_DOMAIN:
+        raise argparse.ArgumentTypeError(f'{text} is no ROS domain from 0 to {_LAST_DOMAIN}')
+    return value
 
 
 def _positive(text: str) -> float:

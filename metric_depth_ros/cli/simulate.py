@@ -8,6 +8,8 @@ import re
 import sys
 from pathlib import Path
 
+from metric_depth_ros.cli.whole_numbers import natural
+
 HELP = 'simulate a drive or a room into a rosbag2 bag'
 DEFAULT_RATE_HZ = 10.0
 
@@ -27,11 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--rate', type=_positive, metavar='HZ', default=DEFAULT_RATE_HZ, help='frames a second'
     )
-    parser.add_argument('--seed', type=int, default=0, help='same seed, same bag (default 0)')
+    parser.add_argument('--seed', type=natural, default=0, help='same seed, same bag (default 0)')
     parser.add_argument(
         '--size', type=_size, metavar='WxH', help='image size (default: 832x256 or 640x480)'
     )
-    parser.add_argument('--device', default='cpu', help='where to cast rays: cpu or cuda')
+    parser.add_argument(
+        '--device', choices=('cpu', 'cuda'), default='cpu', help='where to cast rays [cpu]'
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,9 +43,11 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
+    from metric_depth_ros.estimators.devices import torch_device
     from metric_depth_ros.simulation.recording import record
     from metric_depth_ros.simulation.scenes import make_scene
 
+    torch_device(args.device)  # refused before there is a bag
     scene = make_scene(args.scene, args.size, args.seed)
     count = max(1, round(args.seconds * args.rate))
     with Progress(console=Console(file=sys.stderr)) as bar:

@@ -5,13 +5,15 @@ The file has a JSON object a line. The first says what the tokens are: ``format`
 of the codebook), ``grid`` (rows and columns of tokens), ``estimator``. Every other is a frame:
 ``source``, ``frame``, ``stamp_ns``, ``tokens`` (row-major), ``text`` (the same as words),
 ``inverse_depth_low`` and ``inverse_depth_high`` (1/m, what 0 and 1 of the normalized image stand
-for) and ``error`` (mean absolute error of that image).
+for) and ``error`` (mean absolute error of that image). Where the estimator knows no depth at all,
+as most do without a prompt, ``tokens`` is null and what follows is absent.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,26 +61,39 @@ def run(args: argparse.Namespace) -> int:
         'grid': [config.grid, config.grid],
         'estimator': args.estimator,
     }
-    errors = []
+    errors, unknown = [], 0
     with args.out.open('w', encoding='utf-8') as out:
         out.write(json.dumps(head) + '\n')
         for source in args.sources:
             for name, frame in _frames(source):
-                found = tokenizer.tokenize(estimator.estimate(frame).depth)
-                errors.append(found.error)
                 row: dict[str, Any] = {
                     'source': source.name,
                     'frame': name,
                     'stamp_ns': frame.stamp_ns,
-                    'tokens': found.tokens.tolist(),
-                    'text': found.text,
-                    'inverse_depth_low': found.low,
-                    'inverse_depth_high': found.high,
-                    'error': found.error,
+                    'tokens': None,
                 }
+                depth = estimator.estimate(frame).depth
+                if (depth > 0.0).any():
+                    found = tokenizer.tokenize(depth)
+                    errors.append(found.error)
+                    row |= {
+                        'tokens': found.tokens.tolist(),
+                        'text': found.text,
+                        'inverse_depth_low': found.low,
+                        'inverse_depth_high': found.high,
+                        'error': found.error,
+                    }
+                else:
+                    unknown += 1
                 out.write(json.dumps(row) + '\n')
     if not errors:
-        raise InputError('frame_set_missing', 'the sources hold no frame at all.')
+        raise InputError(
+            'frame_set_missing',
+            f'{args.estimator} knows no depth in any of the {unknown} frames of the sources: '
+            'check their prompts.',
+        )
+    if unknown:
+        print(f'{unknown} frames of which no depth is known have no tokens', file=sys.stderr)
     print(
         f'{args.out}: {len(errors)} frames of {config.grid**2} tokens; '
         f'mean absolute error of the normalized image {sum(errors) / len(errors):.4f}'

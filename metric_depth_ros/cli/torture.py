@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metric_depth_ros.replay.interrupts import ended_like_ctrl_c
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -51,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--list', action='store_true', help='list the faults and stop')
 
 
+@ended_like_ctrl_c()
 def run(args: argparse.Namespace) -> int:
     """Run the campaign; exit 1 where anything was not as expected."""
     import tempfile
@@ -83,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
 def _list(only: str) -> None:
     from metric_depth_ros.torture.faults import LIVE_FAULTS
     from metric_depth_ros.torture.files import FILE_FAULTS
+    from metric_depth_ros.torture.fuzz.kinds import KINDS
 
     for fault in LIVE_FAULTS:
         if _chosen(only, fault.group, fault.name):
@@ -90,6 +94,11 @@ def _list(only: str) -> None:
     for file_fault in FILE_FAULTS:
         if _chosen(only, 'files', file_fault.name):
             print(f'files: {file_fault.name} -> refused with one sentence')
+    for kind in KINDS:
+        if _chosen(only, 'fuzz', kind.name):
+            print(f'fuzz: {kind.name} -> refused by name, or outputs of the size of the image')
+    if _chosen(only, 'endurance', 'frames'):
+        print('endurance: frames -> no more memory, threads and files held at the end')
 
 
 def _chosen(only: str, group: str, name: str) -> bool:

@@ -23,7 +23,7 @@ class Model:
     task
         What it does, in a few words.
     parameters
-        Number of parameters of the network.
+        Number of parameters of the network; None where the manifest of the shipped weights tells.
     repository, filename
         Where its weights are on the Hugging Face hub; empty where they are unreleased.
     license
@@ -39,7 +39,7 @@ class Model:
 
     name: str
     task: str
-    parameters: int
+    parameters: int | None
     repository: str
     filename: str
     license: str
@@ -81,7 +81,7 @@ MODELS: Mapping[str, Model] = {
         Model(
             'compact_teacher',
             'depth from an image and any metric prompt, made for the CPU of a robot',
-            2_647_367,
+            None,
             '',
             '',
             _OWN_LICENSE,
@@ -89,7 +89,7 @@ MODELS: Mapping[str, Model] = {
         Model(
             'compact_student',
             'depth and focal length of one image, made for the CPU of a robot',
-            2_022_180,
+            None,
             '',
             '',
             _OWN_LICENSE,

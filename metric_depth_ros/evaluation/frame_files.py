@@ -23,6 +23,7 @@ from metric_depth_ros.framesets import (
     load_arrays,
     load_depth_map,
     load_points,
+    plane_of_numbers,
     rigid_transform,
 )
 from metric_depth_ros.geometry.distortion import Distortion
@@ -66,7 +67,7 @@ def read_camera(path: Path) -> CameraModel:
             f'{path} has no {error.args[0]}: expected a ROS calibration (image_width, '
             'image_height, camera_matrix, distortion_coefficients) or width, height and K.',
         ) from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError('camera_file', f'{path}: {error}') from error
 
 
@@ -87,7 +88,7 @@ def read_transform(path: Path) -> NDArray[np.float64]:
                     [float(v) for v in _ordered(content['translation'], 'xyz')],
                     [float(v) for v in _ordered(content['rotation'], 'xyzw')],
                 )
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise InputError('transform', f'{path}: {error}') from error
         content = content.get('T_camera_sensor')
     return rigid_transform(content, str(path))
@@ -215,38 +216,36 @@ def _read_prompt_values(path: Path, scale: float, camera: CameraModel) -> NDArra
             raise InputError('prompt_file', f'{path} cannot be read as a cloud, or is empty.')
         return points
     if path.suffix == '.npy':
-        values = _numbers(load_array(path), path)
+        values = plane_of_numbers(load_array(path), path)
         # KITTI and nuScenes clouds carry intensity, and more, behind x, y, z.
         if values.shape != (camera.height, camera.width) and values.shape[1] in (4, 5):
             values = np.ascontiguousarray(values[:, :3])
         return values
     arrays = load_arrays(path)
     if 'depth' in arrays and 'xyz' not in arrays:
-        return _numbers(arrays['depth'], path)
+        return plane_of_numbers(arrays['depth'], path)
     return np.asarray(load_points(path)['xyz'], np.float32)
 
 
-def _numbers(values: NDArray[Any], path: Path) -> NDArray[np.float32]:
-    if values.ndim != 2 or values.dtype.kind not in 'fiu':
-        raise InputError('array_file', f'{path}: expected numbers, (N, 3) points or (H, W) depth.')
-    return values.astype(np.float32)
-
-
 def _camera_from_calibration(content: Mapping[str, Any]) -> CameraModel:
-    coefficients = tuple(
-        float(v) for v in content.get('distortion_coefficients', {}).get('data', ())
-    )
+    coefficients = tuple(float(v) for v in _data(content, 'distortion_coefficients') or ())
     model = str(content.get('distortion_model') or 'plumb_bob')
-    projection = content.get('projection_matrix', {}).get('data')
-    rotation = content.get('rectification_matrix', {}).get('data')
+    projection = _data(content, 'projection_matrix')
+    rotation = _data(content, 'rectification_matrix')
     return CameraModel(
         int(content['image_width']),
         int(content['image_height']),
-        np.array(content['camera_matrix']['data'], np.float64),
+        np.array(_data(content, 'camera_matrix'), np.float64),
         Distortion(model, coefficients),
         np.eye(3) if rotation is None else np.array(rotation, np.float64),
         None if projection is None else np.array(projection, np.float64),
     )
+
+
+def _data(content: Mapping[str, Any], key: str) -> Any:
+    """Return the values of a matrix, with or without its rows and cols; None without the key."""
+    matrix = content.get(key)
+    return matrix.get('data') if isinstance(matrix, Mapping) else matrix
 
 
 def _parse(path: Path) -> Any:

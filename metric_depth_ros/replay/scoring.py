@@ -24,6 +24,7 @@ from metric_depth_ros.codecs.compressed import decode_compressed_color
 from metric_depth_ros.codecs.image import decode_color, decode_depth
 from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.codecs.pointcloud import decode_xyz
+from metric_depth_ros.codecs.radar import decode_radar
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.metrics import Aggregation, aggregate
 from metric_depth_ros.evaluation.scoring import FrameScore, score_frame
@@ -33,6 +34,7 @@ from metric_depth_ros.prompting.depth_image import (
     prompt_from_registered_depth,
 )
 from metric_depth_ros.prompting.lidar import prompt_from_cloud
+from metric_depth_ros.prompting.radar import prompt_from_radar
 from metric_depth_ros.replay.recorded_sets import recorded_sets
 from metric_depth_ros.replay.streams import GROUND_TRUTH, Streams
 from metric_depth_ros.ros.static_tree import StaticTree
@@ -255,27 +257,51 @@ def _prompt(
     camera: CameraModel,
     info: Message,
 ) -> SparsePrompt | None:
-    parts = []
-    for name in ('points', 'sensor_depth/image'):
+    def near(name: str, within_ns: int = _PROMPT_AGE_NS) -> Message | None:
         topic = streams.topics.get(name)
-        message = topic and window.nearest(topic, stamp_ns, _PROMPT_AGE_NS)
-        if not message:
-            continue
-        if name == 'points':
-            T_camera_sensor = places.between(info, message)
-            parts.append(prompt_from_cloud(camera, decode_xyz(message), T_camera_sensor))
-            continue
-        depth = decode_depth(message)
-        if message.header.frame_id == info.header.frame_id and _is_of(camera, depth):
-            parts.append(prompt_from_registered_depth(depth))
-            continue
-        info_topic = streams.topics.get('sensor_depth/camera_info')
-        depth_info = info_topic and window.nearest(info_topic, stamp_ns, 2**62)
-        if depth_info:
-            T_camera_sensor = places.between(info, message)
-            depth_camera = camera_from_info(depth_info)
-            parts.append(prompt_from_depth_image(camera, depth, depth_camera, T_camera_sensor))
+        return window.nearest(topic, stamp_ns, within_ns) if topic else None
+
+    parts = []
+    if (cloud := near('points')) is not None:
+        parts.append(prompt_from_cloud(camera, decode_xyz(cloud), places.between(info, cloud)))
+    if (radar := near('radar')) is not None:
+        parts.append(_radar_prompt(radar, places.between(info, radar), stamp_ns, camera))
+    if (depth := near('sensor_depth/image')) is not None:
+        depth_info = near('sensor_depth/camera_info', 2**62)
+        parts += _depth_prompts(depth, depth_info, places, camera, info)
     return SparsePrompt.merge(parts) if parts else None
+
+
+def _radar_prompt(
+    message: Message, T_camera_sensor: Transform, stamp_ns: int, camera: CameraModel
+) -> SparsePrompt:
+    returns = decode_radar(message)
+    return prompt_from_radar(
+        camera,
+        returns.xyz,
+        T_camera_sensor,
+        rcs_db=returns.rcs_db,
+        velocity_mps=returns.velocity_mps,
+        stamp_distance_s=1e-9 * abs(stamp_of(message) - stamp_ns),
+    )
+
+
+def _depth_prompts(
+    message: Message,
+    depth_info: Message | None,
+    places: _Places,
+    camera: CameraModel,
+    info: Message,
+) -> list[SparsePrompt]:
+    """Return one prompt; none for a depth camera of which it is not known where it looks."""
+    depth = decode_depth(message)
+    if message.header.frame_id == info.header.frame_id and _is_of(camera, depth):
+        return [prompt_from_registered_depth(depth)]
+    if depth_info is None:
+        return []
+    T_camera_sensor = places.between(info, message)
+    depth_camera = camera_from_info(depth_info)
+    return [prompt_from_depth_image(camera, depth, depth_camera, T_camera_sensor)]
 
 
 def _ground_truth(

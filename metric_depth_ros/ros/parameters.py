@@ -39,7 +39,8 @@ class ModelSettings:
     )
     precision: str = parameter(
         'auto',
-        'What the network computes in. auto: bf16 on a GPU that has it, else fp32.',
+        'What the network computes in. auto: bf16 on a GPU that has it, for compact_teacher on a '
+        'CPU with bf16 instructions too, else fp32.',
         choices=('auto', 'fp32', 'bf16', 'fp16'),
         change=ESTIMATOR,
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from metric_depth_ros.bags.extrinsics import read_static_transforms
+from metric_depth_ros.bags.extrinsics import read_poses, read_static_transforms
 from metric_depth_ros.bags.messages import (
     cloud_message,
     color_message,
@@ -202,3 +202,13 @@ def test_a_message_of_an_unknown_type_is_named(bag, tmp_path):
         unknown = type(raw)('/radar', 'vendor_msgs/msg/Scan', 0, b'')
         with pytest.raises(InputError, match='vendor_msgs/msg/Scan'):
             reader.decode(unknown)
+
+
+@pytest.mark.parametrize(
+    ('topic', 'read'), [('/tf', read_poses), ('/tf_static', read_static_transforms)]
+)
+def test_transforms_of_another_type_are_refused_by_their_topic(topic, read, tmp_path):
+    with BagWriter(tmp_path / 'bag') as writer:
+        writer.write(topic, depth_message(DEPTH, 7, 'camera'), 7)
+    with pytest.raises(InputError, match=f'topic {topic} has messages of type sensor_msgs/msg/I'):
+        read(tmp_path / 'bag')

@@ -149,6 +149,26 @@ def test_a_frame_without_camera_matrix_is_refused(frame_set_folder, tmp_path):
         write_frame_set(edited(frame_set_folder, tmp_path, forget), tmp_path / 'bag')
 
 
+@pytest.mark.parametrize(
+    ('key', 'value', 'problem'),
+    [
+        ('camera', ['left'], 'expected the name of a camera'),
+        ('stamp_ns', -1, 'the stamp -1 ns cannot be written'),
+        ('stamp_ns', 2**31 * 10**9, 'cannot be written'),
+        ('T_ego_camera', 'front', 'T_ego_camera: expected 4 rows'),
+    ],
+)
+def test_a_frame_that_no_message_can_hold_is_refused_before_there_is_a_bag(
+    frame_set_folder, tmp_path, key, value, problem
+):
+    def spoil(index):
+        index['frames'][0][key] = value
+
+    with pytest.raises(InputError, match=problem):
+        write_frame_set(edited(frame_set_folder, tmp_path, spoil), tmp_path / 'bag')
+    assert not (tmp_path / 'bag').exists()
+
+
 def test_a_sensor_that_moves_against_the_camera_is_refused(frame_set_folder, tmp_path):
     def move(index):
         index['frames'][2]['prompts']['lidar']['T_camera_sensor'][0][3] += 0.5

@@ -94,3 +94,10 @@ def test_the_rate_of_matrix_products_is_that_of_a_processor():
 def test_an_unknown_model_is_refused_with_the_known_ones(capsys):
     assert main(['bench', 'model', 'classical']) == 2
     assert 'student_pointmap' in capsys.readouterr().err
+
+
+def test_a_file_is_refused_as_the_folder_before_anything_is_measured(tmp_path, capsys):
+    path = tmp_path / 'file'
+    path.write_text('')
+    assert main(['bench', 'codecs', '--rounds', '1', '--out', str(path)]) == 2
+    assert '--out' in capsys.readouterr().err

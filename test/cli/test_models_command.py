@@ -49,10 +49,20 @@ def test_a_checkpoint_in_the_cache_is_on_this_machine(capsys, monkeypatch, tmp_p
 
 @pytest.mark.parametrize('there', [True, False])
 def test_only_what_the_manifest_lists_is_called_shipped(there, capsys, monkeypatch):
-    entries = {'compact_teacher': {'file': 'compact_teacher.safetensors'}} if there else {}
+    entry = {'file': 'compact_teacher.safetensors', 'parameters': 1_234_567}
+    entries = {'compact_teacher': entry} if there else {}
     monkeypatch.setattr(shipped, 'manifest', lambda: entries)
     assert main(['models']) == 0
     assert capsys.readouterr().out.count('shipped with this package') == len(entries)
+
+
+def test_shipped_weights_have_the_parameters_of_the_manifest(capsys):
+    assert main(['models']) == 0
+    printed = capsys.readouterr().out
+    for name in ('compact_teacher', 'compact_student'):
+        _, _, row = printed.partition(f'{name}\n')
+        count = shipped.manifest()[name]['parameters']
+        assert f'parameters  {count:,}\n' in row.split('\n\n')[0] + '\n'
 
 
 def test_the_list_loads_no_torch():

@@ -54,3 +54,12 @@ def test_shared_memory_with_room_says_how_large_messages_may_be(tmp_path, monkey
     finding = doctor._shared_memory(str(tmp_path))
     assert finding.state == 'ok'
     assert finding.detail.startswith('1 MiB a process')
+
+
+def test_a_driver_that_hangs_is_told(tmp_path, monkeypatch):
+    tool = tmp_path / 'nvidia-smi'
+    tool.write_text('#!/bin/sh\nexec sleep 60\n')
+    tool.chmod(0o755)
+    monkeypatch.setattr(doctor.shutil, 'which', lambda name: str(tool))
+    monkeypatch.setattr(doctor, 'GPU_TIMEOUT_S', 0.1)
+    assert 'took over 0.1 s' in doctor._gpu().detail

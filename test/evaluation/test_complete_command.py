@@ -98,6 +98,20 @@ def test_a_ros_calibration_keeps_its_lens_and_projection(tmp_path) -> None:
     assert camera.P[0, 0] == 49.0
 
 
+@pytest.mark.parametrize('coefficients', ['[0, 0, 0, 0, 0]', '', '{data: [0, 0, 0, 0, 0]}'])
+def test_matrices_of_a_calibration_may_be_lists_or_empty(tmp_path, coefficients: str) -> None:
+    path = tmp_path / 'camera.yaml'
+    path.write_text(
+        'image_width: 64\nimage_height: 48\n'
+        'camera_matrix: [50, 0, 31, 0, 50, 23, 0, 0, 1]\n'
+        f'distortion_coefficients: {coefficients}\n'
+        'projection_matrix: [49, 0, 31, 0, 0, 49, 23, 0, 0, 0, 1, 0]\n'
+    )
+    camera = read_camera(path)
+    assert camera.distortion.is_identity
+    assert (camera.K[0, 0], camera.P[0, 0]) == (50.0, 49.0)
+
+
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
@@ -105,6 +119,7 @@ def test_a_ros_calibration_keeps_its_lens_and_projection(tmp_path) -> None:
         ('image_width: 64\ncamera_matrix: {data: [1]}', 'has no image_height'),
         ('width: 64\nheight: 48\nK: [[0, 0, 0], [0, 0, 0], [0, 0, 1]]', 'focal lengths'),
         ('width: a\nheight: 48\nK: []', 'invalid literal'),
+        ('width: .inf\nheight: 48\nK: []', 'infinity'),
         ('[1, 2]', 'no keys and values'),
         ('{', 'cannot be read'),
     ],

@@ -33,3 +33,10 @@ def test_the_demo_does_not_empty_a_folder_of_somebody_else(tmp_path, capsys):
     assert main(['demo', '--out', str(tmp_path)]) == 2
     assert (tmp_path / 'street' / 'thesis.txt').exists()
     assert 'other files' in capsys.readouterr().err
+
+
+def test_a_file_is_no_folder_for_the_demo(tmp_path, capsys):
+    path = tmp_path / 'file'
+    path.write_text('')
+    assert main(['demo', '--out', str(path)]) == 2
+    assert f'--out: the folder {path} cannot be made' in capsys.readouterr().err

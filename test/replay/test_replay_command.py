@@ -4,8 +4,10 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import psutil
@@ -13,6 +15,7 @@ import pytest
 
 from metric_depth_ros.bags.messages import stamp_of
 from metric_depth_ros.bags.reader import BagReader
+from metric_depth_ros.cli.main import main
 from metric_depth_ros.codecs.pointcloud import decode_xyz
 from metric_depth_ros.replay.figures import failures, replay_figures
 
@@ -157,6 +160,31 @@ def test_a_missing_bag_is_bad_input(tmp_path):
     finished, _ = replay(tmp_path / 'nowhere', tmp_path)
     assert finished.returncode == 2
     assert 'there is no bag' in finished.stderr
+
+
+def test_a_replay_that_is_terminated_leaves_no_node_behind(street_bag, tmp_path):
+    command = [sys.executable, '-m', 'metric_depth_ros.cli.main', 'replay', str(street_bag)]
+    arguments = ['--out', tmp_path, '--loops', '1000', '-p', 'estimator:=nearest']
+    log = tmp_path / 'node.log'
+    with subprocess.Popen([*command, *arguments], stderr=subprocess.DEVNULL) as running:
+        deadline_s = time.monotonic() + 60.0
+        while not (log.exists() and log.stat().st_size):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        nodes = psutil.Process(running.pid).children()
+        assert nodes
+        running.terminate()
+        running.send_signal(signal.SIGHUP)
+        assert running.wait(60.0) == 130
+    assert not any(node.is_running() for node in nodes)
+
+
+@pytest.mark.parametrize('domain', ['-1', '233', 'home'])
+def test_a_domain_that_dds_does_not_have_is_refused(domain, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(['replay', str(tmp_path), '--domain', domain])
+    assert ended.value.code == 2
+    assert domain in capsys.readouterr().err
 
 
 def test_a_node_that_dies_fails_the_replay(street_bag, tmp_path):

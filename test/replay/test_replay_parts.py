@@ -13,9 +13,10 @@ from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.replay.cdr import read_stamp_ns, with_shifted_stamp
 from metric_depth_ros.replay.player import looped, read_timing
-from metric_depth_ros.replay.scoring import replayed_frames, score_recording
+from metric_depth_ros.replay.scoring import recorded_frames, replayed_frames, score_recording
 from metric_depth_ros.replay.session import ReplayOptions, node_arguments
 from metric_depth_ros.replay.streams import find_streams
+from metric_depth_ros.types import Source
 
 IMAGE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 
@@ -154,3 +155,9 @@ def test_ground_truth_of_another_size_is_refused(street_bag, tmp_path):
         writer.write('/depth/image', depth_message(small, stamp_of(message), 'camera'), raw.log_ns)
     with pytest.raises(InputError, match='160x96'):
         score_recording(street_bag, find_streams(street_bag, {}), recording, '/depth/image')
+
+
+def test_the_radar_of_a_bag_is_part_of_the_prompt(street_bag):
+    streams = find_streams(street_bag, {'radar': '/lidar/points'})
+    frame, _ = next(recorded_frames(street_bag, streams))
+    assert {Source.LIDAR, Source.RADAR} == set(frame.prompt.source)

@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from metric_depth_ros.bags.extrinsics import read_static_transforms
 from metric_depth_ros.bags.messages import stamp_of
@@ -65,8 +66,18 @@ def test_an_existing_bag_is_not_overwritten(tmp_path, capsys):
     assert 'exists already' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('wrong', [['--seconds', '-1'], ['--size', '640'], ['--scene', 'moon']])
+@pytest.mark.parametrize(
+    'wrong', [['--seconds', '-1'], ['--size', '640'], ['--scene', 'moon'], ['--seed', '-1']]
+)
 def test_wrong_arguments_are_refused(tmp_path, wrong):
     with pytest.raises(SystemExit) as caught:
         main(['simulate', str(tmp_path / 'bag'), '--scene', 'indoor', *ARGUMENTS, *wrong])
     assert caught.value.code == 2
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='the device is there')
+def test_a_device_that_is_missing_leaves_no_bag_behind(tmp_path, capsys):
+    command = ['simulate', str(tmp_path / 'bag'), '--scene', 'indoor', *ARGUMENTS]
+    assert main([*command, '--device', 'cuda']) == 2
+    assert '0 CUDA devices' in capsys.readouterr().err
+    assert not (tmp_path / 'bag').exists()
