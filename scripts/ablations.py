@@ -25,6 +25,7 @@ from scaling_plot import draw_scaling
 from short_trainings import (
     Variation,
     configuration,
+    errors_of_shape,
     errors_per_prompt,
     errors_per_view,
     minutes,
@@ -66,6 +67,7 @@ TEACHER = (
     Variation('no GMDR', _TEACHER, options={'gmdr': False}),
     Variation('no robust loss', _TEACHER, options={'robust': False}),
 )
+_SHAPE = ('simulated, median set', 'recorded, median set')
 TABLES = {'scaling': SCALING, 'teacher': TEACHER, 'compact': COMPACT}
 
 Figures = dict[str, Any]
@@ -103,7 +105,8 @@ def _wanted(only: str | None) -> list[Variation]:
 def _update(figures: Figures, variation: Variation, seed: int, args: argparse.Namespace) -> None:
     """Train a variation and measure it, unless its figures are there."""
     known = figures.setdefault(variation.base, {}).setdefault(variation.name, {})
-    if str(seed) in known:
+    wanted = _SHAPE if variation.base == _SCALING else ('recorded',)
+    if all(figure in known.get(str(seed), {}) for figure in wanted):
         return
     places = {'out/shards': args.shards, 'out/ablations': args.out}
     if variation.base == _TEACHER:
@@ -141,7 +144,11 @@ def _measured(
         estimator = create_estimator('compact_teacher', EstimatorOptions(weights=str(weights)))
         return _means(simulated, errors_per_prompt(args.frames, estimator, gray=variation.gray))
     frames = SourceConfig(str(args.frames), kind='frames', real=True)
-    return _means(simulated, errors_per_view(config, weights, frames, gray=variation.gray))
+    means = _means(simulated, errors_per_view(config, weights, frames, gray=variation.gray))
+    if variation.base == _SCALING:
+        for name, source in zip(_SHAPE, (validation, frames), strict=True):
+            means[name] = round(geometric_mean(errors_of_shape(config, weights, source)), 5)
+    return means
 
 
 def _figures_of_guess(args: argparse.Namespace) -> dict[str, float]:
@@ -183,7 +190,8 @@ def _table(
     figures: Figures, variations: Sequence[Variation], *, guess: bool = False, views: bool = False
 ) -> Iterator[str]:
     """Yield a row for every variation that has figures: means over its seeds, and their range."""
-    titles = ['simulated', 'recorded', 'seeds', 'minutes']
+    errors = ['simulated', 'recorded', *(_SHAPE if views else ())]
+    titles = [*errors, 'seeds', 'minutes']
     columns = ['training', *(['views'] if views else []), *titles]
     yield '| ' + ' | '.join(columns) + ' |'
     yield '|---|' + '---:|' * (len(columns) - 1)
@@ -194,7 +202,7 @@ def _table(
         runs = _runs(figures, variation)
         if runs:
             cells = [f'{runs[0]["views"]:,}'] if views else []
-            cells += [_spread([run[title] for run in runs]) for title in titles[:2]]
+            cells += [_spread([run[title] for run in runs]) for title in errors]
             cells += [str(len(runs)), f'{sum(run["minutes"] for run in runs) / len(runs):.0f}']
             yield '| ' + ' | '.join([variation.name, *cells]) + ' |'
 

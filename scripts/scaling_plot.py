@@ -10,8 +10,8 @@ import matplotlib
 from matplotlib.figure import Figure
 
 _PANELS = {
-    'recorded': 'recorded frames',
-    'simulated': 'simulated views of unseen worlds',
+    'recorded, median set': 'recorded frames, median set',
+    'simulated, median set': 'unseen simulated worlds, median set',
 }
 _INCHES = (8.0, 3.4)
 
@@ -22,8 +22,9 @@ def draw_scaling(path: Path, runs: Sequence[Mapping[str, float]]) -> None:
     Parameters
     ----------
     runs
-        Of each training its ``views`` and AbsRel, ``simulated`` and ``recorded``. A line goes
-        through the means of those with as many views.
+        Of each training its ``views`` and AbsRel of depth whose median was set to the truth's,
+        ``simulated, median set`` and ``recorded, median set``. A line goes through the means of
+        those with as many views.
     """
     with matplotlib.rc_context(
         {'svg.hashsalt': path.name, 'svg.fonttype': 'none', 'font.size': 9}

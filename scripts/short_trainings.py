@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from torch import nn
 
 from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.learned.loading import network_from
@@ -29,9 +30,9 @@ from metric_depth_ros.training.batches import Sources, ValidationExamples
 from metric_depth_ros.training.checkpoints import complete_checkpoints, read_state
 from metric_depth_ros.training.config import SourceConfig
 from metric_depth_ros.training.config_files import find_config
-from metric_depth_ros.training.recipes import create_recipe
+from metric_depth_ros.training.recipes import Prepared, Recipe, create_recipe
 from metric_depth_ros.training.sources import ExampleSource
-from metric_depth_ros.training.validation import figures_of
+from metric_depth_ros.training.validation import figures_of, predicted
 from metric_depth_ros.types import DepthEstimate, Frame
 
 GRAY = 127
@@ -132,15 +133,34 @@ def errors_per_view(
     if gray:
         sources.opened = [_Gray(opened) for opened in sources.opened]
     recipe = create_recipe(config['recipe'], config['network'], config['options'], 'ablation')
-    network = recipe.build()
-    figure = 'baseline_abs_rel'
-    if weights is not None:
-        network = network_from(_NETWORKS[config['recipe']], read_checkpoint(weights))
-        figure = 'abs_rel'
-    examples = ValidationExamples(sources, recipe, 0)
-    prepared = (examples[number] for number in range(len(examples)))
-    rows = figures_of(network.eval(), recipe, prepared, torch.device('cpu'))
+    network = recipe.build() if weights is None else _trained(config, weights)
+    figure = 'baseline_abs_rel' if weights is None else 'abs_rel'
+    rows = figures_of(network.eval(), recipe, _prepared(recipe, sources), torch.device('cpu'))
     return [row[figure] for row in rows if np.isfinite(row[figure])]
+
+
+def errors_of_shape(config: Mapping[str, Any], weights: Path, source: SourceConfig) -> list[float]:
+    """Return AbsRel of every view after its median was set to that of the truth."""
+    recipe = create_recipe(config['recipe'], config['network'], config['options'], 'ablation')
+    network = _trained(config, weights)
+    errors = []
+    for prepared in _prepared(recipe, Sources([source])):
+        truth = prepared.example.depth
+        known = np.isfinite(truth)
+        if known.any():
+            depth = predicted(network, recipe, prepared, torch.device('cpu'))[known]
+            depth *= np.median(truth[known]) / np.median(depth)
+            errors.append(float(np.mean(np.abs(depth / truth[known] - 1.0))))
+    return errors
+
+
+def _trained(config: Mapping[str, Any], weights: Path) -> nn.Module:
+    return network_from(_NETWORKS[config['recipe']], read_checkpoint(weights)).eval()
+
+
+def _prepared(recipe: Recipe, sources: Sources) -> Iterator[Prepared]:
+    examples = ValidationExamples(sources, recipe, 0)
+    return filter(None, (examples[number] for number in range(len(examples))))
 
 
 def errors_per_prompt(frames: Path, estimator: Estimator, *, gray: bool) -> list[float]:

@@ -64,7 +64,7 @@ class CompactTeacherConfig:
         How many times places take over what others answer.
     """
 
-    widths: tuple[int, ...] = (24, 48, 80, 112, 144)
+    widths: tuple[int, ...] = (32, 48, 80, 112, 144)
     blocks: tuple[int, ...] = (1, 2, 4, 4, 3)
     rounds: int = 3
 

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from metric_depth_ros.estimators.base import recovers_camera, warm_up
-from metric_depth_ros.estimators.catalog import MODELS
 from metric_depth_ros.estimators.learned.loading import build_network
+from metric_depth_ros.estimators.learned.shipped import manifest
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.networks.checkpoints import parameter_count
@@ -157,7 +157,6 @@ def test_bf16_is_close_to_fp32(options):
     assert rounded.method == exact.method
 
 
-def test_the_catalog_knows_how_many_parameters_it_has():
-    network = build_network('compact_student')
-
-    assert parameter_count(network) == MODELS['compact_student'].parameters
+@pytest.mark.parametrize('name', ['compact_student', 'compact_teacher'])
+def test_the_manifest_knows_how_many_parameters_they_have(name):
+    assert parameter_count(build_network(name)) == manifest()[name]['parameters']

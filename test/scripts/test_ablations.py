@@ -73,6 +73,9 @@ def test_training_that_is_complete_is_left_alone_and_measured(scripts, tmp_path,
     errors = short_trainings.errors_per_view(config, weights, source, gray=True)
     assert len(errors) == 4
     assert np.isfinite(errors).all()
+    shapes = short_trainings.errors_of_shape(config, weights, source)
+    assert len(shapes) == 4
+    assert np.isfinite(shapes).all()
 
 
 def test_flawed_views_are_wrong_in_part_and_keep_their_sky(scripts, tmp_path):
@@ -93,6 +96,7 @@ def test_flawed_views_are_wrong_in_part_and_keep_their_sky(scripts, tmp_path):
 def test_document_and_plot_are_made_of_the_figures(scripts, tmp_path, monkeypatch):
     ablations, _, _ = scripts
     run = {'simulated': 0.1, 'recorded': 0.2, 'views': 30, 'minutes': 4.0}
+    run |= {'simulated, median set': 0.05, 'recorded, median set': 0.06}
     figures = {
         'guess': {'simulated': 0.3, 'recorded': 0.4},
         'ablation_scaling': {
@@ -112,7 +116,7 @@ def test_document_and_plot_are_made_of_the_figures(scripts, tmp_path, monkeypatc
     monkeypatch.setattr(sys, 'argv', ['ablations.py', '--tables-only'])
     assert ablations.main() == 0
     text = ablations.DOCUMENT.read_text()
-    assert '| 30 | 0.1000 (0.1000 to 0.1000) | 0.2500 (0.2000 to 0.3000) | 2 | 4 |' in text
+    assert '| 30 | 0.1000 (0.1000 to 0.1000) | 0.2500 (0.2000 to 0.3000) | 0.0500 ' in text
     assert '| the guess alone | 0.3000 | 0.4000 |' in text
     assert '| no image | 0.1000 | 0.2000 | 1 | 4 |' in text
     assert text.endswith('<!-- end -->\nstays\n')

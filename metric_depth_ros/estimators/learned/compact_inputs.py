@@ -23,7 +23,7 @@ MOST_PIXELS = 1280 * 384  # of the fine image; larger images are scaled down
 # So are those whose points are far apart, or the network would not see from one to the next: until
 # so many pixels lie between scan lines or scattered points. Chosen on simulated images at the size
 # of real ones; the fewest pixels are about those of the training's views.
-WIDEST_SPACING_PX = 16.0
+WIDEST_SPACING_PX = 12.0
 FEWEST_PIXELS = 60_000
 
 CHANNELS = (
