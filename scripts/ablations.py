@@ -105,8 +105,7 @@ def _wanted(only: str | None) -> list[Variation]:
 def _update(figures: Figures, variation: Variation, seed: int, args: argparse.Namespace) -> None:
     """Train a variation and measure it, unless its figures are there."""
     known = figures.setdefault(variation.base, {}).setdefault(variation.name, {})
-    wanted = _SHAPE if variation.base == _SCALING else ('recorded',)
-    if all(figure in known.get(str(seed), {}) for figure in wanted):
+    if _is_whole(variation, known.get(str(seed), {})):
         return
     places = {'out/shards': args.shards, 'out/ablations': args.out}
     if variation.base == _TEACHER:
@@ -208,7 +207,13 @@ def _table(
 
 
 def _runs(figures: Figures, variation: Variation) -> list[dict[str, float]]:
-    return list(figures.get(variation.base, {}).get(variation.name, {}).values())
+    runs = figures.get(variation.base, {}).get(variation.name, {}).values()
+    return [run for run in runs if _is_whole(variation, run)]
+
+
+def _is_whole(variation: Variation, run: Mapping[str, float]) -> bool:
+    """Whether a training has all figures of its table."""
+    return all(name in run for name in (_SHAPE if variation.base == _SCALING else ('recorded',)))
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -261,7 +261,7 @@ class ExtrinsicsSettings:
     max_wait_s: float = parameter(
         0.04,
         'With tf2: longest time that a frame waits for odometry that is about to arrive. Two '
-        'periods of the odometry are enough; while it is silent, nothing is waited for.',
+        'periods of the odometry are enough; while it is silent, ever fewer frames wait.',
         minimum=0.0,
         maximum=1.0,
         change=CONFIGURE,
