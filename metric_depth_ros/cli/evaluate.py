@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
     from metric_depth_ros.cli.outputs import prepare_file
     from metric_depth_ros.estimators.registry import create_estimator
-    from metric_depth_ros.evaluation.fail_if import parse_condition
+    from metric_depth_ros.evaluation.fail_if import concerned, parse_condition
     from metric_depth_ros.evaluation.machine import describe_machine, describe_versions
     from metric_depth_ros.evaluation.metrics import Aggregation
     from metric_depth_ros.evaluation.scoring import find_groups
@@ -101,8 +101,8 @@ def run(args: argparse.Namespace) -> int:
     _print_table(summaries, console)
     violations = [
         f'{s["set"]}/{s["prompt"]}: {condition} holds ({condition.value(s):.4g})'
-        for s in summaries
         for condition in conditions
+        for s in concerned(condition, summaries)
         if condition.violated(s)
     ]
     for violation in violations:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ class Condition:
             There is no metric of that name; the message lists those there are.
         """
         known = dict(_flatten(metrics))
-        for name in (self.name, f'metrics.{self.name}'):
+        for name in self.names:
             if name in known:
                 return known[name]
         raise InputError(
@@ -71,6 +71,11 @@ class Condition:
         """
         value = self.value(metrics)
         return math.isnan(value) or _COMPARISONS[self.comparison](value, self.limit)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Where the metric is looked up."""
+        return self.name, f'metrics.{self.name}'
 
 
 def parse_condition(text: str) -> Condition:
@@ -98,6 +103,17 @@ def parse_condition(text: str) -> Condition:
             'fail_if_syntax', f'--fail-if {text!r}: {number!r} is not a number to compare with.'
         )
     return Condition(name, comparison, limit)
+
+
+def concerned(
+    condition: Condition, groups: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    """Return the groups that have the metric of a condition.
+
+    Where none has it, these are all of them, so that the condition is refused by its name.
+    """
+    names = set(condition.names)
+    return [group for group in groups if names & dict(_flatten(group)).keys()] or groups
 
 
 def _flatten(metrics: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, float]]:

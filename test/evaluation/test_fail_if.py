@@ -2,7 +2,7 @@
 import pytest
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.evaluation.fail_if import Condition, parse_condition
+from metric_depth_ros.evaluation.fail_if import Condition, concerned, parse_condition
 
 METRICS = {
     'frames_in': 10,
@@ -35,6 +35,13 @@ def test_a_figure_that_does_not_exist_fails_every_condition() -> None:
 def test_an_unknown_metric_is_answered_with_the_known_ones() -> None:
     with pytest.raises(InputError, match=r'no metric .absrel.*latency_ms\.p95, metrics\.abs_rel'):
         parse_condition('absrel>1').violated(METRICS)
+
+
+def test_groups_without_a_metric_are_passed_over_unless_none_has_it() -> None:
+    dense = {'metrics': {**METRICS['metrics'], 'boundary_f1': 0.1}}
+    assert concerned(parse_condition('boundary_f1<0.2'), [METRICS, dense]) == [dense]
+    assert concerned(parse_condition('rmse_m>1'), [METRICS, dense]) == [METRICS, dense]
+    assert concerned(parse_condition('absrel>1'), [METRICS, dense]) == [METRICS, dense]
 
 
 @pytest.mark.parametrize(
