@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 
 from metric_depth_ros.evaluation.conformance.golden import (
@@ -39,7 +40,10 @@ _POINTS_TOLERANCE = Tolerance(atol=1e-3)
 _CHANNELS, _POSITIONS = 8, 24
 _POINT_STEP = 53
 _POINT_RANGE_M = (0.001, 10.0)
-_PATCHES_TOLERANCE = Tolerance(atol=1e-5)
+# The authors' images are resized by Pillow, and those of the goldens as 13 does it. Pillow 12, the
+# newest for Python 3.10, makes them up to two of 255 levels otherwise.
+_RESIZED_LEVELS = 0.0 if int(PIL.__version__.partition('.')[0]) >= 13 else 2.0
+_PATCHES_TOLERANCE = Tolerance(atol=1e-5 + _RESIZED_LEVELS / 127.5)
 
 
 def matches(golden: Golden) -> bool:
@@ -85,6 +89,8 @@ def _check(
         return not_computed(case, quantity)
     value = computed[quantity]
     label = quantity.removeprefix('i_')
+    if quantity.startswith('stage1_image') and _RESIZED_LEVELS:
+        return compare(case, label, value, reference, Tolerance(atol=_RESIZED_LEVELS))
     if quantity.startswith(_EXACT):
         return count_differences(case, label, value, reference)
     if quantity.startswith('points'):
