@@ -13,7 +13,6 @@ from metric_depth_ros.bags.layout import TF_STATIC_TOPIC, TF_TOPIC, TF_TYPE
 from metric_depth_ros.bags.messages import stamp_of
 from metric_depth_ros.bags.reader import BagReader
 from metric_depth_ros.codecs.layout import Message
-from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.motion import PoseTrack
 from metric_depth_ros.geometry.rigid import transform_from_quaternion
 
@@ -77,13 +76,8 @@ def read_poses(bag: Path) -> dict[tuple[str, str], PoseTrack]:
 
 
 def _transforms(reader: BagReader, topic: str) -> Iterator[Message]:
-    kind = reader.topics.get(topic, TF_TYPE)
-    if kind != TF_TYPE:
-        raise InputError(
-            'bag_type',
-            f'{reader.path}: topic {topic} has messages of type {kind}, expected {TF_TYPE}: '
-            'convert them, or leave the topic out.',
-        )
+    if topic in reader.topics:
+        reader.require_type(topic, TF_TYPE, 'convert it, or leave it out.')
     for _, message in reader.messages([topic]):
         yield from message.transforms
 

@@ -91,6 +91,22 @@ class BagReader:
         """Return how many messages a topic holds."""
         return sum(c.msgcount for c in self._reader.connections if c.topic == topic)
 
+    def require_type(self, topic: str, message_type: str, remedy: str) -> None:
+        """Refuse a topic that is not there, or of another type.
+
+        Raises
+        ------
+        InputError
+            ``bag_type``; it ends with the remedy.
+        """
+        kind = self.topics.get(topic)
+        if kind != message_type:
+            found = 'is not there' if kind is None else f'has messages of type {kind}'
+            raise InputError(
+                'bag_type',
+                f'{self.path}: topic {topic} {found}, expected {message_type}: {remedy}',
+            )
+
     def raw(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
         """Yield messages undecoded; only one is in memory at a time.
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from metric_depth_ros.replay.interrupts import ended_like_ctrl_c
+from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
 
 HELP = 'simulate, replay, score and write a report'
 

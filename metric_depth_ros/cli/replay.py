@@ -8,8 +8,8 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
 from metric_depth_ros.cli.rerun_option import add_rerun_argument, open_rerun
-from metric_depth_ros.replay.interrupts import ended_like_ctrl_c
 
 if TYPE_CHECKING:
     from rich.console import Console

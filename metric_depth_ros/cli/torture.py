@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metric_depth_ros.replay.interrupts import ended_like_ctrl_c
+from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
 
 if TYPE_CHECKING:
     from collections.abc import Callable

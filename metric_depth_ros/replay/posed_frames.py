@@ -214,13 +214,7 @@ def _odometry(bag: Path, topic: str) -> tuple[str, dict[tuple[str, str], PoseTra
     poses: dict[int, Transform] = {}
     frames = ('', '')
     with BagReader(bag) as reader:
-        kind = reader.topics.get(topic, '')
-        if kind != ODOMETRY_TYPE:
-            raise InputError(
-                'odometry_topic',
-                f'{bag}: topic {topic} is {kind or "not there"}, expected {ODOMETRY_TYPE}: choose '
-                'another with --odometry.',
-            )
+        reader.require_type(topic, ODOMETRY_TYPE, 'choose another with --odometry.')
         for _, message in reader.messages([topic]):
             place, turn = message.pose.pose.position, message.pose.pose.orientation
             frames = message.header.frame_id.lstrip('/'), message.child_frame_id.lstrip('/')

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
 
@@ -12,17 +13,14 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.rigid import Transform, inverse
 
 
-class FixedTransform:
-    """One transform for whatever frames the messages name: files that name none."""
+class RigidExtrinsics(ABC):
+    """Sensors that do not move on the robot, so that stamps do not matter."""
 
-    def __init__(self, transform: Transform) -> None:
-        self._transform = transform
-
+    @abstractmethod
     def lookup(
         self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
     ) -> Transform:
-        """Return the transform; identity between a frame and itself."""
-        return np.eye(4) if camera_frame == sensor_frame else self._transform
+        """Return (4, 4) from the sensor to the camera."""
 
     def lookup_moved(
         self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
@@ -34,14 +32,27 @@ class FixedTransform:
         """Return the transform, which is that of any stamp."""
         return self.lookup(target_frame, stamp_ns, source_frame, stamp_ns)
 
-    def clear(self) -> None:
+    def clear(self) -> None:  # noqa: B027
         """Nothing to forget: nothing moves."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027
         """Nothing to release."""
 
 
-class StaticTree:
+class FixedTransform(RigidExtrinsics):
+    """One transform for whatever frames the messages name: files that name none."""
+
+    def __init__(self, transform: Transform) -> None:
+        self._transform = transform
+
+    def lookup(
+        self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
+    ) -> Transform:
+        """Return the transform; identity between a frame and itself."""
+        return np.eye(4) if camera_frame == sensor_frame else self._transform
+
+
+class StaticTree(RigidExtrinsics):
     """Rigidly mounted sensors: transforms between named frames, chained as needed.
 
     Parameters
@@ -69,22 +80,6 @@ class StaticTree:
         if key not in self._found:
             self._found[key] = self._chained(*key)
         return self._found[key]
-
-    def lookup_moved(
-        self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
-    ) -> Transform | None:
-        """Return None: nothing is known about motion."""
-        return None
-
-    def lookup_at(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform:
-        """Return the chained transform, which is that of any stamp."""
-        return self.lookup(target_frame, stamp_ns, source_frame, stamp_ns)
-
-    def clear(self) -> None:
-        """Nothing to forget: nothing moves."""
-
-    def close(self) -> None:
-        """Nothing to release."""
 
     def _chained(self, target: str, source: str) -> Transform:
         reached = {target: np.eye(4)}

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.rigid import Transform
-from metric_depth_ros.ros.static_tree import FixedTransform, StaticTree
+from metric_depth_ros.ros.static_tree import FixedTransform, RigidExtrinsics, StaticTree
 
 _LOOK_AGAIN_S = 1.0
 
 
-class WatchedCalibration:
+class WatchedCalibration(RigidExtrinsics):
     """Extrinsics of a file, read again when it has changed.
 
     Parameters
@@ -54,22 +54,6 @@ class WatchedCalibration:
             self._looked_s = time.monotonic()
             self.follow_changes()
         return self._inner.lookup(camera_frame, camera_stamp_ns, sensor_frame, sensor_stamp_ns)
-
-    def lookup_moved(
-        self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
-    ) -> Transform | None:
-        """Return None: a file says nothing about motion."""
-        return None
-
-    def lookup_at(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform:
-        """Return the transform, which is that of any stamp, by the file as it is now."""
-        return self.lookup(target_frame, stamp_ns, source_frame, stamp_ns)
-
-    def clear(self) -> None:
-        """Nothing to forget: nothing moves."""
-
-    def close(self) -> None:
-        """Nothing to release."""
 
     def follow_changes(self) -> None:
         """Read the file again if it has changed."""

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from metric_depth_ros.replay.interrupts import ended_like_ctrl_c
+from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
