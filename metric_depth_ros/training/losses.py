@@ -19,6 +19,7 @@ from metric_depth_ros.training.gradient_loss import ssi_mage
 
 KEPT_NUMERATOR, KEPT_DENOMINATOR = 4, 5  # the fifth with the largest errors is dropped
 NEAREST_M = 1e-3
+_LEAST_SQUARE = 1e-12
 STEEPEST_AT, LOG_SHARE = 10.0, 0.3  # see `relative_difference`
 FARTHEST_M = 400.0  # the constant C of the distance-balanced loss
 
@@ -31,6 +32,12 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     count = mask.flatten(1).sum(1)
     total = torch.where(mask, values, torch.zeros_like(values)).flatten(1).sum(1)
     return torch.where(count > 0, total / count.clamp(min=1), torch.nan)
+
+
+def root_mean_square(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the root of the mean square of each image's counted pixels, (B,); NaN as above."""
+    # The root is steep beyond measure at zero.
+    return masked_mean(values.square(), mask).clamp(min=_LEAST_SQUARE).sqrt()
 
 
 def absolute_error(predicted: Tensor, truth: Tensor, mask: Tensor) -> Tensor:

@@ -47,6 +47,16 @@ def test_image_without_truth_is_nan_and_spoils_no_gradient(loss):
     assert (predicted.grad[1] == 0).all()
 
 
+def test_root_mean_square_counts_masked_pixels_and_has_a_gradient_at_zero():
+    values = torch.tensor([[[3.0, 4.0, 100.0]], [[0.0, 0.0, 0.0]]], requires_grad=True)
+    mask = torch.tensor([[[True, True, False]], [[True, True, True]]])
+    root = losses.root_mean_square(values, mask)
+    root.sum().backward()
+    torch.testing.assert_close(root[0], torch.tensor(12.5).sqrt())
+    assert root[1] < 1e-5
+    assert torch.isfinite(values.grad).all()
+
+
 def test_largest_fifth_of_the_errors_gets_no_gradient():
     predicted, truth, mask = maps(batch=1)
     losses.robust_absolute_error(predicted, truth, mask).sum().backward()

@@ -28,6 +28,7 @@ from metric_depth_ros.training.losses import (
     masked_mean,
     relative_difference,
     robust_absolute_error,
+    root_mean_square,
 )
 from metric_depth_ros.training.pasted import with_pasted_shapes
 from metric_depth_ros.training.prompts import nonempty_prompt
@@ -54,12 +55,16 @@ class CompactOptions:
     ----------
     sizes
         (width, height) that the examples of a step may have; multiples of 32.
-    error_weight, far_weight, gradient_weight, width_weight, sky_weight, held_weight
-        Of the error of the logarithm, of the same where pixels count by their depth, of the
-        logarithm's differences between neighbors, of the likelihood of the width, of telling the
-        sky, and of keeping to the guess there: nothing else holds the answer in the sky, and what
-        it does there reaches over the edges of things. The likelihood moves the width alone:
-        as a loss of the depth it would give up the hard pixels for the easy ones.
+    error_weight, far_weight
+        Of the error of the logarithm, and of the same where pixels count by their depth.
+    squared_weight
+        Of the root of depth's mean squared error, which pulls a pixel that may be either of two
+        depths between them.
+    gradient_weight, width_weight, sky_weight, held_weight
+        Of the logarithm's differences between neighbors, of the likelihood of the width, of
+        telling the sky, and of keeping to the guess there: nothing else holds the answer in the
+        sky, and what it does there reaches over the edges of things. The likelihood moves the
+        width alone: as a loss of the depth it would give up the hard pixels for the easy ones.
     space
         Where the error is taken: ``'relative'`` as `relative_difference` has it, or ``'log'``,
         ``'depth'`` or ``'inverse'`` depth, the latter two relative to their mean.
@@ -76,6 +81,7 @@ class CompactOptions:
     sizes: tuple[tuple[int, int], ...] = ((224, 160), (256, 128), (192, 192), (288, 128))
     error_weight: float = 4.0
     far_weight: float = 0.5
+    squared_weight: float = 0.0
     gradient_weight: float = 0.5
     width_weight: float = 0.1
     sky_weight: float = 0.1
@@ -186,6 +192,9 @@ class CompactRecipe(Recipe):
         error = self._error(log_depth.clamp(max=_LARGEST_LOG), log_truth, mask)
         relative = relative.where(mask, 0.0)
         far = masked_mean((log_depth - log_truth).abs() * relative, mask)
+        # An answer ends at the farthest point, and so, nearly, does a guess.
+        reach = fine_guess.flatten(1).amax(1)[:, None, None]
+        squared = root_mean_square(torch.minimum(log_depth, reach).exp() - relative, mask)
         gradients = multiscale_gradient_error(log_depth, log_truth, mask)
         told = functional.binary_cross_entropy_with_logits(sky, endless.float(), reduction='none')
         # What counts is how much better than the guess the answer is, though what is nearly
@@ -193,6 +202,7 @@ class CompactRecipe(Recipe):
         weight = (_TYPICAL_ERROR / (_LEAST_ERROR + batch['guess_error'])).sqrt()
         parts = {
             'error': (weight * error).mean(),
+            'squared_error': (weight * squared / masked_mean(relative, mask)).mean(),
             'far_error': (weight * far / masked_mean(relative, mask)).mean(),
             'width': likelihood.mean(),
             'gradients': (weight * gradients).mean(),
@@ -204,6 +214,7 @@ class CompactRecipe(Recipe):
         total = (
             options.error_weight * parts['error']
             + options.far_weight * parts['far_error']
+            + options.squared_weight * parts['squared_error']
             + options.width_weight * parts['width']
             + options.gradient_weight * parts['gradients']
             + options.sky_weight * parts['sky']
