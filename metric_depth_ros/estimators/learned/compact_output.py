@@ -47,9 +47,9 @@ def depth_of(
     """
     shape = image.shape[0], image.shape[1]
     level = np.minimum(log_depth, np.log(prompt.depth.max() / np.float32(unit_m)))
-    # Between pixels of a plane in space inverse depth is linear, depth is not.
     fine = resized(image, fine_size(shape[1], shape[0]))
-    level = -np.log(enlarged(aligned_with_edges(np.exp(-level), fine), shape))
+    # A mean over an edge of inverse depth would be too near, one of depth too far.
+    level = enlarged(aligned_with_edges(level, fine), shape)
     pixel = pixel_index(prompt.uv, shape)
     residual = np.log(prompt.depth / np.float32(unit_m)) - level.ravel()[pixel]
     expected = np.exp(enlarged(log_width, shape).ravel()[pixel])

@@ -27,7 +27,7 @@ def aligned_with_edges(
     Parameters
     ----------
     field
-        (h, w) float32, of which means make sense: inverse depth rather than depth.
+        (h, w) float32, of which means make sense: the logarithm of depth rather than depth.
     image
         (H, W, 3) uint8 RGB of the same view, as fine or finer.
 
