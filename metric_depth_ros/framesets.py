@@ -392,8 +392,8 @@ def find_frame_sets(paths: Iterable[str | Path]) -> list[FrameSet]:
 
 
 def load_color_image(path: Path) -> NDArray[np.uint8]:
-    """Read an 8-bit color image file as (H, W, 3) uint8 RGB."""
-    bgr = read_picture(path, cv2.IMREAD_COLOR)
+    """Read an 8-bit color image file as (H, W, 3) uint8 RGB, the pixels as the camera has them."""
+    bgr = read_picture(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 

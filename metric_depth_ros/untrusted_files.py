@@ -31,6 +31,7 @@ MAX_TEXT_BYTES = 64 * 1024 * 1024  # of an index of a long recording
 MAX_PICTURE_BYTES = 1024 * 1024 * 1024
 MAX_ARRAY_BYTES = 1024 * 1024 * 1024  # of one file, unpacked
 _CLOUD_HEADER_BYTES = 64 * 1024
+_MOST_DIGITS = 18
 # The fewest bytes in which a point can be written: three numbers of one character and separators
 # in a PLY; the LZF of a compressed PCD shrinks at most 264 times.
 _MIN_POINT_BYTES = 3.0
@@ -82,7 +83,8 @@ def read_yaml(path: Path, fault: str) -> Any:
     text = read_text(path, fault)
     try:
         return yaml.load(text, _PlainLoader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError) as error:
+        # Values of another kind than their tag says raise whatever reading them runs into.
         raise InputError(fault, f'{path} cannot be read as YAML: {_first_line(error)}.') from error
 
 
@@ -183,7 +185,9 @@ def check_cloud_claims(path: Path, fault: str = 'prompt_file') -> None:
         raise InputError(fault, f'{path} cannot be read: {error}.') from error
     packed = path.suffix == '.pcd' and b'binary_compressed' in header
     keyword = rb'^POINTS\s+(\d+)' if path.suffix == '.pcd' else rb'^element\s+\w+\s+(\d+)'
-    claims = [int(number) for number in re.findall(keyword, header, re.MULTILINE)]
+    numbers = re.findall(keyword, header, re.MULTILINE)
+    # Python reads no number of thousands of digits.
+    claims = [int(n) if len(n) <= _MOST_DIGITS else 10**_MOST_DIGITS for n in numbers]
     least = _MIN_PACKED_POINT_BYTES if packed else _MIN_POINT_BYTES
     if not claims or sum(claims) * least > size:
         claimed = f'{sum(claims)} elements' if claims else 'no number of points'

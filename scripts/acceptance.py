@@ -23,7 +23,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from figures import filled, geometric_mean
+from figures import fill, geometric_mean
 from numpy.typing import NDArray
 from scipy.interpolate import LinearNDInterpolator
 
@@ -123,8 +123,7 @@ def main() -> int:
     }
     print('\n\n'.join(tables.values()))
     if args.document is not None:
-        text = args.document.read_text('utf-8')
-        args.document.write_text(filled(text, tables), 'utf-8')
+        fill(args.document, tables)
     return 0
 
 
@@ -200,7 +199,7 @@ def _contours(
         for estimator in estimators:
             scores = [scored.score.boundary_f1 for scored in run_group(group, estimator)]
             name = f'{group.frame_set.name}/{group.prompt}'
-            table.setdefault(name, {})[estimator.name] = float(np.mean(scores))
+            table.setdefault(name, {})[estimator.name] = float(np.nanmean(scores))
     return table
 
 

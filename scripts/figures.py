@@ -149,12 +149,28 @@ def machine_line() -> str:
     return f'Measured on {machine["processor"]}, {machine["cores"]} cores; {libraries}.'
 
 
+def fill(document: Path, tables: dict[str, str]) -> None:
+    """Write tables between the markers of a document, which has to have all of them."""
+    text = document.read_text('utf-8')
+    missing = [name for name in tables if not re.search(_between_markers(name), text, re.DOTALL)]
+    if missing:
+        sys.exit(
+            f'{document} has no place for {", ".join(missing)}: expected a line '
+            f'<!-- figures:{missing[0]} --> and after it a line <!-- end -->.'
+        )
+    document.write_text(filled(text, tables), 'utf-8')
+
+
 def filled(text: str, tables: dict[str, str]) -> str:
-    """Return a document with the text between its markers replaced."""
+    """Return a document with the text between its markers replaced, of the tables that it has."""
     for name, table in tables.items():
-        pattern = rf'(<!-- figures:{name} -->\n).*?(\n<!-- end -->)'
+        pattern = _between_markers(name)
         text = re.sub(pattern, lambda m, t=table: m[1] + t + m[2], text, flags=re.DOTALL)  # type: ignore[misc]
     return text
+
+
+def _between_markers(name: str) -> str:
+    return rf'(<!-- figures:{name} -->\n).*?(\n<!-- end -->)'
 
 
 if __name__ == '__main__':

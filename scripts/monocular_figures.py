@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from figures import filled
+from figures import fill
 from numpy.typing import NDArray
 
 from metric_depth_ros.estimators.base import Estimator
@@ -85,8 +85,7 @@ def main() -> int:
     table = '\n'.join(_table(rows))
     print(table)
     if args.document is not None:
-        text = args.document.read_text('utf-8')
-        args.document.write_text(filled(text, {'monocular': table}), 'utf-8')
+        fill(args.document, {'monocular': table})
     return 0
 
 

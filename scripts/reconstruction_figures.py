@@ -76,18 +76,21 @@ def run(*arguments: str) -> None:
     subprocess.run([*COMMAND, *arguments], check=True, stdout=sys.stderr)
 
 
-def means(rows: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, float]]]:
-    """Return the mean over the seeds of each scene."""
+def means(rows: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, float | None]]]:
+    """Return the mean over the seeds of each scene, of those that have a figure."""
     return [
         (
             f'{scene}, mean',
-            {
-                key: float(np.mean([f[key] for name, f in rows if name.startswith(scene)]))
-                for key in KEYS
-            },
+            {key: mean([f[key] for name, f in rows if name.startswith(scene)]) for key in KEYS},
         )
         for scene in SCENES
     ]
+
+
+def mean(values: list[float | None]) -> float | None:
+    """Return the mean of what is not None, None where there is nothing else."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def markdown(rows: list[tuple[str, dict[str, Any]]]) -> str:
@@ -100,9 +103,10 @@ def markdown(rows: list[tuple[str, dict[str, Any]]]) -> str:
         score, measured = (
             f'{figures[key]:.3f}' if key in figures else 'no ground truth' for key in KEYS[:2]
         )
+        median_m = figures['median_m']
+        median = 'nothing to compare' if median_m is None else f'{1e3 * median_m:.1f}'
         lines.append(
-            f'| {name} | {score} | {measured} | {figures["coverage_ratio"]:.3f} | '
-            f'{1e3 * figures["median_m"]:.1f} |'
+            f'| {name} | {score} | {measured} | {figures["coverage_ratio"]:.3f} | {median} |'
         )
     return '\n'.join(lines)
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from figures import filled
+from figures import fill
 from numpy.typing import NDArray
 from short_trainings import train
 
@@ -62,8 +62,7 @@ def main() -> int:
         config = _changed(base, changes)
         train(config, folder)
         rows[name] = _figures(config, args.shards, folder / 'weights.safetensors')
-        tables = {'student': '\n'.join(_table(rows))}
-        args.document.write_text(filled(args.document.read_text('utf-8'), tables), 'utf-8')
+        fill(args.document, {'student': '\n'.join(_table(rows))})
     return 0
 
 

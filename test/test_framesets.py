@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import os
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.framesets import find_frame_sets, load_frame_set
+from metric_depth_ros.framesets import find_frame_sets, load_color_image, load_frame_set
 from metric_depth_ros.types import Source
 
 SIZE = (8, 6)
@@ -390,3 +391,17 @@ def test_every_evaluation_set_can_be_opened_and_every_prompt_loaded(shared) -> N
         assert frame.load_image().shape == (frame.height, frame.width, 3)
         for name in frame.prompt_names(scored_only=False):
             assert len(frame.load_prompt(name)), (frame_set.name, name)
+
+
+@pytest.mark.parametrize('orientation', [1, 3, 6])
+def test_a_picture_is_not_turned_by_its_exif_orientation(orientation, tmp_path) -> None:
+    picture = np.zeros((40, 60, 3), np.uint8)
+    picture[:8] = 255
+    jpeg = cv2.imencode('.jpg', picture)[1].tobytes()
+    tag = struct.pack('<HHHIHHI', 1, 0x0112, 3, 1, orientation, 0, 0)
+    exif = b'Exif\0\0II*\0\x08\0\0\0' + tag
+    path = tmp_path / 'turned.jpg'
+    path.write_bytes(jpeg[:2] + b'\xff\xe1' + struct.pack('>H', len(exif) + 2) + exif + jpeg[2:])
+    read = load_color_image(path)
+    assert read.shape == (40, 60, 3)
+    assert read[:6].mean() > 200 > 50 > read[20:].mean()

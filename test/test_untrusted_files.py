@@ -63,6 +63,10 @@ BOMBS = {
         + b''.join(b'%c: &%c [*%c, *%c]\n' % (n + 1, n + 1, n, n) for n in range(97, 120)),
         read_transforms_yaml,
     ),
+    'digits.ply': (
+        b'ply\nformat ascii 1.0\nelement vertex ' + b'9' * 5000 + b'\nend_header\n',
+        check_cloud_claims,
+    ),
     'nested.yaml': (b'[' * 100_000, read_camera),
     'nested.json': (b'[' * 100_000, read_camera),
     'code.yaml': (b'!!python/object/apply:os.system ["touch stolen"]', read_transforms_yaml),
@@ -158,3 +162,11 @@ def test_a_path_that_leads_out_of_its_folder_is_refused(relative, tmp_path):
     os.symlink('/etc/passwd', folder / 'link')
     with pytest.raises(InputError, match='leads out'):
         inside(folder, relative, 'any')
+
+
+@pytest.mark.parametrize('value', ['!!bool foo', '!!timestamp foo', '!!int ""', '!!float ""'])
+def test_a_value_that_is_not_of_its_tag_is_refused(value, tmp_path):
+    path = tmp_path / 'a.yaml'
+    path.write_text(f'a: {value}')
+    with pytest.raises(InputError, match='cannot be read as YAML'):
+        read_yaml(path, 'any')

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from metric_depth_ros.bags.messages import (
     cloud_message,
     color_message,
     depth_message,
+    stamp_of,
     transforms_message,
 )
 from metric_depth_ros.bags.writer import BagWriter
@@ -72,7 +74,8 @@ def write_frame_set(
     """Write images, CameraInfo, one prompt, ground truth and static transforms as a bag.
 
     A set that states its rate keeps its stamps; frames of any other set are unrelated in time, so
-    they get stamps at `rate_hz` one after another, and their sensors share them.
+    they get stamps at `rate_hz` one after another, and their sensors share them. Where a frame
+    cannot be read there is no bag.
 
     Parameters
     ----------
@@ -106,40 +109,49 @@ def write_frame_set(
                 f'frame {frame.id} of {frame_set.name} has no camera matrix K, so no CameraInfo '
                 'can be written: add K to its frames.json.',
             )
-    stamps = _stamps(frame_set, frames, rate_hz)
+    recorded = _recorded_stamps(frame_set, frames, rate_hz)
+    stamps = _written(recorded or _invented_stamps(frame_set, len(frames), rate_hz))
+    sensor_stamps = _written(_sensor_stamps(frames, prompt, stamps) if recorded else stamps)
     transforms = _transforms(frames, prompt)
-    with BagWriter(path) as bag:
-        bag.write(layout.TF_STATIC_TOPIC, transforms_message(transforms, stamps[0]), stamps[0])
-        for i, (frame, stamp_ns) in enumerate(zip(frames, stamps, strict=True)):
-            _write_frame(bag, frame, prompt, stamp_ns)
-            progress(i + 1, len(frames))
+    bag = BagWriter(path)
+    try:
+        with bag:
+            bag.write(layout.TF_STATIC_TOPIC, transforms_message(transforms, stamps[0]), stamps[0])
+            for i, frame in enumerate(frames):
+                _write_frame(bag, frame, prompt, stamps[i], sensor_stamps[i])
+                progress(i + 1, len(frames))
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
     rate = rate_hz or frame_set.rate_hz or DEFAULT_RATE_HZ
     entry = frames[0].prompts[prompt]
     projected = entry.format == 'depth_map' and entry.kind == 'lidar'
     return BagSummary(len(frames), prompt, projected, name, rate)
 
 
-def _write_frame(bag: BagWriter, frame: RecordedFrame, prompt: str, stamp_ns: int) -> None:
+def _write_frame(
+    bag: BagWriter, frame: RecordedFrame, prompt: str, stamp_ns: int, sensor_ns: int
+) -> None:
     """Write one frame; the image goes last, since a node starts to work when it arrives."""
 
     def write(topic: str, message: Message) -> None:
-        bag.write(topic, message, stamp_ns)
+        bag.write(topic, message, stamp_of(message))
 
     assert frame.camera is not None
-    here = (stamp_ns, layout.CAMERA_FRAME)
+    here, there = (stamp_ns, layout.CAMERA_FRAME), (sensor_ns, layout.CAMERA_FRAME)
     if frame.ground_truth is not None:
         write(layout.GROUND_TRUTH_TOPIC, depth_message(frame.load_ground_truth(), *here))
     entry = frame.prompts[prompt]
     if entry.format == 'points':
         columns = _cloud_columns(frame.load_points(prompt))
         topic, frame_id = _place_of(entry)
-        write(topic, cloud_message(columns, stamp_ns, frame_id))
+        write(topic, cloud_message(columns, sensor_ns, frame_id))
     else:
         # 16UC1 counts millimeters; a map in any other unit would be rounded by it.
         encoding = '16UC1' if entry.scale == _MILLIMETER else '32FC1'
         depth = frame.load_depth_map(prompt)
-        write(layout.SENSOR_DEPTH_INFO_TOPIC, camera_info_message(frame.camera, *here))
-        write(layout.SENSOR_DEPTH_TOPIC, depth_message(depth, *here, encoding=encoding))
+        write(layout.SENSOR_DEPTH_INFO_TOPIC, camera_info_message(frame.camera, *there))
+        write(layout.SENSOR_DEPTH_TOPIC, depth_message(depth, *there, encoding=encoding))
     write(layout.CAMERA_INFO_TOPIC, camera_info_message(frame.camera, *here))
     write(layout.IMAGE_TOPIC, color_message(frame.load_image(), *here))
 
@@ -207,15 +219,27 @@ def _prompt_name(frame_set: FrameSet, frames: Sequence[RecordedFrame], wanted: s
     return wanted
 
 
-def _stamps(
+def _recorded_stamps(
     frame_set: FrameSet, frames: Sequence[RecordedFrame], rate_hz: float | None
 ) -> list[int]:
-    if rate_hz is None and frame_set.rate_hz is not None:
-        recorded = [f.stamp_ns for f in frames if f.stamp_ns is not None]
-        if len(recorded) == len(frames):
-            return _written(recorded)
+    """Return the stamps of the set; none where it does not keep them."""
+    if rate_hz is not None or frame_set.rate_hz is None:
+        return []
+    recorded = [f.stamp_ns for f in frames if f.stamp_ns is not None]
+    return recorded if len(recorded) == len(frames) else []
+
+
+def _invented_stamps(frame_set: FrameSet, count: int, rate_hz: float | None) -> list[int]:
     period_ns = 1e9 / (rate_hz or frame_set.rate_hz or DEFAULT_RATE_HZ)
-    return _written([_INVENTED_START_NS + round(i * period_ns) for i in range(len(frames))])
+    return [_INVENTED_START_NS + round(i * period_ns) for i in range(count)]
+
+
+def _sensor_stamps(
+    frames: Sequence[RecordedFrame], prompt: str, stamps: Sequence[int]
+) -> list[int]:
+    """Return the stamps of the sensor, those of the images where it has none of its own."""
+    own = [frame.prompts[prompt].stamp_ns for frame in frames]
+    return [image if sensor is None else sensor for sensor, image in zip(own, stamps, strict=True)]
 
 
 def _written(stamps: list[int]) -> list[int]:

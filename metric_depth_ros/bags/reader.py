@@ -21,6 +21,8 @@ from metric_depth_ros.errors import InputError
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
 
+_ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
+
 
 @dataclass(frozen=True)
 class RawMessage:
@@ -53,7 +55,8 @@ class BagReader:
     Raises
     ------
     InputError
-        ``bag_missing``, ``bag_format`` (not a rosbag2), or ``bag_corrupt``.
+        ``bag_missing``, ``bag_format`` (not a rosbag2), or ``bag_corrupt``; the last also for an
+        sqlite3 recording that was not ended.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,6 +65,8 @@ class BagReader:
         try:
             self._reader = BoundedReader(path)
             self._reader.open()
+        except InputError:
+            raise
         except Exception as error:
             raise _corrupt(path, error) from error
 
@@ -149,8 +154,15 @@ class BagReader:
         Raises
         ------
         InputError
-            ``bag_type`` for an unknown type, ``bag_corrupt`` for bytes that do not fit it.
+            ``bag_type`` for an unknown type, ``bag_format`` for messages compressed one by one
+            in a file without its folder, ``bag_corrupt`` for bytes that do not fit the type.
         """
+        if self.path.is_file() and raw.data[:4] == _ZSTD_MAGIC:
+            raise InputError(
+                'bag_format',
+                f'{self.path}: the messages of topic {raw.topic} are compressed one by one, which '
+                'only metadata.yaml tells: name the bag folder instead of the file in it.',
+            )
         store = typestore()
         if raw.message_type not in store.types:
             raise InputError(

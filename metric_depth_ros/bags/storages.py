@@ -17,6 +17,7 @@ from rosbags.rosbag2.reader import DirectoryReader
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
 
 from metric_depth_ros.bags.bounds import bound_rosbags
+from metric_depth_ros.errors import InputError
 
 MAX_METADATA_BYTES = 16 * 1024 * 1024
 
@@ -44,8 +45,27 @@ def refuse_computed_content(path: Path) -> None:
                 raise ValueError(f'it has the {kind} {name!r}, which recordings do not have')
 
 
+def refuse_unmerged_messages(path: Path) -> None:
+    """Refuse a database whose recorder ended before all messages were in it.
+
+    Raises
+    ------
+    InputError
+        ``bag_corrupt``: some still lie in the log beside it, which reading would leave out.
+    """
+    log = path.with_name(f'{path.name}-wal')
+    if log.is_file() and log.stat().st_size:
+        raise InputError(
+            'bag_corrupt',
+            f'{path} is not complete: its recorder runs, or was killed, and {log.stat().st_size} '
+            f'bytes of messages still lie in {log.name}. Copy both files, put them together with '
+            "`sqlite3 COPY.db3 'PRAGMA wal_checkpoint(TRUNCATE)'` and read the copy.",
+        )
+
+
 class _CheckedDatabase(Sqlite3Reader):
     def open(self) -> None:
+        refuse_unmerged_messages(Path(str(self.path)))
         refuse_computed_content(Path(str(self.path)))
         super().open()
 
@@ -61,6 +81,22 @@ class _CheckedFolder(DirectoryReader):
         if size > MAX_METADATA_BYTES:
             raise ValueError(f'metadata.yaml has {size} bytes, at most {MAX_METADATA_BYTES} taken')
         super().open()
+        self._match_connections()
+
+    def _match_connections(self) -> None:
+        """Let topic and type alone say which messages are meant.
+
+        Quality of service and type hash of metadata.yaml may have been edited, and rosbags leaves
+        out, silently, what the storage has with others.
+        """
+        known = {(c.topic, c.msgtype): c for c in self.connections}
+        for storage in self.storages:
+            storage.connections[:] = [
+                c._replace(ext=listed.ext, digest=listed.digest)
+                if (listed := known.get((c.topic, c.msgtype)))
+                else c
+                for c in storage.connections
+            ]
 
 
 class BoundedReader(Reader):

@@ -161,18 +161,20 @@ def _describe(chosen: Benchmark) -> str:
 
 def _print(result: dict[str, Any], console: Console) -> None:
     from rich.box import SIMPLE
+    from rich.markup import escape
     from rich.table import Table
 
     from metric_depth_ros.evaluation.report import format_number
 
     for part in result['tables']:
-        table = Table(box=SIMPLE, title=part['title'], title_justify='left')
+        table = Table(box=SIMPLE, title=escape(part['title']), title_justify='left')
         table.add_column('method', overflow='fold')
         for heading in part['columns']:
-            table.add_column(heading, justify='right')
+            table.add_column(escape(heading), justify='right')
         for row in (part['ours'], *part['papers']):
             style = 'bold' if row is part['ours'] else None
-            table.add_row(row['method'], *map(format_number, row['values']), style=style)
+            values = map(format_number, row['values'])
+            table.add_row(escape(row['method']), *values, style=style)
         console.print(table)
     for line in (*result['remarks'], *result['choices']):
         console.print(f'- {line}', markup=False, highlight=False)

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     """Estimate the depth of one image and write it."""
     import numpy as np
 
-    from metric_depth_ros.cli.outputs import prepare_folder
+    from metric_depth_ros.cli.outputs import prepare_folder, writing
     from metric_depth_ros.errors import InputError
     from metric_depth_ros.estimators.registry import create_estimator
     from metric_depth_ros.evaluation import frame_files
@@ -99,7 +99,8 @@ def run(args: argparse.Namespace) -> int:
         estimate = estimator.estimate(frame)
         if log is not None:
             log.frame(frame, estimate, latency_ms=1e3 * (time.perf_counter() - began_s))
-    paths = frame_files.write_results(args.out, frame, estimate)
+    with writing(args.out, '--out'):
+        paths = frame_files.write_results(args.out, frame, estimate)
     print(f'{estimate.method}: {_summary(estimate.depth)}')
     cut = int(np.count_nonzero(estimate.depth * 1e3 >= frame_files.MAX_MILLIMETERS + 0.5))
     if cut:
@@ -116,6 +117,7 @@ def _repeat(folder: Path, out: Path) -> int:
     """Compute a snapshot again; exit 1 where the result differs from what was published."""
     import numpy as np
 
+    from metric_depth_ros.cli.outputs import writing
     from metric_depth_ros.estimators.fallback import is_by_fallback
     from metric_depth_ros.evaluation import frame_files
     from metric_depth_ros.evaluation.snapshots import read_snapshot
@@ -131,7 +133,8 @@ def _repeat(folder: Path, out: Path) -> int:
     depth = settings.depth
     limited = limited_depth(estimate, depth.max_range_m, depth.min_confidence, depth.edge_filter)
     repeated = DepthEstimate(limited.depth, estimate.confidence, limited.camera, estimate.method)
-    paths = frame_files.write_results(out, snapshot.frame, repeated)
+    with writing(out, '--out'):
+        paths = frame_files.write_results(out, snapshot.frame, repeated)
     print(f'{snapshot.method}: {_summary(limited.depth)}')
     for path in paths.values():
         print(path)

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate; 0 when all groups were scored, 1 when a --fail-if condition holds."""
     from rich.console import Console
 
-    from metric_depth_ros.cli.outputs import prepare_file
+    from metric_depth_ros.cli.outputs import prepare_file, whole_file
     from metric_depth_ros.estimators.registry import create_estimator
     from metric_depth_ros.evaluation.fail_if import concerned, parse_condition
     from metric_depth_ros.evaluation.machine import describe_machine, describe_versions
@@ -95,9 +95,11 @@ def run(args: argparse.Namespace) -> int:
         'groups': summaries,
     }
     if args.json is not None:
-        _write_json(args.json, result)
+        with whole_file(args.json, '--json') as path:
+            _write_json(path, result)
     if args.html is not None:
-        _write_html(args.html, result, sections)
+        with whole_file(args.html, '--html') as path:
+            _write_html(path, result, sections)
     _print_table(summaries, console)
     violations = [
         f'{s["set"]}/{s["prompt"]}: {condition} holds ({condition.value(s):.4g})'
@@ -119,6 +121,7 @@ def _run_groups(
     console: Console,
 ) -> tuple[list[dict[str, Any]], list[Section]]:
     """Score every group; sections of a report begin with that of the largest error."""
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeElapsedColumn as Elapsed
 
@@ -133,7 +136,7 @@ def _run_groups(
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task('', total=sum(len(group.frames) for group in groups))
         for group in groups:
-            progress.update(task, description=f'{group.frame_set.name} / {group.prompt}')
+            progress.update(task, description=escape(f'{group.frame_set.name} / {group.prompt}'))
             result = GroupResult(group)
             report = ErrorReport(frames_to_picture(len(groups)))
             for scored in run_group(group, estimator):
@@ -229,6 +232,7 @@ def _write_html(path: Path, result: dict[str, Any], sections: list[Section]) -> 
 
 def _print_table(summaries: list[dict[str, Any]], console: Console) -> None:
     from rich.box import SIMPLE
+    from rich.markup import escape
     from rich.table import Table
 
     from metric_depth_ros.evaluation.report import format_number
@@ -245,6 +249,6 @@ def _print_table(summaries: list[dict[str, Any]], console: Console) -> None:
     for s in summaries:
         values = [s['metrics'][key] for _, key in _TABLE]
         values += [s['metrics_unprompted']['abs_rel'], s['ms']['p50']]
-        name = f'{s["set"]} / {s["prompt"]}'
+        name = escape(f'{s["set"]} / {s["prompt"]}')
         table.add_row(name, str(s['frames']), *map(format_number, values))
     console.print(table)

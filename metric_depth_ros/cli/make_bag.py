@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the bag and say what is in it."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     from metric_depth_ros.bags.from_frameset import write_frame_set
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
     frame_set = load_frame_set(args.frame_set)
     with Progress(console=Console(file=sys.stderr)) as bar:
-        task = bar.add_task(f'{frame_set.name} to {args.out}', total=None)
+        task = bar.add_task(escape(f'{frame_set.name} to {args.out}'), total=None)
         summary = write_frame_set(
             frame_set,
             args.out,

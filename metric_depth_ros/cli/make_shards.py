@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Simulate what is missing and say what is there."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import MofNCompleteColumn, Progress
 
     from metric_depth_ros.cli.outputs import prepare_folder
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     settings = ShardSettings(args.views, args.seed, args.split, tuple(args.kinds), args.per_shard)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     with Progress(*columns, console=Console(file=sys.stderr)) as bar:
-        task = bar.add_task(f'{args.split} to {args.out}', total=args.views)
+        task = bar.add_task(escape(f'{args.split} to {args.out}'), total=args.views)
         count = make_shards(
             args.out,
             settings,

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Output paths given on the command line, refused before the work instead of after it."""
+"""Output paths given on the command line: refused before the work, or written whole."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from metric_depth_ros.errors import InputError
@@ -38,3 +40,45 @@ def prepare_folder(path: Path, option: str) -> None:
         ) from error
     if not os.access(path, os.W_OK):
         raise InputError('output_path', f'{option}: the folder {path} cannot be written into.')
+
+
+@contextmanager
+def writing(path: Path, option: str) -> Iterator[None]:
+    """Make a failure to write a refusal that names the option.
+
+    Raises
+    ------
+    InputError
+        ``output_unwritable``: the disk is full, or something is in the way.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            'output_unwritable',
+            f'{option} {path} cannot be written: {error.strerror or error}. Free space, or name '
+            'another place.',
+        ) from error
+
+
+@contextmanager
+def whole_file(path: Path, option: str) -> Iterator[Path]:
+    """Give a file to write, which gets its name when it has been written to its end.
+
+    Raises
+    ------
+    InputError
+        As `writing`.
+    """
+    # A device or a pipe, and what a link names, must not be replaced by a file.
+    replaceable = not path.is_symlink() and (path.is_file() or not path.exists())
+    part = path.with_name(f'{path.name}.part') if replaceable else path
+    with writing(path, option):
+        try:
+            yield part
+            if part != path:
+                part.replace(path)
+        except BaseException:
+            if part != path:
+                part.unlink(missing_ok=True)
+            raise

@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Label what is missing and say what became of it."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import MofNCompleteColumn, Progress
 
     from metric_depth_ros.cli.outputs import prepare_folder
@@ -78,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
     origin = {name: getattr(args, name) for name in _ORIGIN} | {'data': str(args.data.resolve())}
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     with Progress(*columns, console=Console(file=sys.stderr)) as bar:
-        task = bar.add_task(f'{teacher.name} to {args.out}', total=len(source) // args.part[1])
+        work = escape(f'{teacher.name} to {args.out}')
+        task = bar.add_task(work, total=len(source) // args.part[1])
         counts = write_labels(
             source,
             teacher,

@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fuse, write, and print the figures."""
-    from metric_depth_ros.cli.outputs import prepare_file, prepare_folder
+    from metric_depth_ros.cli.outputs import prepare_file, prepare_folder, whole_file
     from metric_depth_ros.errors import InputError
     from metric_depth_ros.estimators.registry import create_estimator
     from metric_depth_ros.reconstruction.fusion import estimated, measured, published
@@ -121,7 +121,9 @@ def run(args: argparse.Namespace) -> int:
     if args.compare:
         figures |= _comparison(args, vertices)
     if args.json is not None:
-        args.json.write_text(json.dumps(figures, indent=1) + '\n', encoding='utf-8')
+        text = json.dumps(figures, indent=1, allow_nan=False)
+        with whole_file(args.json, '--json') as path:
+            path.write_text(text + '\n', encoding='utf-8')
     return 0
 
 
@@ -204,6 +206,7 @@ def _exporting(
     """Return what answers alike and writes every view, where that is asked for."""
     from itertools import count
 
+    from metric_depth_ros.cli.outputs import writing
     from metric_depth_ros.reconstruction.mapanything import write_view
 
     numbers = count()
@@ -213,7 +216,8 @@ def _exporting(
         estimate = depth_of(posed)
         latency_ms = 1e3 * (time.perf_counter() - began_s)
         if args.mapanything is not None:
-            write_view(args.mapanything, next(numbers), posed, estimate)
+            with writing(args.mapanything, '--mapanything'):
+                write_view(args.mapanything, next(numbers), posed, estimate)
         if log is not None:
             log.frame(
                 posed.frame,
@@ -227,8 +231,11 @@ def _exporting(
     return answered
 
 
-def _comparison(args: argparse.Namespace, vertices: list[NDArray[np.float32]]) -> dict[str, float]:
-    """Fuse the measured depth alone, print the figures of both and return them."""
+def _comparison(args: argparse.Namespace, vertices: list[NDArray[np.float32]]) -> dict[str, Any]:
+    """Fuse the measured depth alone, print the figures of both and return them.
+
+    A distance is None where the surfaces are nowhere near each other.
+    """
     import numpy as np
 
     from metric_depth_ros.reconstruction.figures import compare, f_score
@@ -238,9 +245,11 @@ def _comparison(args: argparse.Namespace, vertices: list[NDArray[np.float32]]) -
     _fuse(args, measured, lambda part: parts.append(part.vertices))
     ours, raw = np.concatenate(vertices), np.concatenate(parts)
     found = compare(ours, raw)
+    median_m = None if np.isnan(found.median_m) else found.median_m
     print(f'coverage: {found.coverage_ratio:.3f} of what fusing measured depth covers')
-    print(f'median distance to it, where both exist: {1e3 * found.median_m:.2f} mm')
-    figures = {'coverage_ratio': found.coverage_ratio, 'median_m': found.median_m}
+    distance = 'nothing to compare' if median_m is None else f'{1e3 * median_m:.2f} mm'
+    print(f'median distance to it, where both exist: {distance}')
+    figures = {'coverage_ratio': found.coverage_ratio, 'median_m': median_m}
     truth = true_points(_frames(args), args.max_depth, 0.5 * _F_SCORE_M)
     if len(truth):
         for name, cloud in ((args.estimator, ours), ('measured', raw)):

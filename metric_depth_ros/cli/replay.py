@@ -92,9 +92,10 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
-    from metric_depth_ros.cli.outputs import prepare_file, prepare_folder
+    from metric_depth_ros.cli.outputs import prepare_file, prepare_folder, whole_file
     from metric_depth_ros.errors import InputError
     from metric_depth_ros.evaluation.fail_if import parse_condition
 
@@ -138,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
     report = None if args.html is None else ErrorReport()
     with open_rerun(args) as log, Progress(console=console, transient=True) as bar:
-        task = bar.add_task(f'replay {args.bag}', total=None)
+        task = bar.add_task(escape(f'replay {args.bag}'), total=None)
         result = replay(options, lambda done, total: bar.update(task, completed=done, total=total))
         score = None
         if GROUND_TRUTH in result.streams.topics:
@@ -147,9 +148,11 @@ def run(args: argparse.Namespace) -> int:
         bar.update(task, description='report', total=None)
         _show(args.bag, result, report, log)
     figures = replay_figures(options, result, score)
-    json_file.write_text(json.dumps(figures, indent=2, allow_nan=False) + '\n', encoding='utf-8')
+    with whole_file(json_file, '--json') as path:
+        path.write_text(json.dumps(figures, indent=2, allow_nan=False) + '\n', encoding='utf-8')
     if report is not None:
-        _write_html(args.html, figures, report)
+        with whole_file(args.html, '--html') as path:
+            _write_html(path, figures, report)
     _print_table(figures, out, console)
     problems = failures(figures, result, conditions)
     for problem in problems:
@@ -184,6 +187,7 @@ def _write_html(path: Path, figures: dict[str, Any], report: ErrorReport) -> Non
 
 def _print_table(figures: dict[str, Any], out: Path, console: Console) -> None:
     from rich.box import SIMPLE
+    from rich.markup import escape
     from rich.table import Table
 
     from metric_depth_ros.evaluation.report import format_number
@@ -193,13 +197,13 @@ def _print_table(figures: dict[str, Any], out: Path, console: Console) -> None:
     table.add_row(
         'frames', f'{figures["frames_out"]} of {figures["frames_in"]} answered, {counts}'
     )
-    table.add_row('method', figures['method'])
+    table.add_row('method', escape(figures['method']))
     for name in ('latency_ms', 'estimator_ms', 'rss_mb', 'metrics', 'metrics_unprompted'):
         if figures[name]:
             values = (f'{key} {format_number(value)}' for key, value in figures[name].items())
             table.add_row(name, ', '.join(values))
     table.add_row('cpu_percent', format_number(figures['cpu_percent']))
-    table.add_row('written to', str(out))
+    table.add_row('written to', escape(str(out)))
     console.print(table)
 
 

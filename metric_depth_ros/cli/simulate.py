@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the bag and say what is in it."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     from metric_depth_ros.estimators.devices import torch_device
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     scene = make_scene(args.scene, args.size, args.seed)
     count = max(1, round(args.seconds * args.rate))
     with Progress(console=Console(file=sys.stderr)) as bar:
-        task = bar.add_task(f'{args.scene} to {args.out}', total=count)
+        task = bar.add_task(escape(f'{args.scene} to {args.out}'), total=count)
         record(
             scene,
             args.out,

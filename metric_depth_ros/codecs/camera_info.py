@@ -44,12 +44,12 @@ def camera_from_info(msg: Message, *, rectified: bool = False) -> CameraModel:
     ------
     InputError
         An uncalibrated camera, an unknown lens model, values not finite, or a region of interest
-        outside the image.
+        outside the image, or a binning that leaves no pixel of it.
     """
     width, height = int(msg.width), int(msg.height)
     if rectified:
         P = np.asarray(msg.p, np.float64).reshape(3, 4)
-        camera = CameraModel(width, height, P[:, :3], P=P)
+        camera = CameraModel.of_rectified(width, height, P)
     else:
         camera = CameraModel(
             width,
@@ -117,4 +117,11 @@ def _windowed(camera: CameraModel, roi: Message) -> CameraModel:
 def _binned(camera: CameraModel, binning_x: int, binning_y: int) -> CameraModel:
     if binning_x <= 1 and binning_y <= 1:  # CameraInfo: 0 and 1 both mean none
         return camera
+    if binning_x > camera.width or binning_y > camera.height:
+        raise InputError(
+            'camera_binning',
+            f'CameraInfo.binning is {binning_x}x{binning_y}, more than the '
+            f'{camera.width}x{camera.height} pixels that are binned: give the factors that the '
+            'driver bins by, 0 or 1 for none.',
+        )
     return camera.binned(max(binning_x, 1), max(binning_y, 1))

@@ -26,12 +26,12 @@ from metric_depth_ros.codecs.pointcloud import decode_field, field_names
 from metric_depth_ros.errors import InputError
 
 TIME_FIELDS = ('t', 'time', 'timestamp', 'time_stamp', 'offset_time')
-TIME_UNITS = {'s': 1.0, 'us': 1e-6, 'ns': 1e-9}
+TIME_UNITS = {'s': 1.0, 'ms': 1e-3, 'us': 1e-6, 'ns': 1e-9}
 
 # Values from here on are times since 1970 in that unit (since 2001 at least).
-_SINCE_EPOCH = (('ns', 1e18), ('us', 1e15), ('s', 1e9))
+_SINCE_EPOCH = (('ns', 1e18), ('us', 1e15), ('ms', 1e12), ('s', 1e9))
 # Longest sweep that a span of values is read as: longer ones are in a finer unit.
-_LONGEST_SPAN = (('s', 3.0), ('us', 3e6), ('ns', 3e9))
+_LONGEST_SPAN = (('s', 3.0), ('ms', 1e3), ('us', 3e6), ('ns', 3e9))
 _SWEEP_LIMIT_S = 1.0
 # A clock of the sensor this far from that of the stamps tells only differences.
 _SAME_CLOCK_S = 1.0
@@ -56,8 +56,8 @@ def decode_point_times(
     -------
     NDArray[np.float64] | None
         (N,) seconds after the stamp; None without such a field, or where all points have one
-        time. Points whose time is not finite get 0. Times of a clock other than that of the
-        stamp count from the first point.
+        time. Points without a time get 0: where it is not finite, and zeros among times since
+        1970. Times of a clock other than that of the stamp count from the first point.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def decode_point_times(
         )
     column = decode_field(msg, name)
     values = (column if column.ndim == 1 else column[:, 0]).astype(np.float64)
-    known = np.isfinite(values)
+    known = _known(values, column.dtype)
     if not known.any():
         return None
     first, last = float(values[known].min()), float(values[known].max())
@@ -97,6 +97,14 @@ def decode_point_times(
             f'{_SWEEP_LIMIT_S:g} s: set prompt.time_unit, or prompt.compensate_motion to false.',
         )
     return np.where(known, times, 0.0)
+
+
+def _known(values: NDArray[np.float64], dtype: np.dtype) -> NDArray[np.bool_]:
+    """Return which points have a time."""
+    known = np.isfinite(values)
+    timed = known & (values != 0.0)
+    since_epoch = dtype != np.float32 and values[timed].min(initial=np.inf) >= _SINCE_EPOCH[-1][1]
+    return timed if since_epoch and timed.any() else known
 
 
 def _unit(dtype: np.dtype, first: float, span: float, unit: str) -> tuple[bool, str]:

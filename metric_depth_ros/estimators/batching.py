@@ -7,6 +7,7 @@ Every camera has a thread of its own, which knows nothing of the others. Imports
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from metric_depth_ros.types import DepthEstimate, Frame
 
 # A camera that has sent nothing for so long is not waited for.
 _ABSENT_S = 1.0
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -48,6 +51,7 @@ class BatchingEstimator:
         self._answering = threading.Lock()
         self._gathering: _Batch | None = None
         self._last_seen_s: dict[int, float] = {}
+        self._told = False
 
     @property
     def name(self) -> str:
@@ -126,7 +130,7 @@ class BatchingEstimator:
             try:
                 return list(estimate_batch(self._inner, frames))
             except Exception:  # told apart below
-                pass
+                self._tell_once(len(frames))
         answers: list[DepthEstimate | Exception] = []
         for frame in frames:
             try:
@@ -134,3 +138,12 @@ class BatchingEstimator:
             except Exception as error:
                 answers.append(error)
         return answers
+
+    def _tell_once(self, frames: int) -> None:
+        if not self._told:
+            self._told = True
+            _LOGGER.warning(
+                'a batch of %d frames failed and is answered one by one; said once',
+                frames,
+                exc_info=True,
+            )

@@ -8,6 +8,7 @@ thus completes depth, and one with a wrong scale gets the right one.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,18 +21,23 @@ from metric_depth_ros.estimators.alignment import (
     inverse_depth,
     pixel_alignment,
 )
-from metric_depth_ros.estimators.alignment.threads import one_thread
 from metric_depth_ros.estimators.base import (
     Estimator,
     estimate_batch,
     recovers_camera,
     warm_up,
 )
-from metric_depth_ros.types import DepthEstimate, Frame
+from metric_depth_ros.estimators.classical.layout import nearest_per_pixel, pixel_index
+from metric_depth_ros.estimators.threads import one_thread
+from metric_depth_ros.prompting.radar import vertical_support
+from metric_depth_ros.types import DepthEstimate, Frame, SparsePrompt
 
-# Confidence falls to one half at either of these.
+# Confidence falls to one half at any of these.
 _TRUSTED_DISTANCE = 0.05  # image widths to the nearest prompt point
 _TRUSTED_RESIDUAL = 0.05  # relative misfit of the nearest prompt points
+_TRUSTED_NOISE = 0.05  # relative sigma of the prompt point of a pixel
+# The alignment passes through every point: noisier ones, as of false echoes, would do harm.
+_LARGEST_NOISE = 0.2
 
 
 class ComposedEstimator:
@@ -69,14 +75,25 @@ class ComposedEstimator:
         Without a prompt point where the prior is known, the prior is returned as it is, under
         its own `method`, so that no image has two scales. With one such point the prior is
         scaled only; up to five are all used at every pixel. Pixels that the prior does not know
-        stay NaN, and those beyond its range +Inf, except where the prompt has a point.
+        stay NaN, and those beyond its range +Inf, except where the prompt has a point. Points
+        with a sigma above 0.2 of their depth are left out; a radar return is a column of points.
         """
         return self.estimate_batch([frame])[0]
 
     def estimate_batch(self, frames: Sequence[Frame]) -> list[DepthEstimate]:
-        """Estimate frames of one image size, e.g. of several cameras, and align them at once."""
+        """Estimate frames, e.g. of several cameras; those of one size are aligned at once."""
         start = time.perf_counter()
-        return self._aligned(frames, estimate_batch(self._prior, frames), start)
+        priors = estimate_batch(self._prior, frames)
+        groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for index, frame in enumerate(frames):
+            groups[frame.image.shape].append(index)
+        estimates: dict[int, DepthEstimate] = {}
+        for indices in groups.values():
+            together = self._aligned(
+                [frames[i] for i in indices], [priors[i] for i in indices], start
+            )
+            estimates.update(zip(indices, together, strict=True))
+        return [estimates[index] for index in range(len(frames))]
 
     def _aligned(
         self,
@@ -84,7 +101,7 @@ class ComposedEstimator:
         priors: Sequence[DepthEstimate],
         start: float,
     ) -> list[DepthEstimate]:
-        prompts = [_prompt_map(frame) for frame in frames]
+        prompts, sure = zip(*(_prompt_maps(frame) for frame in frames), strict=True)
         anchored = [
             bool((np.isfinite(prompt) & ~np.isnan(_positive(prior.depth))).any())
             for prompt, prior in zip(prompts, priors, strict=True)
@@ -92,7 +109,9 @@ class ComposedEstimator:
         if not any(anchored):
             return list(priors)
         depth, confidence = self._align(
-            np.stack([_positive(prior.depth) for prior in priors]), np.stack(prompts)
+            np.stack([_positive(prior.depth) for prior in priors]),
+            np.stack(prompts),
+            np.stack(sure),
         )
         end = time.perf_counter()
         return [
@@ -109,7 +128,10 @@ class ComposedEstimator:
         ]
 
     def _align(
-        self, prior_depth: NDArray[np.float32], prompt: NDArray[np.float32]
+        self,
+        prior_depth: NDArray[np.float32],
+        prompt: NDArray[np.float32],
+        sure: NDArray[np.float32],
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return aligned depth and confidence, (B, H, W) each."""
         prior = torch.from_numpy(prior_depth).to(self._device)
@@ -120,7 +142,8 @@ class ComposedEstimator:
             beyond = prior.isinf() & measured.isnan()
             depth = torch.where(beyond, torch.inf, aligned.inverse.reciprocal())
             confidence = _confidence(aligned)
-            confidence = torch.where(measured.isnan(), confidence, 1.0)
+            at_points = torch.from_numpy(sure).to(self._device)
+            confidence = torch.where(measured.isnan(), confidence, at_points)
             confidence = torch.where(depth.isnan(), 0.0, confidence)
         return depth.cpu().numpy(), confidence.cpu().numpy()
 
@@ -132,12 +155,24 @@ def _confidence(aligned: PixelAlignment) -> Tensor:
     return aligned.to_image(1.0 / (1.0 + distance.square() + residual.square()))
 
 
-def _prompt_map(frame: Frame) -> NDArray[np.float32]:
-    """Return (H, W) meters, NaN where the prompt has no point."""
-    height, width = frame.image.shape[:2]
+def _prompt_maps(frame: Frame) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return (H, W) meters, NaN without a point, and the confidence of the points."""
+    shape = frame.image.shape[0], frame.image.shape[1]
+    prompt = _believable(frame)
+    prompt = prompt.subset(nearest_per_pixel(prompt.uv, prompt.depth, shape))
+    pixel = pixel_index(prompt.uv, shape)
+    depth, sure = np.full(shape, np.nan, np.float32), np.zeros(shape, np.float32)
+    depth.flat[pixel] = prompt.depth
+    sure.flat[pixel] = 1.0 / (1.0 + (prompt.sigma / prompt.depth / _TRUSTED_NOISE) ** 2)
+    return depth, sure
+
+
+def _believable(frame: Frame) -> SparsePrompt:
+    """Return the points that may be taken at their word, radar returns as columns."""
     if frame.prompt is None:
-        return np.full((height, width), np.nan, np.float32)
-    return frame.prompt.to_map(width, height)
+        return SparsePrompt.empty()
+    prompt = vertical_support(frame.prompt, frame.camera)
+    return prompt.subset(prompt.sigma <= _LARGEST_NOISE * prompt.depth)
 
 
 def _positive(depth: NDArray[np.float32]) -> NDArray[np.float32]:

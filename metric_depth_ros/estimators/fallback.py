@@ -7,6 +7,7 @@ One of the two answers the whole image, so that no image has two scales.
 from __future__ import annotations
 
 import math
+import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import (
     Estimator,
     estimate_batch,
+    frames_at_once,
     recovers_camera,
     warm_up,
 )
@@ -60,6 +62,8 @@ class FallbackEstimator:
         self._monocular = monocular
         self._min_points = min_points
         self._cameras: dict[str, _JudgedCamera] = {}
+        self._judging = threading.Lock()
+        self._room_of_monocular = threading.Semaphore(frames_at_once(monocular))
         self.policy = policy
 
     @property
@@ -71,6 +75,11 @@ class FallbackEstimator:
     def recovers_camera(self) -> bool:
         """Whether a frame without a camera and without a prompt can be answered."""
         return recovers_camera(self._monocular)
+
+    @property
+    def frames_at_once(self) -> int:
+        """How many threads may ask at the same time; where `monocular` bears fewer, they wait."""
+        return frames_at_once(self._prompted)
 
     def warm_up(self, width: int, height: int) -> None:
         """Warm both up for images of a size."""
@@ -95,7 +104,8 @@ class FallbackEstimator:
                 raise
             return [self._estimate(frame, reason) for frame, reason in pairs]
         bare = [replace(frame, prompt=None) for frame, reason in pairs if reason]
-        monocular = self._batch(self._monocular, bare)
+        with self._room_of_monocular:
+            monocular = self._batch(self._monocular, bare)
         return [
             _marked(next(monocular), reason) if reason else next(prompted) for reason in objections
         ]
@@ -112,7 +122,9 @@ class FallbackEstimator:
                 if not self._answers_without_camera(error):
                     raise
             reason = 'no CameraInfo'
-        return _marked(self._monocular.estimate(replace(frame, prompt=None)), reason)
+        with self._room_of_monocular:
+            estimate = self._monocular.estimate(replace(frame, prompt=None))
+        return _marked(estimate, reason)
 
     def _answers_without_camera(self, error: InputError) -> bool:
         return error.fault == 'camera_missing' and self.policy == 'auto'
@@ -121,14 +133,18 @@ class FallbackEstimator:
         """Return why the prompted estimator does not answer, empty if it does."""
         if self.policy == 'prompted':
             return ''
+        with self._judging:
+            doubt = self._camera(frame.frame_id).doubt(frame)
+        return 'as set' if self.policy == 'monocular' else doubt
+
+    def _camera(self, name: str) -> _JudgedCamera:
         # The camera that was seen last is the last one; names that are made up push each other
         # out.
-        camera = self._cameras.pop(frame.frame_id, None) or _JudgedCamera(self._min_points)
-        self._cameras[frame.frame_id] = camera
+        camera = self._cameras.pop(name, None) or _JudgedCamera(self._min_points)
+        self._cameras[name] = camera
         if len(self._cameras) > _MAX_CAMERAS:
             del self._cameras[next(iter(self._cameras))]
-        doubt = camera.doubt(frame)
-        return 'as set' if self.policy == 'monocular' else doubt
+        return camera
 
 
 def _marked(estimate: DepthEstimate, reason: str) -> DepthEstimate:

@@ -7,6 +7,7 @@ Standard library and `errors` only: options are made before anybody knows whethe
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from metric_depth_ros.errors import InputError
@@ -16,7 +17,7 @@ BACKENDS = ('torch', 'onnx')
 PRESETS = ('full', 'realtime')
 SCALE_LIMITS = (0.1, 9.0)
 
-_DEVICE = re.compile(r'auto|cpu|cuda(:\d+)?')
+_DEVICE = re.compile(r'auto|cpu|cuda(:\d{1,2})?')
 _NAMED = re.compile(r'([a-z]\w*)=(.+)')
 
 
@@ -80,6 +81,20 @@ class EstimatorOptions:
         """Return the checkpoint that was given for a network, or ``''``."""
         named, unnamed = self._split_weights()
         return named.get(network, unnamed)
+
+    def refuse_weights_of_others(self, networks: Collection[str]) -> None:
+        """Refuse checkpoints of networks that do not exist.
+
+        Raises
+        ------
+        InputError
+            A name that is misspelled, whose checkpoint nobody would read.
+        """
+        named, _ = self._split_weights()
+        for name in named.keys() - set(networks):
+            raise _refused(
+                'weights', f'{name}={named[name]}', f'NAME=CHECKPOINT of {", ".join(networks)}'
+            )
 
     def for_companion(self) -> EstimatorOptions:
         """Return the options of a second network: a prior, a fallback.

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator
+from metric_depth_ros.estimators.catalog import MODELS
 from metric_depth_ros.estimators.options import EstimatorOptions
 
 Factory = Callable[[str, EstimatorOptions], Estimator]
@@ -170,7 +171,8 @@ def create_estimator(spec: str, options: EstimatorOptions = _DEFAULT_OPTIONS) ->
     Raises
     ------
     InputError
-        Unknown name or variant, weights that are not to be had, or libraries that are missing.
+        Unknown name or variant, also among the weights; weights that are not to be had;
+        libraries that are missing.
     """
     name, _, variant = spec.partition(':')
     factory = _FACTORIES.get(name)
@@ -180,6 +182,7 @@ def create_estimator(spec: str, options: EstimatorOptions = _DEFAULT_OPTIONS) ->
             f'unknown estimator {spec!r}: expected one of {", ".join(_FACTORIES)} '
             '(parameter estimator, option --estimator).',
         )
+    options.refuse_weights_of_others((*MODELS, *(_FACTORIES.keys() - set(ESTIMATOR_NAMES))))
     try:
         return factory(variant, options)
     except ModuleNotFoundError as error:

@@ -34,6 +34,19 @@ class _Row:
     elapsed_ms: float
 
 
+class _Worst:
+    """The worst frames by one measure: figures of some, pictures of the first of them."""
+
+    def __init__(self, pictured: int) -> None:
+        self.listed: WorstFrames[tuple[str, int, float, float]] = WorstFrames(_LISTED)
+        self.pictured: WorstFrames[_Row] = WorstFrames(pictured)
+
+    def add(self, error: float, pixels: int, row: _Row) -> None:
+        coverage = float(np.isfinite(row.estimate.depth).mean())
+        self.listed.add(error, (row.name, pixels, coverage, row.elapsed_ms))
+        self.pictured.add(error, row)
+
+
 class ErrorReport:
     """Gather what a section shows of its frames.
 
@@ -45,8 +58,7 @@ class ErrorReport:
 
     def __init__(self, pictured: int = 3) -> None:
         self._profile = ErrorProfile()
-        self._pictured: WorstFrames[_Row] = WorstFrames(pictured)
-        self._listed: WorstFrames[tuple[str, int, float, float]] = WorstFrames(_LISTED)
+        self._by_error, self._by_time = _Worst(pictured), _Worst(pictured)
         self._elapsed_ms: list[float] = []
         self._with_truth = False
 
@@ -58,35 +70,35 @@ class ErrorReport:
         ground_truth: NDArray[np.float32] | None,
         elapsed_ms: float,
     ) -> None:
-        """Take in one frame; without ground truth the slowest are the worst."""
-        error, pixels = elapsed_ms, 0
+        """Take in one frame; where none has ground truth the slowest are the worst."""
+        row = _Row(name, frame, estimate, ground_truth, elapsed_ms)
         if ground_truth is not None:
             sums = error_sums(estimate.depth, ground_truth)
-            error, pixels = sums.metrics()['abs_rel'], sums.pixels
             self._profile.add(estimate.depth, ground_truth, estimate.confidence)
             self._with_truth = True
-        coverage = float(np.isfinite(estimate.depth).mean())
-        self._listed.add(error, (name, pixels, coverage, elapsed_ms))
-        self._pictured.add(error, _Row(name, frame, estimate, ground_truth, elapsed_ms))
+            self._by_error.add(sums.metrics()['abs_rel'], sums.pixels, row)
+        elif not self._with_truth:
+            self._by_time.add(elapsed_ms, 0, row)
         if math.isfinite(elapsed_ms):
             self._elapsed_ms.append(elapsed_ms)
 
     def section(self, heading: str, text: str) -> Section:
         """Return the section; its pictures are those of the worst frames, the worst first."""
         measure = 'AbsRel' if self._with_truth else 'ms, slowest first'
+        worst = self._by_error if self._with_truth else self._by_time
         return Section(
             heading,
             [text],
             tables=[
                 Table(
                     ['worst frames', measure, 'pixels with truth', 'coverage', 'ms'],
-                    [[name, error, *rest] for error, (name, *rest) in self._listed.worst_first()],
+                    [[name, error, *rest] for error, (name, *rest) in worst.listed.worst_first()],
                 )
             ],
             charts=self._charts(),
             pictures=[
                 Figure(fit(picture, *_PICTURE_PX), f'{row.name}: {caption}')
-                for _, row in self._pictured.worst_first()
+                for _, row in worst.pictured.worst_first()
                 for caption, picture in result_pictures(
                     row.frame, row.estimate, row.ground_truth, with_confidence=True
                 ).items()

@@ -2,8 +2,8 @@
 """Conditions under which a run counts as failed: ``abs_rel>0.1``. Imports `errors` only.
 
 A condition compares one metric with one number. Metrics are given as nested mappings and named
-with dots (``metrics_unprompted.mae_m``, ``latency_ms.p95``); a plain name is looked up at the
-top level first and under ``metrics`` second. Nothing is evaluated as code.
+with dots (``metrics_unprompted.mae_m``, ``masks.glass door.abs_rel``); a plain name is looked up
+at the top level first and under ``metrics`` second. Nothing is evaluated as code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     '>': operator.gt,
     '<': operator.lt,
 }
-_PATTERN = re.compile(r'\s*([A-Za-z_][\w.]*)\s*(>=|<=|==|!=|>|<)\s*(\S+)\s*')
+_PATTERN = re.compile(r'\s*([^\s<>=!][^<>=!]*?)\s*(>=|<=|==|!=|>|<)\s*(\S+)\s*')
 
 
 @dataclass(frozen=True)

@@ -270,7 +270,7 @@ def _ordered(values: Any, keys: str) -> list[Any]:
 
 def _write_png(path: Path, image: NDArray[Any]) -> None:
     if not cv2.imwrite(str(path), np.ascontiguousarray(image)):
-        raise OSError(f'{path} cannot be written')
+        raise OSError(f'{path.name} is in the way, or the disk is full')
 
 
 def _write_cloud(
@@ -282,4 +282,4 @@ def _write_cloud(
     cloud = open3d.t.geometry.PointCloud(open3d.core.Tensor(points[known]))
     cloud.point.colors = open3d.core.Tensor(np.ascontiguousarray(image.reshape(-1, 3)[known]))
     if not open3d.t.io.write_point_cloud(str(path), cloud):
-        raise OSError(f'{path} cannot be written')
+        raise OSError(f'{path.name} is in the way, or the disk is full')

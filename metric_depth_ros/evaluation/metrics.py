@@ -199,10 +199,17 @@ def aggregate(
         return aggregate_per_image([s.metrics() for s in sums])
     if samples is None or len(samples) != len(sums):
         raise ValueError('per_sample aggregation needs to know the sample of every image')
-    by_sample: dict[object, list[dict[str, float]]] = {}
-    for sample, image in zip(samples, sums, strict=True):
-        by_sample.setdefault(sample, []).append(image.metrics())
-    return aggregate_per_image([aggregate_per_image(images) for images in by_sample.values()])
+    return aggregate_per_sample([s.metrics() for s in sums], samples)
+
+
+def aggregate_per_sample(
+    images: Iterable[Mapping[str, float]], samples: Iterable[object]
+) -> dict[str, float]:
+    """Return the mean over samples of the mean over each one's images; NaN as for images."""
+    by_sample: dict[object, list[Mapping[str, float]]] = {}
+    for sample, image in zip(samples, images, strict=True):
+        by_sample.setdefault(sample, []).append(image)
+    return aggregate_per_image([aggregate_per_image(group) for group in by_sample.values()])
 
 
 def aggregate_per_image(images: Iterable[Mapping[str, float]]) -> dict[str, float]:

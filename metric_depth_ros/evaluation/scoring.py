@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.evaluation.boundary import boundary_f1
-from metric_depth_ros.evaluation.metrics import Aggregation, ErrorSums, aggregate, error_sums
+from metric_depth_ros.evaluation.metrics import (
+    Aggregation,
+    ErrorSums,
+    aggregate,
+    aggregate_per_image,
+    aggregate_per_sample,
+    error_sums,
+)
 from metric_depth_ros.framesets import FrameSet, RecordedFrame
 from metric_depth_ros.types import DepthEstimate, Frame
 
@@ -52,7 +59,7 @@ class FrameScore:
     masks
         The same, over named regions of the image.
     boundary_f1
-        Boundary F1 over the pixels with ground truth; NaN where the ground truth is sparse.
+        Boundary F1 over the pixels with ground truth; NaN where that is sparse or missing.
     coverage
         Share of all pixels with a finite prediction.
     """
@@ -133,8 +140,9 @@ def score_frame(
         Whether the ground truth is dense enough for boundary F1.
     """
     boundary = float('nan')
-    if with_boundaries:
-        boundary = boundary_f1(depth, ground_truth, np.isfinite(ground_truth)).f1
+    known = np.isfinite(ground_truth)
+    if with_boundaries and known.any():
+        boundary = boundary_f1(depth, ground_truth, known).f1
     return FrameScore(
         overall=error_sums(depth, ground_truth),
         unprompted=error_sums(depth, ground_truth, ~prompted),
@@ -187,9 +195,9 @@ class GroupResult:
         """Return the group as it stands in the JSON; figures that do not exist are None."""
         overall = [s.overall for s in self.scores]
         metrics = aggregate(overall, aggregation, self.samples)
-        boundaries = [s.boundary_f1 for s in self.scores if not math.isnan(s.boundary_f1)]
-        if boundaries:
-            metrics['boundary_f1'] = float(np.mean(boundaries))
+        boundary = self._boundary_f1(aggregation)
+        if not math.isnan(boundary):
+            metrics['boundary_f1'] = boundary
         unprompted = aggregate([s.unprompted for s in self.scores], aggregation, self.samples)
         pixels = sum(s.pixels for s in overall)
         masks = {
@@ -214,6 +222,13 @@ class GroupResult:
             'masks': masks,
         }
 
+    def _boundary_f1(self, aggregation: Aggregation) -> float:
+        """Return the mean over samples, or over images: pixels of several cannot be pooled."""
+        images = [{'boundary_f1': s.boundary_f1} for s in self.scores]
+        if aggregation is Aggregation.PER_SAMPLE:
+            return aggregate_per_sample(images, self.samples)['boundary_f1']
+        return aggregate_per_image(images)['boundary_f1']
+
     def _aggregate_mask(self, name: str, aggregation: Aggregation) -> dict[str, float]:
         inside = [s.masks.get(name, ErrorSums()) for s in self.scores]
         return aggregate(inside, aggregation, self.samples)
@@ -221,22 +236,18 @@ class GroupResult:
 
 def _sample_of(frame_set: FrameSet, recorded: RecordedFrame) -> object:
     """Return the sample that a frame belongs to: its instant, where cameras share one."""
-    if 'sample' in recorded.details:
-        return recorded.details['sample']
+    sample = recorded.details.get('sample')
+    if sample is not None and type(sample) not in (str, int):
+        raise InputError(
+            'frame_set_schema',
+            f'frame {recorded.id} of {frame_set.name}: sample is {sample!r}, expected a string or '
+            'a whole number, the same for all cameras of an instant: correct frames.json.',
+        )
+    if sample is not None:
+        return sample
     return frame_set.name if frame_set.multi_camera else recorded.id
 
 
 def _known(metrics: Mapping[str, float]) -> dict[str, float | None]:
     """Return the figures with None for NaN, which JSON does not have."""
     return {name: None if math.isnan(value) else value for name, value in metrics.items()}
-
-
-def overall_means(summaries: Iterable[Mapping[str, object]], name: str) -> float:
-    """Return the mean of one figure over groups that have it; NaN where none has."""
-    values = []
-    for summary in summaries:
-        metrics = summary['metrics']
-        assert isinstance(metrics, Mapping)
-        if metrics.get(name) is not None:
-            values.append(metrics[name])
-    return float(np.mean(values)) if values else float('nan')

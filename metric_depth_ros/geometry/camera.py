@@ -79,6 +79,17 @@ class CameraModel:
         """Return an ideal pinhole from its four intrinsics in pixels."""
         return cls(width, height, np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]))
 
+    @classmethod
+    def of_rectified(cls, width: int, height: int, P: NDArray[np.float64]) -> CameraModel:
+        """Return the camera of a rectified image from its projection matrix (3, 4)."""
+        if not P[0, 0] > 0.0:
+            raise InputError(
+                'camera_uncalibrated',
+                f'CameraInfo.p[0] is {P[0, 0]:g}, expected a positive focal length for a '
+                'rectified image: set the parameter camera.rectified to false for a raw image.',
+            )
+        return cls(width, height, P[:, :3], P=P)
+
     def _key(self) -> tuple[object, ...]:
         matrices = (self.K, self.R, self._projection())
         return (self.width, self.height, self.distortion, *(m.tobytes() for m in matrices))
@@ -159,14 +170,7 @@ class CameraModel:
 
     def rectified(self) -> CameraModel:
         """Return the camera of the rectified image: P's left 3x3, no distortion (REP-104)."""
-        P = self._projection()
-        if not P[0, 0] > 0.0:
-            raise InputError(
-                'camera_uncalibrated',
-                f'CameraInfo.p[0] is {P[0, 0]:g}, expected a positive focal length for a '
-                'rectified image: set the parameter camera.rectified to false for a raw image.',
-            )
-        return CameraModel(self.width, self.height, P[:, :3], P=P)
+        return self.of_rectified(self.width, self.height, self._projection())
 
     def cropped(self, x_offset: int, y_offset: int, width: int, height: int) -> CameraModel:
         """Return the camera of the window that starts at pixel (x_offset, y_offset)."""

@@ -231,8 +231,9 @@ def _undistort_fisheye(target: FloatArray, coefficients: tuple[float, ...]) -> F
             theta = np.clip(theta - step, 0.0, limit)
             if not np.any(np.abs(step) > _NEWTON_TOLERANCE):
                 break
-        theta[np.abs(_fisheye_angle(theta, coefficients) - radius) > 1e-7] = np.nan
-        theta[theta >= np.pi / 2.0 - 1e-6] = np.nan  # the ray never meets the plane z = 1
+        missed = np.abs(_fisheye_angle(theta, coefficients) - radius) > 1e-7
+        missed |= theta >= np.pi / 2.0 - 1e-6  # the ray never meets the plane z = 1
+        theta = np.where(missed, np.nan, theta)
         scale = np.where(radius > 1e-8, np.tan(theta) / radius, 1.0)
     return target * scale[..., None]
 

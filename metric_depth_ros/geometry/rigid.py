@@ -65,9 +65,15 @@ def checked_rigid(values: ArrayLike, name: str) -> Transform:
     Raises
     ------
     InputError
-        Not 4x4 (or 3x4), not finite, or a rotation part that is not orthonormal within 1e-3.
+        No matrix of numbers, not 4x4 (or 3x4), not finite, or a rotation part that is not
+        orthonormal within 1e-3.
     """
-    matrix = np.asarray(values, np.float64)
+    try:
+        matrix = np.asarray(values, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            'transform', f'transform {name} is no matrix, expected 4 rows of 4 numbers ({error}).'
+        ) from error
     if matrix.shape == (3, 4):
         matrix = np.vstack((matrix, (0.0, 0.0, 0.0, 1.0)))
     problem = None

@@ -76,6 +76,6 @@ def depth_to_points(
     np.multiply(x, z, out=points[..., 0])
     np.multiply(y, z, out=points[..., 1])
     points[..., 2] = z
-    if x.shape[0] > 1:  # a distorted lens may have pixels that no ray reaches
+    if x.shape == depth.shape:  # a distorted lens may have pixels that no ray reaches
         points[np.isnan(x), 2] = np.nan
     return points

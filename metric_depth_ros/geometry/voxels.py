@@ -7,10 +7,13 @@ need not pay for an average.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 _BITS = 21  # of a cube's number along each axis: 2 million cubes, 100 km of 5 cm
+_CUBES = 1 << _BITS
 
 
 def voxel_means(points: NDArray[np.float32], size_m: float) -> NDArray[np.float32]:
@@ -19,7 +22,8 @@ def voxel_means(points: NDArray[np.float32], size_m: float) -> NDArray[np.float3
     Parameters
     ----------
     points
-        (..., 3) meters; those that are not finite are left out.
+        (..., 3) meters; those that are not finite are left out, and so are those more than a
+        million cubes from the middle one, where all together do not fit into two million.
     size_m
         Edge of a cube.
 
@@ -31,15 +35,11 @@ def voxel_means(points: NDArray[np.float32], size_m: float) -> NDArray[np.float3
     columns = [points[..., axis].reshape(-1) for axis in range(3)]  # contiguous, which is faster
     kept = np.isfinite(columns[0]) & np.isfinite(columns[1]) & np.isfinite(columns[2])
     columns = [column[kept] for column in columns]
-    if not len(columns[0]):
+    near, key = _numbered(columns, size_m)
+    if not len(key):
         return np.empty((0, 3), np.float32)
-    cubes = [np.floor(column * np.float32(1.0 / size_m)) for column in columns]
-    cubes = [cube - cube.min() for cube in cubes]
-    near = np.maximum(np.maximum(cubes[0], cubes[1]), cubes[2]) < 1 << _BITS
     if not near.all():
-        columns, cubes = [c[near] for c in columns], [c[near] for c in cubes]
-    x, y, z = (cube.astype(np.int64) for cube in cubes)
-    key = (x << (2 * _BITS)) | (y << _BITS) | z
+        columns = [column[near] for column in columns]
     # Pixels beside each other mostly share a cube: their sums come first, and few are sorted.
     runs = np.flatnonzero(np.diff(key, prepend=-1))
     order = np.argsort(key[runs])
@@ -58,12 +58,32 @@ def voxel_firsts(points: NDArray[np.float32], size_m: float) -> NDArray[np.intp]
     Parameters
     ----------
     points
-        (N, 3) meters, finite.
+        (N, 3) meters, finite; those far from the others are left out as in `voxel_means`.
     size_m
         Edge of a cube.
     """
-    cubes = np.floor(points * np.float32(1.0 / size_m)).astype(np.int64)
-    cubes -= cubes.min(axis=0, initial=0)
-    x, y, z = cubes.T
-    key = (x << (2 * _BITS)) | (y << _BITS) | z
-    return np.sort(np.unique(key, return_index=True)[1])
+    near, key = _numbered(list(points.T), size_m)
+    return np.flatnonzero(near)[np.sort(np.unique(key, return_index=True)[1])]
+
+
+def _numbered(
+    columns: Sequence[NDArray[np.float32]], size_m: float
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Return which points are near enough for a number, and those of their cubes."""
+    with np.errstate(over='ignore', invalid='ignore'):
+        cubes = [np.floor(column * np.float32(1.0 / size_m)) for column in columns]
+        cubes = [cube - _lowest(cube) for cube in cubes]
+    near = np.minimum(np.minimum(cubes[0], cubes[1]), cubes[2]) >= 0.0
+    near &= np.maximum(np.maximum(cubes[0], cubes[1]), cubes[2]) < _CUBES
+    if not near.all():
+        cubes = [cube[near] for cube in cubes]
+    x, y, z = (cube.astype(np.int64) for cube in cubes)
+    return near, (x << (2 * _BITS)) | (y << _BITS) | z
+
+
+def _lowest(cubes: NDArray[np.float32]) -> float:
+    """Return where numbers begin along an axis: at the least, unless some lie too far out."""
+    if not len(cubes) or float(cubes.max()) - float(cubes.min()) < _CUBES:
+        return float(cubes.min(initial=np.inf))
+    middle = len(cubes) // 2
+    return float(np.partition(cubes, middle)[middle]) - _CUBES // 2

@@ -72,7 +72,7 @@ def read_file(path: Path) -> FileContent:
             f'{", ".join((_SAFETENSORS_SUFFIX, *_TORCH_SUFFIXES))}.',
         )
     _refuse_claims(path, content.state)
-    _refuse_not_finite(path, content.state)
+    refuse_not_finite(path, content.state)
     return content
 
 
@@ -82,6 +82,35 @@ def listed(names: Iterable[str]) -> str:
     more = len(every) - _NAMED_AT_MOST
     shown = ', '.join(_printable(name) for name in every[:_NAMED_AT_MOST])
     return shown + (f' and {more} more' if more > 0 else '')
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, in one line."""
+    return _printable((str(error).strip() or type(error).__name__).splitlines()[0])
+
+
+def refuse_not_finite(source: Path | str, state: State) -> None:
+    """Refuse weights that are NaN or infinite.
+
+    Parameters
+    ----------
+    source
+        Where they come from, for the message.
+    state
+        Name -> tensor.
+
+    Raises
+    ------
+    InputError
+        `checkpoint_not_finite`.
+    """
+    bad = [key for key, tensor in state.items() if not _is_finite(tensor)]
+    if bad:
+        raise InputError(
+            'checkpoint_not_finite',
+            f'the checkpoint {source} has NaN or infinite weights: {len(bad)} ({listed(bad)}). '
+            'It is damaged or comes from a training that diverged; fetch it again.',
+        )
 
 
 def _printable(text: str) -> str:
@@ -98,7 +127,7 @@ def _read_safetensors(path: Path) -> FileContent:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except (SafetensorError, OSError, RuntimeError, ValueError, TypeError) as error:
-        raise _damaged(path, _first_line(error)) from error
+        raise _damaged(path, first_line(error)) from error
     if _CONFIG_KEY not in metadata:
         return FileContent(state, None)
     try:
@@ -106,7 +135,7 @@ def _read_safetensors(path: Path) -> FileContent:
     except (ValueError, RecursionError) as error:
         raise InputError(
             'checkpoint_config',
-            f'the metadata {_CONFIG_KEY} of {path} is not JSON: {_first_line(error)}.',
+            f'the metadata {_CONFIG_KEY} of {path} is not JSON: {first_line(error)}.',
         ) from error
     return FileContent(state, _plain_config(path, model_config))
 
@@ -121,7 +150,7 @@ def _read_torch_file(path: Path) -> FileContent:
             path, 'it holds something else than tensors, which is not opened'
         ) from error
     except Exception as error:  # a damaged stream can make the unpickler raise anything
-        raise _damaged(path, _first_line(error)) from error
+        raise _damaged(path, first_line(error)) from error
     content = _plain_dict(path, content)
     key = next((k for k in _STATE_KEYS if isinstance(content.get(k), dict)), None)
     state = content if key is None else _plain_dict(path, content[key])
@@ -210,16 +239,6 @@ def _refuse_claims(path: Path, state: State) -> None:
         raise _not_a_state(path, f'tensors of {claimed} bytes in a file of {held} bytes')
 
 
-def _refuse_not_finite(path: Path, state: State) -> None:
-    bad = [key for key, tensor in state.items() if not _is_finite(tensor)]
-    if bad:
-        raise InputError(
-            'checkpoint_not_finite',
-            f'the checkpoint {path} has NaN or infinite weights: {len(bad)} ({listed(bad)}). '
-            'It is damaged or comes from a training that diverged; fetch it again.',
-        )
-
-
 def _is_finite(tensor: Tensor) -> bool:
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return True
@@ -235,7 +254,7 @@ def _plain_config(path: Path, model_config: Any) -> Mapping[str, Any]:
     except Exception as error:  # of too deep, circular and odd values
         raise InputError(
             'checkpoint_config',
-            f'the {_CONFIG_KEY} of {path} is not made of plain values: {_first_line(error)}.',
+            f'the {_CONFIG_KEY} of {path} is not made of plain values: {first_line(error)}.',
         ) from error
     if not isinstance(plain, dict):
         raise InputError(
@@ -251,10 +270,6 @@ def _damaged(path: Path, reason: str) -> InputError:
         f'the checkpoint {path} cannot be read ({reason}): it is cut short or not a checkpoint; '
         'fetch it again.',
     )
-
-
-def _first_line(error: Exception) -> str:
-    return _printable((str(error) or type(error).__name__).splitlines()[0])
 
 
 def _not_a_state(path: Path, found: str) -> InputError:

@@ -42,6 +42,13 @@ _LOG_WIDTH_LIMITS = (-7.0, 2.0)
 _START = (-2.0, -1.0, -2.0)
 _START_FOCAL = math.log(0.8)
 _LEAST_CONTRAST = 0.03
+_LIMITS = {
+    'width': (4, 4096),
+    'blocks': (4, 256),
+    'expansion': (1, 64),
+    'decoder_width': (1, 4096),
+    'canvas_px': (MULTIPLE_PX**2, 1 << 24),
+}
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,9 @@ class CompactStudentConfig:
     canvas_px: int = 448 * 336
 
     def __post_init__(self) -> None:
+        for name, (least, most) in _LIMITS.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f'{name} is {getattr(self, name)}, expected {least} to {most}')
         if self.skips not in SKIPS:
             raise ValueError(f'skips is {self.skips!r}, expected one of {", ".join(SKIPS)}')
         ordered = all(a < b for a, b in pairwise((-1, *self.taps, self.blocks)))

@@ -48,6 +48,7 @@ _ELSEWHERE = tuple(
 # Logits of a place's own guess, and of its own answer, before training.
 _STAY, _STAY_IN_ROUNDS = 5.0, 7.0
 _LOG_WIDTH_LIMITS = (-7.0, 2.0)
+_MOST_LEVELS, _MOST_ROUNDS = 10, 64
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,18 @@ class CompactTeacherConfig:
     widths: tuple[int, ...] = (32, 48, 80, 112, 144)
     blocks: tuple[int, ...] = (1, 2, 4, 4, 3)
     rounds: int = 3
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.widths) == len(self.blocks) <= _MOST_LEVELS:
+            raise ValueError(
+                f'widths are {self.widths} and blocks {self.blocks}, expected 1 to {_MOST_LEVELS} '
+                'of both'
+            )
+        for name, least, most in (('widths', 1, 4096), ('blocks', 0, 64)):
+            if not all(least <= value <= most for value in getattr(self, name)):
+                raise ValueError(f'{name} are {getattr(self, name)}, expected {least} to {most}')
+        if not 0 <= self.rounds <= _MOST_ROUNDS:
+            raise ValueError(f'rounds is {self.rounds}, expected 0 to {_MOST_ROUNDS}')
 
     @property
     def multiple(self) -> int:

@@ -47,13 +47,18 @@ class DepthVqVaeConfig:
     code_width: int = 512
 
     def __post_init__(self) -> None:
-        limits = {'side': 4096, 'width': 256, 'halvings': 8, 'codes': 1 << 16, 'code_width': 4096}
-        for name, largest in limits.items():
+        limits = {
+            'side': (1, 4096),
+            'width': (1, 256),
+            'halvings': (1, 8),
+            'residual_blocks': (0, 64),
+            'codes': (1, 1 << 16),
+            'code_width': (1, 4096),
+        }
+        for name, (least, most) in limits.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or not 1 <= value <= largest:
-                raise ValueError(f'{name} is {value!r}, expected an integer from 1 to {largest}')
-        if not 0 <= self.residual_blocks <= 64:
-            raise ValueError(f'residual_blocks is {self.residual_blocks}, expected 0 to 64')
+            if not isinstance(value, int) or not least <= value <= most:
+                raise ValueError(f'{name} is {value!r}, expected an integer, {least} to {most}')
         if self.side % (1 << self.halvings):
             raise ValueError(f'side is {self.side}, expected a multiple of {1 << self.halvings}')
 

@@ -10,12 +10,16 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
+
+from metric_depth_ros.errors import InputError
 
 _VERTEX = np.dtype([('xyz', '<f4', 3), ('rgb', 'u1', 3)])
 _FACE = np.dtype([('count', 'u1'), ('corners', '<i4', 3)])
@@ -116,14 +120,18 @@ class SurfacePieces:
         if faces:
             header += f'element face {self._face_count + len(last.triangles)}\n{_FACE_HEADER}'
         unfinished = path.with_name(f'{path.name}.part')
-        with unfinished.open('wb') as out:
-            out.write(f'{header}end_header\n'.encode('ascii'))
-            for gathered, rows in ((self._vertices, vertices), (self._faces, triangles)):
-                if gathered is self._vertices or faces:
-                    gathered.seek(0)
-                    shutil.copyfileobj(gathered, out)
-                    out.write(rows)
-        unfinished.replace(path)
+        try:
+            with unfinished.open('wb') as out:
+                out.write(f'{header}end_header\n'.encode('ascii'))
+                for gathered, rows in ((self._vertices, vertices), (self._faces, triangles)):
+                    if gathered is self._vertices or faces:
+                        gathered.seek(0)
+                        shutil.copyfileobj(gathered, out)
+                        out.write(rows)
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
         return vertex_count
 
     def close(self) -> None:
@@ -141,12 +149,18 @@ class SurfaceWriter:
         File to write; it appears when the writer is closed without an error.
     faces
         Whether to write triangles; without, the file is a cloud.
+
+    Raises
+    ------
+    InputError
+        ``output_unwritable``: the disk is full, or something is in the way.
     """
 
     def __init__(self, path: Path, *, faces: bool = True) -> None:
         self._path = path
         self._faces = faces
-        self._pieces = SurfacePieces()
+        with _writing(path):
+            self._pieces = SurfacePieces()
 
     def __enter__(self) -> SurfaceWriter:
         """Return self."""
@@ -159,15 +173,29 @@ class SurfaceWriter:
         trace: TracebackType | None,
     ) -> None:
         """Put the file together, unless the work failed."""
-        try:
-            if kind is None:
-                self._pieces.write(self._path, faces=self._faces)
-        finally:
-            self._pieces.close()
+        with _writing(self._path):
+            try:
+                if kind is None:
+                    self._pieces.write(self._path, faces=self._faces)
+            finally:
+                self._pieces.close()
 
     def add(self, surface: Surface) -> None:
         """Append a piece."""
-        self._pieces.add(surface)
+        with _writing(self._path):
+            self._pieces.add(surface)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            'output_unwritable',
+            f'{path} cannot be written: {error.strerror or error}. Free space there and in the '
+            f'folder of temporary files {tempfile.gettempdir()}, or name another file.',
+        ) from error
 
 
 def _rows(surface: Surface, first_vertex: int) -> tuple[bytes, bytes]:

@@ -30,6 +30,8 @@ from metric_depth_ros.reconstruction.surface import Surface
 _FIRST_BLOCKS = 4_096
 _HEAVIEST = 100.0  # a scene that changes must not fight an endless past
 _KEY_BITS = 21
+# Places are 32-bit floats, which tell 16 steps in a voxel apart there and no fewer nearer.
+_FARTHEST_VOXELS = 2**20
 _BLOCKS_AT_ONCE = 4_096
 _SELF_AND_NEXT = np.array(((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)), np.int64)
 
@@ -127,7 +129,13 @@ class Volume:
             (4, 4) its place.
         weight
             (H, W) how much each pixel counts, in [0, 1]; None: 1 each.
+
+        Raises
+        ------
+        InputError
+            ``pose_far``: the camera is a million voxels from the origin of the world, or more.
         """
+        self._refuse_far(T_world_camera[:3, 3])
         weight = np.ones(depth.shape, np.float32) if weight is None else weight
         camera, depth, image, weight = self._as_pinhole(camera, depth, image, weight)
         with np.errstate(invalid='ignore'):
@@ -196,6 +204,18 @@ class Volume:
         self._grid.hashmap().erase(self._keys(corners[gone]))
         self._changed = np.setdiff1d(self._changed, _packed(corners[gone]))
         return finished
+
+    def _refuse_far(self, place: NDArray[np.float64]) -> None:
+        limit_m = _FARTHEST_VOXELS * self.settings.voxel_m
+        if not np.abs(place).max() < limit_m:
+            x, y, z = place
+            raise InputError(
+                'pose_far',
+                f'the camera is at ({x:.1f}, {y:.1f}, {z:.1f}) m, expected less than '
+                f'{limit_m:.0f} m along each axis for voxels of {self.settings.voxel_m:g} m: take '
+                'poses in a frame that begins near the recording, such as odom instead of UTM, or '
+                'larger voxels.',
+            )
 
     def _all_blocks(self) -> NDArray[np.int64]:
         table = self._grid.hashmap()

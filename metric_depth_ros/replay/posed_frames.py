@@ -205,8 +205,16 @@ class _Places:
         covering = {k: t.at(stamp_ns) for k, t in self._tracks.items() if t.covers(stamp_ns)}
         if not covering:
             return None
-        tree = StaticTree({**self._static, **covering}, f'the transforms of {self._bag}')
-        return tree.lookup(self._world, stamp_ns, camera_frame, stamp_ns)
+        try:
+            return self._place(camera_frame, covering)
+        except InputError:
+            # Refused where no time connects the frames, else a part of the way is not covered.
+            self._place(camera_frame, {k: t.transforms[0] for k, t in self._tracks.items()})
+            return None
+
+    def _place(self, camera_frame: str, moving: Mapping[tuple[str, str], Transform]) -> Transform:
+        tree = StaticTree({**self._static, **moving}, f'the transforms of {self._bag}')
+        return tree.lookup(self._world, 0, camera_frame, 0)
 
 
 def _odometry(bag: Path, topic: str) -> tuple[str, dict[tuple[str, str], PoseTrack]]:

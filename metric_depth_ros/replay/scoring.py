@@ -35,6 +35,7 @@ from metric_depth_ros.prompting.depth_image import (
 )
 from metric_depth_ros.prompting.lidar import prompt_from_cloud
 from metric_depth_ros.prompting.radar import prompt_from_radar
+from metric_depth_ros.replay.cdr import read_stamp_ns
 from metric_depth_ros.replay.recorded_sets import recorded_sets
 from metric_depth_ros.replay.streams import GROUND_TRUTH, Streams
 from metric_depth_ros.ros.static_tree import StaticTree
@@ -139,9 +140,10 @@ def replayed_frames(
         if depth_topic not in answers.topics:
             return
         window = _Window(source, topics)
+        recorded_ns = {read_stamp_ns(m.data): m.log_ns for m in source.raw([streams.image])}
         optional = [topic for topic in (confidence_topic,) if topic in answers.topics]
         for stamp_ns, found in recorded_sets(answers, [depth_topic], optional):
-            window.advance(stamp_ns)
+            window.advance(stamp_ns, recorded_ns.get(stamp_ns, stamp_ns))
             confidence = found.get(confidence_topic)
             yield _replayed(
                 streams, window, tree, stamp_ns, found[depth_topic], with_image, confidence
@@ -163,9 +165,9 @@ def recorded_frames(
     decode = decode_compressed_color if streams.is_compressed else decode_color
     with BagReader(bag) as images, BagReader(bag) as source:
         window = _Window(source, topics)
-        for _, message in images.messages([streams.image]):
+        for raw, message in images.messages([streams.image]):
             stamp_ns = stamp_of(message)
-            window.advance(stamp_ns)
+            window.advance(stamp_ns, raw.log_ns)
             info = window.nearest(streams.topics['camera_info'], stamp_ns, 2**62)
             camera = prompt = truth = None
             if info is not None:
@@ -184,9 +186,17 @@ class _Window:
         self._recent: dict[str, list[tuple[int, Message]]] = {topic: [] for topic in topics}
         self._read_until_ns = -1
 
-    def advance(self, stamp_ns: int) -> None:
-        """Read on until a little after `stamp_ns` and drop what is long before it."""
-        while self._read_until_ns <= stamp_ns + _PROMPT_AGE_NS:
+    def advance(self, stamp_ns: int, log_ns: int) -> None:
+        """Read on until a little after the image at hand and drop what is long before it.
+
+        A bag is in the order of recording, by a clock that may be another than that of the stamps.
+
+        Parameters
+        ----------
+        stamp_ns, log_ns
+            Stamp of the image, and when it was recorded.
+        """
+        while self._read_until_ns <= log_ns + _PROMPT_AGE_NS:
             raw, message = next(self._messages, (None, None))
             if raw is None:
                 break

@@ -179,7 +179,7 @@ class PromptSettings:
     time_unit: str = parameter(
         'auto',
         'Unit of that field; auto: the one in which a sweep lasts 1 ms to 1 s.',
-        choices=('auto', 's', 'us', 'ns'),
+        choices=('auto', 's', 'ms', 'us', 'ns'),
     )
     radar_sigma_m: float = parameter(
         0.5,

@@ -3,10 +3,13 @@
 
 import contextlib
 import shutil
+import sqlite3
 
 import numpy as np
 import pytest
+import yaml
 from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
 
 from metric_depth_ros.bags.extrinsics import read_poses, read_static_transforms
 from metric_depth_ros.bags.messages import (
@@ -38,18 +41,25 @@ def bag(tmp_path):
 
 
 def sqlite_copy_of(bag, path):
+    return copied(bag, Writer(path, version=9, storage_plugin=StoragePlugin.SQLITE3))
+
+
+def compressed_copy_of(bag, path):
+    writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(CompressionMode.MESSAGE, CompressionFormat.ZSTD)
+    return copied(bag, writer)
+
+
+def copied(bag, new):
     store = typestore()
-    with (
-        BagReader(bag) as reader,
-        Writer(path, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer,
-    ):
+    with BagReader(bag) as reader, new as writer:
         connections = {
             topic: writer.add_connection(topic, kind, typestore=store)
             for topic, kind in reader.topics.items()
         }
         for raw in reader.raw():
             writer.write(connections[raw.topic], raw.log_ns, raw.data)
-    return path
+    return new.path
 
 
 def contents(path):
@@ -212,3 +222,36 @@ def test_transforms_of_another_type_are_refused_by_their_topic(topic, read, tmp_
         writer.write(topic, depth_message(DEPTH, 7, 'camera'), 7)
     with pytest.raises(InputError, match=f'topic {topic} has messages of type sensor_msgs/msg/I'):
         read(tmp_path / 'bag')
+
+
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite'])
+@pytest.mark.parametrize('key', ['offered_qos_profiles', 'type_description_hash'])
+def test_topics_whose_metadata_was_edited_are_read_all_the_same(bag, tmp_path, storage, key):
+    path = bag if storage == 'mcap' else sqlite_copy_of(bag, tmp_path / 'sqlite')
+    before = contents(path)
+    metadata = yaml.safe_load((path / 'metadata.yaml').read_text())
+    for topic in metadata['rosbag2_bagfile_information']['topics_with_message_count']:
+        topic['topic_metadata'][key] = '' if key == 'offered_qos_profiles' else 'RIHS01_0'
+    (path / 'metadata.yaml').write_text(yaml.safe_dump(metadata))
+    assert contents(path) == before
+
+
+def test_an_sqlite_bag_whose_recorder_was_killed_is_refused_with_the_remedy(bag, tmp_path):
+    folder = sqlite_copy_of(bag, tmp_path / 'sqlite')
+    (file,) = folder.glob('*.db3')
+    killed = tmp_path / 'killed'
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as database:
+        database.execute('PRAGMA journal_mode=WAL')
+        database.execute("INSERT INTO messages(topic_id, timestamp, data) VALUES (1, 99, x'00')")
+        shutil.copytree(folder, killed)
+    with pytest.raises(InputError, match='wal_checkpoint') as caught:
+        BagReader(killed)
+    assert caught.value.fault == 'bag_corrupt'
+    assert str(killed / file.name) in str(caught.value)
+
+
+def test_a_bare_file_of_compressed_messages_is_told_to_need_its_folder(bag, tmp_path):
+    folder = compressed_copy_of(bag, tmp_path / 'packed')
+    assert contents(folder) == contents(bag)
+    (file,) = folder.glob('*.mcap')
+    assert fault_of(read_all, file) == 'bag_format'

@@ -185,3 +185,46 @@ def test_the_command_says_what_it_wrote(frame_set_folder, tmp_path, capsys):
 def test_the_command_answers_a_wrong_folder_with_exit_code_2(tmp_path, capsys):
     assert main(['make-bag', str(tmp_path), str(tmp_path / 'bag')]) == 2
     assert 'frames.json' in capsys.readouterr().err
+
+
+def test_a_set_with_a_damaged_image_leaves_no_bag_behind(frame_set_folder, tmp_path):
+    frame_set = edited(frame_set_folder, tmp_path, lambda index: None)
+    (tmp_path / 'edited' / '2.png').write_bytes(b'cut short')
+    for _ in range(2):
+        with pytest.raises(InputError, match=r'2\.png'):
+            write_frame_set(frame_set, tmp_path / 'bag')
+    assert not (tmp_path / 'bag').exists()
+
+
+@pytest.mark.parametrize(
+    ('prompt', 'topic'), [('lidar', '/lidar/points'), ('rgbd', '/camera/depth/image_raw')]
+)
+def test_a_sensor_with_stamps_of_its_own_keeps_them(frame_set_folder, tmp_path, prompt, topic):
+    def sooner(index):
+        for frame in index['frames']:
+            frame['prompts'][prompt]['stamp_ns'] = frame['stamp_ns'] - 60_000_000
+
+    frame_set = edited(frame_set_folder, tmp_path, sooner)
+    write_frame_set(frame_set, tmp_path / 'bag', prompt=prompt)
+    stamps = [stamp_of(m) for m in messages(tmp_path / 'bag', topic)]
+    assert stamps == [frame.stamp_ns - 60_000_000 for frame in frame_set.frames]
+
+
+def test_invented_stamps_are_shared_by_image_and_sensor(frame_set_folder, tmp_path):
+    def unrelated(index):
+        index.pop('rate_hz')
+        index['frames'][1]['prompts']['lidar']['stamp_ns'] = 77
+
+    frame_set = edited(frame_set_folder, tmp_path, unrelated)
+    write_frame_set(frame_set, tmp_path / 'bag', prompt='lidar')
+    images, clouds = (
+        [stamp_of(m) for m in messages(tmp_path / 'bag', topic)]
+        for topic in ('/camera/image_raw', '/lidar/points')
+    )
+    assert clouds == images
+
+
+def test_the_command_takes_names_with_brackets(frame_set_folder, tmp_path, capsys):
+    edited(frame_set_folder, tmp_path, lambda index: index.update(name='room [/b]'))
+    assert main(['make-bag', str(tmp_path / 'edited'), str(tmp_path / 'bag [/i]')]) == 0
+    assert 'room [/b] to' in capsys.readouterr().err

@@ -268,6 +268,35 @@ def test_a_list_with_a_wrong_line_is_refused_by_its_number(tmp_path: Path) -> No
         benchmark('depthvlm').open(root)
 
 
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [
+        ('canonical_size', [0, 96]),
+        ('canonical_size', [100_000, 100_000]),
+        ('canonical_size', 'x'),
+        ('canonical_size', [160.5, 120]),
+        ('depth_scale', 0),
+        ('depth_scale', '1000'),
+        ('depth_scale', 1e-60),
+        ('pixel_coords', None),
+        ('depth', {'a': 1}),
+    ],
+)
+def test_a_wrong_value_of_a_list_is_refused_by_its_key(tmp_path: Path, key, value) -> None:
+    root = benchmark_folders.depthvlm(tmp_path)
+    path = root / 'nyuv2_test.jsonl'
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(InputError, match=rf'nyuv2_test\.jsonl .*{key}'):
+        benchmark('depthvlm').open(root).load(0)
+
+
+def test_depth_of_depthvlm_with_three_channels_is_refused(tmp_path: Path) -> None:
+    root = benchmark_folders.depthvlm(tmp_path)
+    benchmark_folders.save_png(root / 'depth/a.png', np.full((60, 80, 3), 20, np.uint8))
+    with pytest.raises(InputError, match='uint8 with 3 channels, expected uint16 with one'):
+        benchmark('depthvlm').open(root).load(0)
+
+
 class Published:
     """One image of the goldens of DepthVLM's evaluation, opened as a benchmark of its own."""
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from metric_depth_ros.evaluation.benchmarks.families import geometry_score
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.evaluation.benchmarks.families import boundary_score, geometry_score
 from metric_depth_ros.evaluation.benchmarks.moge_view import (
     lanczos_resized,
     moge_view,
@@ -13,7 +15,12 @@ from metric_depth_ros.evaluation.benchmarks.moge_view import (
 )
 from metric_depth_ros.evaluation.benchmarks.prompts import BLOCK_LEVELS, SAMPLED, masked_blocks
 from metric_depth_ros.evaluation.benchmarks.protocol import Item, Score
-from metric_depth_ros.evaluation.benchmarks.records import Record, RecordFile, read_records
+from metric_depth_ros.evaluation.benchmarks.records import (
+    Record,
+    RecordFile,
+    check_settings,
+    read_records,
+)
 from metric_depth_ros.evaluation.benchmarks.run import Share, answer, seed_of
 from metric_depth_ros.evaluation.metrics import error_sums
 from metric_depth_ros.geometry.unprojection import depth_to_points
@@ -123,6 +130,19 @@ def test_a_line_cut_short_by_a_kill_is_done_again(tmp_path: Path) -> None:
     back = read_records(tmp_path)
     assert set(back) == {('t', 'a'), ('t', 'b')}
     assert back['t', 'a'].score.sums == sums
+
+
+@pytest.mark.parametrize('text', ['', '{"a": 1', '[1]', '\udcff'])
+def test_settings_that_cannot_be_read_are_refused_with_the_remedy(tmp_path: Path, text) -> None:
+    (tmp_path / 'run.json').write_text(text, errors='surrogateescape')
+    with pytest.raises(InputError, match=r'run\.json .*delete the folder'):
+        check_settings(tmp_path, {'a': 1})
+
+
+def test_boundaries_without_ground_truth_are_unknown(item: Item) -> None:
+    nothing = replace(item, depth=np.full_like(item.depth, np.nan))
+    figures = boundary_score(DepthEstimate(item.depth), nothing).figures
+    assert math.isnan(figures['boundary_f1'])
 
 
 def test_shares_are_whole_and_disjoint() -> None:

@@ -119,3 +119,16 @@ def test_bad_calibration_is_refused_by_name(fault, bad):
     with pytest.raises(InputError) as refusal:
         camera_from_info(bad)
     assert refusal.value.fault == fault
+
+
+def test_a_rectified_image_without_p_is_refused_with_what_is_missing():
+    with pytest.raises(InputError, match=r'CameraInfo\.p\[0\] is 0.*camera\.rectified') as refusal:
+        camera_from_info(info(p=[0.0] * 12), rectified=True)
+    assert refusal.value.fault == 'camera_uncalibrated'
+
+
+@pytest.mark.parametrize('binning', [(1000, 0), (0, 481)])
+def test_a_binning_of_more_pixels_than_there_are_is_refused_as_such(binning):
+    with pytest.raises(InputError, match=r'CameraInfo\.binning is .* 640x480') as refusal:
+        camera_from_info(info(binning_x=binning[0], binning_y=binning[1]))
+    assert refusal.value.fault == 'camera_binning'

@@ -30,6 +30,8 @@ def absolute(scale):
         ('offset_time', (SWEEP * 1e9).astype(np.uint32)),  # Livox
         ('time', (SWEEP * 1e6).astype(np.float32)),  # LIO-SAM's converters, microseconds
         ('t', (SWEEP * 1e6).astype(np.uint32)),
+        ('time', (SWEEP * 1e3).astype(np.float32)),  # milliseconds
+        ('timestamp', SWEEP * 1e3),
         ('timestamp', SWEEP),  # seconds after the stamp
     ],
 )
@@ -38,7 +40,7 @@ def test_offsets_are_read_in_the_unit_that_their_values_speak_for(name, values):
     np.testing.assert_allclose(times, SWEEP, atol=2e-6)
 
 
-@pytest.mark.parametrize('scale', [1.0, 1e6, 1e9])
+@pytest.mark.parametrize('scale', [1.0, 1e3, 1e6, 1e9])
 def test_times_since_1970_are_relative_to_the_stamp(scale):
     times = decode_point_times(cloud(timestamp=absolute(scale)), STAMP_NS)
     np.testing.assert_allclose(times, SWEEP, atol=2e-6)
@@ -93,3 +95,16 @@ def test_a_point_without_time_counts_as_measured_at_the_stamp():
 def test_a_sweep_of_seconds_is_refused():
     with pytest.raises(InputError, match=r'prompt\.time_unit'):
         decode_point_times(cloud(time=(SWEEP * 25).astype(np.float32)), STAMP_NS, unit='s')
+
+
+def test_milliseconds_can_be_asked_for():
+    times = decode_point_times(cloud(time=(SWEEP * 10).astype(np.float32)), STAMP_NS, unit='ms')
+    np.testing.assert_allclose(times, SWEEP * 1e-2, atol=2e-6)
+
+
+@pytest.mark.parametrize('scale', [1.0, 1e3, 1e6, 1e9])
+def test_zeros_among_times_since_1970_count_as_measured_at_the_stamp(scale):
+    values = absolute(scale)
+    values[::50] = 0.0
+    times = decode_point_times(cloud(timestamp=values), STAMP_NS)
+    np.testing.assert_allclose(times, np.where(values, SWEEP, 0.0), atol=2e-6)

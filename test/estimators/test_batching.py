@@ -95,3 +95,19 @@ def test_it_goes_by_the_name_of_what_answers():
 def test_errors_reach_the_thread_that_asked(stamps):
     answers = answered_by_threads(BatchingEstimator(Recorder(), 0.2), stamps, rounds=2)
     assert answers == ['bad'] * len(stamps)
+
+
+class Torn(Recorder):
+    """Answers one frame, but no batch."""
+
+    def estimate_batch(self, frames):
+        if len(frames) > 1:
+            raise ValueError('of different sizes')
+        return super().estimate_batch(frames)
+
+
+def test_a_batch_that_fails_as_one_is_told_once(caplog):
+    answers = answered_by_threads(BatchingEstimator(Torn(), 0.5), [1, 2], rounds=5)
+    assert answers == [1.0, 2.0]
+    assert caplog.text.count('failed and is answered one by one') == 1
+    assert 'of different sizes' in caplog.text

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metric_depth_ros.estimators.classical import PRESETS, complete
+from metric_depth_ros.estimators.classical.grid import make_grid
 from metric_depth_ros.estimators.classical.layout import nearest_per_pixel, pixel_index, spacing
 from metric_depth_ros.estimators.classical.smoothing import make_smoother
+from metric_depth_ros.estimators.classical.surface import _close_gaps
 
 HEIGHT, WIDTH = 96, 160
 
@@ -341,3 +344,14 @@ def test_error_stays_below_the_best_baseline(shared, set_name, prompt, preset, s
         filled, _ = complete(image, uv, depth, 0.02 + 0.005 * depth, preset)
         errors.append(np.mean(np.abs(filled - target)[valid] / target[valid]))
     assert np.mean(errors) < share * best
+
+
+def test_a_wide_far_region_between_few_points_stays_open():
+    far = np.full((8, 400), 0.5, np.float32)
+    far[:, 100:300] = 0.1  # of inverse depth; wider than what is closed whatever the spacing
+    grid = make_grid(
+        np.zeros((8, 400, 3), np.uint8), np.zeros((1, 2), np.float32), 1.0, (1.0, 1.0)
+    )
+    np.testing.assert_allclose(
+        _close_gaps(far, replace(grid, spacing=(900.0, 1.0))), far, atol=1e-6
+    )

@@ -190,6 +190,17 @@ def test_nothing_is_farther_than_the_farthest_point():
     np.testing.assert_allclose(depth, 2.5, rtol=1e-5)
 
 
+def test_residuals_of_points_lift_nothing_beyond_the_farthest_point():
+    # At its farthest already beside a point that the answer is much nearer than.
+    answer = _answer(np.log(3.0))
+    answer[0, 0] = np.log(2.0)
+    near = _point(3.0)
+
+    depth = depth_of(answer, _answer(-1.0), near, 1.0, _image())
+
+    assert depth.max() <= 3.0 * (1 + 1e-6)
+
+
 def test_a_coarser_answer_is_enlarged_to_the_image():
     coarse = _answer(np.log(3.0), (HEIGHT // 2, WIDTH // 2))
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.learned import compact_teacher
 from metric_depth_ros.estimators.learned.compact_inputs import MOST_PIXELS, fine_size
 from metric_depth_ros.estimators.options import EstimatorOptions
@@ -134,3 +135,20 @@ def test_auto_is_bf16_only_on_a_processor_that_has_it(native, options, estimator
     depth = auto.estimate(_frame()).depth
 
     assert np.array_equal(depth, estimator.estimate(_frame()).depth) is not native
+
+
+def test_another_resolution_is_refused(options):
+    with pytest.raises(InputError, match=r'resolution_scale is 3.*set it to 1'):
+        create_estimator('compact_teacher', replace(options, resolution_scale=3.0))
+
+
+def test_memory_that_runs_out_is_not_answered_with_a_resolution_that_there_is_not(
+    options, monkeypatch
+):
+    def never_fits(network, inputs, guess):
+        raise torch.OutOfMemoryError('out of memory')
+
+    monkeypatch.setattr(CompactTeacher, 'forward', never_fits)
+    estimator = create_estimator('compact_teacher', options)
+    with pytest.raises(InputError, match='not even 1x tokens'):
+        estimator.estimate(_frame())

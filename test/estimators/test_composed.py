@@ -10,9 +10,12 @@ pytest.importorskip('torch')
 
 from metric_depth_ros.bench.scene import random_prompt, street_like
 from metric_depth_ros.estimators.composed import ComposedEstimator
-from metric_depth_ros.types import DepthEstimate, SparsePrompt
+from metric_depth_ros.types import CameraModel, DepthEstimate, Frame, Source, SparsePrompt
 
 WIDTH, HEIGHT = 160, 96
+
+
+RADAR_ROW = 60
 
 
 class ScaledTruth:
@@ -82,7 +85,8 @@ def test_confidence_falls_with_the_distance_to_the_points(scene):
     prompt = random_prompt(scene, 400)  # none in the upper third
     confidence = composed(scene).estimate(scene.frame(prompt)).confidence
     assert confidence.min() >= 0.0
-    assert (confidence[np.isfinite(prompt.to_map(WIDTH, HEIGHT))] == 1.0).all()
+    at_points = confidence[np.isfinite(prompt.to_map(WIDTH, HEIGHT))]
+    np.testing.assert_allclose(at_points, 1.0 / (1.0 + 0.2**2), rtol=1e-6)
     assert confidence[0].mean() < confidence[16].mean() < confidence[60].mean()
 
 
@@ -105,3 +109,69 @@ def test_cameras_are_aligned_as_one_batch(scene):
         alone = estimator.estimate(frame)
         np.testing.assert_allclose(estimate.depth, alone.depth, rtol=1e-5)
         assert estimate.method == alone.method
+
+
+class Wall:
+    """Stands for a network that sees a wall at 1 m whatever the size of the image."""
+
+    name = 'wall'
+
+    def __init__(self):
+        self.asked = []
+
+    def estimate_batch(self, frames):
+        self.asked.append(len(frames))
+        return [
+            DepthEstimate(np.ones(f.image.shape[:2], np.float32), method='wall') for f in frames
+        ]
+
+
+def walled(size, columns, depth_m, sigma_m, source=Source.LIDAR):
+    """Return a frame with points in one row."""
+    width, height = size
+    n = len(columns)
+    uv = np.stack((columns, np.full(n, RADAR_ROW if height > RADAR_ROW else 0)), 1)
+    prompt = SparsePrompt(
+        uv.astype(np.float32),
+        np.broadcast_to(np.float32(depth_m), n).copy(),
+        np.broadcast_to(np.float32(sigma_m), n).copy(),
+        np.full(n, source, np.uint8),
+    )
+    camera = CameraModel.pinhole(width, height, 100.0, 100.0, width / 2, height / 2)
+    return Frame(0, 'camera', np.zeros((height, width, 3), np.uint8), camera, prompt)
+
+
+def test_points_of_large_sigma_are_not_taken_at_their_word():
+    depth_m = [10.0, 10.0, 21.0, 10.0, 10.0]
+    frame = walled((WIDTH, HEIGHT), [10, 40, 80, 120, 150], depth_m, [0.5, 0.5, 5.0, 0.5, 0.5])
+    depth = ComposedEstimator(Wall()).estimate(frame).depth
+    np.testing.assert_allclose(depth, 10.0, rtol=1e-3)
+
+
+def test_confidence_at_a_point_falls_with_its_relative_sigma():
+    frame = walled((WIDTH, HEIGHT), [40, 120], 10.0, [0.5, 1.0])
+    confidence = ComposedEstimator(Wall()).estimate(frame).confidence
+    np.testing.assert_allclose(confidence[RADAR_ROW, [40, 120]], [0.5, 0.2], rtol=1e-5)
+
+
+def test_the_nearest_point_of_a_pixel_gives_its_confidence():
+    frame = walled((WIDTH, HEIGHT), [40, 40], [10.0, 11.0], [1.0, 0.0])
+    confidence = ComposedEstimator(Wall()).estimate(frame).confidence
+    assert confidence[RADAR_ROW, 40] == pytest.approx(0.2)
+
+
+def test_a_radar_return_is_believed_over_the_rows_that_it_may_stand_for():
+    frame = walled((WIDTH, HEIGHT), [30, 80, 130], 20.0, 0.5, Source.RADAR)
+    column = ComposedEstimator(Wall()).estimate(frame).confidence[:, 80]
+    # 2 m above it, where the sigma of a return is three times its own.
+    assert column[RADAR_ROW - 10] == pytest.approx(1.0 / (1.0 + 1.5**2), rel=1e-5)
+
+
+def test_cameras_of_different_sizes_are_answered_by_one_batch_of_the_prior():
+    prior = Wall()
+    sizes = [(64, 48), (80, 60), (64, 48)]
+    frames = [walled(size, [5, 30, 60], 3.0 + i, 0.01) for i, size in enumerate(sizes)]
+    estimates = ComposedEstimator(prior).estimate_batch(frames)
+    assert prior.asked == [3]
+    for i, (size, estimate) in enumerate(zip(sizes, estimates, strict=True)):
+        np.testing.assert_allclose(estimate.depth, np.full(size[::-1], 3.0 + i), rtol=1e-3)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tiny Pixtral, asked about pixels as DepthLM is."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,8 @@ pytest.importorskip('torch')
 pytest.importorskip('transformers')
 
 import benchmark_folders
+import torch
+from safetensors.torch import load_file, save_file
 from tiny_vlm import write_depthlm, write_qwen_depthlm
 
 from metric_depth_ros.cli.main import main
@@ -122,6 +125,27 @@ def test_a_folder_of_something_else_is_refused(tmp_path, options):
     (tmp_path / 'config.json').write_text('{"model_type": "bert"}')
     with pytest.raises(InputError):
         create_estimator('depthlm', replace(options, weights=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ('name', 'content'), [('model.safetensors', b'cut'), ('tokenizer.json', b'[')]
+)
+def test_a_folder_with_a_damaged_file_is_refused(name, content, tmp_path, options):
+    folder = tmp_path / 'DepthLM'
+    shutil.copytree(options.weights, folder)
+    (folder / name).write_bytes(content)
+    with pytest.raises(InputError, match='cannot be loaded'):
+        create_estimator('depthlm', replace(options, weights=str(folder)))
+
+
+def test_a_folder_with_nan_weights_is_refused(tmp_path, options):
+    folder = tmp_path / 'DepthLM'
+    shutil.copytree(options.weights, folder)
+    state = load_file(folder / 'model.safetensors')
+    next(iter(state.values()))[:] = torch.nan
+    save_file(state, folder / 'model.safetensors', {'format': 'pt'})
+    with pytest.raises(InputError, match='NaN or infinite weights'):
+        create_estimator('depthlm', replace(options, weights=str(folder)))
 
 
 def test_a_grid_keeps_off_the_border():

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A monocular estimator while the prompt is silent."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.base import frames_at_once
 from metric_depth_ros.estimators.fallback import (
     RETURN_FRAMES,
     FallbackEstimator,
@@ -175,3 +180,33 @@ def test_names_of_cameras_that_are_made_up_are_forgotten(estimator):
     for number in range(1000):
         estimator.estimate(frame(9, f'made up {number}'))
     assert len(estimator._cameras) <= 64
+
+
+class TwoAtOnce(NearestFill):
+    """A prompted method that bears two threads."""
+
+    frames_at_once = 2
+
+
+class Alone(Monocular):
+    """Bears one thread, and takes so long that two would meet."""
+
+    def __init__(self):
+        self.busy = threading.Lock()
+
+    def estimate(self, frame):
+        assert self.busy.acquire(blocking=False), 'called by two threads at once'
+        time.sleep(0.05)
+        self.busy.release()
+        return super().estimate(frame)
+
+
+def test_it_bears_as_many_frames_as_the_prompted_one():
+    assert frames_at_once(FallbackEstimator(TwoAtOnce(), Monocular(), 5)) == 2
+
+
+def test_a_monocular_one_that_bears_one_frame_is_called_by_one_thread_at_a_time():
+    estimator = FallbackEstimator(TwoAtOnce(), Alone(), 5)
+    with ThreadPoolExecutor(2) as pool:
+        told = list(pool.map(lambda _: estimator.estimate(frame(0)).method, range(4)))
+    assert told == ['mono (fallback: no prompt)'] * 4

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames through tiny random networks: what an adapter makes of each frame and output."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ pytest.importorskip('torch')
 pytest.importorskip('transformers')
 
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_checkpoints import FOV_DEG, NETWORKS, tiny_network, write_checkpoint
 
 from metric_depth_ros.errors import InputError
@@ -406,3 +408,51 @@ def test_the_focal_length_of_the_camera_goes_before_the_one_that_a_model_tells(f
     np.testing.assert_allclose(known.depth, 50.0 / WIDTH, rtol=1e-5)
     told = adapter.answer(replace(frame, camera=None), outputs)
     assert told.camera.K[0, 0] == pytest.approx(0.5 * WIDTH / np.tan(np.radians(FOV_DEG / 2)))
+
+
+def _half(folder):
+    path = folder / 'model.safetensors'
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _of_another_size(folder):
+    _configured(folder, head_hidden_size=16)
+
+
+def _of_another_type(folder):
+    _configured(folder, head_hidden_size='x')
+
+
+def _configured(folder, **values):
+    path = folder / 'config.json'
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def _no_preprocessor(folder):
+    (folder / 'preprocessor_config.json').write_text('[]')
+
+
+@pytest.fixture
+def metric_model(tmp_path):
+    from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation
+
+    return _save(
+        tmp_path, DepthAnythingForDepthEstimation, DepthAnythingConfig,
+        depth_estimation_type='metric',
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize('damage', [_half, _of_another_size, _of_another_type, _no_preprocessor])
+def test_a_damaged_model_of_transformers_is_refused(damage, metric_model, options, tmp_path):
+    damage(tmp_path)
+    with pytest.raises(InputError, match='expected a depth-estimation model'):
+        create_estimator(metric_model, options)
+
+
+def test_a_model_of_transformers_with_nan_weights_is_refused(metric_model, options, tmp_path):
+    path = tmp_path / 'model.safetensors'
+    state = load_file(path)
+    state['head.conv3.weight'][:] = torch.nan
+    save_file(state, path, {'format': 'pt'})
+    with pytest.raises(InputError, match='NaN or infinite weights: 1'):
+        create_estimator(metric_model, options)

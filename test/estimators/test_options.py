@@ -12,6 +12,8 @@ from metric_depth_ros.estimators.options import EstimatorOptions
     [
         ('device', 'tpu'),
         ('device', 'cuda:x'),
+        ('device', 'cuda:300'),
+        ('device', 'cuda:99999999999999'),
         ('precision', 'int3'),
         ('backend', 'tensorflow'),
         ('preset', 'fast'),

@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators import registry
+from metric_depth_ros.estimators.nearest import NearestFill
+from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.types import Frame, SparsePrompt
 
@@ -60,3 +63,21 @@ def test_without_a_prompt_nothing_is_known(spec):
     assert not estimate.confidence.any()
     bare = Frame(5, 'camera', np.zeros((4, 6, 3), np.uint8))
     assert np.isnan(create_estimator(spec).estimate(bare).depth).all()
+
+
+@pytest.mark.parametrize('spec', ['compact_teacher', 'nearest', 'composed:compact_student'])
+def test_weights_of_a_network_that_does_not_exist_are_refused_with_those_that_do(spec):
+    options = EstimatorOptions(weights='compact_techer=/nowhere/mine.safetensors')
+    with pytest.raises(InputError, match=r'compact_techer.*compact_teacher, compact_student'):
+        create_estimator(spec, options)
+
+
+def test_weights_of_an_estimator_of_another_package_may_be_named(monkeypatch):
+    monkeypatch.setitem(registry._FACTORIES, 'foreign', lambda variant, options: NearestFill())
+    assert create_estimator('foreign', EstimatorOptions(weights='foreign=mine.pt')).name
+
+
+def test_the_model_of_hf_is_not_told_by_the_weights(tmp_path):
+    pytest.importorskip('transformers')
+    with pytest.raises(InputError, match=r'nowhere\.safetensors.*hf:FOLDER'):
+        create_estimator(f'hf:{tmp_path}', EstimatorOptions(weights='/nowhere.safetensors'))

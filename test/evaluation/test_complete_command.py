@@ -74,6 +74,18 @@ def test_complete_says_what_16_bit_millimeters_cannot_hold(
     assert not cv2.imread(str(tmp_path / 'out' / 'depth.png'), cv2.IMREAD_UNCHANGED).any()
 
 
+def test_complete_says_what_cannot_be_written(mini_set, camera_file, tmp_path) -> None:
+    pytest.importorskip('open3d', exc_type=ImportError)
+    (tmp_path / 'out' / 'depth.png').mkdir(parents=True)
+    done = complete(
+        *(mini_set / '0.png', '--camera', camera_file, '--prompt', mini_set / '0_grid.png'),
+        *('-o', tmp_path / 'out', '--estimator', 'nearest'),
+    )
+    assert done.returncode == 2
+    assert 'depth.png is in the way' in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
 def test_complete_refuses_a_missing_prompt(mini_set, camera_file, tmp_path) -> None:
     done = complete(
         *(mini_set / '0.png', '--camera', camera_file, '--prompt', tmp_path / 'none.npz'),

@@ -105,5 +105,17 @@ def test_without_ground_truth_the_slowest_frames_are_shown():
     assert len(section.charts) == 1
 
 
+def test_frames_without_ground_truth_are_not_listed_among_errors():
+    report = ErrorReport(pictured=1)
+    image = np.zeros((30, 40, 3), np.uint8)
+    for i, truth in enumerate((None, flat(2.0), None)):
+        estimate = DepthEstimate(flat(2.2), None, CAMERA)
+        report.add(f'frame {i}', Frame(i, 'camera', image, CAMERA), estimate, truth, 45.0)
+    section = report.section('Room', 'Text.')
+    assert section.tables[0].header[1] == 'AbsRel'
+    assert [row[0] for row in section.tables[0].rows] == ['frame 1']
+    assert all(figure.caption.startswith('frame 1') for figure in section.pictures)
+
+
 def test_a_report_of_many_sections_pictures_fewer_frames_of_each():
     assert [frames_to_picture(n) for n in (0, 1, 3, 50)] == [3, 3, 2, 1]

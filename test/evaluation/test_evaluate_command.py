@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 
 def metric_depth(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, '-m', 'metric_depth_ros.cli.main', *map(str, arguments)]
@@ -76,3 +78,19 @@ def test_an_output_that_cannot_be_written_exits_with_2(mini_set: Path, tmp_path:
     done = metric_depth('evaluate', mini_set, '--json', tmp_path / 'file' / 'figures.json')
     assert done.returncode == 2
     assert '--json' in done.stderr
+
+
+@pytest.mark.parametrize('option', ['--json', '--html'])
+def test_a_full_disk_exits_with_2(mini_set: Path, option: str) -> None:
+    done = metric_depth('evaluate', mini_set, '--estimator', 'nearest', option, '/dev/full')
+    assert done.returncode == 2
+    assert f'{option} /dev/full cannot be written: No space left' in done.stderr
+
+
+@pytest.mark.parametrize('name', ['room [dark]', 'room [/b]'])
+def test_the_name_of_a_set_is_shown_as_it_is(mini_set: Path, name: str) -> None:
+    index = json.loads((mini_set / 'frames.json').read_text())
+    (mini_set / 'frames.json').write_text(json.dumps(index | {'name': name}))
+    done = metric_depth('evaluate', mini_set, '--estimator', 'nearest')
+    assert done.returncode == 0, done.stderr
+    assert f'{name} / grid' in done.stderr

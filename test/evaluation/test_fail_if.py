@@ -45,11 +45,22 @@ def test_groups_without_a_metric_are_passed_over_unless_none_has_it() -> None:
 
 
 @pytest.mark.parametrize(
-    'text', ['', 'abs_rel', 'abs_rel>', '>0.1', 'abs_rel=>1', 'a>1; b>2', '__import__("os")>1']
+    'text', ['', 'abs_rel', 'abs_rel>', '>0.1', ' >0.1', 'abs_rel=>1', 'a>1; b>2']
 )
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(InputError, match='not understood'):
         parse_condition(text)
+
+
+@pytest.mark.parametrize('name', ['glass-door', 'see through', '2nd'])
+def test_a_condition_names_a_region_of_any_name(name: str) -> None:
+    condition = parse_condition(f' masks.{name}.abs_rel > 0.1')
+    assert condition.violated({'masks': {name: {'abs_rel': 0.2}}})
+
+
+def test_a_name_is_looked_up_and_not_evaluated() -> None:
+    with pytest.raises(InputError, match='no metric'):
+        parse_condition('__import__("os")>1').violated(METRICS)
 
 
 @pytest.mark.parametrize('number', ['x', 'nan'])

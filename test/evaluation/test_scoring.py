@@ -8,8 +8,19 @@ import pytest
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.nearest import NearestFill
-from metric_depth_ros.evaluation.metrics import Aggregation, aggregate, depth_metrics
-from metric_depth_ros.evaluation.scoring import GroupResult, find_groups, run_group, score_frame
+from metric_depth_ros.evaluation.metrics import (
+    Aggregation,
+    ErrorSums,
+    aggregate,
+    depth_metrics,
+)
+from metric_depth_ros.evaluation.scoring import (
+    FrameScore,
+    GroupResult,
+    find_groups,
+    run_group,
+    score_frame,
+)
 from metric_depth_ros.framesets import FrameSet, find_frame_sets, load_frame_set
 from metric_depth_ros.types import DepthEstimate, Frame
 
@@ -123,6 +134,42 @@ def test_cameras_of_one_instant_are_one_sample(mini_set) -> None:
     one_sample = aggregate([s.overall for s in result.scores], Aggregation.PER_IMAGE)
     metrics = result.summary(Aggregation.PER_SAMPLE)['metrics']
     assert metrics['abs_rel'] == pytest.approx(one_sample['abs_rel'])
+
+
+def edit_frames(folder: Path, **changes: object) -> FrameSet:
+    index = json.loads((folder / 'frames.json').read_text())
+    for frame in index['frames']:
+        frame |= changes
+    (folder / 'frames.json').write_text(json.dumps(index))
+    return load_frame_set(folder)
+
+
+def test_boundaries_of_a_frame_without_ground_truth_are_unknown(true_depth) -> None:
+    nothing, nowhere = np.full_like(true_depth, np.nan), np.zeros(true_depth.shape, bool)
+    result = score_frame(true_depth, nothing, nowhere, with_boundaries=True)
+    assert math.isnan(result.boundary_f1)
+
+
+@pytest.mark.parametrize(
+    ('aggregation', 'expected'),
+    [(Aggregation.PER_IMAGE, 0.25), (Aggregation.POOLED, 0.25), (Aggregation.PER_SAMPLE, 0.5)],
+)
+def test_boundaries_are_averaged_as_the_aggregation_says(mini_set, aggregation, expected) -> None:
+    (group,) = find_groups([load_frame_set(mini_set)], ['grid'])
+    scores = [FrameScore(ErrorSums(), ErrorSums(), {}, f1, 1.0) for f1 in (1.0, 0.0, 0.0, 0.0)]
+    result = GroupResult(group, scores, [1.0] * 4, [1] * 4, {'m'}, ['a', 'b', 'b', 'b'])
+    assert result.summary(aggregation)['metrics']['boundary_f1'] == expected
+
+
+def test_a_sample_of_null_is_no_sample(mini_set) -> None:
+    result = score(edit_frames(mini_set, sample=None), 'grid', NearestFill())
+    assert result.samples == ['0', '1']
+
+
+@pytest.mark.parametrize('sample', [{'scene': 1}, [1], True, 1.5])
+def test_a_sample_that_names_nothing_is_refused_with_its_frame(mini_set, sample) -> None:
+    with pytest.raises(InputError, match=r'frame 0 of mini: sample is .*whole number'):
+        score(edit_frames(mini_set, sample=sample), 'grid', NearestFill())
 
 
 def test_nearest_scores_as_the_independent_baseline_does(shared: Path) -> None:

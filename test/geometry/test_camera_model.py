@@ -201,3 +201,12 @@ def test_an_impossible_camera_is_refused_by_name(change, fault, words):
 def test_an_impossible_lens_is_refused_by_name(model, coefficients, words):
     with pytest.raises(InputError, match=words):
         Distortion(model, coefficients)
+
+
+@pytest.mark.parametrize('name', LENSES)
+def test_one_pixel_alone_has_its_ray(name):
+    camera = camera_with(LENSES[name])
+    pixel = np.array([700.0, 200.0])
+    np.testing.assert_array_equal(
+        camera.pixel_to_normalized(pixel), camera.pixel_to_normalized(pixel[None])[0]
+    )

@@ -125,3 +125,29 @@ def test_a_point_has_one_place_in_the_rectified_image_and_its_ray():
     point = np.array([[0.8, -0.3, 1.0]])
     uv = pinhole.project(point)
     np.testing.assert_allclose(pinhole.pixel_to_normalized(uv), point[:, :2])
+
+
+@pytest.mark.parametrize('far_m', [-2e5, 2e5, -1e20, -3e38, 3e38])
+def test_a_point_far_out_on_either_side_costs_no_other(far_m, rng):
+    points = rng.uniform(-5, 5, (2000, 3)).astype(np.float32)
+    far = np.array([[far_m, 0.0, 1.0]], np.float32)
+    plain = voxel_means(points, 0.05)
+    assert len(voxel_means(np.vstack((points, far)), 0.05)) == len(plain)
+
+
+def test_a_row_far_out_is_not_among_the_first_of_the_cubes(rng):
+    points = rng.uniform(-5, 5, (2000, 3)).astype(np.float32)
+    far = np.array([[-1e20, 0.0, 1.0]], np.float32)
+    rows = voxel_firsts(np.vstack((far, points)), 0.05)
+    np.testing.assert_array_equal(rows, 1 + voxel_firsts(points, 0.05))
+
+
+def test_points_that_are_all_far_from_each_other_have_no_cubes():
+    points = 1e9 * np.eye(3, dtype=np.float32)
+    assert voxel_means(points, 0.05).shape == (0, 3)
+    assert voxel_firsts(points, 0.05).tolist() == []
+
+
+def test_cubes_far_from_the_origin_are_told_apart():
+    points = np.array([[5e5, 0, 0], [5e5 + 1, 0, 0], [5e5 + 1, 0, 0.01]], np.float32)
+    assert len(voxel_means(points, 0.05)) == 2

@@ -44,6 +44,9 @@ def test_a_quaternion_that_is_none_is_refused(xyzw):
     ('matrix', 'words'),
     [
         (np.eye(2), 'shape'),
+        ([[1, 0, 0], [0, 1]], 'no matrix'),
+        ('odom', 'no matrix'),
+        ([[10**400] * 4] * 4, 'no matrix'),
         (np.full((4, 4), np.nan), 'not finite'),
         (np.diag((2.0, 1.0, 1.0, 1.0)), 'not rigid'),
         (np.diag((1.0, 1.0, -1.0, 1.0)), 'not rigid'),
@@ -86,3 +89,13 @@ def test_points_are_written_into_a_strided_buffer():
 def test_a_depth_image_of_another_size_is_refused():
     with pytest.raises(ValueError, match='8x5'):
         depth_to_points(CAMERA, np.ones((5, 8), np.float32))
+
+
+def test_a_pixel_that_no_ray_reaches_is_a_hole_in_an_image_of_one_row():
+    camera = CameraModel(
+        1000, 1, np.array([[300.0, 0, 499.5], [0, 300.0, 0], [0, 0, 1.0]]),
+        Distortion('equidistant', (0.0,) * 4),
+    )  # fmt: skip
+    points = depth_to_points(camera, np.ones((1, 1000), np.float32))
+    assert np.isnan(points[0, 0]).all()
+    assert np.isfinite(points[0, 500]).all()

@@ -104,6 +104,8 @@ def test_bytes_and_shares_are_the_same_image():
         ({'taps': (0, 1, 2, 4)}, '4 of 0 to 3'),
         ({'taps': (0, 2, 1, 3)}, 'rising'),
         ({'taps': (1, 2, 3)}, 'expected 4'),
+        ({'blocks': 10**5}, 'blocks is 100000, expected 4 to 256'),
+        ({'canvas_px': 0}, 'canvas_px is 0, expected 1024'),
     ],
 )
 def test_a_shape_that_cannot_be_is_refused(change, words):

@@ -151,3 +151,18 @@ def test_maps_are_laid_out_channel_by_channel(images):
 def test_the_input_must_be_a_multiple_of_the_coarsest_cell():
     assert TINY.multiple == 4
     assert CompactTeacherConfig().multiple == 16
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        ({'rounds': 10**9}, 'rounds is 1000000000, expected 0 to 64'),
+        ({'widths': (4, 6, 10**6)}, 'widths are .*, expected 1 to 4096'),
+        ({'blocks': (1, 1, 10**5)}, 'blocks are .*, expected 0 to 64'),
+        ({'widths': (4, 6)}, 'expected 1 to 10 of both'),
+        ({'widths': (), 'blocks': ()}, 'expected 1 to 10 of both'),
+    ],
+)
+def test_a_shape_that_cannot_be_is_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        replace(TINY, **change)

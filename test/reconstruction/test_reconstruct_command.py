@@ -41,6 +41,19 @@ def test_a_completed_room_scores_above_the_measured_one(room, tmp_path):
     assert figures['f_score'] > figures['f_score_measured'] > 0.2
 
 
+def test_surfaces_that_share_nothing_are_compared_in_valid_json(room, tmp_path, capsys):
+    figures = reconstruct(
+        room,
+        tmp_path,
+        '--compare',
+        '--estimator',
+        'nearest',
+        *('--max-depth', '0.1', '--voxel', '0.05'),
+    )
+    assert figures['median_m'] is None
+    assert 'nothing to compare' in capsys.readouterr().out
+
+
 def test_a_completed_real_surface_covers_more_and_keeps_its_place(shared, tmp_path):
     figures = reconstruct(shared / 'data/sevenscenes', tmp_path, '--compare', '--max-depth', '5')
     assert figures['coverage_ratio'] > 1.0

@@ -166,3 +166,32 @@ def test_points_of_blocks_that_are_gone_are_not_asked_for():
     fused.integrate(wall(1.99), IMAGE, CAMERA, place())
     fused.release_far(place(50.0)[:3, 3])
     assert not len(fused.changed_points()[0])
+
+
+@pytest.mark.parametrize('at', [(0.0, 5.4e6, 300.0), (np.nan, 0.0, 0.0)])
+def test_a_camera_too_far_for_its_voxels_is_refused_with_the_remedy(at):
+    far = place()
+    far[:3, 3] = at
+    with pytest.raises(InputError, match='such as odom') as caught:
+        volume().integrate(wall(2.0), IMAGE, CAMERA, far)
+    assert caught.value.fault == 'pose_far'
+
+
+def test_a_camera_kilometers_away_sees_all_of_a_wall():
+    near, far = volume(), volume()
+    near.integrate(wall(1.99), IMAGE, CAMERA, place())
+    far.integrate(wall(1.99), IMAGE, CAMERA, place(20_000.0))
+    assert len(far.surface().vertices) > 0.99 * len(near.surface().vertices)
+
+
+def test_a_mesh_that_cannot_be_written_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(source, out):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('metric_depth_ros.reconstruction.surface.shutil.copyfileobj', full)
+    with (
+        pytest.raises(InputError, match=r'mesh\.ply cannot be written: No space'),
+        SurfaceWriter(tmp_path / 'mesh.ply'),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())

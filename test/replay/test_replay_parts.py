@@ -6,13 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metric_depth_ros.bags.messages import color_message, depth_message, stamp_of
+from metric_depth_ros.bags import layout
+from metric_depth_ros.bags.messages import (
+    color_message,
+    depth_message,
+    stamp_of,
+    transforms_message,
+)
 from metric_depth_ros.bags.reader import BagReader
 from metric_depth_ros.bags.typestore import typestore
 from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.replay.cdr import read_stamp_ns, with_shifted_stamp
 from metric_depth_ros.replay.player import looped, read_timing
+from metric_depth_ros.replay.posed_frames import posed_frames
 from metric_depth_ros.replay.scoring import recorded_frames, replayed_frames, score_recording
 from metric_depth_ros.replay.session import ReplayOptions, node_arguments
 from metric_depth_ros.replay.streams import find_streams
@@ -161,3 +168,56 @@ def test_the_radar_of_a_bag_is_part_of_the_prompt(street_bag):
     streams = find_streams(street_bag, {'radar': '/lidar/points'})
     frame, _ = next(recorded_frames(street_bag, streams))
     assert {Source.LIDAR, Source.RADAR} == set(frame.prompt.source)
+
+
+@pytest.fixture(params=['0.2 s', '-0.2 s', '1 day', '-1 day'])
+def shifted_bag(request, tabletop_bag, tmp_path):
+    """Return a bag whose recorder had another clock than its sensors."""
+    number, unit = request.param.split()
+    shift_ns = int(float(number) * 1e9) * (86_400 if unit == 'day' else 1)
+    with BagReader(tabletop_bag) as reader, BagWriter(tmp_path / 'shifted') as writer:
+        for raw in reader.raw():
+            writer.write_raw(raw.topic, raw.message_type, raw.data, raw.log_ns + shift_ns)
+    return tmp_path / 'shifted'
+
+
+def test_images_find_their_prompt_and_truth_whatever_the_clock_of_the_recorder(shifted_bag):
+    found = list(recorded_frames(shifted_bag, find_streams(shifted_bag, {})))
+    assert len(found) == 6
+    assert all(len(frame.prompt) and truth is not None for frame, truth in found)
+
+
+def test_answers_are_scored_whatever_the_clock_of_the_recorder(
+    tabletop_bag, shifted_bag, tmp_path
+):
+    recording = recording_of(tabletop_bag, tmp_path / 'recording', lambda depth: 1.1 * depth)
+    streams = find_streams(shifted_bag, {})
+    score = score_recording(shifted_bag, streams, recording, '/depth/image')
+    assert score.frames == 6
+    assert score.metrics_unprompted['abs_rel'] == pytest.approx(0.1, rel=1e-4)
+
+
+def with_base_that_moves_from(bag, path, first_image):
+    """Write a copy of a bag whose /tf has the base from one image on, and the map always."""
+    static = [layout.TF_TOPIC]
+    with BagReader(bag) as reader, BagWriter(path) as writer:
+        stamps = [raw.log_ns for raw in reader.raw([layout.IMAGE_TOPIC])]
+        for raw in reader.raw([t for t in reader.topics if t not in static]):
+            writer.write_raw(raw.topic, raw.message_type, raw.data, raw.log_ns)
+        for i, stamp_ns in enumerate(stamps):
+            moved = {('map', 'odom'): np.eye(4)}
+            if i >= first_image:
+                moved['odom', layout.BASE_FRAME] = np.eye(4)
+            writer.write(layout.TF_TOPIC, transforms_message(moved, stamp_ns), stamp_ns)
+    return path
+
+
+def test_images_before_a_part_of_the_pose_is_known_are_left_out(tabletop_bag, tmp_path):
+    bag = with_base_that_moves_from(tabletop_bag, tmp_path / 'bag', first_image=2)
+    assert len(list(posed_frames(bag, world_frame='map'))) == 4
+
+
+def test_a_world_that_nothing_connects_with_the_camera_is_refused(tabletop_bag, tmp_path):
+    bag = with_base_that_moves_from(tabletop_bag, tmp_path / 'bag', first_image=2)
+    with pytest.raises(InputError, match="to 'earth'"):
+        next(posed_frames(bag, world_frame='earth'))

@@ -9,12 +9,15 @@ from torch import nn
 
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Lanes, Runner
+from metric_depth_ros.estimators.runtime import lanes as lanes_module
+from metric_depth_ros.estimators.threads import one_thread
 
 _DEADLINE_S = 10.0
 
 
 @pytest.fixture
-def two_cores():
+def two_cores(monkeypatch):
+    monkeypatch.setattr(lanes_module, 'CORES', 2)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -70,3 +73,17 @@ def test_a_thread_has_its_number_of_threads_back(two_cores):
         assert torch.get_num_threads() == 1
 
     assert torch.get_num_threads() == 2
+
+
+def test_lanes_made_while_another_thread_runs_on_one_core_have_all_cores(two_cores):
+    seen = []
+
+    def make_and_take():
+        with _lanes(1).taken():
+            seen.append(torch.get_num_threads())
+
+    with one_thread():
+        thread = threading.Thread(target=make_and_take)
+        thread.start()
+        thread.join(_DEADLINE_S)
+    assert seen == [2]

@@ -281,3 +281,10 @@ def test_the_memory_of_a_gpu_running_out_is_survived():
 
     outcome = Runner(Large(), infer, EstimatorOptions(device='cuda')).run(batch(2))
     assert outcome.note == 'one image at a time'
+
+
+def test_a_network_of_one_resolution_is_not_retried_with_fewer_tokens():
+    network = Hungry(lambda images, crops, side: side <= 3)
+    runner = Runner(network, infer, EstimatorOptions(**CPU), one_resolution=True)
+    with pytest.raises(InputError, match='not even 1x tokens'):
+        runner.run(batch())

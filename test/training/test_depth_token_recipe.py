@@ -158,3 +158,9 @@ def test_weights_of_another_network_are_refused(frame_set, tmp_path, capsys):
     command = ['tokenize', str(frame_set), '--tokenizer', str(tmp_path / 'w.safetensors')]
     assert main([*command, '-o', str(tmp_path / 'x.jsonl')]) == 2
     assert 'model_config' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('blocks', [2.5, -1, 65])
+def test_a_number_of_blocks_that_cannot_be_is_refused(blocks):
+    with pytest.raises(ValueError, match=r'residual_blocks is .*, expected an integer, 0 to 64'):
+        DepthVqVaeConfig(**{**TINY, 'residual_blocks': blocks})

@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from metric_depth_ros.estimators.alignment.prompt_list import PromptList, has_depth, inverse_depth
 from metric_depth_ros.estimators.alignment.scale_shift import fit_global
-from metric_depth_ros.estimators.alignment.threads import one_thread
+from metric_depth_ros.estimators.threads import one_thread
 
 GMDR_MODES = ('global', 'lwlr')
 _GRID_STRIDE_PX = 32

@@ -17,7 +17,7 @@ from metric_depth_ros.estimators.alignment.local_fits import LocalFits
 from metric_depth_ros.estimators.alignment.neighbors import nearest_prompts
 from metric_depth_ros.estimators.alignment.prompt_list import PromptList, has_depth, inverse_depth
 from metric_depth_ros.estimators.alignment.refinement import refine
-from metric_depth_ros.estimators.alignment.threads import one_thread
+from metric_depth_ros.estimators.threads import one_thread
 
 NEIGHBORS = 5
 FAST_STRIDE = 4

@@ -30,6 +30,8 @@ NOISE_TOLERANCE = 3.0
 # Far gaps narrower than this many spacings are below the resolution of the prompt; what shows
 # through them is mostly seen past an edge, too.
 CLOSING = 0.8
+# In cells: a few points in a large image would make the kernel, and the time, as large as it is.
+WIDEST_CLOSING = 32
 # Reach of the residual kernel in spacings, and the share of a point's mass at which it fades.
 RESIDUAL_REACH = 0.35
 RESIDUAL_FADE = 0.05
@@ -108,7 +110,7 @@ def fit_surface(
 
 def _close_gaps(inverse: NDArray[np.float32], grid: PromptGrid) -> NDArray[np.float32]:
     """Fill far gaps which are narrower than the prompt resolves (morphological closing)."""
-    radius_x, radius_y = (round(CLOSING * gap / 2) for gap in grid.spacing)
+    radius_x, radius_y = (min(round(CLOSING * gap / 2), WIDEST_CLOSING) for gap in grid.spacing)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_x + 1, 2 * radius_y + 1))
     # Slopes go on past the border, or closing would take the far side of a slope for a gap.
     margin = ((2 * radius_y, 2 * radius_y), (2 * radius_x, 2 * radius_x))

@@ -46,7 +46,8 @@ def depth_of(
         (H, W, 3) uint8 RGB.
     """
     shape = image.shape[0], image.shape[1]
-    level = np.minimum(log_depth, np.log(prompt.depth.max() / np.float32(unit_m)))
+    farthest = np.log(prompt.depth.max() / np.float32(unit_m))
+    level = np.minimum(log_depth, farthest)
     fine = resized(image, fine_size(shape[1], shape[0]))
     # A mean over an edge of inverse depth would be too near, one of depth too far.
     level = enlarged(aligned_with_edges(level, fine), shape)
@@ -62,6 +63,7 @@ def depth_of(
     )
     mass += np.float32(_FADE / (2.0 * np.pi * blur**2))
     level = np.add(level, np.divide(total, mass, out=total), out=total)
+    np.minimum(level, farthest, out=level)  # what is left at a point lifts its neighbors, too
     return np.multiply(np.exp(level, out=level), np.float32(unit_m), out=level)
 
 

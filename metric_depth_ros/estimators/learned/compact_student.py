@@ -35,7 +35,7 @@ def create(options: EstimatorOptions) -> LearnedEstimator:
     """Make the estimator."""
     network = load_network(NAME, options)
     adapter = CompactStudentAdapter.of(network, options.resolution_scale)
-    return LearnedEstimator(NAME, network, adapter, options)
+    return LearnedEstimator(NAME, network, adapter, options, one_resolution=True)
 
 
 class CompactStudentAdapter:

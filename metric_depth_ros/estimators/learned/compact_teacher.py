@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.devices import torch_device
 from metric_depth_ros.estimators.learned.compact_inputs import (
     CHANNELS,
@@ -34,6 +35,7 @@ from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch
 from metric_depth_ros.estimators.runtime.onnx_session import is_exported
 from metric_depth_ros.estimators.runtime.precision import cpu_has_bf16
+from metric_depth_ros.estimators.threads import CORES
 from metric_depth_ros.networks.compact_teacher import CompactAnswer
 from metric_depth_ros.types import Frame
 
@@ -45,15 +47,28 @@ def create(options: EstimatorOptions) -> LearnedEstimator:
 
     The guess and the answer stay float32 in any precision, so that rounding touches the
     correction only: 0.04 % of the depth (``docs/BENCHMARKS.md``).
+
+    Raises
+    ------
+    InputError
+        A resolution scale: how much the network sees follows from the image and its points.
     """
+    if options.resolution_scale != 1.0:
+        raise InputError(
+            'estimator_option',
+            f'resolution_scale is {options.resolution_scale:g}, but the resolution of {NAME} '
+            'follows from the image and its points: set it to 1.',
+        )
     network = load_network(NAME, options)
     on_cpu = torch_device(options.device).type == 'cpu'
     if options.precision == 'auto' and on_cpu and cpu_has_bf16():
         options = replace(options, precision='bf16')
     # The guess and the answer keep one core busy: a second frame has use for the other one.
     shared = on_cpu and not options.compile and not is_exported(network)
-    lanes = min(2, torch.get_num_threads()) if shared else 1
-    return LearnedEstimator(NAME, network, CompactTeacherAdapter(), options, lanes)
+    lanes = min(2, CORES) if shared else 1
+    return LearnedEstimator(
+        NAME, network, CompactTeacherAdapter(), options, lanes, one_resolution=True
+    )
 
 
 class CompactTeacherAdapter:

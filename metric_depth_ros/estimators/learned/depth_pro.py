@@ -41,7 +41,9 @@ def create(options: EstimatorOptions) -> LearnedEstimator:
             f'resolution_scale is {options.resolution_scale:g}, but depth_pro works at one '
             'resolution only: set it to 1, or use student_depthmap.',
         )
-    return LearnedEstimator(NAME, load_network(NAME, options), DepthProAdapter(), options)
+    return LearnedEstimator(
+        NAME, load_network(NAME, options), DepthProAdapter(), options, one_resolution=True
+    )
 
 
 class DepthProAdapter:

@@ -33,6 +33,7 @@ from metric_depth_ros.estimators.learned.language import (
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime.precision import DTYPES, chosen_precision
 from metric_depth_ros.estimators.runtime.settings import is_out_of_memory
+from metric_depth_ros.networks.checkpoint_files import first_line, refuse_not_finite
 from metric_depth_ros.networks.depthlm_images import MARKER_PX, UnifiedImage, unify
 from metric_depth_ros.networks.depthlm_text import (
     QUESTION,
@@ -335,10 +336,10 @@ def load_model(folder: Path) -> tuple[Any, Any]:
             dtype='auto',
             output_loading_info=True,
         )
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # of files that are damaged in any way
         raise InputError(
             'checkpoint_missing',
-            f'the model in {folder} cannot be loaded ({str(error).strip().splitlines()[0]}): '
+            f'the model in {folder} cannot be loaded ({first_line(error)}): '
             'expected a Pixtral (llava) or Qwen2.5-VL of transformers with its weights as '
             'safetensors and its preprocessor_config.json.',
         ) from error
@@ -356,6 +357,7 @@ def load_model(folder: Path) -> tuple[Any, Any]:
             f'the model in {folder} is a {model.config.model_type!r}, expected one of '
             f'{", ".join(_FAMILIES)}.',
         )
+    refuse_not_finite(folder, model.state_dict())
     return processor, model.eval()
 
 

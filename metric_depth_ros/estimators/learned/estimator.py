@@ -80,6 +80,8 @@ class LearnedEstimator:
         How it runs.
     frames_at_once
         How many threads may ask at the same time; each has a copy of the network.
+    one_resolution
+        Whether the adapter works at one number of tokens only.
     """
 
     def __init__(
@@ -89,13 +91,20 @@ class LearnedEstimator:
         adapter: Adapter,
         options: EstimatorOptions,
         frames_at_once: int = 1,
+        *,
+        one_resolution: bool = False,
     ) -> None:
         self.name = name
         self._adapter = adapter
         self._network = network
         # Copied first, for a runner changes its network.
         networks = [network, *(copy.deepcopy(network) for _ in range(frames_at_once - 1))]
-        self._lanes = Lanes([Runner(each, adapter.infer, options) for each in networks])
+        self._lanes = Lanes(
+            [
+                Runner(each, adapter.infer, options, one_resolution=one_resolution)
+                for each in networks
+            ]
+        )
 
     @property
     def recovers_camera(self) -> bool:

@@ -31,6 +31,7 @@ from metric_depth_ros.estimators.learned.estimator import (
 from metric_depth_ros.estimators.nearest import NearestFill
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch
+from metric_depth_ros.networks.checkpoint_files import first_line, refuse_not_finite
 from metric_depth_ros.networks.hub import require_repository
 from metric_depth_ros.types import Frame, SparsePrompt
 
@@ -65,6 +66,12 @@ def create(model_id: str, options: EstimatorOptions) -> LearnedEstimator:
             'estimator_option',
             f'preset is {options.preset!r}, which hf: models do not have: set it to full.',
         )
+    if options.weights_of('hf'):
+        raise InputError(
+            'estimator_option',
+            f'weights are {options.weights_of("hf")!r}, but hf: models are named by the '
+            'estimator: leave weights empty and name the folder or the id, as in hf:FOLDER.',
+        )
     model, processor = _load(model_id, options.revision or None)
     _require_metric(model_id, model.config)
     adapter = HuggingFaceAdapter(
@@ -72,7 +79,7 @@ def create(model_id: str, options: EstimatorOptions) -> LearnedEstimator:
         prompted=model.config.model_type == _PROMPTED,
         sees_field_of_view=bool(getattr(model.config, 'use_fov_model', False)),
     )
-    return LearnedEstimator(f'hf:{model_id}', model, adapter, options)
+    return LearnedEstimator(f'hf:{model_id}', model, adapter, options, one_resolution=True)
 
 
 class HuggingFaceAdapter:
@@ -173,13 +180,17 @@ def _load(model_id: str, revision: str | None) -> tuple[Any, Any]:
         return _loaded(
             str(folder) if folder.is_dir() else model_id, local_files_only=True, **where
         )
-    except (OSError, ValueError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # of files that are damaged in any way
         if folder.is_dir():
             raise _unusable(model_id, error) from error
     require_repository(model_id, revision)
     try:
         return _loaded(model_id, **where)
-    except (OSError, ValueError) as error:
+    except InputError:
+        raise
+    except Exception as error:
         raise _unusable(model_id, error) from error
 
 
@@ -202,13 +213,14 @@ def _loaded(model_id: str, **where: Any) -> tuple[Any, Any]:
             f'the checkpoint of {model_id} lacks {len(missing)} weights ({", ".join(missing[:8])}'
             '): they would be random.',
         )
+    refuse_not_finite(model_id, model.state_dict())
     return model.eval(), processor
 
 
 def _unusable(model_id: str, error: Exception) -> InputError:
     return InputError(
         'checkpoint_missing',
-        f'the model {model_id} cannot be loaded ({str(error).splitlines()[0]}): expected a '
+        f'the model {model_id} cannot be loaded ({first_line(error)}): expected a '
         'depth-estimation model of transformers with its weights and its preprocessor.',
     )
 

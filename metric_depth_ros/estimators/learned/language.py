@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.networks.checkpoint_files import first_line
 from metric_depth_ros.types import CameraModel, Frame
 
 MOST_TOKENS = 256  # of an answer
@@ -25,10 +26,10 @@ def load_tokenizer(folder: Path) -> Any:
     """
     try:
         return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # of files that are damaged in any way
         raise InputError(
             'checkpoint_missing',
-            f'the tokenizer of {folder} cannot be loaded ({str(error).splitlines()[0]}): expected '
+            f'the tokenizer of {folder} cannot be loaded ({first_line(error)}): expected '
             'tokenizer.json and tokenizer_config.json beside the weights.',
         ) from error
 

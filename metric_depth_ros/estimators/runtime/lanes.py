@@ -13,10 +13,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import torch
-
 from metric_depth_ros.estimators.runtime.batch import Batch
 from metric_depth_ros.estimators.runtime.runner import Runner
+from metric_depth_ros.estimators.threads import CORES, threads
 
 
 class Lanes:
@@ -34,7 +33,6 @@ class Lanes:
         self._idle: queue.LifoQueue[Runner] = queue.LifoQueue()
         for runner in reversed(self.runners):
             self._idle.put(runner)
-        self._cores = torch.get_num_threads()
         self._busy = 0
         self._changing = threading.Lock()
 
@@ -44,7 +42,7 @@ class Lanes:
         runner = self._idle.get()
         self._count(1)
         try:
-            with _threads(self._share(self._busy)):
+            with threads(self._share(self._busy)):
                 yield runner
         finally:
             self._count(-1)
@@ -52,28 +50,15 @@ class Lanes:
 
     def warm_up(self, batch: Batch) -> None:
         """Prepare every runner for the shape of a batch, alone and beside the others."""
-        for cores in {self._cores, self._share(len(self.runners))}:
-            with _threads(cores):
+        for cores in {CORES, self._share(len(self.runners))}:
+            with threads(cores):
                 for runner in self.runners:
                     runner.warm_up(batch)
 
-    def _share(self, busy: int) -> int:
-        return max(1, self._cores // busy)
+    @staticmethod
+    def _share(busy: int) -> int:
+        return max(1, CORES // busy)
 
     def _count(self, change: int) -> None:
         with self._changing:
             self._busy += change
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Share the operations of the calling thread among so many."""
-    before = torch.get_num_threads()
-    if count == before:
-        yield
-        return
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.threads import CORES
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -191,7 +192,7 @@ def _open(path: Path, device: str) -> onnxruntime.InferenceSession:
             'the backend onnx needs ONNX Runtime: pip install onnxruntime (or onnxruntime-gpu).',
         ) from error
     settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = torch.get_num_threads()
+    settings.intra_op_num_threads = CORES
     settings.log_severity_level = 3
     chosen = providers(device, onnxruntime.get_available_providers())
     try:

@@ -75,6 +75,8 @@ class Runner:
     last_resort
         Where frames are answered, in float32, once not even the smallest setting fits into the
         memory of the device. Usually the CPU, and nothing where that is the device already.
+    one_resolution
+        Whether `infer` works at one number of tokens only, so that fewer save no memory.
     """
 
     def __init__(
@@ -83,6 +85,8 @@ class Runner:
         infer: Infer,
         options: EstimatorOptions,
         last_resort: torch.device | None = None,
+        *,
+        one_resolution: bool = False,
     ) -> None:
         exported = is_exported(network)
         device = torch.device('cpu') if exported else torch_device(options.device)
@@ -91,7 +95,9 @@ class Runner:
         parameters = inspect.signature(network.forward).parameters
         self._infer = infer
         self._settings = settings(
-            options.resolution_scale, has_crops='max_crops_per_batch' in parameters
+            options.resolution_scale,
+            has_crops='max_crops_per_batch' in parameters,
+            one_resolution=one_resolution,
         )
         self._step = 0
         self._last_resort = torch.device('cpu') if on_cuda else last_resort

@@ -45,7 +45,7 @@ class Setting:
         return said
 
 
-def settings(scale: float, *, has_crops: bool) -> Sequence[Setting]:
+def settings(scale: float, *, has_crops: bool, one_resolution: bool = False) -> Sequence[Setting]:
     """Return all steps, the most memory first.
 
     Parameters
@@ -54,12 +54,14 @@ def settings(scale: float, *, has_crops: bool) -> Sequence[Setting]:
         Multiple of the usual number of tokens that is wanted.
     has_crops
         Whether the network can work on its crops in portions.
+    one_resolution
+        Whether it works at one number of tokens only.
     """
     steps = [Setting(True, None, scale), Setting(False, None, scale)]
     if has_crops:
         steps += [Setting(False, crops, scale) for crops in _CROPS]
     fewest = steps[-1].crops
-    while scale / _SCALE_STEP >= SCALE_LIMITS[0]:
+    while not one_resolution and scale / _SCALE_STEP >= SCALE_LIMITS[0]:
         scale /= _SCALE_STEP
         steps.append(Setting(False, fewest, scale))
     return steps

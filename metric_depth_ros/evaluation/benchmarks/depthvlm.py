@@ -35,7 +35,7 @@ from metric_depth_ros.evaluation.depthvlm_protocol import (
 )
 from metric_depth_ros.evaluation.metrics import error_sums
 from metric_depth_ros.types import DepthEstimate
-from metric_depth_ros.untrusted_files import inside, read_picture
+from metric_depth_ros.untrusted_files import inside
 
 _LAYOUT = """\
 DIR/*.jsonl    one image a line: image and depth_path (relative to DIR), depth_scale (units a
@@ -59,6 +59,7 @@ _RANGES = {
 }
 _WHOLE = ', whole map'
 _FOCAL_PX = 1000.0
+_LARGEST_SIDE_PX = 16_384
 _KEYS = ('depth_path', 'depth_scale', 'original_fx', 'canonical_size')
 _MASKS = ('mask_valid_path', 'mask_transp_path')
 
@@ -86,10 +87,10 @@ class _Images:
         listed, record = self._records[index]
         original = folder.image(self._file(record, 'image'))
         size = original.shape[1::-1]
-        width, height = (int(v) for v in record['canonical_size'])
+        width, height = self._canonical_size(listed.path, record)
         image = cv2.resize(original, (width, height), interpolation=cv2.INTER_LINEAR)
-        stored = read_picture(self._file(record, 'depth_path'), cv2.IMREAD_UNCHANGED)
-        depth = stored.astype(np.float32) / np.float32(record['depth_scale'])
+        stored = folder.plane(self._file(record, 'depth_path'), np.uint16)
+        depth = stored.astype(np.float32) / np.float32(self._depth_scale(listed.path, record))
         limits = _RANGES[listed.data_set]
         listed_points = points_of(folder, listed.path, record, original.shape[:2])
         pixels = canonical_points(listed_points[:, :2].tolist(), size, (width, height), limits)
@@ -106,9 +107,33 @@ class _Images:
             points=points[(pixels < (width, height)).all(axis=1)],  # as published
         )
 
+    def _canonical_size(self, path: Path, record: dict) -> tuple[int, int]:
+        size = record['canonical_size']
+        if not (isinstance(size, list) and len(size) == 2 and all(map(_is_side, size))):
+            raise self._folder.fault(
+                path,
+                f'has canonical_size {size!r} at {record["image"]}, expected [w, h], each a whole '
+                f'number from 1 to {_LARGEST_SIDE_PX}',
+            )
+        return int(size[0]), int(size[1])
+
+    def _depth_scale(self, path: Path, record: dict) -> float:
+        scale = record['depth_scale']
+        limits = np.finfo(np.float32)
+        if type(scale) not in (int, float) or not limits.tiny <= scale <= limits.max:
+            raise self._folder.fault(
+                path,
+                f'has depth_scale {scale!r} at {record["image"]}, expected a positive number',
+            )
+        return float(scale)
+
     def _masks(self, record: dict, shape: tuple[int, ...]) -> list[NDArray[np.bool_]]:
         size = shape[0], shape[1]
         return [self._folder.mask(self._file(record, k), size) for k in _MASKS if record.get(k)]
+
+
+def _is_side(value: object) -> bool:
+    return type(value) in (int, float) and value in range(1, _LARGEST_SIDE_PX + 1)
 
 
 def _score_points(estimate: DepthEstimate, item: Item) -> Score:

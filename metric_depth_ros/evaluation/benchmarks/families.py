@@ -163,5 +163,6 @@ def boundary_table(data_set: str) -> Table:
 
 def boundary_score(estimate: DepthEstimate, item: Item) -> Score:
     """Score the boundaries; pairs that touch a pixel without ground truth do not count."""
-    f1 = boundary_f1(estimate.depth, item.depth, np.isfinite(item.depth)).f1
+    known = np.isfinite(item.depth)
+    f1 = boundary_f1(estimate.depth, item.depth, known).f1 if known.any() else float('nan')
     return Score({'boundary_f1': f1})

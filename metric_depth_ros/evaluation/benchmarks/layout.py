@@ -78,6 +78,12 @@ class Folder:
 
     def values(self, path: Path, dtype: type, shape: tuple[int, int]) -> NDArray[Any]:
         """Read a PNG with one channel of a type and size."""
+        picture = self.plane(path, dtype)
+        self.same_size(path, picture, shape)
+        return picture
+
+    def plane(self, path: Path, dtype: type) -> NDArray[Any]:
+        """Read a PNG with one channel of a type, of any size."""
         picture = read_picture(path, cv2.IMREAD_UNCHANGED)
         if picture.dtype != dtype or picture.ndim != 2:
             raise self.fault(
@@ -85,7 +91,6 @@ class Folder:
                 f'is {picture.dtype} with {1 if picture.ndim == 2 else picture.shape[2]} '
                 f'channels, expected {np.dtype(dtype)} with one',
             )
-        self.same_size(path, picture, shape)
         return picture
 
     def mask(self, path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:

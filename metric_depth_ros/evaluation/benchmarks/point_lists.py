@@ -60,6 +60,9 @@ def _records(folder: Folder, path: Path, keys: tuple[str, ...]) -> Iterator[dict
             for key in keys:
                 if not isinstance(record, dict) or key not in record:
                     raise folder.fault(path, f'line {number} has no {key}')
+            for key in ('pixel_coords', 'depth'):
+                if not isinstance(record[key], list):
+                    raise folder.fault(path, f'line {number} has no list as {key}')
             if len(record['pixel_coords']) != len(record['depth']):
                 raise folder.fault(
                     path,
@@ -76,7 +79,7 @@ def points_of(
     try:
         uv = np.array(record['pixel_coords'], np.float64).reshape(-1, 2)
         depth = np.array(record['depth'], np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise folder.fault(path, f'has no numbers at {record["image"]} ({error})') from error
     if not ((uv >= 0.0) & (uv < np.array(size[::-1]))).all():
         raise folder.fault(

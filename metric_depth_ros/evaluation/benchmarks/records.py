@@ -39,7 +39,7 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     Raises
     ------
     InputError
-        The folder holds another run; the message names the first difference.
+        The folder holds another run, the message names the first difference; or a damaged one.
     """
     path = folder / _SETTINGS
     wanted = json.loads(json.dumps(settings))
@@ -48,7 +48,7 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
         part.write_text(json.dumps(wanted, indent=2) + '\n', encoding='utf-8')
         part.replace(path)
         return
-    begun = json.loads(path.read_text(encoding='utf-8'))
+    begun = _begun(path)
     for key in {**begun, **wanted}:
         if begun.get(key) != wanted.get(key):
             raise InputError(
@@ -56,6 +56,22 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
                 f'{folder} holds a run with {key} {begun.get(key)!r}, this one has '
                 f'{wanted.get(key)!r}: give another --out, or delete the folder to begin anew.',
             )
+
+
+def _begun(path: Path) -> dict[str, Any]:
+    """Return what a folder was begun with."""
+    try:
+        begun = json.loads(path.read_text(encoding='utf-8'))
+        if isinstance(begun, dict):
+            return begun
+        problem = 'it holds no keys and values'
+    except (OSError, ValueError, RecursionError) as error:
+        problem = str(error)
+    raise InputError(
+        'benchmark_run',
+        f'{path} does not tell which run the folder holds ({problem}): give another --out, or '
+        'delete the folder to begin anew.',
+    )
 
 
 class RecordFile:
