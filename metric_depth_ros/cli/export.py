@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     name, _, variant = args.name.partition(':')
     if name not in INFER:
         raise InputError('model', f'export got {args.name!r}, expected one of {", ".join(INFER)}.')
+    options.refuse_weights_of_others([name])
     checkpoint = read_weights(name, options, variant)
     network = with_preset(name, network_from(name, checkpoint), args.preset)
     # Without a camera, so that a network which recovers the focal length is exported whole.

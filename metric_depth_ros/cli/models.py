@@ -140,6 +140,8 @@ def _load(name: str, weights: str) -> None:
     from metric_depth_ros.estimators.learned.loading import network_from, read_weights
     from metric_depth_ros.estimators.options import EstimatorOptions
 
-    checkpoint = read_weights(name, EstimatorOptions(weights=weights))
+    options = EstimatorOptions(weights=weights)
+    options.refuse_weights_of_others([name])
+    checkpoint = read_weights(name, options)
     network_from(name, checkpoint)
     print(f'ok    {name}  {checkpoint.path} loads, sha256 {checkpoint.sha256}')

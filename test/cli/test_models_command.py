@@ -132,6 +132,15 @@ def test_a_checkpoint_is_loaded_strictly_and_its_digest_told(tmp_path, capsys):
     assert main(['models', 'check', 'depth_pro', '--weights', str(path)]) == 2
 
 
+@pytest.mark.parametrize(
+    'command', [['models', 'check'], ['export', '-o', 'network.onnx', '--size', '64x64']]
+)
+def test_weights_of_a_misspelled_network_are_refused_not_the_shipped_ones_taken(command, capsys):
+    arguments = [*command, 'compact_teacher', '--weights', 'compact_techer=mine.safetensors']
+    assert main(arguments) == 2
+    assert 'compact_techer=mine.safetensors' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('content', ['', '[]', '{"a": "b"}', '{"a": [1.5]}'])
 def test_a_list_that_is_none_is_refused(content, tmp_path, capsys):
     path = tmp_path / 'keys.json'
