@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compare weights of the compact teacher on simulated views of the size of real images.
 
-    python scripts/full_views.py out/full_views [WEIGHTS ...] [--prompts 2]
+    python scripts/full_views.py out/full_views [WEIGHTS ...] [--document docs/COMPACT.md]
 
 The views are of worlds of families that no training sees, streets, rooms, table-tops and terrain.
 They are made once and kept in the folder, which takes minutes. Weights are chosen by them: the
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from figures import fill
 from numpy.typing import NDArray
 
 from metric_depth_ros.estimators.base import Estimator
@@ -66,6 +67,7 @@ def main() -> int:
     parser.add_argument('folder', type=Path, help='where the views are kept')
     parser.add_argument('weights', nargs='*', help='files; default: those that are shipped')
     parser.add_argument('--prompts', type=int, default=2, help='of each view')
+    parser.add_argument('--document', type=Path, help='write the table into it')
     args = parser.parse_args()
     views = _views(args.folder)
     estimators = {GUESS: create_estimator(GUESS, EstimatorOptions())} | {
@@ -79,7 +81,10 @@ def main() -> int:
         for name, estimator in estimators.items():
             errors[name].setdefault(kind, []).append(_errors_of(estimator, frame, truth))
         print(f'{sum(map(len, errors[GUESS].values()))}: {kind}', file=sys.stderr)
-    print('\n'.join(_table(errors)))
+    table = '\n'.join(_table(errors))
+    print(table)
+    if args.document is not None:
+        fill(args.document, {'full_views': table})
     return 0
 
 

@@ -81,7 +81,7 @@ class CompactOptions:
     sizes: tuple[tuple[int, int], ...] = ((224, 160), (256, 128), (192, 192), (288, 128))
     error_weight: float = 4.0
     far_weight: float = 0.5
-    squared_weight: float = 0.0
+    squared_weight: float = 1.5
     gradient_weight: float = 0.5
     width_weight: float = 0.1
     sky_weight: float = 0.1
@@ -90,7 +90,7 @@ class CompactOptions:
     robust: bool = False
     blank_image_share: float = 0.05
     restyled_share: float = 0.35
-    pasted_share: float = 0.4
+    pasted_share: float = 0.55
 
     def __post_init__(self) -> None:
         one_of('space', self.space, ('relative', *_SPACES))
