@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from metric_depth_ros.ros.managed_node import ManagedNode
@@ -29,7 +29,7 @@ def run_node(
     make_node: Callable[[], ManagedNode],
     arguments: Sequence[str] | None = None,
 ) -> int:
-    """Run a node until it is interrupted, and end the process.
+    """Run a node until it is interrupted.
 
     Parameters
     ----------
@@ -45,9 +45,8 @@ def run_node(
     Returns
     -------
     int
-        0 for ``--help``, the only return. The exit code of the process is 0 after SIGINT or
-        SIGTERM, 2 for a command line that ROS cannot read and for security (SROS 2) that it cannot
-        give.
+        Exit code, 0 after SIGINT or SIGTERM, 2 for a command line that ROS cannot read and for
+        security (SROS 2) that it cannot give.
     """
     return run_nodes(name, usage, lambda: [make_node()], arguments)
 
@@ -87,19 +86,19 @@ def run_nodes(
         # down would end the process by its default, not with exit code 0.
         for number in _END_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-    _end_process(code)
+    _end_beside_abandoned_threads(code)
+    return code
 
 
-def _end_process(code: int) -> NoReturn:
-    """End the process without taking the interpreter down; all is released and shut down by then.
+def _end_beside_abandoned_threads(code: int) -> None:
+    """End the process at once if a thread is still computing what nobody waits for any more.
 
-    What is left are static objects of the middleware, of librealsense and of torch. They are
-    destroyed in any order, beside threads of theirs that still run: about one end in some hundreds
-    crashed there, and threads that compute what nobody waits for any more make them abort.
+    The interpreter cannot take itself down under libraries that compute: they abort.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    if any(thread.daemon and thread.is_alive() for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _spin(

@@ -290,23 +290,6 @@ def test_a_hanging_estimator_that_cannot_be_made_anew_is_tried_again(
     )
 
 
-CRASHES_WHEN_TAKEN_DOWN = """
-import atexit, os, sys
-from metric_depth_ros.nodes.depth import main
-
-atexit.register(os.abort)  # as a static object of a library that its own threads still use
-sys.exit(main())
-"""
-
-
-def test_a_library_that_crashes_when_it_is_taken_down_costs_no_exit_code(start_node, tmp_path):
-    script = tmp_path / 'crashing.py'
-    script.write_text(CRASHES_WHEN_TAKEN_DOWN)
-    node = start_node({'estimator': 'nearest'}, named('crashing'), script)
-    node.wait_for_log('active')
-    assert node.end() == 0
-
-
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('times', [1, 2])
 def test_signals_end_the_node_with_exit_code_0(start_node, number, times):
