@@ -120,4 +120,9 @@ class EstimatorOptions:
 
 
 def _refused(option: str, value: object, expected: str) -> InputError:
-    return InputError('estimator_option', f'{option} is {value!r}, expected {expected}.')
+    parameter = option if option == 'device' else f'model.{option}'
+    return InputError(
+        'estimator_option',
+        f'{option} is {value!r}, expected {expected} (parameter {parameter}, option '
+        f'--{option.replace("_", "-")}).',
+    )

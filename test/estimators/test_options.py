@@ -52,3 +52,10 @@ def test_a_companion_runs_as_released():
 def test_two_checkpoints_without_a_name_are_refused():
     with pytest.raises(InputError, match='weights'):
         EstimatorOptions(weights='a.pt,b.pt').weights_of('teacher')
+
+
+def test_a_refused_option_is_named_as_parameter_and_as_option():
+    with pytest.raises(
+        InputError, match=r'parameter model\.resolution_scale, option --resolution-'
+    ):
+        EstimatorOptions(resolution_scale=0.0)

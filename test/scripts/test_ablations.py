@@ -5,8 +5,10 @@ import json
 import sys
 from pathlib import Path
 
+import ablations
+import flawed_views
 import numpy as np
-import pytest
+import short_trainings
 import torch
 import yaml
 from tiny_training import example, write_shards
@@ -16,7 +18,6 @@ from metric_depth_ros.training.config import SourceConfig, read_config
 from metric_depth_ros.training.recipes import create_recipe
 from metric_depth_ros.training.shards import ShardSource
 
-SCRIPTS = Path(__file__).parents[2] / 'scripts'
 TINY = {
     'steps': 2,
     'batch_size': 2,
@@ -25,20 +26,7 @@ TINY = {
 }
 
 
-@pytest.fixture(scope='module')
-def scripts():
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        import ablations
-        import flawed_views
-        import short_trainings
-    finally:
-        sys.path.remove(str(SCRIPTS))
-    return ablations, short_trainings, flawed_views
-
-
-def test_every_variation_is_a_training_that_the_trainer_accepts(scripts, tmp_path):
-    ablations, short_trainings, _ = scripts
+def test_every_variation_is_a_training_that_the_trainer_accepts(tmp_path):
     places = {'out/shards': tmp_path / 'views', 'out/ablations': tmp_path / 'made'}
     variations = {*ablations.SCALING, *ablations.COMPACT, *ablations.TEACHER}
     for variation in variations:
@@ -54,8 +42,7 @@ def test_every_variation_is_a_training_that_the_trainer_accepts(scripts, tmp_pat
     assert len(folders) == len(variations)
 
 
-def test_training_that_is_complete_is_left_alone_and_measured(scripts, tmp_path, monkeypatch):
-    ablations, short_trainings, _ = scripts
+def test_training_that_is_complete_is_left_alone_and_measured(tmp_path, monkeypatch):
     shards = write_shards(tmp_path / 'shards' / 'train', count=4)
     config = short_trainings.configuration(
         ablations.COMPACT[0], 0, {'out/shards': tmp_path / 'shards'}
@@ -78,8 +65,7 @@ def test_training_that_is_complete_is_left_alone_and_measured(scripts, tmp_path,
     assert np.isfinite(shapes).all()
 
 
-def test_flawed_views_are_wrong_in_part_and_keep_their_sky(scripts, tmp_path):
-    _, _, flawed_views = scripts
+def test_flawed_views_are_wrong_in_part_and_keep_their_sky(tmp_path):
     source = ShardSource(write_shards(tmp_path / 'shards', count=4))
     flawed_views.write_flawed_shard(source, range(2, 4), tmp_path / 'flawed')
     flawed = ShardSource(tmp_path / 'flawed')
@@ -93,8 +79,7 @@ def test_flawed_views_are_wrong_in_part_and_keep_their_sky(scripts, tmp_path):
         assert 0.10 < off.mean() < 0.17
 
 
-def test_document_and_plot_are_made_of_the_figures(scripts, tmp_path, monkeypatch):
-    ablations, _, _ = scripts
+def test_document_and_plot_are_made_of_the_figures(tmp_path, monkeypatch):
     run = {'simulated': 0.1, 'recorded': 0.2, 'views': 30, 'minutes': 4.0}
     run |= {'simulated, median set': 0.05, 'recorded, median set': 0.06}
     figures = {

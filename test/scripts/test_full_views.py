@@ -1,25 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of weights on simulated views of full size."""
 
-import sys
-from pathlib import Path
-
+import full_views
 import numpy as np
 import pytest
 
 from metric_depth_ros.types import Source, SparsePrompt
-
-SCRIPTS = Path(__file__).resolve().parents[2] / 'scripts'
-
-
-@pytest.fixture(scope='module')
-def full_views():
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        import full_views
-    finally:
-        sys.path.remove(str(SCRIPTS))
-    return full_views
 
 
 def _prompt(count, source=Source.LIDAR):
@@ -33,15 +19,15 @@ def _prompt(count, source=Source.LIDAR):
 
 
 @pytest.mark.parametrize(('count', 'kind'), [(10_000, 0), (2_500, 1), (100, 3), (10, 4)])
-def test_prompts_are_told_apart_by_the_distance_of_their_points(full_views, count, kind):
+def test_prompts_are_told_apart_by_the_distance_of_their_points(count, kind):
     assert full_views._kind_of(_prompt(count), 250_000) == full_views.KINDS[kind]
 
 
-def test_radar_is_a_kind_of_its_own_however_dense(full_views):
+def test_radar_is_a_kind_of_its_own_however_dense():
     assert full_views._kind_of(_prompt(10_000, Source.RADAR), 250_000) == 'radar'
 
 
-def test_ratios_are_geometric_means_over_prompts_and_all_kinds_together(full_views):
+def test_ratios_are_geometric_means_over_prompts_and_all_kinds_together():
     made, dense = full_views.Errors, full_views.KINDS[0]
     errors = {
         full_views.GUESS: {
