@@ -7,6 +7,7 @@ Imports nothing but the standard library and `errors` before a command is chosen
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -37,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'doctor': ('doctor', 'tell what is installed, what is missing, and what to do'),
 }
 EXIT_BAD_INPUT = 2
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 EXIT_INTERRUPTED = 130
 
 
@@ -63,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The command's exit code; 2 for bad input or usage, 130 when interrupted.
+        The command's exit code; 2 for bad input, usage or a full disk, 130 when
+        interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = next((a for a in arguments if not a.startswith('-')), None)
@@ -78,6 +81,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nothing left to say
         return 0
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        place = f' ({error.filename})' if error.filename else ''
+        print(
+            f'metric-depth {args.command}: {error.strerror}{place}. Free space, or let the '
+            'command write to another place.',
+            file=sys.stderr,
+        )
+        return EXIT_BAD_INPUT
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ at once and an early Ctrl-C ends cleanly.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import signal
@@ -68,6 +69,7 @@ def run_nodes(
     if {'-h', '--help'} & set(arguments):
         sys.stdout.write(usage)
         return 0
+    faulthandler.enable()  # a crash of a library leaves the stack of every thread in the log
     stop = threading.Event()
     for number in _END_SIGNALS:
         signal.signal(number, lambda *_: stop.set())

@@ -64,3 +64,12 @@ def test_the_node_module_loads_no_torch_and_no_open3d():
         [sys.executable, '-c', code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == '[]'
+
+
+def test_a_full_disk_is_one_sentence_without_a_traceback(tmp_path, capsys, monkeypatch):
+    import metric_depth_ros.bench.codecs as bench
+
+    monkeypatch.setattr(bench, 'run', lambda rounds: [])
+    (tmp_path / 'codecs.json').symlink_to('/dev/full')
+    assert main(['bench', 'codecs', '--out', str(tmp_path)]) == 2
+    assert 'No space left on device' in capsys.readouterr().err

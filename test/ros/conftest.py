@@ -62,7 +62,10 @@ class NodeProcess:
         for _ in range(times):
             if self.process.poll() is None:
                 self.process.send_signal(number)
-        return self.process.wait(DEADLINE_S)
+        code = self.process.wait(DEADLINE_S)
+        if code:
+            print(self.log)  # shown with the failure: the stack of a crash is in it
+        return code
 
 
 @pytest.fixture(scope='module')

@@ -313,3 +313,17 @@ def test_a_signal_during_start_ends_the_node_with_exit_code_0(start_node):
     time.sleep(0.3)  # anywhere between the interpreter's start and activation
     node.end()
     assert 'Traceback' not in node.log
+
+
+def test_a_crash_of_a_library_leaves_the_stack_of_every_thread():
+    code = (
+        'import os, signal; from metric_depth_ros.nodes import running; '
+        'running._spin = lambda *_: os.kill(os.getpid(), signal.SIGSEGV); '
+        "running.run_nodes('node', '', list, [])"
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == -signal.SIGSEGV
+    assert 'Segmentation fault' in done.stderr
+    assert 'in run_nodes' in done.stderr
