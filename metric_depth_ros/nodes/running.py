@@ -8,13 +8,13 @@ at once and an early Ctrl-C ends cleanly.
 from __future__ import annotations
 
 import faulthandler
-import gc
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from metric_depth_ros.ros.managed_node import ManagedNode
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BAD_USAGE = 2
 _SPIN_S = 0.1  # a signal is noticed at the latest after this
+_PATIENCE_S = 4.0  # less than launch waits (5 s) before it sends the next signal
 
 
 def run_node(
@@ -30,7 +31,7 @@ def run_node(
     make_node: Callable[[], ManagedNode],
     arguments: Sequence[str] | None = None,
 ) -> int:
-    """Run a node until it is interrupted.
+    """Run a node until it is interrupted, and end the process.
 
     Parameters
     ----------
@@ -46,8 +47,9 @@ def run_node(
     Returns
     -------
     int
-        Exit code, 0 after SIGINT or SIGTERM, 2 for a command line that ROS cannot read and for
-        security (SROS 2) that it cannot give.
+        0 for ``--help``, the only return. The exit code of the process is 0 after SIGINT or
+        SIGTERM, 2 for a command line that ROS cannot read and for security (SROS 2) that it cannot
+        give.
     """
     return run_nodes(name, usage, lambda: [make_node()], arguments)
 
@@ -73,6 +75,7 @@ def run_nodes(
     stop = threading.Event()
     for number in _END_SIGNALS:
         signal.signal(number, lambda *_: stop.set())
+    _end_soon_after_signal(name)
 
     from metric_depth_ros.resources import dds_environment
     from metric_depth_ros.ros.memory import keep_freed_memory
@@ -88,19 +91,40 @@ def run_nodes(
         # down would end the process by its default, not with exit code 0.
         for number in _END_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-    _end_beside_abandoned_threads(code)
-    return code
+    _end_process(code)
 
 
-def _end_beside_abandoned_threads(code: int) -> None:
-    """End the process at once if a thread is still computing what nobody waits for any more.
+def _end_soon_after_signal(name: str) -> None:
+    """End the process some time after the first signal, if it has not ended by itself.
 
-    The interpreter cannot take itself down under libraries that compute: they abort.
+    Who works in the node's only thread, a disk or a GPU that hangs, cannot look for signals.
     """
-    if any(thread.daemon and thread.is_alive() for thread in threading.enumerate()):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+
+    def wait() -> None:
+        os.read(heard, 1)
+        time.sleep(_PATIENCE_S)
+        sys.stderr.write(
+            f'{name}: still at work {_PATIENCE_S:g} s after the signal, ended as it is:\n'
+        )
+        faulthandler.dump_traceback()
+        _end_process(0)
+
+    threading.Thread(target=wait, name='end', daemon=True).start()
+
+
+def _end_process(code: int) -> NoReturn:
+    """End the process without taking the interpreter down; all is released and shut down by then.
+
+    What is left are static objects of the middleware, of librealsense and of torch. They are
+    destroyed in any order, beside threads of theirs that still run: an end in some hundreds
+    crashed there, and threads that compute what nobody waits for any more make them abort.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _spin(
@@ -110,6 +134,7 @@ def _spin(
     stop: threading.Event,
 ) -> int:
     import rclpy
+    from rclpy.exceptions import ParameterException
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.impl.implementation_singleton import rclpy_implementation
     from rclpy.signals import SignalHandlerOptions
@@ -117,8 +142,13 @@ def _spin(
     try:
         rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
         nodes = make_nodes()
-    except rclpy_implementation.RCLError as error:
-        # A file or rule that it cannot read; security that is asked for and cannot be had.
+    except (
+        rclpy_implementation.RCLError,
+        rclpy_implementation.UnknownROSArgsError,
+        ParameterException,
+    ) as error:
+        # A file or rule that it cannot read, an option or a parameter of its own that is wrong;
+        # security that is asked for and cannot be had.
         sys.stderr.write(f'{name}: {error}\n')
         rclpy.try_shutdown()
         return _BAD_USAGE
@@ -140,7 +170,4 @@ def _spin(
         for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
-        # The process gives everything back at once; to look through what torch and open3d have
-        # loaded, object by object, would take half a second of the two that an end may take.
-        gc.freeze()
     return 0

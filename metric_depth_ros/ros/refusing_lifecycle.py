@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A managed node that refuses a transition which its state does not have."""
+"""A managed node that refuses a transition which its state does not have, and ends as a whole."""
 
 from __future__ import annotations
 
@@ -26,3 +26,14 @@ class RefusingLifecycleNode(LifecycleNode):
             self.get_logger().warning(f'transition {wanted} from state {state} refused: {reason}')
             response.success = False
             return response
+
+    def destroy_node(self) -> None:
+        """Destroy the node, and what rclpy leaves: the state machine, which holds on to it.
+
+        With it the middleware would live, its threads and its shared memory, until the process
+        ends, and be taken down by the static objects of libraries, beside its own threads.
+        """
+        machine: Any = getattr(self, '_state_machine', None)
+        if hasattr(machine, 'destroy_when_not_in_use'):
+            machine.destroy_when_not_in_use()
+        super().destroy_node()

@@ -290,6 +290,81 @@ def test_a_hanging_estimator_that_cannot_be_made_anew_is_tried_again(
     )
 
 
+CRASHES_WHEN_TAKEN_DOWN = """
+import atexit, os, sys
+from metric_depth_ros.nodes.depth import main
+
+atexit.register(os.abort)  # as a static object of a library that its own threads still use
+sys.exit(main())
+"""
+
+
+def test_a_library_that_crashes_when_it_is_taken_down_costs_no_exit_code(start_node, tmp_path):
+    script = tmp_path / 'crashing.py'
+    script.write_text(CRASHES_WHEN_TAKEN_DOWN)
+    node = start_node({'estimator': 'nearest'}, named('crashing'), script)
+    node.wait_for_log('active')
+    assert node.end() == 0
+
+
+SHOWS_WHAT_IS_LEFT = """
+import os, pathlib, re, sys
+from metric_depth_ros.nodes import running
+from metric_depth_ros.nodes.depth import main
+
+def show(code):
+    names = [path.read_text().strip() for path in pathlib.Path('/proc/self/task').glob('*/comm')]
+    maps = pathlib.Path('/proc/self/maps').read_text()
+    segments = re.findall('/dev/shm/(?:fastrtps|fastdds)_[0-9a-f]{16}$', maps, re.M)
+    print('left:', [*segments, *(name for name in names if name.startswith('dds'))], flush=True)
+    os._exit(code)
+
+running._end_process = show
+sys.exit(main())
+"""
+
+
+def test_nothing_of_the_middleware_is_left_when_the_process_ends(start_node, tmp_path):
+    script = tmp_path / 'showing.py'
+    script.write_text(SHOWS_WHAT_IS_LEFT)
+    node = start_node({'estimator': 'nearest'}, named('leaving'), script)
+    node.wait_for_log('active')
+    assert node.end() == 0
+    # The watchdog of Fast DDS looks after ports that all processes share, and ends with its own.
+    assert node.log.splitlines()[-1] in ("left: ['dds.shm.wdog']", 'left: []')
+
+
+def test_work_that_hangs_does_not_keep_the_process(tmp_path):
+    code = (
+        'import time; from metric_depth_ros.nodes import running; '
+        "running.run_node('node', '', lambda: [print('here', flush=True), time.sleep(100)], [])"
+    )
+    with subprocess.Popen(
+        [sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == 'here\n'
+        process.send_signal(signal.SIGINT)
+        _, log = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert 'node: still at work 4 s after the signal' in log
+    assert 'in run_node' in log
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'named'),
+    [
+        (['--ros-args', '--bogus'], '--bogus'),
+        (['--ros-args', '-p', 'use_sim_time:=1'], 'use_sim_time'),
+    ],
+)
+def test_a_wrong_option_of_ros_is_one_sentence(arguments, named):
+    command = [sys.executable, '-m', 'metric_depth_ros.nodes.depth', *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('times', [1, 2])
 def test_signals_end_the_node_with_exit_code_0(start_node, number, times):
