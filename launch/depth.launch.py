@@ -14,7 +14,7 @@ from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from metric_depth_ros.launching import NodeLaunch
+from metric_depth_ros.launching import OUTPUT_TOPICS, NodeLaunch
 from metric_depth_ros.resources import dds_environment, share_file
 
 # Launch argument: (topic of the node, description).
@@ -26,10 +26,6 @@ TOPICS = {
     'sensor_depth_image': ('sensor_depth/image', 'Depth image of a depth camera.'),
     'sensor_depth_camera_info': ('sensor_depth/camera_info', 'CameraInfo of the depth image.'),
 }
-OUTPUT_TOPICS = (
-    'depth/image', 'depth/camera_info', 'depth/points', 'depth/points_voxels', 'depth/confidence',
-    'depth/image_color', 'depth/prompt',
-)  # fmt: skip
 # Launch argument: (parameter of the node, type, description).
 PARAMETERS = {
     'estimator': ('estimator', str, 'Depth method, e.g. classical, classical:fast.'),

@@ -21,7 +21,7 @@ from launch.substitutions import LaunchConfiguration
 from launch.utilities.type_utils import perform_typed_substitution
 from launch_ros.actions import Node
 
-from metric_depth_ros.launching import parameter_arguments
+from metric_depth_ros.launching import OUTPUT_TOPICS, parameter_arguments
 from metric_depth_ros.resources import dds_environment, share_file
 
 # Launch argument: (parameter of the camera, type, description).
@@ -77,7 +77,10 @@ def generate_launch_description() -> LaunchDescription:
                     '--display-config', str(share_file('rviz/depth.rviz')),
                     '--fixed-frame', 'camera_link',
                 ],
-                remappings=[('/image', 'camera/color/image_raw')],
+                remappings=[
+                    ('/image', 'camera/color/image_raw'),
+                    *((f'/{topic}', topic) for topic in OUTPUT_TOPICS),
+                ],
                 additional_env=dds_environment(),
                 condition=IfCondition(LaunchConfiguration('rviz')),
             ),

@@ -17,6 +17,11 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from metric_depth_ros.resources import dds_environment, share_file
 
+# Of the depth node; RViz is told where they are.
+OUTPUT_TOPICS = (
+    'depth/image', 'depth/camera_info', 'depth/points', 'depth/points_voxels', 'depth/confidence',
+    'depth/image_color', 'depth/prompt',
+)  # fmt: skip
 _START = {
     'autostart': ('autostart', bool, 'Configure and activate at start: true or false.'),
     'use_sim_time': ('use_sim_time', bool, 'Take the time from /clock: true or false.'),

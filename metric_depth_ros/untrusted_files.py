@@ -13,6 +13,7 @@ import json
 import lzma
 import math
 import re
+import stat
 import tokenize
 import zipfile
 import zlib
@@ -61,7 +62,10 @@ def read_text(path: Path, fault: str) -> str:
         `fault`: not readable, not UTF-8, or too large.
     """
     try:
-        size = path.stat().st_size
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # a pipe would be read for ever
+            raise InputError(fault, f'{path} is not a file.')
+        size = about.st_size
         if size > MAX_TEXT_BYTES:
             raise InputError(
                 fault,

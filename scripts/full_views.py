@@ -7,6 +7,8 @@
 The views are of worlds of families that no training sees, streets, rooms, table-tops and terrain.
 They are made once and kept in the folder, which takes minutes. Weights are chosen by them: the
 windows that a training sees, and its validation, are several times smaller than a real image.
+Each is also seen as recorded ones often are: with paint on its surfaces, for real ones are less
+plain than simulated ones, and with the image some pixels beside depth and points.
 Errors are in shares of those of the guess: geometric means, and the mean of the boundary F1.
 """
 
@@ -16,6 +18,7 @@ import argparse
 import sys
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +33,9 @@ from metric_depth_ros.evaluation.boundary import boundary_f1
 from metric_depth_ros.evaluation.metrics import depth_metrics
 from metric_depth_ros.simulation.examples import simulate_example
 from metric_depth_ros.simulation.sensors.policy import SHARES, draw_prompt
+from metric_depth_ros.training.painted import with_paint
 from metric_depth_ros.training.shards import ShardSource, shard_name, write_shard
+from metric_depth_ros.training.views import misregistered
 from metric_depth_ros.types import Frame, Source, SparsePrompt
 
 GUESS = 'classical:quality'
@@ -49,6 +54,7 @@ KINDS = (
     f'points {LIMITS_PX[-1]} pixels apart or more',
     'radar',
 )
+FLAWED = 'all, painted and misregistered'
 _NEGLIGIBLE = 1e-3  # AbsRel, and meters, below which a ratio says nothing
 _SKY_M = 200.0  # of pixels without depth, for contours
 
@@ -101,16 +107,22 @@ def _views(folder: Path) -> ShardSource:
 
 
 def _frames(views: ShardSource, prompts: int) -> Iterator[tuple[Frame, NDArray[np.float32], str]]:
-    """Yield each view with each of its prompts, its truth, and the kind of the prompt."""
+    """Yield each view with each of its prompts, its truth, and the kind of the prompt.
+
+    Then the same with paint on the view, and its image moved.
+    """
     shares = {name: share for name, share in SHARES.items() if name != 'none'}
     for number in range(len(views)):
         view = views.load(number)
+        rng = np.random.default_rng((PROMPT_SEED, number))
+        flawed = misregistered(with_paint(view, rng).image, rng)
         truth = np.where(np.isfinite(view.depth), view.depth, np.float32(np.nan))
         for which in range(prompts):
             prompt = draw_prompt(view, np.random.default_rng((PROMPT_SEED, number, which)), shares)
             if len(prompt):
                 frame = Frame(0, 'camera', view.image, view.camera, prompt)
                 yield frame, truth, _kind_of(prompt, truth.size)
+                yield replace(frame, image=flawed), truth, FLAWED
 
 
 def _kind_of(prompt: SparsePrompt, pixels: int) -> str:
@@ -129,13 +141,14 @@ def _errors_of(estimator: Estimator, frame: Frame, truth: NDArray[np.float32]) -
 
 
 def _table(errors: dict[str, dict[str, list[Errors]]]) -> Iterator[str]:
-    """Yield the lines of a table: a row for each kind of prompt, and one for all."""
+    """Yield the lines of a table: a row for each kind of prompt, one for all, one for flaws."""
     names = [name for name in errors if name != GUESS]
     titles = [f'{figure}, {name}' for name in names for figure in ('AbsRel', 'RMSE', 'F1')]
     yield f'| prompts | number | F1, `{GUESS}` | ' + ' | '.join(titles) + ' |'
     yield '|---|' + '---:|' * (2 + len(titles))
     present = [kind for kind in KINDS if kind in errors[GUESS]]
-    for title, kinds in (*((kind, [kind]) for kind in present), ('**all**', present)):
+    together = (('**all**', present), (f'**{FLAWED}**', [FLAWED]))
+    for title, kinds in (*((kind, [kind]) for kind in present), *together):
         rows = {name: np.array([e for k in kinds for e in errors[name][k]]) for name in errors}
         reference = rows[GUESS]
         cells = [title, str(len(reference)), f'{np.nanmean(reference[:, 2]):.3f}']

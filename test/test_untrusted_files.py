@@ -22,6 +22,7 @@ from metric_depth_ros.untrusted_files import (
     check_array_claims,
     check_cloud_claims,
     inside,
+    read_text,
     read_yaml,
 )
 
@@ -170,3 +171,9 @@ def test_a_value_that_is_not_of_its_tag_is_refused(value, tmp_path):
     path.write_text(f'a: {value}')
     with pytest.raises(InputError, match='cannot be read as YAML'):
         read_yaml(path, 'any')
+
+
+def test_a_pipe_is_refused_instead_of_read_for_ever(tmp_path):
+    os.mkfifo(tmp_path / 'pipe.yaml')
+    with pytest.raises(InputError, match=r'pipe\.yaml is not a file'):
+        read_text(tmp_path / 'pipe.yaml', 'calibration')

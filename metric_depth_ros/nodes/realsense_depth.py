@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from metric_depth_ros.errors import InputError
 from metric_depth_ros.nodes.running import run_nodes
 
 if TYPE_CHECKING:
@@ -43,12 +44,22 @@ def _nodes() -> list[ManagedNode]:
     from metric_depth_ros.ros.realsense.node import NAME, RealsenseNode
 
     depth = DepthNode()
-    cameras = []
-    for camera in depth.get_parameter('cameras').value or ('',):
-        node = RealsenseNode(camera.replace('/', '_') or NAME)
+    cameras = depth.get_parameter('cameras').value or ('',)
+    names = [camera.replace('/', '_') or NAME for camera in cameras]
+    all_names = [*names, depth.get_name()]
+    if len(set(all_names)) < len(all_names):
+        depth.destroy_node()
+        raise InputError(
+            'parameter',
+            f'parameter cameras gives nodes the names {", ".join(names)}, and there is '
+            f'{all_names[-1]}: expected names that differ (/ counts as _).',
+        )
+    nodes = []
+    for camera, name in zip(cameras, names, strict=True):
+        node = RealsenseNode(name)
         depth.take_from(camera, node.feed)
-        cameras.append(node)
-    return [*cameras, depth]  # ended in this order: no frame comes to a depth node that is gone
+        nodes.append(node)
+    return [*nodes, depth]  # ended in this order: no frame comes to a depth node that is gone
 
 
 if __name__ == '__main__':

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from metric_depth_ros.errors import InputError
+
 if TYPE_CHECKING:
     from metric_depth_ros.ros.managed_node import ManagedNode
 
@@ -146,6 +148,7 @@ def _spin(
         rclpy_implementation.RCLError,
         rclpy_implementation.UnknownROSArgsError,
         ParameterException,
+        InputError,
     ) as error:
         # A file or rule that it cannot read, an option or a parameter of its own that is wrong;
         # security that is asked for and cannot be had.

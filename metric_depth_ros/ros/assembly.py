@@ -23,6 +23,7 @@ _HISTORY = 4
 # only by the first frames: a sensor that is not there must not slow the camera.
 _FIRST_WAIT_S = 0.25
 _FIRST_WAITS = 3
+_RHYTHM_S = 1.0  # a second message that has not come by then is not waited for
 _S = 1e-9
 
 
@@ -97,8 +98,9 @@ class _Source:
         behind_ns = image.stamp_ns - last.stamp_ns
         if behind_ns <= 0 or self.latched:
             return 0.0
-        if len(self.recent) == 1:
-            return image.arrived_s + max_wait_s
+        if len(self.recent) == 1:  # no rhythm yet, or the only one that ever comes
+            fresh = image.arrived_s - last.arrived_s < _RHYTHM_S
+            return image.arrived_s + max_wait_s if fresh else 0.0
         before = self.recent[-2]
         period_ns = last.stamp_ns - before.stamp_ns
         if period_ns >= 2 * behind_ns:  # the next one will be farther from the image than this

@@ -217,7 +217,12 @@ class Channel:
         return problems + self.counters.new_problems()
 
     def _may_be_missing(self, stream: str) -> bool:
-        """Whether nothing is wrong where a stream never sends: registered depth needs no info."""
+        """Whether nothing is wrong where a stream never sends.
+
+        Registered depth needs no info, nor do images whose camera the estimator recovers.
+        """
+        if stream == 'camera_info':
+            return self._processor is not None and not self._processor.camera_needed
         alignment = self._settings().prompt.depth_alignment
         return stream == 'sensor_depth/camera_info' and alignment == 'auto'
 

@@ -111,6 +111,11 @@ class DeclaredParameters(Generic[Settings]):
         mine = [p for p in parameters if p.name in table]
         try:
             for parameter in mine:
+                if parameter.type_ == RosParameter.Type.NOT_SET:
+                    raise InputError(
+                        'parameter',
+                        f'parameter {parameter.name} cannot be deleted; a list may be set to [].',
+                    )
                 values[parameter.name] = table[parameter.name].checked(parameter.value)
                 if self.configured and table[parameter.name].change == CONFIGURE:
                     raise InputError(

@@ -170,13 +170,19 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
         self, request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
         """Save inputs and outputs of the newest frame."""
-        answered = [channel.newest for channel in self._channels if channel.newest is not None]
-        newest = max(answered, key=lambda a: a.frame.stamp_ns, default=None)
-        if newest is None:
+        answered = [
+            (newest, channel.camera)
+            for channel in self._channels
+            if (newest := channel.newest) is not None
+        ]
+        if not answered:
             response.message = 'no frame has been answered yet.'
             return response
+        # By arrival: the stamps of a bag that began anew are earlier than those before.
+        newest, camera = max(answered, key=lambda a: a[0].bundle.image.arrived_s)
+        prefix = '_'.join((self.get_name(), *filter(None, (camera.replace('/', '_'),))))
         try:
-            folder = save_snapshot(newest, self._settings, self.get_name())
+            folder = save_snapshot(newest, self._settings, prefix)
         except InputError as error:
             response.message = str(error)
             self._faults.report(self.get_name(), error.fault, str(error))

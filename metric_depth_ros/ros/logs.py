@@ -10,40 +10,44 @@ from typing import Any
 _PACKAGE = 'metric_depth_ros'
 
 
-def forward_logs(logger: Any) -> Callable[[], None]:
-    """Forward the package's Python log records to a ROS logger; return what ends it."""
-    package = logging.getLogger(_PACKAGE)
-    handler = _Forwarder(logger)
-    before = package.level
-    package.addHandler(handler)
-    package.setLevel(logging.INFO)
-
-    def end() -> None:
-        package.removeHandler(handler)
-        package.setLevel(before)
-
-    return end
-
-
 class _Forwarder(logging.Handler):
-    """Gives records to a ROS logger.
+    """Gives each record to one ROS logger: of the nodes of the process, that which came last."""
 
-    Parameters
-    ----------
-    logger
-        Of a node.
-    """
-
-    def __init__(self, logger: Any) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._logger = logger
+        self.loggers: list[Any] = []
+        self.level_before = logging.NOTSET
 
     def emit(self, record: logging.LogRecord) -> None:
         """Give one record away; warnings and errors keep their severity."""
+        if not self.loggers:
+            return
+        logger = self.loggers[-1]
         # rclpy binds a severity to each place that it is called from: one place, one severity.
         if record.levelno >= logging.ERROR:
-            self._logger.error(record.getMessage())
+            logger.error(record.getMessage())
         elif record.levelno >= logging.WARNING:
-            self._logger.warning(record.getMessage())
+            logger.warning(record.getMessage())
         else:
-            self._logger.info(record.getMessage())
+            logger.info(record.getMessage())
+
+
+_forwarder = _Forwarder()
+
+
+def forward_logs(logger: Any) -> Callable[[], None]:
+    """Forward the package's Python log records to a ROS logger; return what ends it."""
+    package = logging.getLogger(_PACKAGE)
+    if not _forwarder.loggers:
+        _forwarder.level_before = package.level
+        package.addHandler(_forwarder)
+        package.setLevel(logging.INFO)
+    _forwarder.loggers.append(logger)
+
+    def end() -> None:
+        _forwarder.loggers.remove(logger)
+        if not _forwarder.loggers:
+            package.removeHandler(_forwarder)
+            package.setLevel(_forwarder.level_before)
+
+    return end

@@ -66,6 +66,11 @@ class FrameProcessor:
         """Build frames as an estimator needs them."""
         self._builder.camera_needed = not recovers_camera(estimator)
 
+    @property
+    def camera_needed(self) -> bool:
+        """Whether a frame needs its CameraInfo."""
+        return self._builder.camera_needed
+
     def abandon(self) -> None:
         """Publish nothing any more: a frame that is still being computed comes too late."""
         self._abandoned = True

@@ -38,8 +38,17 @@ class Answered:
     limited: LimitedDepth
 
 
-def save_snapshot(answered: Answered, settings: DepthNodeSettings, node_name: str) -> Path:
+def save_snapshot(answered: Answered, settings: DepthNodeSettings, prefix: str) -> Path:
     """Write a frame into a new folder and return it.
+
+    Parameters
+    ----------
+    answered
+        The frame.
+    settings
+        Of the node.
+    prefix
+        Of the folder's name, which goes on with the stamp: node and camera.
 
     Raises
     ------
@@ -48,7 +57,7 @@ def save_snapshot(answered: Answered, settings: DepthNodeSettings, node_name: st
     """
     from metric_depth_ros.evaluation.snapshots import Snapshot, write_snapshot
 
-    folder = _root(settings.snapshot.folder) / f'{node_name}_{answered.frame.stamp_ns}'
+    folder = _root(settings.snapshot.folder) / f'{prefix}_{answered.frame.stamp_ns}'
     snapshot = Snapshot(
         answered.frame,
         answered.limited.depth,

@@ -2,7 +2,7 @@
 """Shapes pasted in front of a view: leaves, rags, nets, sticks, that no world is made of.
 
 What a network learns of silhouettes then is not only what the simulator's solids have. Everything
-follows: image, depth, and the points of sensors whose rays the shapes stop. NumPy and OpenCV.
+follows: image, depth, and the points of sensors whose rays the shapes stop. NumPy.
 
 Source of the idea, for optical flow: Sun et al., "AutoFlow", CVPR 2021.
 """
@@ -11,16 +11,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from metric_depth_ros.simulation.examples import Example
-from metric_depth_ros.training.pasted_looks import colors_of, shadows_of
-from metric_depth_ros.training.pasted_shapes import Shapes, blobs, crowd, leaves
+from metric_depth_ros.training.pasted_looks import colors_of, laid_over, shadows_of
+from metric_depth_ros.training.pasted_shapes import Shapes, any_shapes
 from metric_depth_ros.types import SparsePrompt
 
-_DRAWN = (leaves, blobs, crowd)
 _MOST_GROUPS = 3
 _TILT = 0.6  # relative change of inverse depth across the image's width
 _NEAREST_M = 0.1
@@ -43,18 +41,16 @@ def with_pasted_shapes(example: Example, rng: np.random.Generator) -> Example:
         return example
     image, depth = example.image.astype(np.float32), example.depth
     if rng.random() < _SHADOW_ALONE_SHARE:
-        unseen = _drawn(depth, rng)
+        unseen = any_shapes(depth, rng)
         image *= shadows_of(unseen.labels, unseen.labels < 0, rng)
     for _ in range(int(rng.integers(1, _MOST_GROUPS + 1))):
-        shapes = _drawn(depth, rng)
+        shapes = any_shapes(depth, rng)
         surface = _surface_of(shapes, depth.shape, rng)
         seen = surface < depth
         depth = np.where(seen, surface, depth)
-        opaque = seen.astype(np.float32)
-        blur = float(rng.uniform(0.0, _BLUR_PX))
-        if blur > 0.2:
-            opaque = cv2.GaussianBlur(opaque, (0, 0), blur).astype(np.float32)
-        image += opaque[..., None] * (colors_of(shapes, example.image, rng) - image)
+        blur_px = float(rng.uniform(0.0, _BLUR_PX))
+        colors = colors_of(shapes, example.image, rng)
+        image = laid_over(image, colors, seen.astype(np.float32), blur_px)
         if rng.random() < _SHADOWED_SHARE:
             image *= shadows_of(shapes.labels, ~seen, rng)
     sensors = {
@@ -64,10 +60,6 @@ def with_pasted_shapes(example: Example, rng: np.random.Generator) -> Example:
     return replace(
         example, image=image.clip(0, 255).astype(np.uint8), depth=depth, sensors=sensors
     )
-
-
-def _drawn(depth: NDArray[np.float32], rng: np.random.Generator) -> Shapes:
-    return _DRAWN[int(rng.integers(len(_DRAWN)))](depth, rng)
 
 
 def _surface_of(
@@ -89,7 +81,8 @@ def _stopped(
     points: SparsePrompt, before: NDArray[np.float32], after: NDArray[np.float32]
 ) -> SparsePrompt:
     """Return points with the depth of the shape that stops their rays, and their own noise."""
-    column, row = points.uv.round().astype(np.intp).T
+    last = before.shape[1] - 1, before.shape[0] - 1  # a point may lie on the very border
+    column, row = points.uv.round().astype(np.intp).clip(0, last).T
     old, new = before[row, column], after[row, column]
     with np.errstate(invalid='ignore'):
         noise = np.nan_to_num(points.depth / old, nan=1.0)

@@ -37,6 +37,29 @@ def colors_of(
     return _borrowed(shapes, image, rng, plain=drawn < _TEXTURED_SHARE + _PLAIN_SHARE)
 
 
+def laid_over(
+    image: NDArray[np.float32],
+    colors: NDArray[np.float32],
+    opaque: NDArray[np.float32],
+    blur_px: float,
+) -> NDArray[np.float32]:
+    """Return an image with colors over it, the border between them as blurred as a lens does.
+
+    Parameters
+    ----------
+    image, colors
+        (H, W, 3). Colors count where they are opaque only: beside a shape they are anything.
+    opaque
+        (H, W) in [0, 1].
+    blur_px
+        Sigma; less than a fifth of a pixel is none.
+    """
+    over = np.dstack((colors * opaque[..., None], opaque))
+    if blur_px > 0.2:
+        over = cv2.GaussianBlur(over, (0, 0), blur_px).astype(np.float32, copy=False)
+    return (image * (1.0 - over[..., 3:]) + over[..., :3]).astype(np.float32, copy=False)
+
+
 def shadows_of(
     labels: NDArray[np.int32], hidden: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float32]:

@@ -47,6 +47,11 @@ class Shapes(NamedTuple):
     inverse_depth: NDArray[np.float64]
 
 
+def any_shapes(depth: NDArray[np.float32], rng: np.random.Generator) -> Shapes:
+    """Draw leaves, blobs or a crowd, each as likely."""
+    return (leaves, blobs, crowd)[int(rng.integers(3))](depth, rng)
+
+
 def leaves(depth: NDArray[np.float32], rng: np.random.Generator) -> Shapes:
     """Draw ellipses, polygons and sticks around a random place of a view.
 

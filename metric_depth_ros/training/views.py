@@ -7,6 +7,7 @@ The camera follows, so that rays keep their meaning.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import cv2
@@ -22,6 +23,7 @@ _GAMMA, _GAIN = 0.25, 0.1  # standard deviations of logarithms
 _GRAY_SHARE = 0.05
 _KERNELS_PX = (1, 3, 3, 5)
 _LEAST_STYLE = 0.3  # share of the filtered image
+_OFF_PX, _OFF_TURN, _OFF_ZOOM = 3.0, 0.004, 0.004
 _PATTERNED_SHARE, _PATTERN_POWERS, _DARKEST = 0.6, (0.3, 1.2), 20.0
 
 
@@ -160,6 +162,22 @@ def _pattern_of(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[n
     part = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
     contrast = (part + _DARKEST) / (part.mean() + _DARKEST)
     return contrast ** np.float32(rng.uniform(*_PATTERN_POWERS))
+
+
+def misregistered(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return an image that lies some pixels beside depth and points, as those of most rigs do.
+
+    Where image and points disagree about an edge, recorded truth is on the points' side, for it
+    comes from the same sensor.
+    """
+    height, width = image.shape[:2]
+    off = float(rng.uniform(0.0, 1.0)) * rng.standard_normal(4)
+    turn, zoom = math.degrees(_OFF_TURN * off[2]), 1.0 + _OFF_ZOOM * off[3]
+    moved = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn, zoom)
+    moved[:, 2] += _OFF_PX * off[:2]
+    return cv2.warpAffine(image, moved, (width, height), borderMode=cv2.BORDER_REPLICATE).astype(
+        np.uint8, copy=False
+    )
 
 
 def _inside(points: SparsePrompt, width: int, height: int) -> SparsePrompt:

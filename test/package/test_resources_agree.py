@@ -211,8 +211,13 @@ def test_rviz_shows_topics_of_the_node_as_what_they_are():
 
 
 def test_rviz_topics_are_remapped_into_the_namespace():
-    listed = re.search(r'OUTPUT_TOPICS = \(([^)]*)\)', DEPTH_LAUNCH.read_text())
+    shared = (ROOT / 'metric_depth_ros/launching.py').read_text()
+    listed = re.search(r'OUTPUT_TOPICS = \(([^)]*)\)', shared)
     assert set(re.findall(r"'([^']+)'", listed.group(1))) == OUTPUTS.keys()
+    text = {path: path.read_text() for path in LAUNCH_FILES}
+    shows = [p for p in text if "'rviz2'" in text[p] and "'namespace'" in text[p]]
+    assert len(shows) >= 2
+    assert not [path for path in shows if 'for topic in OUTPUT_TOPICS' not in text[path]]
 
 
 def test_shipped_files_that_are_asked_for_exist():

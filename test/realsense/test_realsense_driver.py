@@ -195,6 +195,18 @@ def test_lost_and_repeated_frames_are_counted():
     assert counts.values()['lost_depth'] == 2
 
 
+def test_the_rate_of_a_stream_that_has_stopped_falls(monkeypatch):
+    now_s = 100.0
+    monkeypatch.setattr('time.monotonic', lambda: now_s)
+    counts = FrameCounts()
+    for number in range(31):
+        now_s = 100.0 + number / 30.0
+        counts.count('color', number, 33.0 * number)
+    assert counts.values()['rate_color_hz'] == pytest.approx(30.0)
+    now_s += 9.0
+    assert counts.values()['rate_color_hz'] == pytest.approx(3.0)
+
+
 @pytest.fixture
 def shoot(request):
     """Return a function that sends one frame and returns the pictures read of it, by name.
@@ -356,6 +368,40 @@ def test_a_camera_may_come_late_leave_and_come_back():
     assert received.capture.opened >= 2
     assert received.capture.stop(5.0)
     second.stop()
+
+
+def test_a_stream_that_stalls_does_not_carry_the_other_into_the_future():
+    camera = soft.SoftwareCamera(domain='hardware_clock')
+    opened = open_camera(rs, settings(), lambda: [camera.device])
+    reader = ShotReader(rs, opened, settings(), time.time_ns, FrameCounts())
+    began_s, early_ns, depth_only = time.monotonic(), [], 0
+    camera.start()
+    while depth_only < 30:
+        camera.sends_color = time.monotonic() - began_s < 0.5
+        frames = opened.wait(0.1)
+        if frames is None:
+            continue
+        shots = {s.name: s for s in reader.read(frames, settings(), lambda name: True)}
+        if 'depth' in shots:
+            early_ns.append(shots['depth'].stamp_ns - time.time_ns())
+            depth_only += 'color' not in shots
+    camera.stop()
+    opened.close()
+    assert max(early_ns) <= 0
+
+
+def test_a_camera_of_which_one_stream_stops_is_opened_again(monkeypatch):
+    monkeypatch.setattr('metric_depth_ros.ros.realsense.capture._FIRST_FRAME_S', 0.3)
+    camera = soft.SoftwareCamera().start()
+    received = Received(lambda: [camera.device])
+    sentences = []
+    received.capture._report = lambda fault, sentence: sentences.append(sentence)
+    wait_until(lambda: len(received.frames) > 3, 'frames')
+    camera.sends_color = False
+    wait_until(lambda: any('the color stream' in s for s in sentences), 'the loss of color')
+    wait_until(lambda: received.capture.opened > 1, 'another opening')
+    received.capture.stop(5.0)
+    camera.stop()
 
 
 def test_a_library_that_hangs_is_left_behind():

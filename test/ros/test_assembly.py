@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from metric_depth_ros.ros.assembly import Assembly
+from metric_depth_ros.ros.assembly import Arrival, Assembly
 
 MS = 1_000_000
 T0 = 1_000_000 * MS
@@ -109,6 +109,13 @@ def test_the_wait_is_bounded_when_a_source_stops():
     bundle = meeting.take()
     assert bundle.image.message == 'image'
     assert bundle.waited_s < 1.0
+
+
+def test_a_source_that_sent_once_long_ago_is_not_waited_for():
+    meeting = assembly(max_wait_s=2.0)
+    meeting._sources['points'].add(Arrival('once', T0 - 5000 * MS, time.monotonic() - 5.0))
+    meeting.offer_image('image', T0)
+    assert meeting.take().waited_s < 1.0
 
 
 def test_a_source_that_never_sent_stops_delaying_images():

@@ -89,6 +89,17 @@ def test_parameters_are_checked_in_words(start_node, client):
     assert 'clean up' in later.reason
 
 
+def test_a_parameter_cannot_be_deleted(start_node, client):
+    node = start_node({'autostart': 'false'}, named('whole'))
+    state_of(client, 'whole')
+    deleted = set_parameter(client, 'whole', 'cameras')
+    assert not deleted.successful
+    assert 'cameras cannot be deleted' in deleted.reason
+    given = {'type': ParameterType.PARAMETER_DOUBLE, 'double_value': 0.2}
+    assert set_parameter(client, 'whole', 'prompt.max_age_s', **given).successful
+    assert node.end() == 0
+
+
 @pytest.mark.parametrize(
     ('parameters', 'words'),
     [

@@ -118,6 +118,16 @@ def test_a_camera_without_camera_info_gets_one_from_its_image(live):
     from tiny_checkpoints import FOV_DEG
 
     check(answers(client, 'image'), 0.5 * WIDTH / np.tan(np.radians(0.5 * FOV_DEG)))
+    client.subscribe(DiagnosticArray, '/diagnostics')
+    client.repeat(
+        lambda: client.send({'image': client.frame()['image']}),
+        lambda: any(
+            s.level == DiagnosticStatus.OK and 'frames' in s.name
+            for m in client.received['/diagnostics']
+            for s in m.status
+        ),
+        'good health although no CameraInfo comes',
+    )
 
 
 def test_the_teacher_refines_a_prior_that_is_aligned_to_the_points(live):

@@ -121,3 +121,16 @@ def test_help_needs_no_library(without_library, executable):
     command = [sys.executable, '-m', f'metric_depth_ros.nodes.{executable}', '--help']
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     assert answer.stdout.startswith(f'usage: {executable}')
+
+
+@needs_library
+@pytest.mark.parametrize('cameras', ['[depth,rear]', '[a/b,a_b]'])
+def test_cameras_that_would_be_nodes_of_one_name_are_refused(cameras):
+    command = [sys.executable, '-m', 'metric_depth_ros.nodes.realsense_depth']
+    done = subprocess.run(
+        [*command, '--ros-args', '-p', f'depth:cameras:={cameras}'],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert 'parameter cameras' in done.stderr
+    assert 'Traceback' not in done.stderr

@@ -65,6 +65,7 @@ class SoftwareCamera:
         self.sent_ms = []
         self._number = 0
         self._red = RED if color_format == 'rgb8' else RED[::-1]
+        self.sends_color = True
         self._stop = threading.Event()
         self._thread = None
         self._depth_sensor = self.device.add_sensor('Stereo Module')
@@ -84,7 +85,7 @@ class SoftwareCamera:
         self.device.create_matcher(rs.matchers.default)
 
     def send(self, timestamp_ms=None, number=None):
-        """Send one frame of both streams; the color says which one it is."""
+        """Send one frame of both streams, or of depth alone; the color says which one it is."""
         number = self._number if number is None else number
         self._number = number + 1
         timestamp_ms = time.time() * 1e3 if timestamp_ms is None else timestamp_ms
@@ -97,7 +98,7 @@ class SoftwareCamera:
         for sensor, profile, pixels in (
             (self._depth_sensor, self._depth_profile, depth),
             (self._color_sensor, self._color_profile, color),
-        ):
+        )[: 2 if self.sends_color else 1]:
             frame = rs.software_video_frame()
             frame.pixels = pixels
             frame.bpp = pixels.itemsize * (pixels.size // (HEIGHT * WIDTH))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images are restyled at random, reproducibly, and keep their shapes."""
+"""Images are restyled and moved at random, reproducibly."""
 
 import numpy as np
 import pytest
 
-from metric_depth_ros.training.views import restyled
+from metric_depth_ros.training.views import misregistered, restyled
 
 
 def _step_image() -> np.ndarray:
@@ -41,3 +41,22 @@ def test_an_image_of_any_size_is_restyled(size):
 
     for seed in range(8):
         assert restyled(image, np.random.default_rng(seed)).shape == image.shape
+
+
+def test_a_misregistered_image_is_off_by_some_pixels():
+    columns = []
+    for seed in range(200):
+        moved = misregistered(_step_image(), np.random.default_rng(seed))
+        columns.append(np.abs(np.diff(moved.astype(int), axis=1)).sum(axis=(0, 2)).argmax() - 29)
+
+    assert abs(np.mean(columns)) < 0.5
+    assert 0.8 < np.std(columns) < 3.0
+    assert np.abs(columns).max() <= 10
+
+
+@pytest.mark.parametrize('size', [(1, 1), (2, 5), (33, 3)])
+def test_an_image_of_any_size_is_misregistered(size):
+    image = np.arange(size[0] * size[1] * 3, dtype=np.uint8).reshape(*size, 3)
+
+    for seed in range(8):
+        assert misregistered(image, np.random.default_rng(seed)).shape == image.shape

@@ -110,6 +110,7 @@ class Capture:
             if frames is not None:
                 self.problem, limit_s = None, self._timeout_s
                 self._deliver(frames)
+                self._refuse_dead_stream(camera)
             elif camera.has_ended:
                 self.problem, self.has_ended = None, True
                 return
@@ -125,6 +126,18 @@ class Capture:
                     'it was opened): it is opened again. Check its cable; higher rates and '
                     'resolutions need a USB 3 port.',
                 )
+
+    def _refuse_dead_stream(self, camera: OpenCamera) -> None:
+        """Give a camera up of which one stream is silent while the other goes on."""
+        stream, silent_s = camera.quietest
+        limit_s = max(self._timeout_s, _FIRST_FRAME_S)
+        if silent_s > limit_s and not camera.is_recording:
+            raise InputError(
+                'camera_silent',
+                f'the {stream} stream has sent nothing new for {silent_s:.1f} s (parameter '
+                f'timeout_s, but {_FIRST_FRAME_S:g} at least), while the other goes on: the '
+                'camera is opened again. Check its cable.',
+            )
 
     def _deliver(self, frames: Any) -> None:
         try:

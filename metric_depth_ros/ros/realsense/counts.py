@@ -52,6 +52,6 @@ class FrameCounts:
                 values[f'lost_{stream}'] = self._lost[stream]
                 arrived_s = self._arrived_s.get(stream)
                 if arrived_s is not None and len(arrived_s) > 1:
-                    span_s = arrived_s[-1] - arrived_s[0]
+                    span_s = time.monotonic() - arrived_s[0]  # less and less of what has stopped
                     values[f'rate_{stream}_hz'] = (len(arrived_s) - 1) / max(span_s, 1e-9)
             return values

@@ -55,6 +55,7 @@ class OpenCamera:
         self.info = device_info(rs, self._device)
         self.is_recording = playback is not None
         self.streams = {s.stream_type().name: s for s in profile.get_streams()}
+        self._newest = dict.fromkeys(self.streams, (-1, self._last_s))
         self.is_stereo = any(
             sensor.is_depth_sensor() and sensor.supports(rs.option.stereo_baseline)
             for sensor in self._device.query_sensors()
@@ -73,7 +74,20 @@ class OpenCamera:
         if not came:
             return None
         self._last_s = time.monotonic()
+        for frame in frames:
+            stream, number = frame.get_profile().stream_type().name, frame.get_frame_number()
+            if stream in self._newest and self._newest[stream][0] != number:
+                self._newest[stream] = number, self._last_s
         return frames
+
+    @property
+    def quietest(self) -> tuple[str, float]:
+        """The stream whose last new frame is the longest ago, and the seconds since.
+
+        Framesets keep coming where one of two streams has stopped: they repeat its last frame.
+        """
+        stream, (_, last_s) = min(self._newest.items(), key=lambda item: item[1][1])
+        return stream, time.monotonic() - last_s
 
     @property
     def silent_s(self) -> float:

@@ -96,15 +96,18 @@ class ShotReader:
             A picture that cannot be read.
         """
         color, depth = frames.get_color_frame(), frames.get_depth_frame()
-        stamps_ns = self._stamps.stamps_ns(
-            *(
-                (f.get_timestamp(), f.get_frame_timestamp_domain().name)
-                for f in (depth, color)
-                if f
-            )
+        # A stream that is slower, or stalls, repeats its last frame: its stamp is not of now.
+        new = {
+            name: frame
+            for name, frame in (('depth', depth), ('color', color))
+            if frame and self._is_new(name, frame)
+        }
+        stamps = self._stamps.stamps_ns(
+            *((f.get_timestamp(), f.get_frame_timestamp_domain().name) for f in new.values())
         )
-        if depth and self._is_new('depth', depth):
-            stamp_ns = stamps_ns[0]
+        stamps_ns = dict(zip(new, stamps, strict=True))
+        if 'depth' in new:
+            stamp_ns = stamps_ns['depth']
             aligned = color and settings.depth.align_to_color and wanted('aligned_depth')
             if wanted('depth') or aligned:
                 filtered = self._filters.apply(frames, settings.filters)
@@ -113,8 +116,8 @@ class ShotReader:
                 if aligned:
                     laid = self._align.process(filtered).get_depth_frame()
                     yield Shot('aligned_depth', self._reader.depth(laid), stamp_ns)
-        if color and self._is_new('color', color) and wanted('color'):
-            yield Shot('color', self._reader.color(color), stamps_ns[-1])
+        if 'color' in new and wanted('color'):
+            yield Shot('color', self._reader.color(color), stamps_ns['color'])
 
     def _is_new(self, stream: str, frame: Any) -> bool:
         return self._counts.count(stream, frame.get_frame_number(), frame.get_timestamp())

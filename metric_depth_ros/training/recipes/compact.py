@@ -30,10 +30,11 @@ from metric_depth_ros.training.losses import (
     robust_absolute_error,
     root_mean_square,
 )
+from metric_depth_ros.training.painted import with_paint
 from metric_depth_ros.training.pasted import with_pasted_shapes
 from metric_depth_ros.training.prompts import nonempty_prompt
 from metric_depth_ros.training.recipes.base import Prepared, Recipe
-from metric_depth_ros.training.views import random_view, recolored, restyled
+from metric_depth_ros.training.views import misregistered, random_view, recolored, restyled
 
 _LEAST_SHARE = 0.02  # of the pixels, with a depth
 _GRAY = 127
@@ -74,6 +75,10 @@ class CompactOptions:
         Examples whose image is gray: what the points alone can say. 1 is the ablation.
     restyled_share
         Examples whose image went through a random filter.
+    misregistered_share
+        Examples whose image lies some pixels beside depth and points.
+    painted_share
+        Examples whose surfaces carry marks that are not of depth.
     pasted_share
         Examples with random shapes before what they show.
     """
@@ -90,12 +95,16 @@ class CompactOptions:
     robust: bool = False
     blank_image_share: float = 0.05
     restyled_share: float = 0.35
+    misregistered_share: float = 0.5
+    painted_share: float = 0.5
     pasted_share: float = 0.55
 
     def __post_init__(self) -> None:
         one_of('space', self.space, ('relative', *_SPACES))
         within('blank_image_share', self.blank_image_share, 0.0, 1.0)
         within('restyled_share', self.restyled_share, 0.0, 1.0)
+        within('misregistered_share', self.misregistered_share, 0.0, 1.0)
+        within('painted_share', self.painted_share, 0.0, 1.0)
         within('pasted_share', self.pasted_share, 0.0, 1.0)
         multiples_of('sizes', self.sizes, MULTIPLE_PX)
 
@@ -150,15 +159,21 @@ class CompactRecipe(Recipe):
             example = random_view(example, size, rng, mirror=augment)
         if np.isfinite(example.depth).mean() < _LEAST_SHARE:
             return None
-        if augment and rng.random() < self._options.pasted_share:
-            example = with_pasted_shapes(example, rng)
+        if augment and not np.isnan(example.depth).any():  # what is drawn has depth everywhere
+            if rng.random() < self._options.painted_share:
+                example = with_paint(example, rng)
+            if rng.random() < self._options.pasted_share:
+                example = with_pasted_shapes(example, rng)
         prompt = nonempty_prompt(example, rng)
         if prompt is None:
             return None
         if augment and rng.random() < self._options.blank_image_share:
             example = replace(example, image=np.full_like(example.image, _GRAY))
         elif augment:
-            example = replace(example, image=self._photographed_otherwise(example.image, rng))
+            image = self._photographed_otherwise(example.image, rng)
+            if rng.random() < self._options.misregistered_share:
+                image = misregistered(image, rng)
+            example = replace(example, image=image)
         made = compact_input(example.image, prompt, example.camera)
         fine = made.guess.shape[:0:-1]
         truth = cv2.resize(example.depth, fine, interpolation=cv2.INTER_NEAREST)
