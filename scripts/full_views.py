@@ -54,6 +54,7 @@ KINDS = (
     f'points {LIMITS_PX[-1]} pixels apart or more',
     'radar',
 )
+_FLAW_STREAM = 1000  # beside those of the prompts
 FLAWED = 'all, painted and misregistered'
 _NEGLIGIBLE = 1e-3  # AbsRel, and meters, below which a ratio says nothing
 _SKY_M = 200.0  # of pixels without depth, for contours
@@ -114,7 +115,7 @@ def _frames(views: ShardSource, prompts: int) -> Iterator[tuple[Frame, NDArray[n
     shares = {name: share for name, share in SHARES.items() if name != 'none'}
     for number in range(len(views)):
         view = views.load(number)
-        rng = np.random.default_rng((PROMPT_SEED, number))
+        rng = np.random.default_rng((PROMPT_SEED, number, _FLAW_STREAM))
         flawed = misregistered(with_paint(view, rng).image, rng)
         truth = np.where(np.isfinite(view.depth), view.depth, np.float32(np.nan))
         for which in range(prompts):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from metric_depth_ros.bench.arithmetic import count_flops, finish, matrix_rate
 from metric_depth_ros.bench.model_networks import Subject, find_subject
 from metric_depth_ros.bench.stopwatch import Row, race
+from metric_depth_ros.estimators.devices import torch_device
 from metric_depth_ros.estimators.learned.example import example_depth
 from metric_depth_ros.estimators.learned.presets import (
     REALTIME,
@@ -64,14 +65,20 @@ def run(
     size
         ``'small'`` or ``'released'``; empty takes the released one on a GPU only.
     device
-        Torch device, or ``'auto'``.
+        As of `EstimatorOptions`.
     frames
         Frames that memory may grow over; 0 takes 500 on a GPU and 50 on a CPU.
+
+    Raises
+    ------
+    InputError
+        A device that does not exist, or that this machine does not have.
     """
-    on_cuda = device.startswith('cuda') or (device == 'auto' and torch.cuda.is_available())
+    place = torch_device(EstimatorOptions(device=device).device)
+    on_cuda = place.type == 'cuda'
     size = size or ('released' if on_cuda else 'small')
-    bench = ModelBench(find_subject(name, size), torch.device('cuda' if on_cuda else 'cpu'))
-    on_h200 = on_cuda and 'H200' in torch.cuda.get_device_name() and size == 'released'
+    bench = ModelBench(find_subject(name, size), place)
+    on_h200 = on_cuda and 'H200' in torch.cuda.get_device_name(place) and size == 'released'
     if on_cuda:
         return bench.gpu_rows(rounds, frames or 500, on_h200)
     return bench.cpu_rows(rounds, frames or 50)
@@ -274,7 +281,7 @@ class ModelBench:
 
     def _memory_bytes(self) -> int:
         finish(self._device)
-        held = torch.cuda.memory_reserved() if self._device.type == 'cuda' else 0
+        held = torch.cuda.memory_reserved(self._device) if self._device.type == 'cuda' else 0
         return held + psutil.Process().memory_info().rss
 
     def _limits(self, rows: list[Row]) -> list[Row]:

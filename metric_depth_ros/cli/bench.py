@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from metric_depth_ros.bench.stopwatch import Row
 
 BENCHES = ('projection', 'codecs', 'estimator', 'alignment', 'node')
+# Arguments that only one part has a use for: how they are written, the part, the default.
+_OF_ONE_PART: dict[str, tuple[str, str, object]] = {
+    'model': ('MODEL', 'model', ''),
+    'size': ('--size', 'model', ''),
+    'device': ('--device', 'model', 'auto'),
+    'frames': ('--frames', 'model', 0),
+    'weights': ('--weights', 'estimator', ''),
+    'frame_set': ('--frame-set', 'node', []),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=['small', 'released'],
         help='of the network [released on a GPU, small on a CPU]',
     )
-    parser.add_argument('--device', default='auto', help='of the network: auto, cpu, cuda [auto]')
+    parser.add_argument(
+        '--device', default='auto', help='of the network: auto, cpu, cuda, cuda:1 [auto]'
+    )
     parser.add_argument(
         '--frames',
         type=int,
@@ -72,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError('rounds', f'--rounds is {args.rounds}, expected at least 1.')
     if args.frames < 0:
         raise InputError('frames', f'--frames is {args.frames}, expected at least 0.')
+    _refuse_what_is_not_for(args)
     prepare_folder(args.out, '--out')
     if args.what == 'model':
         return 0 if _report(f'model_{args.model}', _model_rows(args), args) else 1
@@ -84,6 +96,21 @@ def run(args: argparse.Namespace) -> int:
         rows = import_module(f'metric_depth_ros.bench.{name}').run(args.rounds, **options)
         within &= _report(name, rows, args)
     return 0 if within else 1
+
+
+def _refuse_what_is_not_for(args: argparse.Namespace) -> None:
+    """Refuse arguments that the chosen part would ignore."""
+    from metric_depth_ros.errors import InputError
+
+    measured = BENCHES if args.what == 'all' else (args.what,)
+    for name, (argument, part, default) in _OF_ONE_PART.items():
+        value = getattr(args, name)
+        if value != default and part not in measured:
+            raise InputError(
+                name,
+                f'{argument} is {value!r}, but bench {args.what} has no use for it: {argument} '
+                f'belongs to `bench {part}`.',
+            )
 
 
 def _model_rows(args: argparse.Namespace) -> list[Row]:

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     prepare_folder(args.out, 'OUT')
     if args.out.resolve() == args.data.resolve():
         raise InputError('pseudo_label', f'OUT is DATA ({args.out}): choose another folder.')
-    teacher = create_estimator(args.teacher, options_from(args))
+    teacher = create_estimator(args.teacher, options_from(args), 'option --teacher')
     settings = LabelSettings(
         worst_abs_rel=args.worst_error, per_shard=args.per_shard, seed=args.seed
     )

@@ -143,7 +143,9 @@ _FACTORIES: dict[str, Factory] = {
     'hf': _hugging_face,
 }
 ESTIMATOR_NAMES: tuple[str, ...] = tuple(_FACTORIES)  # of this package
+_OF_ANOTHER = ('composed', 'teacher')  # whose variant is a specification
 _DEFAULT_OPTIONS = EstimatorOptions()
+_NAMED = 'parameter estimator, option --estimator'
 _LANGUAGE_MODELS_NEED = (5, 3)
 _LEARNED_NEED = ('torch', 'transformers', 'safetensors')
 
@@ -153,7 +155,32 @@ def register(name: str, factory: Factory) -> None:
     _FACTORIES[name] = factory
 
 
-def create_estimator(spec: str, options: EstimatorOptions = _DEFAULT_OPTIONS) -> Estimator:
+def refuse_unknown(spec: str, named: str = _NAMED) -> None:
+    """Refuse a specification with a name that no estimator has, also that of a prior in it.
+
+    Parameters
+    ----------
+    spec, named
+        As of `create_estimator`.
+
+    Raises
+    ------
+    InputError
+        Unknown name. Whether a variant exists is not known before the estimator is made.
+    """
+    name, _, variant = spec.partition(':')
+    if name not in _FACTORIES:
+        raise InputError(
+            'estimator',
+            f'unknown estimator {spec!r}: expected one of {", ".join(_FACTORIES)} ({named}).',
+        )
+    if name in _OF_ANOTHER and variant:
+        refuse_unknown(variant, named)
+
+
+def create_estimator(
+    spec: str, options: EstimatorOptions = _DEFAULT_OPTIONS, named: str = _NAMED
+) -> Estimator:
     """Make an estimator from its specification.
 
     Parameters
@@ -167,6 +194,8 @@ def create_estimator(spec: str, options: EstimatorOptions = _DEFAULT_OPTIONS) ->
         specification of a prior; ``'hf:ID'`` with a Hugging Face id or a folder.
     options
         How a learned estimator runs.
+    named
+        What the specification is called where it was told, for errors.
 
     Raises
     ------
@@ -174,17 +203,11 @@ def create_estimator(spec: str, options: EstimatorOptions = _DEFAULT_OPTIONS) ->
         Unknown name or variant, also among the weights; weights that are not to be had;
         libraries that are missing.
     """
+    refuse_unknown(spec, named)
     name, _, variant = spec.partition(':')
-    factory = _FACTORIES.get(name)
-    if factory is None:
-        raise InputError(
-            'estimator',
-            f'unknown estimator {spec!r}: expected one of {", ".join(_FACTORIES)} '
-            '(parameter estimator, option --estimator).',
-        )
     options.refuse_weights_of_others((*MODELS, *(_FACTORIES.keys() - set(ESTIMATOR_NAMES))))
     try:
-        return factory(variant, options)
+        return _FACTORIES[name](variant, options)
     except ModuleNotFoundError as error:
         if error.name not in _LEARNED_NEED:
             raise

@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
@@ -77,7 +76,8 @@ def run_nodes(
     stop = threading.Event()
     for number in _END_SIGNALS:
         signal.signal(number, lambda *_: stop.set())
-    _end_soon_after_signal(name)
+    noticed = threading.Event()
+    _end_where_unnoticed(name, noticed)
 
     from metric_depth_ros.resources import dds_environment
     from metric_depth_ros.ros.memory import keep_freed_memory
@@ -87,7 +87,7 @@ def run_nodes(
     keep_freed_memory()  # before the first thread allocates
     os.environ.update(dds_environment())  # before the middleware is loaded
     try:
-        code = _spin(name, make_nodes, arguments, stop)
+        code = _spin(name, make_nodes, arguments, stop, noticed)
     finally:
         # A launch system repeats its signal; one that comes while the interpreter takes itself
         # down would end the process by its default, not with exit code 0.
@@ -96,10 +96,11 @@ def run_nodes(
     _end_process(code)
 
 
-def _end_soon_after_signal(name: str) -> None:
-    """End the process some time after the first signal, if it has not ended by itself.
+def _end_where_unnoticed(name: str, noticed: threading.Event) -> None:
+    """End the process where the first signal is not noticed for some time.
 
-    Who works in the node's only thread, a disk or a GPU that hangs, cannot look for signals.
+    A disk or a GPU that hangs in the node's only thread keeps it from looking for signals. What a
+    node does once it has noticed, writing its surface perhaps, may take its time.
     """
     heard, told = os.pipe()
     os.set_blocking(told, False)
@@ -107,7 +108,8 @@ def _end_soon_after_signal(name: str) -> None:
 
     def wait() -> None:
         os.read(heard, 1)
-        time.sleep(_PATIENCE_S)
+        if noticed.wait(_PATIENCE_S):
+            return
         sys.stderr.write(
             f'{name}: still at work {_PATIENCE_S:g} s after the signal, ended as it is:\n'
         )
@@ -134,6 +136,7 @@ def _spin(
     make_nodes: Callable[[], Sequence[ManagedNode]],
     arguments: Sequence[str],
     stop: threading.Event,
+    noticed: threading.Event,
 ) -> int:
     import rclpy
     from rclpy.exceptions import ParameterException
@@ -167,6 +170,7 @@ def _spin(
             except Exception:  # of one callback, rclpy's own included (a negative /clock)
                 nodes[0].report_defect()
     finally:
+        noticed.set()
         for node in nodes:
             node.release()
         executor.shutdown()

@@ -22,6 +22,7 @@ from metric_depth_ros.simulation.worlds import random_view
 from metric_depth_ros.types import SparsePrompt
 
 SPLITS = ('train', 'validation')
+_WORD = 1 << 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +71,7 @@ def simulate_example(
     kind, size
         Kind of world, and (width, height) in pixels; default: random.
     """
-    seeds = np.random.SeedSequence((seed, SPLITS.index(split))).spawn(3)
-    view_rng, photo_rng, sensor_rng = (np.random.default_rng(s) for s in seeds)
+    view_rng, photo_rng, sensor_rng = _streams(seed, split)
     spec = random_view(view_rng, size, kind, split)
     world = spec.world.to(device)
     T_world_camera = torch.from_numpy(spec.T_world_camera.astype(np.float32))[None].to(device)
@@ -87,6 +87,14 @@ def simulate_example(
         kind=spec.kind,
         sensors=measure_with_rig(site, sensor_rng),
     )
+
+
+def _streams(seed: int, split: str) -> list[np.random.Generator]:
+    """Return three streams of random numbers that no other seed or split has."""
+    # In words of 32 bits, always three: as one number, what a large seed has beyond its first word
+    # would stand where a small one has its split.
+    words = (seed % _WORD, SPLITS.index(split), seed // _WORD)
+    return [np.random.default_rng(s) for s in np.random.SeedSequence(words).spawn(3)]
 
 
 def simulate_examples(

@@ -102,8 +102,8 @@ class ValidationExamples(Dataset['Prepared | None']):
         self._sources = sources
         self._recipe = recipe
         numbered = [(s, i) for s, size in enumerate(sources.sizes) for i in range(size)]
-        step = max(1, len(numbered) // count) if count else 1
-        self._numbered = numbered[::step][: count or None]
+        count = min(count or len(numbered), len(numbered))
+        self._numbered = [numbered[i * len(numbered) // count] for i in range(count)]
 
     def __len__(self) -> int:
         """Return the number of examples."""

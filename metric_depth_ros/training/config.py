@@ -6,6 +6,7 @@ A key that is unknown, missing or of a wrong type is named with its file. Standa
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from metric_depth_ros.errors import InputError
 PRECISIONS = ('fp32', 'bf16')
 SCHEDULES = ('cosine', 'constant', 'halving')
 SOURCES = ('shards', 'frames', 'kitti')
+_LARGEST_RATE = 10.0
 
 Section = TypeVar('Section')
 
@@ -33,9 +35,9 @@ class SourceConfig:
     kind
         ``'shards'``, ``'frames'`` (frame sets) or ``'kitti'`` (depth completion).
     fraction
-        Only the first part of them.
+        Only the first part of them, more than 0.
     repeat
-        Visits an epoch.
+        Visits an epoch, more than 0.
     real
         The depth is a sensor's, wrong here and there, rather than rendered.
     """
@@ -48,8 +50,8 @@ class SourceConfig:
 
     def __post_init__(self) -> None:
         one_of('kind', self.kind, SOURCES)
-        within('fraction', self.fraction, 0.0, 1.0)
-        within('repeat', self.repeat, 0.0, 1e6)
+        positive('fraction', self.fraction, 1.0)
+        positive('repeat', self.repeat, 1e6)
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,15 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         one_of('schedule', self.schedule, SCHEDULES)
-        within('rate', self.rate, 0.0, 10.0)
-        within('clip_norm', self.clip_norm, 0.0, 1e9)
+        within('rate', self.rate, 0.0, _LARGEST_RATE)
+        if self.backbone_rate is not None:
+            within('backbone_rate', self.backbone_rate, 0.0, _LARGEST_RATE)
+        within('weight_decay', self.weight_decay, 0.0, 1e3)
+        positive('clip_norm', self.clip_norm, 1e9)
+        within('warmup_steps', self.warmup_steps, 0, 10**9)
+        if self.backbone_warmup_steps is not None:
+            within('backbone_warmup_steps', self.backbone_warmup_steps, 0, 10**9)
+        within('final_share', self.final_share, 0.0, 1.0)
         within('halving_steps', self.halving_steps, 1, 10**9)
         if not all(0.0 <= beta < 1.0 for beta in self.betas):
             raise ValueError(f'betas are {self.betas}, expected numbers from 0 to less than 1.')
@@ -245,10 +254,9 @@ def section_from(kind: type[Section], content: Any, where: str) -> Section:
     values = {key: _value(hints[key], value, f'{where}: {key}') for key, value in content.items()}
     try:
         return kind(**values)
-    except InputError:
-        raise
     except ValueError as error:
-        raise InputError('training_config', f'{where}: {error}') from error
+        fault = error.fault if isinstance(error, InputError) else 'training_config'
+        raise InputError(fault, f'{where}: {error}') from error
 
 
 def one_of(name: str, value: object, choices: tuple[object, ...]) -> None:
@@ -261,6 +269,13 @@ def within(name: str, value: float, low: float, high: float) -> None:
     """Refuse a number out of range."""
     if not low <= value <= high:
         raise ValueError(f'{name} is {value}, expected {low} to {high}.')
+
+
+def positive(name: str, value: float, high: float = math.inf) -> None:
+    """Refuse a number that is not above 0, or is out of range."""
+    if not 0.0 < value <= high:
+        most = '' if math.isinf(high) else f' and at most {high:g}'
+        raise ValueError(f'{name} is {value}, expected more than 0{most}.')
 
 
 def multiples_of(name: str, sizes: Sequence[tuple[int, int]], px: int) -> None:

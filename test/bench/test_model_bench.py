@@ -4,6 +4,7 @@ import torch
 from tiny_checkpoints import tiny_network
 from torch import nn
 
+from metric_depth_ros.bench import model
 from metric_depth_ros.bench.arithmetic import count_flops, matrix_rate
 from metric_depth_ros.bench.model import EAGER, ModelBench
 from metric_depth_ros.bench.model_networks import Subject
@@ -94,6 +95,50 @@ def test_the_rate_of_matrix_products_is_that_of_a_processor():
 def test_an_unknown_model_is_refused_with_the_known_ones(capsys):
     assert main(['bench', 'model', 'classical']) == 2
     assert 'student_pointmap' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('words', 'argument', 'part'),
+    [
+        (['projection', 'lingbot_depth'], 'MODEL', 'model'),
+        (['all', 'lingbot_depth'], 'MODEL', 'model'),
+        (['codecs', '--device', 'cpu'], '--device', 'model'),
+        (['codecs', '--size', 'small'], '--size', 'model'),
+        (['codecs', '--frames', '7'], '--frames', 'model'),
+        (['codecs', '--weights', 'mine.safetensors'], '--weights', 'estimator'),
+        (['model', NAME, '--frame-set', 'here'], '--frame-set', 'node'),
+    ],
+)
+def test_an_argument_of_another_part_is_refused(tmp_path, capsys, words, argument, part):
+    out = tmp_path / 'out'
+    assert main(['bench', *words, '--rounds', '1', '--out', str(out)]) == 2
+    said = ' '.join(capsys.readouterr().err.split())
+    assert f'{argument} is' in said
+    assert f'belongs to `bench {part}`' in said
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(('device', 'count'), [('cuda', 0), ('cuda:1', 1), ('foo', 0)])
+def test_a_device_that_is_not_there_is_refused(monkeypatch, tmp_path, capsys, device, count):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
+    assert main(['bench', 'model', NAME, '--device', device, '--out', str(tmp_path)]) == 2
+    assert f"device is '{device}'" in ' '.join(capsys.readouterr().err.split())
+
+
+def test_the_second_gpu_is_not_taken_for_the_first(monkeypatch):
+    measured_on = []
+
+    def gpu_rows(bench, rounds, frames, on_h200):
+        measured_on.append((bench._device, on_h200))
+        return []
+
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    names = {torch.device('cuda:1'): 'NVIDIA H200'}
+    monkeypatch.setattr(torch.cuda, 'get_device_name', lambda device=None: names[device])
+    monkeypatch.setattr(model, 'find_subject', lambda *_: Subject(NAME, nn.Identity, 64, 48))
+    monkeypatch.setattr(ModelBench, 'gpu_rows', gpu_rows)
+    assert model.run(NAME, 1, 'released', 'cuda:1') == []
+    assert measured_on == [(torch.device('cuda:1'), True)]
 
 
 def test_a_file_is_refused_as_the_folder_before_anything_is_measured(tmp_path, capsys):

@@ -8,7 +8,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators import registry
 from metric_depth_ros.estimators.nearest import NearestFill
 from metric_depth_ros.estimators.options import EstimatorOptions
-from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.estimators.registry import create_estimator, refuse_unknown
 from metric_depth_ros.types import Frame, SparsePrompt
 
 
@@ -45,6 +45,17 @@ def test_quality_is_the_default_of_classical():
 def test_an_unknown_estimator_is_refused_with_those_that_exist(spec, words):
     with pytest.raises(InputError, match=words):
         create_estimator(spec)
+
+
+@pytest.mark.parametrize('spec', ['telepathy', 'composed:telepathy', 'teacher:telepathy'])
+def test_an_unknown_estimator_is_refused_by_what_it_was_told_with(spec):
+    with pytest.raises(InputError, match=r"'telepathy'.*\(key prior\)"):
+        create_estimator(spec, named='key prior')
+
+
+@pytest.mark.parametrize('spec', ['classical:fast', 'teacher', 'teacher:classical:fast', 'hf:a/b'])
+def test_a_known_name_is_not_refused(spec):
+    refuse_unknown(spec)
 
 
 def test_nearest_takes_the_depth_of_the_nearest_prompt_pixel():

@@ -361,6 +361,25 @@ def test_work_that_hangs_does_not_keep_the_process(tmp_path):
     assert 'in run_node' in log
 
 
+def test_an_end_that_takes_its_time_is_waited_for():
+    code = (
+        'import threading, time; from metric_depth_ros.nodes import running\n'
+        'running._PATIENCE_S = 0.2\n'
+        'def spin(name, make, arguments, stop, noticed):\n'
+        "    print('here', flush=True); stop.wait(); noticed.set(); time.sleep(1.0)\n"
+        "    print('written', flush=True); return 0\n"
+        'running._spin = spin\n'
+        "running.run_node('node', '', list, [])"
+    )
+    with subprocess.Popen(
+        [sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == 'here\n'
+        process.send_signal(signal.SIGINT)
+        told, log = process.communicate(timeout=30)
+    assert (process.returncode, told, log) == (0, 'written\n', '')
+
+
 @pytest.mark.parametrize(
     ('arguments', 'named'),
     [

@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_worlds import wall_world
 
-from metric_depth_ros.simulation.examples import simulate_example, simulate_examples
+from metric_depth_ros.simulation.examples import _streams, simulate_example, simulate_examples
 from metric_depth_ros.simulation.scene import OPTICAL, camera_of
 from metric_depth_ros.simulation.sensors.rig import Site, measure_with_rig
 from metric_depth_ros.simulation.worlds import KINDS
@@ -115,3 +115,13 @@ def test_no_sensor_sits_in_a_wall():
     for seed in range(5):
         prompt = measure_with_rig(site, np.random.default_rng(seed))['lidar']
         assert np.median(prompt.depth) > 2.0
+
+
+def test_no_seed_of_one_split_has_the_random_numbers_of_another():
+    def first(seed, split):
+        return tuple(stream.random() for stream in _streams(seed, split))
+
+    seeds = [n + 2**32 * high for n in range(3) for high in range(3)]
+    drawn = [first(seed, split) for seed in seeds for split in ('train', 'validation')]
+    assert len(set(drawn)) == len(drawn)
+    assert drawn[0] == first(0, 'train')

@@ -112,3 +112,16 @@ def test_a_view_of_nothing_but_sky_stays_as_it_is():
     sky = replace(view, depth=np.full_like(view.depth, np.inf), sensors={})
 
     assert _pasted(sky, 1) is sky
+
+
+def test_a_point_on_the_very_border_of_the_image_is_stopped_like_any_other():
+    view = example(2)
+    height, width = view.depth.shape
+    border = replace(
+        points(view.depth, np.random.default_rng(0), 2),
+        uv=np.array(((width - 0.5, 3.0), (4.0, height - 0.5)), np.float32),
+    )
+
+    for seed in range(10):
+        seen = _pasted(replace(view, sensors={'lidar': border}), seed)
+        assert (seen.sensors['lidar'].depth <= border.depth).all()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metric_depth_ros.training.pasted_looks import colors_of, shadows_of
+from metric_depth_ros.training.pasted_looks import colors_of, laid_over, shadows_of
 from metric_depth_ros.training.pasted_shapes import blobs, crowd, leaves
 
 HEIGHT, WIDTH = 48, 64
@@ -101,3 +101,18 @@ def test_a_shadow_falls_beside_a_shape_and_not_on_its_middle():
     for seed in range(10):
         light = shadows_of(labels, labels < 0, np.random.default_rng(seed))[..., 0]
         assert light[20, 30] > light.min()
+
+
+@pytest.mark.parametrize('blur_px', [0.0, 0.6, 1.5])
+def test_the_border_of_a_shape_has_nothing_but_the_colors_on_both_sides(blur_px):
+    image = np.full((40, 40, 3), 200, np.float32)
+    colors = np.zeros_like(image)  # beside the shape: anything
+    colors[10:30, 10:30] = 180.0
+    opaque = np.zeros((40, 40), np.float32)
+    opaque[10:30, 10:30] = 1.0
+
+    seen = laid_over(image, colors, opaque, blur_px)
+
+    assert seen.min() >= 180.0 - 1e-3
+    assert seen.max() <= 200.0 + 1e-3
+    assert seen[20, 20, 0] == pytest.approx(180.0, abs=0.1)

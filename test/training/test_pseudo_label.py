@@ -108,6 +108,16 @@ def test_command_leaves_out_what_the_teacher_gets_wrong(tmp_path, capsys):
     assert '0 labeled, 3 left out' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('name', ['nonsense', 'teacher:nonsense'])
+def test_unknown_teacher_is_refused_by_its_own_option(tmp_path, capsys, name):
+    data = write_shards(tmp_path / 'data', count=1)
+    assert main(['pseudo-label', str(data), str(tmp_path / 'out'), '--teacher', name]) == 2
+    said = capsys.readouterr().err
+    assert "'nonsense'" in said
+    assert '(option --teacher)' in ' '.join(said.split())
+    assert '--estimator' not in said
+
+
 def test_data_is_not_overwritten(tmp_path, capsys):
     data = write_shards(tmp_path, count=1)
     assert main(['pseudo-label', str(data), str(data), '--teacher', 'nearest']) == 2

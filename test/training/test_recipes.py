@@ -13,7 +13,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.learned.loading import network_from
 from metric_depth_ros.networks.checkpoints import read_checkpoint
 from metric_depth_ros.training.checkpoints import write_weights
-from metric_depth_ros.training.losses import QUANTITIES
+from metric_depth_ros.training.losses import QUANTITIES, absolute_error
 from metric_depth_ros.training.recipes import RECIPES, create_recipe
 from metric_depth_ros.types import Source, SparsePrompt
 
@@ -156,6 +156,27 @@ def test_robust_loss_ignores_wrong_real_depth():
     for truth in wrong:
         truth[10:20, 10:20] = 0.1
     assert recipe.losses(network, {**batch, 'truth': wrong})['loss'].item() < 1.1 * whole
+
+
+def test_real_depth_has_no_loss_of_gradients_without_the_robust_loss_either():
+    recipe = tiny_recipe('teacher', robust=False)
+    truth = torch.rand(2, 16, 16) + 0.5
+    answer, mask = truth + torch.rand(2, 16, 16), torch.rand(2, 16, 16) < 0.9
+    loss = recipe._loss(answer, truth, mask, real=True)
+    torch.testing.assert_close(loss, 15.0 * absolute_error(answer, truth, mask))
+    assert (recipe._loss(answer, truth, mask, real=False) > loss).all()
+
+
+def test_captured_example_costs_less_than_the_same_rendered_for_lack_of_gradients():
+    recipe = tiny_recipe('teacher', robust=False)
+    network = recipe.build()
+    _, batch = batch_of(recipe, count=1)
+    finite = [np.where(np.isfinite(truth), truth, np.nan) for truth in batch['truth']]
+    rendered, captured = (
+        recipe.losses(network, {**batch, 'truth': finite, 'real': [real]})['loss'].item()
+        for real in (False, True)
+    )
+    assert captured < rendered
 
 
 @pytest.mark.parametrize('seed', range(4))

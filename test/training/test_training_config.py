@@ -4,12 +4,14 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_training import write_config
 
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.learned.compact_inputs import size_for
 from metric_depth_ros.networks.checkpoints import parameter_count
 from metric_depth_ros.training.config import OptimizerConfig, read_config
 from metric_depth_ros.training.config_files import find_config
@@ -69,6 +71,10 @@ def test_shipped_configuration_builds_its_network(path):
         ({'optimizer': {'rate': 1e-3, 'betas': [0.9, 1.0]}}, 'betas are (0.9, 1.0)'),
         ({'optimizer': {'rate': 1e-3, 'halving_steps': 0}}, 'halving_steps is 0'),
         ({'every': {'log': 0}}, 'log is 0, expected 1'),
+        ({'data': [{'path': 'x', 'fraction': 0.0}]}, 'fraction is 0.0, expected more than 0'),
+        ({'data': [{'path': 'x', 'repeat': -1.0}]}, 'repeat is -1.0, expected more than 0'),
+        ({'recipe': 'teacher', 'network': {}, 'options': {'points': [10, -5]}}, 'points[1] is -5'),
+        ({'recipe': 'radar', 'network': {}, 'options': {'prompts': 'masked'}}, "is 'masked'"),
     ],
 )
 def test_bad_key_is_named_with_its_file(tmp_path, change, named):
@@ -77,6 +83,99 @@ def test_bad_key_is_named_with_its_file(tmp_path, change, named):
         recipe_of(path)
     assert named in str(caught.value)
     assert 'tiny.yaml' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [
+        ('clip_norm', 0.0),
+        ('clip_norm', -1.0),
+        ('clip_norm', math.nan),
+        ('weight_decay', -0.01),
+        ('weight_decay', math.nan),
+        ('backbone_rate', -1e-6),
+        ('backbone_rate', math.nan),
+        ('final_share', -0.1),
+        ('final_share', 1.1),
+        ('final_share', math.nan),
+        ('warmup_steps', -1),
+        ('backbone_warmup_steps', -1),
+    ],
+)
+def test_optimizer_that_would_do_harm_is_refused(tmp_path, key, value):
+    path = write_config(tmp_path, optimizer={'rate': 1e-3, key: value})
+    with pytest.raises(InputError, match=rf'tiny\.yaml: optimizer: {key} is {value}, expected'):
+        read_config(path)
+
+
+@pytest.mark.parametrize('key', ['fraction', 'repeat'])
+def test_part_of_a_source_that_is_no_number_is_refused(tmp_path, key):
+    path = write_config(tmp_path, data=[{'path': 'x', key: math.nan}])
+    with pytest.raises(InputError, match=rf'data\[0\]: {key} is nan, expected more than 0'):
+        read_config(path)
+
+
+@pytest.mark.parametrize(
+    ('recipe', 'key', 'value'),
+    [
+        ('teacher', 'farthest_m', 0.0),
+        ('teacher', 'farthest_m', math.nan),
+        ('radar', 'farthest_m', -1.0),
+        ('masked', 'farthest_m', 0.0),
+        ('masked', 'farthest_m', math.nan),
+        ('masked', 'noise', -0.1),
+        ('masked', 'noise', math.nan),
+        *(
+            ('compact', f'{part}_weight', value)
+            for part in ('error', 'far', 'squared', 'gradient', 'width', 'sky', 'held')
+            for value in (-1.0, math.nan)
+        ),
+    ],
+)
+def test_option_that_would_do_harm_is_refused(recipe, key, value):
+    with pytest.raises(InputError, match=f'here: options: {key} is {value}, expected'):
+        create_recipe(recipe, {}, {key: value}, 'here')
+
+
+@pytest.mark.parametrize('recipe', ['teacher', 'radar', 'student'])
+@pytest.mark.parametrize(
+    ('key', 'value', 'named'),
+    [
+        ('decoder_width', 0, 'decoder_width is 0'),
+        ('decoder_width', 1, 'decoder_width is 1'),  # the head would have half a channel
+        ('head_width', -1, 'head_width is -1'),
+        ('widths', [8, 8, 0, 8], r'widths\[2\] is 0'),
+    ],
+)
+def test_network_with_a_layer_of_no_channels_is_refused(recipe, key, value, named):
+    with pytest.raises(InputError, match=f'here: network: {named}, expected'):
+        create_recipe(recipe, {key: value}, {}, 'here')
+
+
+def test_shape_that_the_network_itself_refuses_is_named_with_its_file():
+    with pytest.raises(InputError, match='here: network: the canvas is 100'):
+        create_recipe('teacher', {'canvas': 100}, {}, 'here')
+
+
+@pytest.mark.parametrize('prior', ['nonsense', 'composed:nonsense'])
+def test_unknown_prior_is_refused_when_the_configuration_is_read(prior):
+    with pytest.raises(InputError, match=r"here: options: unknown .*'nonsense'.*\(key prior\)"):
+        create_recipe('teacher', {}, {'prior': prior}, 'here')
+
+
+@pytest.mark.parametrize('size', [(448, 320), (96, 704), (1280, 384)])
+def test_compact_size_that_differs_by_prompt_is_refused(size):
+    with pytest.raises(InputError, match=rf'sizes: \[\({size[0]}, {size[1]}\)\] given.* 60000'):
+        create_recipe('compact', {}, {'sizes': [[64, 64], list(size)]}, 'here')
+
+
+def test_compact_size_that_is_allowed_is_the_same_for_every_prompt():
+    width, height = size = (320, 192)
+    create_recipe('compact', {}, {'sizes': [list(size)]}, 'here')
+    few = np.array([(10.0, 10.0), (300.0, 180.0)], np.float32)
+    v, u = np.mgrid[:height, :width].astype(np.float32)
+    many = np.stack((u.ravel(), v.ravel()), 1)
+    assert {size_for(width, height, few), size_for(width, height, many)} == {size}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import io
 import json
 import tarfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from tiny_training import example, write_shards
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.training import log_steps
+from metric_depth_ros.training.batches import ValidationExamples
 from metric_depth_ros.training.example_files import decode_example, encode_example
 from metric_depth_ros.training.folders import FrameSetSource, KittiSource
 from metric_depth_ros.training.order import EpochOrder, Share
@@ -334,3 +336,13 @@ def test_example_without_sensors_is_read():
     files = encode_example(replace(example(2), sensors={}))
     del files['sensors.npz']
     assert decode_example(files, 'test').sensors == {}
+
+
+@pytest.mark.parametrize('count', [128, 151, 200, 300, 1000])
+def test_a_validation_looks_at_all_sources_evenly(count):
+    sources = SimpleNamespace(sizes=[200, 100])
+
+    taken = [source for source, _ in ValidationExamples(sources, None, count)._numbered]
+
+    assert len(taken) == min(count, 300)
+    assert taken.count(1) == pytest.approx(len(taken) / 3, abs=1)

@@ -7,17 +7,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.simulation.examples import Example
+from metric_depth_ros.training.config import section_from, within
 from metric_depth_ros.types import SparsePrompt
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from metric_depth_ros.networks.pyramid_network import PyramidConfig
 
 # name -> module here, with `create(network, options, where)`.
 RECIPES = (
@@ -29,6 +32,9 @@ RECIPES = (
     'compact_student',
     'depth_tokens',
 )
+_MOST_CHANNELS = 1 << 14
+
+Pyramid = TypeVar('Pyramid', bound='PyramidConfig')
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +160,32 @@ def create_recipe(
     module: Any = import_module(f'metric_depth_ros.training.recipes.{name}')
     recipe: Recipe = module.create(network, options, where)
     return recipe
+
+
+def pyramid_from(kind: type[Pyramid], network: Mapping[str, Any], where: str) -> Pyramid:
+    """Return the shape of a network on an image pyramid, of which no layer is without channels.
+
+    Parameters
+    ----------
+    network
+        Plain values of the configuration.
+    where
+        Names them in errors.
+
+    Raises
+    ------
+    InputError
+        A key that is unknown or missing, or a value that the network cannot have.
+    """
+    shape = section_from(kind, network, where)
+    try:
+        within('decoder_width', shape.decoder_width, 2, _MOST_CHANNELS)  # the head has half of it
+        within('head_width', shape.head_width, 1, _MOST_CHANNELS)
+        for level, width in enumerate(shape.widths):
+            within(f'widths[{level}]', width, 1, _MOST_CHANNELS)
+    except ValueError as error:
+        raise InputError('training_config', f'{where}: {error}') from error
+    return shape
 
 
 def freeze(network: nn.Module, *parts: str) -> None:

@@ -6,7 +6,7 @@ Input and guess are made by the code that makes them at run time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metric_depth_ros.estimators.learned.compact_inputs import MULTIPLE_PX, compact_input
+from metric_depth_ros.estimators.learned.compact_inputs import (
+    FEWEST_PIXELS,
+    MULTIPLE_PX,
+    compact_input,
+    fine_size,
+)
 from metric_depth_ros.networks.compact_teacher import CompactTeacher, CompactTeacherConfig
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.training.config import multiples_of, one_of, section_from, within
@@ -41,6 +46,8 @@ _GRAY = 127
 _RECOLORED_BELOW = 0.7  # of the images that are not restyled
 _TYPICAL_ERROR, _LEAST_ERROR = 0.1, 0.02  # of the guess's logarithm
 _LARGEST_LOG = 6.0  # of an answer whose depth still counts: no overflow while it is untrained
+_WEIGHTS = ('error', 'far', 'squared', 'gradient', 'width', 'sky', 'held')
+_SHARES = ('blank_image', 'restyled', 'misregistered', 'painted', 'pasted')
 _SPACES: Mapping[str, Callable[[Tensor], Tensor]] = {
     'log': torch.clone,
     'depth': torch.exp,
@@ -55,7 +62,8 @@ class CompactOptions:
     Attributes
     ----------
     sizes
-        (width, height) that the examples of a step may have; multiples of 32.
+        (width, height) that the examples of a step may have; multiples of 32, and not so large
+        that the input is made smaller where points are far apart: above about 60,000 pixels.
     error_weight, far_weight
         Of the error of the logarithm, and of the same where pixels count by their depth.
     squared_weight
@@ -101,12 +109,12 @@ class CompactOptions:
 
     def __post_init__(self) -> None:
         one_of('space', self.space, ('relative', *_SPACES))
-        within('blank_image_share', self.blank_image_share, 0.0, 1.0)
-        within('restyled_share', self.restyled_share, 0.0, 1.0)
-        within('misregistered_share', self.misregistered_share, 0.0, 1.0)
-        within('painted_share', self.painted_share, 0.0, 1.0)
-        within('pasted_share', self.pasted_share, 0.0, 1.0)
+        for name in _WEIGHTS:
+            within(f'{name}_weight', getattr(self, f'{name}_weight'), 0.0, 1e6)
+        for name in _SHARES:
+            within(f'{name}_share', getattr(self, f'{name}_share'), 0.0, 1.0)
         multiples_of('sizes', self.sizes, MULTIPLE_PX)
+        _refuse_scaled_down('sizes', self.sizes)
 
 
 class CompactRecipe(Recipe):
@@ -260,6 +268,18 @@ class CompactRecipe(Recipe):
         height, width = prepared.example.depth.shape
         return cv2.resize(depth, (width, height), interpolation=cv2.INTER_LINEAR).astype(
             np.float32, copy=False
+        )
+
+
+def _refuse_scaled_down(name: str, sizes: Sequence[tuple[int, int]]) -> None:
+    """Refuse (width, height) that the input has for some prompts only: they make no batch."""
+    large = [size for size in sizes if fine_size(*size, FEWEST_PIXELS) != size]
+    if large:
+        kept = ', '.join(str(fine_size(*size, FEWEST_PIXELS)) for size in large)
+        raise ValueError(
+            f'{name}: {large} given, expected no more than about {FEWEST_PIXELS} pixels, such as '
+            f'{kept}: a larger input is made smaller where points are far apart, and the examples '
+            'of a batch would differ in size.'
         )
 
 

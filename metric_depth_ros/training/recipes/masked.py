@@ -20,7 +20,7 @@ from metric_depth_ros.networks.lingbot_depth import LingBotDepth, LingBotDepthCo
 from metric_depth_ros.networks.moge import token_grid
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.simulation.sensors.policy import draw_prompt
-from metric_depth_ros.training.config import multiples_of, section_from, within
+from metric_depth_ros.training.config import multiples_of, positive, section_from, within
 from metric_depth_ros.training.losses import absolute_error
 from metric_depth_ros.training.patch_masks import draw_patch_mask, enlarged
 from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze
@@ -63,6 +63,8 @@ class MaskedOptions:
     def __post_init__(self) -> None:
         within('num_tokens', self.num_tokens, 1, 1 << 16)
         within('camera_share', self.camera_share, 0.0, 1.0)
+        within('noise', self.noise, 0.0, 10.0)
+        positive('farthest_m', self.farthest_m)
         multiples_of('sizes', self.sizes, 1)
 
 

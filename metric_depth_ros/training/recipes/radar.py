@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from metric_depth_ros.errors import InputError
 from metric_depth_ros.training.recipes.teacher import TeacherRecipe
 from metric_depth_ros.training.recipes.teacher import create as create_teacher
 
@@ -17,6 +18,12 @@ _FARTHEST_M = 100.0
 
 
 def create(network: Mapping[str, Any], options: Mapping[str, Any], where: str) -> TeacherRecipe:
-    """Make the recipe of plain values: options of the teacher."""
+    """Make the recipe of plain values: options of the teacher but its prompts."""
+    if 'prompts' in options:
+        raise InputError(
+            'training_config',
+            f'{where}: options: prompts is {options["prompts"]!r}, expected no such key: the '
+            'recipe radar has the returns of a radar for prompts; recipe teacher has a choice.',
+        )
     chosen = {'farthest_m': _FARTHEST_M, **options, 'prompts': 'radar'}
     return create_teacher(network, chosen, where)

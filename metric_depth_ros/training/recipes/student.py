@@ -31,7 +31,7 @@ from metric_depth_ros.training.losses import (
     masked_mean,
     student_loss,
 )
-from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze
+from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze, pyramid_from
 from metric_depth_ros.training.recipes.unlike_sizes import (
     at_truth,
     canvases,
@@ -157,6 +157,6 @@ class StudentRecipe(Recipe):
 def create(network: Mapping[str, Any], options: Mapping[str, Any], where: str) -> StudentRecipe:
     """Make the recipe of plain values."""
     return StudentRecipe(
-        section_from(StudentDepthMapConfig, network, f'{where}: network'),
+        pyramid_from(StudentDepthMapConfig, network, f'{where}: network'),
         section_from(StudentOptions, options, f'{where}: options'),
     )

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from metric_depth_ros.estimators.alignment import inverse_depth, prompt_tensor
 from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.options import EstimatorOptions
-from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.estimators.registry import create_estimator, refuse_unknown
 from metric_depth_ros.networks.teacher import (
     INVERSE_DEPTH_LIMITS,
     LEVELS,
@@ -29,10 +29,16 @@ from metric_depth_ros.networks.teacher import (
 )
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.simulation.sensors.policy import draw_prompt
-from metric_depth_ros.training.config import multiples_of, one_of, section_from, within
-from metric_depth_ros.training.losses import teacher_loss
+from metric_depth_ros.training.config import (
+    multiples_of,
+    one_of,
+    positive,
+    section_from,
+    within,
+)
+from metric_depth_ros.training.losses import TEACHER_WEIGHTS, absolute_error, teacher_loss
 from metric_depth_ros.training.prompts import MASKED_POINTS, masked_prompt
-from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze
+from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze, pyramid_from
 from metric_depth_ros.training.recipes.unlike_sizes import (
     at_truth,
     canvases,
@@ -51,6 +57,8 @@ _BY_WORKERS = ('nearest', 'classical')
 _WITHOUT_SKIP = f'decoder.fusions.{LEVELS - 1}.resnet1.'  # of the coarsest level
 _PDSA, _GMDR = 0, 1  # channels of the prompt
 _GRAY = 127
+_PRIOR = 'key prior'  # where its name comes from
+_MOST_POINTS = 10**9
 
 
 @dataclass(frozen=True)
@@ -93,10 +101,14 @@ class TeacherOptions:
     robust: bool = True
 
     def __post_init__(self) -> None:
+        refuse_unknown(self.prior, _PRIOR)
         one_of('unit', self.unit, UNITS)
         one_of('prompts', self.prompts, PROMPTS)
         within('masked_share', self.masked_share, 0.0, 1.0)
+        within('points[1]', self.points[1], 0, _MOST_POINTS)
         within('points[0]', self.points[0], 0, self.points[1])
+        if self.farthest_m is not None:
+            positive('farthest_m', self.farthest_m)
         if self.sizes:
             multiples_of('sizes', self.sizes, 1)
 
@@ -172,8 +184,7 @@ class TeacherRecipe(Recipe):
                 answer = answer / unit
             else:
                 compared = compared * unit
-            trimmed = real and self._options.robust
-            losses.append(teacher_loss(answer, compared, mask, real=trimmed))
+            losses.append(self._loss(answer, compared, mask, real=real))
         return {'loss': torch.cat(losses).nanmean()}
 
     def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
@@ -183,6 +194,13 @@ class TeacherRecipe(Recipe):
             (unit / answer.clamp(*INVERSE_DEPTH_LIMITS))[0].cpu().numpy()
             for (answer, _), unit in zip(at_truth(answers, batch), units, strict=True)
         ]
+
+    def _loss(self, answer: Tensor, truth: Tensor, mask: Tensor, *, real: bool) -> Tensor:
+        """Return the loss of inverse depth; real depth never gets that of the gradients."""
+        if real and not self._options.robust:
+            error_weight, _ = TEACHER_WEIGHTS
+            return error_weight * absolute_error(answer, truth, mask)
+        return teacher_loss(answer, truth, mask, real=real)
 
     def _draw_prompt(self, view: Example, rng: np.random.Generator) -> SparsePrompt | None:
         if self._options.prompts == 'radar':
@@ -232,7 +250,8 @@ class TeacherRecipe(Recipe):
     @cached_property
     def _prior(self) -> Estimator:
         name = self._options.prior
-        return create_estimator(name, EstimatorOptions(weights=self._options.prior_weights))
+        options = EstimatorOptions(weights=self._options.prior_weights)
+        return create_estimator(name, options, _PRIOR)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the prior behind when sent to a worker process."""
@@ -242,6 +261,6 @@ class TeacherRecipe(Recipe):
 def create(network: Mapping[str, Any], options: Mapping[str, Any], where: str) -> TeacherRecipe:
     """Make the recipe of plain values."""
     return TeacherRecipe(
-        section_from(TeacherConfig, network, f'{where}: network'),
+        pyramid_from(TeacherConfig, network, f'{where}: network'),
         section_from(TeacherOptions, options, f'{where}: options'),
     )
