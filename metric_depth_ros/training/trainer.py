@@ -116,7 +116,7 @@ class Training:
             There is none, or it is of another training.
         """
         folder, state = checkpoints.newest_checkpoint(self.out)
-        _refuse_another_training(folder, state['config'], self.config.plain())
+        _refuse_another_training(folder, state['config'], self._identity())
         self.step = state['step']
         if splits_optimizer(self._engine):
             self._engine.load_state(str(folder / _ENGINE))
@@ -130,6 +130,14 @@ class Training:
         self._engine.wait_for_everyone()
         if self.is_main:
             cut_after(self.out / JOURNAL_NAME, self.step)
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what a checkpoint is of: all values, and how many examples there were.
+
+        Options that the configuration leaves out have values too, which change with the package.
+        """
+        options = {'options': self._recipe.plain_options}
+        return {**self.config.plain(), **options, 'examples': self._sources.sizes}
 
     def run(
         self,
@@ -291,7 +299,7 @@ class Training:
             tensors['network'] = self._bare.state_dict()
             tensors['optimizer'] = checkpoints.optimizer_tensors(self._bare_optimizer())
         if self.is_main:
-            checkpoints.write_checkpoint(self.out, self.step, tensors, self.config.plain())
+            checkpoints.write_checkpoint(self.out, self.step, tensors, self._identity())
         self._engine.wait_for_everyone()
         if splits_optimizer(self._engine):
             self._engine.save_state(str(folder / _ENGINE))
@@ -355,20 +363,30 @@ def _step_seed(seed: int, step: int, process: int) -> int:
 def _refuse_another_training(
     folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> None:
-    plain = json.loads(json.dumps(wanted))
+    before = dict(_leaves(stored))
+    now = dict(_leaves(json.loads(json.dumps(wanted))))
     different = [
         key
-        for key in plain
-        if key in stored and key not in FREE_ON_RESUME and stored[key] != plain[key]
+        for key in now
+        if key in before and key.split('.')[0] not in FREE_ON_RESUME and before[key] != now[key]
     ]
     if different:
         key = different[0]
         raise InputError(
             'training_checkpoint',
             f'{folder} is of another training: {", ".join(different)} differ ({key} was '
-            f'{stored.get(key)!r}, is {plain[key]!r}). Choose another --out, or the same '
-            'configuration.',
+            f'{before[key]!r}, is {now[key]!r}). Choose another --out, or the same configuration '
+            'and examples.',
         )
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
+    """Yield values by dotted name."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f'{prefix}{key}.')
+        else:
+            yield prefix + key, value
 
 
 def _refuse_divergence(loss: float, step: int) -> None:

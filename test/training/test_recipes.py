@@ -240,6 +240,30 @@ def test_masked_depth_is_mostly_hidden():
         assert 0.05 < (one.arrays['depth'] > 0).mean() < 0.45
 
 
+def test_an_enlarged_recording_of_a_depth_camera_has_no_holes_between_its_points():
+    seen = example(3)
+    everywhere = replace(seen, depth=np.full_like(seen.depth, 2.0))
+    height, width = seen.depth.shape
+    v, u = np.indices((height, width), np.float32).reshape(2, -1)
+    camera = SparsePrompt(
+        np.stack((u, v), axis=1),
+        np.full(u.size, 2.0, np.float32),
+        np.zeros(u.size, np.float32),
+        np.zeros(u.size, np.uint8),
+    )
+    recipe = tiny_recipe('masked', sizes=[[2 * width, 2 * height]])
+    recorded = replace(everywhere, sensors={'rgbd': camera})
+
+    prepared = recipe.prepare(
+        recorded, (2 * width, 2 * height), np.random.default_rng(0), real=True, augment=True
+    )
+
+    patch = recipe._config.backbone.patch_size
+    depth = prepared.arrays['depth']
+    patches = (depth > 0).reshape(depth.shape[0] // patch, patch, -1, patch).mean(axis=(1, 3))
+    assert set(np.unique(patches)) == {0.0, 1.0}  # whole, or masked
+
+
 def test_model_config_builds_the_same_network():
     recipe = tiny_recipe('teacher')
     again = create_recipe('teacher', recipe.model_config(), {}, 'test')

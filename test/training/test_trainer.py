@@ -301,6 +301,27 @@ def test_another_training_is_not_resumed(finished, capsys, tmp_path):
     assert 'seed was 0, is 7' in capsys.readouterr().err
 
 
+def test_a_training_whose_data_have_grown_is_not_resumed(capsys, tmp_path):
+    config = write_config(tmp_path, steps=6)
+    train(config, tmp_path / 'out', '--until', '2')
+    write_shards(tmp_path / 'shards', count=16)
+    assert train(config, tmp_path / 'out', '--resume') == 2
+    assert 'examples was [' in capsys.readouterr().err
+
+
+def test_a_checkpoint_holds_the_options_that_the_configuration_leaves_out(
+    finished, capsys, tmp_path
+):
+    config, _ = finished
+    train(config, tmp_path / 'out', '--until', '2')
+    path = tmp_path / 'out/checkpoints/step_00000002/state.json'
+    state = json.loads(path.read_text())
+    state['config']['options']['held_weight'] = 0.125  # as if it had been the default
+    path.write_text(json.dumps(state))
+    assert train(config, tmp_path / 'out', '--resume') == 2
+    assert 'options.held_weight was 0.125, is 1.0' in capsys.readouterr().err
+
+
 def test_checkpoints_are_not_overwritten_unasked(finished, capsys):
     config, whole = finished
     assert train(config, whole) == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +18,7 @@ from metric_depth_ros.training.config import section_from, within
 from metric_depth_ros.types import SparsePrompt
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from torch import Tensor, nn
 
     from metric_depth_ros.networks.pyramid_network import PyramidConfig
@@ -61,8 +62,9 @@ class Recipe(ABC):
 
     Parameters
     ----------
-    sizes
-        (width, height) that the examples of a step may have; none for their own.
+    options
+        A dataclass. Its `sizes`, where it has them, are the (width, height) that the examples of
+        a step may have; none for their own.
     """
 
     backbone_prefixes: tuple[str, ...] = ()
@@ -71,8 +73,9 @@ class Recipe(ABC):
     new_prefixes: tuple[str, ...] = ()
     """Beginnings of the names of weights that a checkpoint to start from may lack."""
 
-    def __init__(self, sizes: Sequence[tuple[int, int]] = ()) -> None:
-        self._sizes = tuple(sizes)
+    def __init__(self, options: DataclassInstance) -> None:
+        self.plain_options: dict[str, Any] = asdict(options)
+        self._sizes: tuple[tuple[int, int], ...] = tuple(self.plain_options.get('sizes', ()))
 
     @abstractmethod
     def build(self) -> nn.Module:

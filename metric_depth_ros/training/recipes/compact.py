@@ -129,7 +129,7 @@ class CompactRecipe(Recipe):
     """
 
     def __init__(self, config: CompactTeacherConfig, options: CompactOptions) -> None:
-        super().__init__(options.sizes)
+        super().__init__(options)
         self._config = config
         self._options = options
         # What shallower weights, or those without rounds, lack: it does little until it learns.

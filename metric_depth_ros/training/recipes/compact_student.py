@@ -97,7 +97,7 @@ class CompactStudentRecipe(Recipe):
     """
 
     def __init__(self, config: CompactStudentConfig, options: CompactStudentOptions) -> None:
-        super().__init__(options.sizes)
+        super().__init__(options)
         self._config = config
         self._options = options
 

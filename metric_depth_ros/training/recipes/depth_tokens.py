@@ -44,7 +44,7 @@ class DepthTokenRecipe(Recipe):
     """Trains a `DepthVqVae`."""
 
     def __init__(self, config: DepthVqVaeConfig, options: DepthTokenOptions) -> None:
-        super().__init__()
+        super().__init__(options)
         self._config = config
         self._options = options
 

@@ -7,8 +7,9 @@ hard, or is the truth with noise; most of its patches are then masked (`patch_ma
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import cv2
@@ -82,7 +83,7 @@ class MaskedRecipe(Recipe):
     backbone_prefixes: tuple[str, ...] = ('encoder.backbone.',)
 
     def __init__(self, described: Mapping[str, Any], options: MaskedOptions) -> None:
-        super().__init__(options.sizes)
+        super().__init__(options)
         self._described = described
         self._config = (
             LingBotDepthConfig.from_model_config(described)
@@ -111,7 +112,10 @@ class MaskedRecipe(Recipe):
         augment: bool,
     ) -> Prepared | None:
         """Draw window, depth camera and mask."""
+        recorded = _recorded_map(example)
         if size is not None:
+            if recorded is not None:
+                recorded = _same_view(example, recorded, size, rng, mirror=augment)
             example = random_view(example, size, rng, mirror=augment)
         if np.isfinite(example.depth).mean() < _LEAST_SHARE:
             return None
@@ -119,7 +123,7 @@ class MaskedRecipe(Recipe):
         rows, columns = token_grid(self._options.num_tokens, width, height)
         patch = self._config.backbone.patch_size
         seen = cv2.resize(
-            self._seen(example, rng),
+            self._seen(example, recorded, rng),
             (columns * patch, rows * patch),
             interpolation=cv2.INTER_NEAREST,
         )
@@ -152,12 +156,13 @@ class MaskedRecipe(Recipe):
         maps = network(batch['image'].float() / 255.0, batch['depth'], (rows, columns))
         return cast(Tensor, maps['depth'].float())
 
-    def _seen(self, example: Example, rng: np.random.Generator) -> NDArray[np.float32]:
+    def _seen(
+        self, example: Example, recorded: NDArray[np.float32] | None, rng: np.random.Generator
+    ) -> NDArray[np.float32]:
         """Return (H, W) measured depth, 0 where there is none."""
         height, width = example.depth.shape
-        measured = example.sensors.get(_RECORDED)
-        if measured is not None:
-            seen = measured.to_map(width, height)
+        if recorded is not None:
+            seen = recorded
         elif rng.random() < self._options.camera_share:
             seen = draw_prompt(example, rng, _CAMERAS).to_map(width, height)
         else:
@@ -165,6 +170,29 @@ class MaskedRecipe(Recipe):
             seen = example.depth * noise.astype(np.float32)
         seen = np.nan_to_num(seen, nan=0.0, posinf=0.0)
         return np.where(seen <= self._options.farthest_m, seen, 0.0).astype(np.float32)
+
+
+def _recorded_map(example: Example) -> NDArray[np.float32] | None:
+    """Return what a depth camera recorded at the size of the image, None where there is none."""
+    measured = example.sensors.get(_RECORDED)
+    height, width = example.depth.shape
+    return None if measured is None else measured.to_map(width, height)
+
+
+def _same_view(
+    example: Example,
+    recorded: NDArray[np.float32],
+    size: tuple[int, int],
+    rng: np.random.Generator,
+    *,
+    mirror: bool,
+) -> NDArray[np.float32]:
+    """Return a map in the view that `rng` draws next, which stays as it is.
+
+    The points of the map, moved into an enlarged view, would leave holes between them.
+    """
+    measured = replace(example, depth=recorded, sensors={})
+    return random_view(measured, size, copy.deepcopy(rng), mirror=mirror).depth
 
 
 def _points(seen: NDArray[np.float32], width: int, height: int) -> SparsePrompt:

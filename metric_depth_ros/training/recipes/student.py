@@ -85,7 +85,7 @@ class StudentRecipe(Recipe):
     backbone_prefixes: tuple[str, ...] = ('encoder.patch_encoder.',)
 
     def __init__(self, config: StudentDepthMapConfig, options: StudentOptions) -> None:
-        super().__init__(options.sizes)
+        super().__init__(options)
         self._config = config
         self._options = options
 

@@ -128,7 +128,7 @@ class TeacherRecipe(Recipe):
     new_prefixes: tuple[str, ...] = ('prompt_branches.',)
 
     def __init__(self, config: TeacherConfig, options: TeacherOptions) -> None:
-        super().__init__(options.sizes)
+        super().__init__(options)
         self._config = config
         self._options = options
 
