@@ -23,7 +23,9 @@ def estimator_from(settings: DepthNodeSettings) -> Estimator:
     model, options = settings.model, options_from(settings.model, settings.device)
     estimator = create_estimator(settings.estimator, options)
     if settings.fallback_estimator:
-        monocular = create_estimator(settings.fallback_estimator, options.for_companion())
+        monocular = create_estimator(
+            settings.fallback_estimator, options.for_companion(), 'parameter fallback_estimator'
+        )
         estimator = FallbackEstimator(
             estimator, monocular, settings.prompt.min_points, settings.fallback_policy
         )

@@ -44,7 +44,7 @@ def models_from(settings: QueryNodeSettings) -> QueryModels:
     speaker = (
         estimator
         if settings.language_model == pixels
-        else create_estimator(settings.language_model, options)
+        else create_estimator(settings.language_model, options, 'parameter language_model')
     )
     if not isinstance(speaker, Speaker):
         raise InputError(

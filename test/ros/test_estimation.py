@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The estimator that the parameters ask for."""
 
+import pytest
+
+from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.fallback import FallbackEstimator
 from metric_depth_ros.ros.estimation import apply_live, estimator_from
 from metric_depth_ros.ros.parameters import settings_from
@@ -25,3 +28,8 @@ def test_without_a_fallback_there_is_no_policy_to_change():
     estimator = estimator_from(settings_from({'estimator': 'nearest'}))
     apply_live(estimator, settings_from({'estimator': 'nearest', 'fallback_policy': 'monocular'}))
     assert estimator.name == 'nearest'
+
+
+def test_an_unknown_fallback_is_refused_by_its_parameter():
+    with pytest.raises(InputError, match=r'unknown estimator .*parameter fallback_estimator'):
+        estimator_from(settings_from({**BOTH, 'fallback_estimator': 'nowhere'}))
