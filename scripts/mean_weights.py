@@ -34,7 +34,7 @@ def main() -> int:
     if first.model_config != second.model_config:
         parser.error(f'{args.first} and {args.second} are of different networks')
     mean = {
-        name: tensor.lerp(second.state[name], args.share).contiguous()
+        name: tensor.float().lerp(second.state[name].float(), args.share).contiguous()
         for name, tensor in first.state.items()
     }
     save_file(mean, args.out, {'model_config': json.dumps(first.model_config)})
