@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import Field, asdict, dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from metric_depth_ros.training.config import section_from, within
 from metric_depth_ros.types import SparsePrompt
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
     from torch import Tensor, nn
 
     from metric_depth_ros.networks.pyramid_network import PyramidConfig
@@ -57,6 +56,12 @@ class Prepared:
     arrays: Mapping[str, Any]
 
 
+class Options(Protocol):
+    """A dataclass, which is all that the options of the recipes have in common."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
 class Recipe(ABC):
     """A network, the preparation of its input, and its losses.
 
@@ -73,7 +78,7 @@ class Recipe(ABC):
     new_prefixes: tuple[str, ...] = ()
     """Beginnings of the names of weights that a checkpoint to start from may lack."""
 
-    def __init__(self, options: DataclassInstance) -> None:
+    def __init__(self, options: Options) -> None:
         self.plain_options: dict[str, Any] = asdict(options)
         self._sizes: tuple[tuple[int, int], ...] = tuple(self.plain_options.get('sizes', ()))
 
