@@ -420,15 +420,17 @@ def test_a_signal_during_start_ends_the_node_with_exit_code_0(start_node):
     assert 'Traceback' not in node.log
 
 
-def test_a_crash_of_a_library_leaves_the_stack_of_every_thread():
+def test_a_crash_of_a_library_leaves_the_stack_of_every_thread(tmp_path):
     code = (
         'import os, signal; from metric_depth_ros.nodes import running; '
         'running._spin = lambda *_: os.kill(os.getpid(), signal.SIGSEGV); '
         "running.run_nodes('node', '', list, [])"
     )
     done = subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, timeout=60, check=False
-    )
+        [sys.executable, '-c', code],
+        capture_output=True, text=True, timeout=60, check=False,
+        cwd=tmp_path,  # where a core may be dumped
+    )  # fmt: skip
     assert done.returncode == -signal.SIGSEGV
     assert 'Segmentation fault' in done.stderr
     assert 'in run_nodes' in done.stderr
