@@ -301,6 +301,21 @@ def test_a_hanging_estimator_that_cannot_be_made_anew_is_tried_again(
     )
 
 
+@pytest.fixture
+def log_of_an_end(start_node, tmp_path):
+    """Return a function that runs a script with a node, ends it with 0 and returns its log."""
+
+    def run(name, content):
+        script = tmp_path / 'script.py'
+        script.write_text(content)
+        node = start_node({'estimator': 'nearest'}, named(name), script)
+        node.wait_for_log('active')
+        assert node.end() == 0
+        return node.log
+
+    return run
+
+
 CRASHES_WHEN_TAKEN_DOWN = """
 import atexit, os, sys
 from metric_depth_ros.nodes.depth import main
@@ -310,12 +325,8 @@ sys.exit(main())
 """
 
 
-def test_a_library_that_crashes_when_it_is_taken_down_costs_no_exit_code(start_node, tmp_path):
-    script = tmp_path / 'crashing.py'
-    script.write_text(CRASHES_WHEN_TAKEN_DOWN)
-    node = start_node({'estimator': 'nearest'}, named('crashing'), script)
-    node.wait_for_log('active')
-    assert node.end() == 0
+def test_a_library_that_crashes_when_it_is_taken_down_costs_no_exit_code(log_of_an_end):
+    log_of_an_end('crashing', CRASHES_WHEN_TAKEN_DOWN)
 
 
 SHOWS_WHAT_IS_LEFT = """
@@ -333,14 +344,10 @@ sys.exit(main())
 """
 
 
-def test_no_thread_of_the_middleware_is_left_when_the_process_ends(start_node, tmp_path):
-    script = tmp_path / 'showing.py'
-    script.write_text(SHOWS_WHAT_IS_LEFT)
-    node = start_node({'estimator': 'nearest'}, named('leaving'), script)
-    node.wait_for_log('active')
-    assert node.end() == 0
+def test_no_thread_of_the_middleware_is_left_when_the_process_ends(log_of_an_end):
+    log = log_of_an_end('leaving', SHOWS_WHAT_IS_LEFT)
     # The watchdog of Fast DDS looks after ports that all processes share, and ends with its own.
-    assert node.log.splitlines()[-1] in ("left: ['dds.shm.wdog']", 'left: []')
+    assert log.splitlines()[-1] in ("left: ['dds.shm.wdog']", 'left: []')
 
 
 def test_work_that_hangs_does_not_keep_the_process(tmp_path):

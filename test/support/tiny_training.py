@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,14 @@ def example(seed: int, width: int = 96, height: int = 64) -> Example:
     image = np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
     camera = CameraModel.pinhole(width, height, 80.0, 80.0, width / 2 - 0.5, height / 2 - 0.5)
     return Example(image, depth, camera, 'street', {'lidar': points(depth, rng, 60)})
+
+
+def part_of(view: Example, size: tuple[int, int]) -> Example:
+    """Return (rows, columns) of a view from its left border, without sensors."""
+    rows, columns = slice(20, 20 + size[0]), slice(size[1])
+    return replace(
+        view, image=view.image[rows, columns], depth=view.depth[rows, columns], sensors={}
+    )
 
 
 def points(depth: np.ndarray, rng: np.random.Generator, count: int) -> SparsePrompt:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_training import example
+from tiny_training import example, part_of
 
 from metric_depth_ros.training.painted import with_paint
 
@@ -71,14 +71,7 @@ def test_painting_follows_its_seed_and_leaves_its_input_alone():
 
 @pytest.mark.parametrize('size', [(1, 1), (2, 9), (40, 3)])
 def test_an_image_of_any_size_is_painted(size):
-    view = example(0)
-    rows, columns = size
-    small = replace(
-        view,
-        image=view.image[20 : 20 + rows, :columns],
-        depth=view.depth[20 : 20 + rows, :columns],
-        sensors={},
-    )
+    small = part_of(example(0), size)
 
     for seed in range(12):
         assert _painted(small, seed).image.shape == (*size, 3)

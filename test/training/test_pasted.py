@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_training import example, points
+from tiny_training import example, part_of, points
 
 from metric_depth_ros.training.pasted import with_pasted_shapes
 from metric_depth_ros.types import SparsePrompt
@@ -94,14 +94,7 @@ def test_pasting_follows_its_seed_and_leaves_its_input_alone():
 
 @pytest.mark.parametrize('size', [(1, 1), (2, 9), (40, 3)])
 def test_an_image_of_any_size_is_pasted_over(size):
-    view = example(0)
-    rows, columns = size
-    small = replace(
-        view,
-        image=view.image[20 : 20 + rows, :columns],
-        depth=view.depth[20 : 20 + rows, :columns],
-        sensors={'lidar': SparsePrompt.empty()},
-    )
+    small = replace(part_of(example(0), size), sensors={'lidar': SparsePrompt.empty()})
 
     for seed in range(12):
         assert _pasted(small, seed).depth.shape == size
