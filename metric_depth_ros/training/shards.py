@@ -26,7 +26,9 @@ from metric_depth_ros.untrusted_files import read_json
 
 SUFFIX = '.tar'
 INDEX_NAME = 'shards.json'
-_OPEN_SHARDS = 8
+# Of each process; where an example lies is known only once its whole shard has been looked through,
+# which costs more than to read it.
+_OPEN_SHARDS = 256
 _PARTIAL = '.partial'
 
 
