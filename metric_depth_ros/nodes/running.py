@@ -140,9 +140,10 @@ def _spin(
 ) -> int:
     import rclpy
     from rclpy.exceptions import ParameterException
-    from rclpy.executors import SingleThreadedExecutor
     from rclpy.impl.implementation_singleton import rclpy_implementation
     from rclpy.signals import SignalHandlerOptions
+
+    from metric_depth_ros.ros.executor import NamingExecutor
 
     try:
         rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
@@ -158,7 +159,7 @@ def _spin(
         sys.stderr.write(f'{name}: {error}\n')
         rclpy.try_shutdown()
         return _BAD_USAGE
-    executor = SingleThreadedExecutor()
+    executor = NamingExecutor()
     for node in nodes:
         executor.add_node(node)
     try:
@@ -168,7 +169,8 @@ def _spin(
             try:
                 executor.spin_once(_SPIN_S)
             except Exception:  # of one callback, rclpy's own included (a negative /clock)
-                nodes[0].report_defect()
+                at_fault = [node for node in nodes if node is executor.last_node]
+                (at_fault or nodes)[0].report_defect()
     finally:
         noticed.set()
         for node in nodes:

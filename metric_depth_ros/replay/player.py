@@ -17,6 +17,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
 from metric_depth_ros.bags.reader import BagReader, RawMessage
+from metric_depth_ros.errors import InputError
 from metric_depth_ros.replay.cdr import read_stamp_ns, with_shifted_stamp
 from metric_depth_ros.replay.streams import Streams
 
@@ -37,6 +38,27 @@ class Timing:
     def loop_ns(self) -> int:
         """Time from the start of one loop to the start of the next."""
         return self.last_ns - self.first_ns + self.period_ns
+
+    def step_before(self, image: RawMessage, count: int) -> int:
+        """Return how far apart `count` images before one are, in nanoseconds.
+
+        The period of the images, or less where a simulation has just begun to count: ROS knows no
+        negative time.
+
+        Raises
+        ------
+        InputError
+            There is no time before the image.
+        """
+        earliest_ns = min(read_stamp_ns(image.data), image.log_ns)
+        step_ns = min(self.period_ns, earliest_ns // (count + 1))
+        if step_ns <= 0:
+            raise InputError(
+                'replay_stamps',
+                f'the first image is of {earliest_ns} ns; nothing can be played before it, from '
+                'which a replay would learn that the node listens: leave it out of the bag.',
+            )
+        return step_ns
 
 
 def read_timing(bag: Path, image_topic: str) -> Timing:

@@ -253,8 +253,9 @@ class _Session:
         self._await_active()
         self._await_subscribers()
         frame = first_frame(self._options.bag, self._streams)
+        step_ns = self._timing.step_before(frame[-1], len(_WARM_UP_WAITS_S))
         for i, wait_s in enumerate(_WARM_UP_WAITS_S):
-            shift_ns = (i - len(_WARM_UP_WAITS_S)) * self._timing.period_ns
+            shift_ns = (i - len(_WARM_UP_WAITS_S)) * step_ns
             for message in frame:
                 self._player.publish(message, shift_ns)
             if self._wait(self._has_answered_all, wait_s):

@@ -26,8 +26,8 @@ from metric_depth_ros.untrusted_files import read_json
 
 SUFFIX = '.tar'
 INDEX_NAME = 'shards.json'
-# Of each process; where an example lies is known only once its whole shard has been looked through,
-# which costs more than to read it.
+# Of each process. Where an example lies is known only once its whole shard has been looked
+# through, which costs more than to read it.
 _OPEN_SHARDS = 256
 _PARTIAL = '.partial'
 

@@ -13,12 +13,12 @@ from metric_depth_ros.bags.messages import (
     stamp_of,
     transforms_message,
 )
-from metric_depth_ros.bags.reader import BagReader
+from metric_depth_ros.bags.reader import BagReader, RawMessage
 from metric_depth_ros.bags.typestore import typestore
 from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.replay.cdr import read_stamp_ns, with_shifted_stamp
-from metric_depth_ros.replay.player import looped, read_timing
+from metric_depth_ros.replay.player import Timing, looped, read_timing
 from metric_depth_ros.replay.posed_frames import posed_frames
 from metric_depth_ros.replay.scoring import recorded_frames, replayed_frames, score_recording
 from metric_depth_ros.replay.session import ReplayOptions, node_arguments
@@ -89,6 +89,21 @@ def test_loops_follow_each_other_at_the_rhythm_of_the_bag(street_bag):
     ]
     assert timing.period_ns == 100_000_000
     assert np.diff(images).tolist() == [100_000_000] * 17
+
+
+@pytest.mark.parametrize(
+    ('first_ns', 'step_ns'), [(10**18, 10**8), (7 * 10**8, 10**8), (2 * 10**8, 28_571_428)]
+)
+def test_frames_before_the_first_have_stamps_above_zero(first_ns, step_ns):
+    image = RawMessage('/image', layout.IMAGE_TYPE, first_ns, serialized(first_ns))
+    assert Timing(first_ns, first_ns + 10**9, 10**8).step_before(image, 6) == step_ns
+    assert first_ns - 6 * step_ns > 0
+
+
+def test_a_first_image_without_time_before_it_is_refused():
+    image = RawMessage('/image', layout.IMAGE_TYPE, 10**18, serialized(0))
+    with pytest.raises(InputError, match='the first image is of 0 ns'):
+        Timing(0, 10**9, 10**8).step_before(image, 6)
 
 
 def test_own_parameters_win_over_a_file_and_the_bag_gives_the_extrinsics(street_bag, tmp_path):
