@@ -88,18 +88,18 @@ class Distortion:
         Returns
         -------
         FloatArray
-            (..., 2), same dtype. NaN where the polynomial has folded over: such a ray lies
-            outside what the lens was calibrated for, and its image would be a ghost.
+            (..., 2), same dtype. NaN where the polynomial has folded over, and more than 85
+            degrees off axis: such a ray lies outside what the lens was calibrated for, and its
+            image would be a ghost.
         """
         if self.is_identity:
             return xy
         if self.model == 'equidistant':
             return _distort_fisheye(xy, self._padded(4))
         distorted = _distort_polynomial(xy, self._padded(8))
-        limit = _monotonic_radius(self)
-        if limit < _SEARCH_LIMIT:
-            r2 = xy[..., 0] ** 2 + xy[..., 1] ** 2
-            distorted[r2 > limit**2] = np.nan
+        # Where no fold was found, one may still come beyond the limit of the search.
+        r2 = xy[..., 0] ** 2 + xy[..., 1] ** 2
+        distorted[r2 > _monotonic_radius(self) ** 2] = np.nan
         return distorted
 
     def undistort(self, xy: FloatArray) -> FloatArray:

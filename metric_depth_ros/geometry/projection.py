@@ -19,9 +19,12 @@ from metric_depth_ros.geometry.distortion import FloatArray
 from metric_depth_ros.geometry.rigid import Transform
 
 # A point counts as nearer than another only beyond these margins, so that slanted surfaces and
-# range noise hide nothing.
+# range noise hide nothing. The first is that of LiDAR.
 _NEARER_M = 0.5
 _NEARER_RELATIVE = 0.05
+# The least share of the axis of a scanner that lies across the picture for scan lines to be told
+# from it; that of a depth camera, which has none, points into the picture.
+_LEAST_AXIS = 0.1
 # The hidden-point test looks this many typical gaps to each side: far enough to bridge the space
 # between two scan lines, through which a ghost shines.
 _REACH_GAPS = 2.0
@@ -55,6 +58,7 @@ def project_cloud(
     min_depth_m: float = 0.0,
     max_depth_m: float = np.inf,
     remove_occluded: bool = True,
+    nearer_m: float = _NEARER_M,
 ) -> ProjectedPoints:
     """Project a cloud into a camera; one point a pixel, the nearest.
 
@@ -65,11 +69,15 @@ def project_cloud(
     xyz
         (N, 3) meters in the sensor frame; rows that are not finite are dropped.
     T_camera_sensor
-        (4, 4) transform from the sensor frame to the camera optical frame.
+        (4, 4) transform from the sensor frame to the camera optical frame. The scan lines of a
+        LiDAR run across its Z axis (REP-103), in a camera that is turned on its side from top to
+        bottom of the image.
     min_depth_m, max_depth_m
         Depth range along Z, bounds excluded and included.
     remove_occluded
         Drop the points that a nearer surface hides from the camera.
+    nearer_m
+        What is nearer by less than this and 5 % of the depth hides nothing.
 
     Returns
     -------
@@ -90,7 +98,11 @@ def project_cloud(
     keep = inside_index[nearest]
     pixel, depth = pixel[nearest], depth[nearest]
     if remove_occluded and len(depth):
-        visible = ~_hidden(zbuffer.reshape(camera.height, camera.width), pixel, depth)
+        zbuffer = zbuffer.reshape(camera.height, camera.width)
+        if _lies_on_its_side(T_camera_sensor):
+            row, column = np.divmod(pixel, camera.width)
+            zbuffer, pixel = np.ascontiguousarray(zbuffer.T), column * camera.height + row
+        visible = ~_hidden(zbuffer, pixel, depth, nearer_m)
         keep, depth = keep[visible], depth[visible]
     return ProjectedPoints(
         uv[keep].astype(np.float32, copy=False),
@@ -123,7 +135,7 @@ def hidden_points(
     column, row = np.rint(uv).astype(np.intp).T
     pixel = row * width + column
     zbuffer, _ = _zbuffer(pixel, depth, width * height)
-    return _hidden(zbuffer.reshape(height, width), pixel, depth)
+    return _hidden(zbuffer.reshape(height, width), pixel, depth, _NEARER_M)
 
 
 def _visible_cone(
@@ -170,8 +182,17 @@ def _zbuffer(
     return zbuffer, nearest[owner[pixel[nearest]] == nearest]
 
 
+def _lies_on_its_side(T_camera_sensor: Transform) -> bool:
+    """Tell whether the scan lines of a sensor run from top to bottom of the image."""
+    across, down = np.abs(T_camera_sensor[:2, 2])
+    return bool(across > max(down, _LEAST_AXIS))
+
+
 def _hidden(
-    zbuffer: NDArray[np.float32], pixel: NDArray[np.intp], depth: NDArray[np.float32]
+    zbuffer: NDArray[np.float32],
+    pixel: NDArray[np.intp],
+    depth: NDArray[np.float32],
+    nearer_m: float,
 ) -> NDArray[np.bool_]:
     """Tell which points shine through a nearer surface.
 
@@ -194,7 +215,7 @@ def _hidden(
     downward = cv2.erode(padded, np.ones((reach_px, 1), np.uint8), anchor=(0, 0))
     above = downward[row - first, column]
     below = downward[row - first + reach_px - 1, column]
-    threshold = depth - (_NEARER_M + _NEARER_RELATIVE * depth)
+    threshold = depth - (np.float32(nearer_m) + _NEARER_RELATIVE * depth)
     return (above < threshold) & (below < threshold)
 
 

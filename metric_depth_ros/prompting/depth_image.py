@@ -20,6 +20,7 @@ from metric_depth_ros.geometry.unprojection import depth_to_points
 from metric_depth_ros.types import Source, SparsePrompt
 
 _SIGMA_M_AT_1M = 0.002
+_NEARER_M = 0.02  # a surface hides what is behind it by more: hands and tools stand before tables
 
 
 def prompt_from_registered_depth(
@@ -112,7 +113,7 @@ def prompt_from_depth_image(
     with np.errstate(invalid='ignore'):
         measured = (depth >= nearest_m(min_depth_m)) & (depth <= max_depth_m)
     points = depth_to_points(depth_camera, np.where(measured, depth, np.float32(np.nan)))
-    seen = project_cloud(camera, points[measured], T_camera_depth)
+    seen = project_cloud(camera, points[measured], T_camera_depth, nearer_m=_NEARER_M)
     return SparsePrompt(
         seen.uv,
         seen.depth,

@@ -119,7 +119,8 @@ def vertical_support(prompt: SparsePrompt, camera: CameraModel | None) -> Sparse
     prompt
         Points of any sensors.
     camera
-        Camera of the image, None where it is not known: then nothing is spread.
+        Camera of the image, which stands upright: that of one that is turned on its side spreads
+        sideways. None where it is not known: then nothing is spread.
 
     Returns
     -------
@@ -131,17 +132,17 @@ def vertical_support(prompt: SparsePrompt, camera: CameraModel | None) -> Sparse
     if camera is None or not radar.any():
         return prompt
     away_m = np.linspace(-_SUPPORT_UP_M, _SUPPORT_DOWN_M, _SUPPORT_POINTS, dtype=np.float32)
-    depth, sigma = prompt.depth[radar, None], prompt.sigma[radar, None]
-    v = prompt.uv[radar, 1:] + np.float32(camera.K[1, 1]) * away_m / depth
-    columns = (
-        np.stack((np.broadcast_to(prompt.uv[radar, :1], v.shape), v), axis=-1),
-        np.broadcast_to(depth, v.shape),
-        sigma * (1.0 + np.abs(away_m)),
-    )
-    inside = (v >= 0.0) & (v <= camera.height - 1.0)
-    uv, depth, sigma = (values[inside] for values in columns)
+    xyz = camera.unproject(prompt.uv[radar], prompt.depth[radar])
+    column = np.repeat(xyz[:, None], _SUPPORT_POINTS, axis=1)
+    column[..., 1] += away_m
+    uv = camera.project(column)
+    depth = np.broadcast_to(prompt.depth[radar, None], uv.shape[:2])
+    sigma = prompt.sigma[radar, None] * (1.0 + np.abs(away_m))
+    with np.errstate(invalid='ignore'):
+        inside = ((uv > -0.5) & (uv < np.array(camera.size) - 0.5)).all(axis=-1)
+    uv, depth, sigma = uv[inside], depth[inside], sigma[inside]
     source = np.full(len(depth), Source.RADAR, np.uint8)
-    columns_of_returns = SparsePrompt(uv, depth, sigma, source)
+    columns_of_returns = SparsePrompt(uv, depth, sigma.astype(np.float32, copy=False), source)
     return SparsePrompt.merge((prompt.subset(~radar), columns_of_returns))
 
 

@@ -14,6 +14,8 @@ from metric_depth_ros.geometry.unprojection import depth_to_points
 
 CAMERA = CameraModel.pinhole(320, 200, 200.0, 200.0, 160.0, 100.0)
 SAME_FRAME = np.eye(4)
+K_640 = np.array([[500.0, 0.0, 319.5], [0.0, 500.0, 239.5], [0.0, 0.0, 1.0]])
+OPTICAL_OF_LIDAR = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
 
 
 def wall(depth: float, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -88,6 +90,31 @@ def test_a_distorted_camera_sees_no_ghosts_from_far_off_axis(rng):
     angle = np.radians(rng.uniform(60.0, 85.0, 500))
     xyz = np.stack((np.sin(angle), np.zeros(500), np.cos(angle)), axis=-1) * 10.0
     assert len(project_cloud(camera, xyz, SAME_FRAME).depth) == 0
+
+
+def test_a_lens_nearly_without_distortion_sees_no_ghosts_from_far_off_axis(rng):
+    # Folded beyond 85 degrees, where these rays would land in the middle of the image.
+    camera = CameraModel(640, 480, K_640, Distortion('plumb_bob', (-0.002, 0.0, 0.0, 0.0)))
+    angle = np.radians(rng.uniform(85.5, 89.5, 500))
+    xyz = np.stack((np.sin(angle), np.zeros(500), np.cos(angle)), axis=-1) * 10.0
+    assert len(project_cloud(camera, xyz, SAME_FRAME).depth) == 0
+
+
+@pytest.mark.parametrize('turn_deg', [0.0, 90.0, 180.0, 270.0])
+def test_ghosts_are_found_however_the_camera_is_turned(turn_deg):
+    # Between scan lines 24 pixels apart.
+    near = wall(5.0, np.arange(100, 200, 2), np.arange(10, 190, 24))
+    ghosts = wall(30.0, np.arange(121, 180, 6), np.array([70, 94, 118]))
+    xyz = np.concatenate((near, ghosts)) @ OPTICAL_OF_LIDAR
+    turn = np.radians(turn_deg)
+    T_camera_lidar = np.eye(4)
+    T_camera_lidar[:3, :3] = (
+        np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+        @ OPTICAL_OF_LIDAR
+    )
+    camera = CameraModel.pinhole(320, 320, 200.0, 200.0, 160.0, 160.0)
+    seen = project_cloud(camera, xyz, T_camera_lidar)
+    assert sorted(seen.index) == list(range(len(near)))
 
 
 def test_a_depth_image_projects_back_onto_its_own_pixels(rng):

@@ -99,6 +99,20 @@ def test_an_unregistered_depth_image_lands_where_its_extrinsics_put_it():
     np.testing.assert_allclose(prompt.uv, expected[inside], atol=1e-3)
 
 
+def test_a_table_does_not_shine_through_what_is_held_half_a_meter_before_it():
+    color = CameraModel.pinhole(640, 360, 450.0, 450.0, 319.5, 179.5)
+    depth_camera = CameraModel.pinhole(320, 240, 190.0, 190.0, 159.5, 119.5)
+    T_color_depth = np.eye(4)
+    T_color_depth[0, 3] = 0.06
+    depth = np.full((240, 320), 0.9, np.float32)
+    depth[100:140, 140:180] = 0.5
+    prompt = prompt_from_depth_image(color, depth, depth_camera, T_color_depth)
+    near = prompt.uv[prompt.depth < 0.6]
+    inside = np.all((prompt.uv > near.min(axis=0)) & (prompt.uv < near.max(axis=0)), axis=1)
+    assert np.sum(inside) > 1000
+    np.testing.assert_allclose(prompt.depth[inside], 0.5, rtol=1e-5)
+
+
 def test_an_unregistered_depth_image_that_belongs_to_another_camera_info_is_refused():
     with pytest.raises(InputError, match='CameraInfo says 64x48'):
         prompt_from_depth_image(CAMERA, np.ones((24, 32), np.float32), CAMERA, np.eye(4))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from metric_depth_ros.geometry.camera import CameraModel
+from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.prompting.radar import (
     double_bounces,
     own_velocity,
@@ -153,10 +154,22 @@ def test_a_return_stands_for_a_column_above_and_below_the_mounting_plane():
     assert column.sigma[0] == pytest.approx(3.0 * point.sigma[0], rel=1e-4)
 
 
+def test_a_column_of_a_fisheye_camera_follows_its_lens():
+    K = np.array([[400.0, 0.0, 639.5], [0.0, 400.0, 479.5], [0.0, 0.0, 1.0]])
+    fisheye = CameraModel(1280, 960, K, Distortion('equidistant', (0.0, 0.0, 0.0, 0.0)))
+    side = returns((10 * np.cos(1.3), -10 * np.sin(1.3)))
+    column = vertical_support(prompt_from_radar(fisheye, side, FORWARD), fisheye)
+    above = side + np.array([[0.0, 0.0, 2.0]])
+    highest = column.uv[column.uv[:, 1].argmin()]
+    np.testing.assert_allclose(
+        highest, prompt_from_radar(fisheye, above, FORWARD).uv[0], atol=0.01
+    )
+
+
 def test_a_column_ends_at_the_border_of_the_image():
     column = vertical_support(prompt_from_radar(CAMERA, returns((1.2, 0)), FORWARD), CAMERA)
     assert len(column) < 7
-    assert np.all((column.uv[:, 1] >= 0.0) & (column.uv[:, 1] <= 479.0))
+    assert np.all((column.uv[:, 1] > -0.5) & (column.uv[:, 1] < 479.5))
 
 
 def test_points_of_other_sensors_are_no_columns():
