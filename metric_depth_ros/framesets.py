@@ -134,7 +134,7 @@ class RecordedFrame:
     prompts: Mapping[str, PromptEntry]
     ground_truth: GroundTruthEntry | None
     masks: Mapping[str, Path]
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def prompt_names(self, scored_only: bool = True) -> list[str]:
         """Return the names of the prompts, by default of those that can be scored."""
@@ -311,7 +311,7 @@ class FrameSet:
     stamp_nominal: bool
     multi_camera: bool
     frames: tuple[RecordedFrame, ...]
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def prompt_names(self, scored_only: bool = True) -> list[str]:
         """Return the prompts that any of the frames has, in order of first appearance."""

@@ -17,6 +17,7 @@ from metric_depth_ros.estimators.learned.compact_inputs import (
     size_for,
 )
 from metric_depth_ros.estimators.learned.compact_output import confidence_of, depth_of
+from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.networks.compact_teacher import INPUT_CHANNELS, NEAREST_CHANNEL
 from metric_depth_ros.types import CameraModel, Source, SparsePrompt
 
@@ -145,6 +146,24 @@ def test_rays_point_where_the_camera_looks():
     # Half-size pixel i covers pixels 2 i and 2 i + 1.
     u = 2.0 * np.arange(WIDTH // 2) + 0.5
     np.testing.assert_allclose(_channel(inputs, 'ray_x')[0], (u - 47.5) / 80.0, atol=1e-6)
+
+
+def test_rays_go_through_the_lens():
+    camera = CameraModel(
+        WIDTH,
+        HEIGHT,
+        np.array([[32.0, 0.0, 47.5], [0.0, 32.0, 31.5], [0.0, 0.0, 1.0]]),
+        Distortion('equidistant', (0.0, 0.0, 0.0, 0.0)),
+    )
+    inputs = compact_input(_image(), _prompt(), camera).inputs
+    seen = _channel(inputs, 'ray_known') == 1
+    row, column = np.nonzero(seen)
+    uv = np.stack((2.0 * column + 0.5, 2.0 * row + 0.5), axis=1)
+    slopes = camera.pixel_to_normalized(uv)
+    for name, expected in zip(('ray_x', 'ray_y'), slopes.T, strict=True):
+        np.testing.assert_allclose(_channel(inputs, name)[seen], expected.clip(-4, 4), rtol=1e-4)
+    assert 0.5 < seen.mean() < 1.0  # farther out than 90 degrees there is no ray
+    assert not _channel(inputs, 'ray_x')[~seen].any()
 
 
 def test_radar_is_marked_where_its_points_are():

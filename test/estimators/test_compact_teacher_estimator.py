@@ -86,8 +86,9 @@ def test_a_frame_without_a_camera_is_answered(estimator):
     assert np.isfinite(estimate.depth).all()
 
 
-def test_several_cameras_are_answered_as_each_alone(estimator):
-    frames = [_frame(seed=1), _frame(seed=2)]
+@pytest.mark.parametrize(('size', 'points'), [((101, 67), 60), ((640, 480), 20_000)])
+def test_several_cameras_are_answered_as_each_alone(estimator, size, points):
+    frames = [_frame(size, seed=1), _frame(size, seed=2, points=points)]
 
     together = estimator.estimate_batch(frames)
 

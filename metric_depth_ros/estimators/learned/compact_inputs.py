@@ -16,6 +16,7 @@ from scipy.ndimage import distance_transform_edt
 from metric_depth_ros.estimators.classical.completion import complete
 from metric_depth_ros.estimators.classical.layout import pixel_index, spacing
 from metric_depth_ros.geometry.camera import CameraModel
+from metric_depth_ros.geometry.unprojection import ray_slopes
 from metric_depth_ros.types import Source, SparsePrompt
 
 MULTIPLE_PX = 32  # the fine image is a multiple of this
@@ -114,7 +115,7 @@ def compact_input(
         guess,
         cv2.resize(confidence, half, interpolation=cv2.INTER_AREA),
         *_point_channels(prompt, uv, guess, unit_m),
-        *_ray_channels(camera, (width, height), half),
+        *_ray_channels(camera, half),
         np.float32(0.25 * np.log(guess.size / len(prompt))),
         *(fine_guess[y::2, x::2] - guess for y in (0, 1) for x in (0, 1)),
     ]
@@ -187,22 +188,15 @@ def _point_channels(
     ]
 
 
-def _ray_channels(
-    camera: CameraModel | None, size: tuple[int, int], half: tuple[int, int]
-) -> list[NDArray[np.float32]]:
-    """Return where the rays point, (x / z, y / z), and whether that is known."""
+def _ray_channels(camera: CameraModel | None, half: tuple[int, int]) -> list[NDArray[np.float32]]:
+    """Return where the rays point, (x / z, y / z), and where that is known."""
     shape = half[::-1]
     if camera is None:
         return [np.zeros(shape, np.float32) for _ in range(3)]
-    u = (np.arange(half[0]) + 0.5) * (size[0] / half[0]) - 0.5
-    v = (np.arange(half[1]) + 0.5) * (size[1] / half[1]) - 0.5
-    x = (u - camera.K[0, 2]) / camera.K[0, 0]
-    y = (v - camera.K[1, 2]) / camera.K[1, 1]
-    return [
-        np.broadcast_to(x.clip(-4.0, 4.0), shape),
-        np.broadcast_to(y[:, None].clip(-4.0, 4.0), shape),
-        np.ones(shape, np.float32),
-    ]
+    slopes = ray_slopes(camera.resized(*half))
+    x, y = (np.nan_to_num(slope, nan=0.0).clip(-4.0, 4.0) for slope in slopes)
+    known = np.isfinite(slopes[0]).astype(np.float32)
+    return [np.broadcast_to(channel, shape) for channel in (x, y, known)]
 
 
 def _limited(log_ratio: NDArray) -> NDArray[np.float32]:

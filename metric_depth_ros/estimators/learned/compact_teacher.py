@@ -67,7 +67,13 @@ def create(options: EstimatorOptions) -> LearnedEstimator:
     shared = on_cpu and not options.compile and not is_exported(network)
     lanes = min(2, CORES) if shared else 1
     return LearnedEstimator(
-        NAME, network, CompactTeacherAdapter(), options, lanes, one_resolution=True
+        NAME,
+        network,
+        CompactTeacherAdapter(),
+        options,
+        lanes,
+        one_resolution=True,
+        grouped_by=_size_of,
     )
 
 
@@ -77,8 +83,8 @@ class CompactTeacherAdapter:
     recovers_camera = False
 
     def batch(self, frames: Sequence[Frame]) -> Batch:
-        """Complete every frame classically; a frame without a prompt is blank."""
-        size = _size_for(frames)
+        """Complete frames of one fine size classically; one without a prompt is blank."""
+        size = _size_of(frames[0])
         prepared = [_prepared(frame, size) for frame in frames]
         return Batch(
             image_tensor(frames),
@@ -120,15 +126,12 @@ def _together(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(tensors)) if len(tensors) > 1 else tensors[0][None]
 
 
-def _size_for(frames: Sequence[Frame]) -> tuple[int, int]:
-    """Return the (width, height) of fine images that suits all frames, those of one batch."""
-    height, width = frames[0].image.shape[:2]
-    sizes = [
-        size_for(width, height, frame.prompt.uv)
-        for frame in frames
-        if frame.prompt is not None and has_prompt(frame)
-    ]
-    return max(sizes, default=fine_size(width, height, FEWEST_PIXELS))
+def _size_of(frame: Frame) -> tuple[int, int]:
+    """Return the (width, height) of the fine image; the answer must not depend on its company."""
+    height, width = frame.image.shape[:2]
+    if frame.prompt is None or not has_prompt(frame):
+        return fine_size(width, height, FEWEST_PIXELS)
+    return size_for(width, height, frame.prompt.uv)
 
 
 def _prepared(frame: Frame, size: tuple[int, int]) -> CompactInput:

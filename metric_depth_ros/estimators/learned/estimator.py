@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import time
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -82,6 +82,9 @@ class LearnedEstimator:
         How many threads may ask at the same time; each has a copy of the network.
     one_resolution
         Whether the adapter works at one number of tokens only.
+    grouped_by
+        What the frames of one batch have in common, besides the size of their images and whether
+        their cameras are known.
     """
 
     def __init__(
@@ -93,8 +96,10 @@ class LearnedEstimator:
         frames_at_once: int = 1,
         *,
         one_resolution: bool = False,
+        grouped_by: Callable[[Frame], Hashable] = lambda _: None,
     ) -> None:
         self.name = name
+        self._grouped_by = grouped_by
         self._adapter = adapter
         self._network = network
         # Copied first, for a runner changes its network.
@@ -128,7 +133,8 @@ class LearnedEstimator:
         """Estimate frames; those of one size are one batch, whatever their focal lengths."""
         groups: dict[Hashable, list[int]] = defaultdict(list)
         for index, frame in enumerate(frames):
-            groups[frame.image.shape, frame.camera is None].append(index)
+            key = (frame.image.shape, frame.camera is None, self._grouped_by(frame))
+            groups[key].append(index)
         estimates: dict[int, DepthEstimate] = {}
         with self._lanes.taken() as runner:
             for indices in groups.values():
