@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: help demo test lint types imports pytest format bench torture audit figures clean
 
 help:
-	@echo 'make demo    simulate a drive and a room, replay them through the live node, write out/demo/report.html'
+	@echo 'make demo    simulate a drive and a table-top, replay them through the live node, write out/demo/report.html'
 	@echo 'make test    lint, types, import rules, unit, property and ROS tests, package build'
 	@echo 'make bench   measure speed; figures go to out/bench/'
 	@echo 'make torture faults against a live node; the report goes to out/torture/'

@@ -63,6 +63,8 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
+        # colcon.pkg names it: sourcing a workspace puts the command on PATH.
+        (f'share/{PACKAGE}/environment', ['resource/path.dsv']),
         (f'share/{PACKAGE}/launch', glob('launch/*.launch.py')),
         (f'share/{PACKAGE}/config', glob('config/*.*')),
         (f'share/{PACKAGE}/config/sros2', glob('config/sros2/*.xml')),

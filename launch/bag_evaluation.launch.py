@@ -3,8 +3,8 @@
 
 ``ros2 launch metric_depth_ros bag_evaluation.launch.py bag:=drive.mcap fail_if:='abs_rel>0.1'``.
 Runs ``metric-depth replay``, which starts the node, plays the bag and scores the depth against the
-bag's ground truth; figures go to ``out``/figures.json. The launch fails when frames were lost or
-the condition holds. The extrinsics come from the bag.
+bag's ground truth; figures.json lies beside the recording. The launch fails when frames were lost
+or the condition holds. The extrinsics come from the bag.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from launch.actions import DeclareLaunchArgument, EmitEvent, ExecuteProcess, Opa
 from launch.conditions import IfCondition
 from launch.events import Shutdown
 from launch.events.process import ProcessExited
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
@@ -23,7 +23,11 @@ from metric_depth_ros.resources import dds_environment, share_file
 # Launch argument: (default, None where it must be given; description).
 ARGUMENTS = {
     'bag': (None, 'rosbag2 folder, .mcap or .db3 file.'),
-    'out': ('out/bag_evaluation', 'Folder for the recording, the log and figures.json.'),
+    'out': (
+        '',
+        'Folder for recording, log and figures.json, without a recording yet. Empty: a new one in '
+        'out/replay.',
+    ),
     'params_file': (str(share_file('config/generic.yaml')), 'Parameters of the node.'),
     'estimator': ('', 'Depth method. Empty: see params_file.'),
     'rate': ('1.0', '2.0 plays twice as fast.'),
@@ -60,8 +64,9 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    out = LaunchConfiguration('out')
     options = []
+    if out := LaunchConfiguration('out').perform(context):
+        options += ['--out', out]
     if estimator := LaunchConfiguration('estimator').perform(context):
         options += ['--param', f'estimator:={estimator}']
     if fail_if := LaunchConfiguration('fail_if').perform(context):
@@ -73,8 +78,6 @@ def _replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             cmd=[
                 ExecutableInPackage('metric-depth', 'metric_depth_ros'),
                 'replay', LaunchConfiguration('bag'),
-                '--out', out,
-                '--json', PathJoinSubstitution([out, 'figures.json']),
                 '--params-file', LaunchConfiguration('params_file'),
                 '--rate', LaunchConfiguration('rate'),
                 '--domain', EnvironmentVariable('ROS_DOMAIN_ID', default_value='0'),

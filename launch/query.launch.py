@@ -15,7 +15,7 @@ TOPICS = {
     'pixel': ('pixel', 'PointStamped whose x and y are the pixel that is asked about.'),
     'image': ('image', 'Camera image, for models; without /compressed, as for its clicks.'),
     'camera_info': ('camera_info', 'CameraInfo of the image, for models.'),
-    'depth_image': ('depth/image', 'Depth of the depth node.'),
+    'depth_image': ('depth/image', 'Depth of the depth node; with _color, as for its clicks.'),
     'depth_camera_info': ('depth/camera_info', 'CameraInfo of the depth.'),
     'depth_confidence': ('depth/confidence', 'Confidence of the depth.'),
 }
@@ -36,6 +36,7 @@ def generate_launch_description() -> LaunchDescription:
     beside = {
         'image/compressed': ('image', '/compressed'),
         'image_mouse_left': ('image', '_mouse_left'),
+        'depth/image_color_mouse_left': ('depth_image', '_color_mouse_left'),
     }
     node = NodeLaunch('query', 'config/query.yaml', TOPICS, PARAMETERS, beside)
     return LaunchDescription(node.actions())

@@ -120,6 +120,26 @@ def run_demo(
     return parts
 
 
+def refuse_unwritable_picture(path: Path, option: str) -> None:
+    """Try to write a picture of this kind, into memory, before there is one.
+
+    Raises
+    ------
+    InputError
+        OpenCV writes no pictures whose names end so; the message names the option.
+    """
+    try:
+        can_write, _ = cv2.imencode(path.suffix, np.zeros((64, 64, 3), np.uint8))
+    except cv2.error:
+        can_write = False
+    if not can_write:
+        raise InputError(
+            'output_path',
+            f'{option} {path} ends in {path.suffix!r}, which is no kind of color picture that '
+            'can be written: name a .png or a .jpg file.',
+        )
+
+
 def write_overview_picture(parts: Sequence[DemoPart], path: Path, width_px: int = 1000) -> None:
     """Write one picture of all scenes: image, prompt, depth and cloud of a middle frame each."""
     wanted = ('image', 'prompt', 'depth', 'cloud')

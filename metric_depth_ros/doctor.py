@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is installed, what is missing, and what to do about each gap.
 
-Looks without importing: a broken library must not break its own diagnosis. Standard library and
-`resources` only.
+Imports the standard library, `errors`, `libraries` and `resources` alone, and everything else in
+processes of its own: a broken library must not break its own diagnosis.
 """
 
 from __future__ import annotations
@@ -19,35 +19,31 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.libraries import NEEDED, OPTIONAL, Library
 from metric_depth_ros.resources import dds_environment, share_file, shared_memory_bytes
 
 IMPORT_TIMEOUT_S = 120
 GPU_TIMEOUT_S = 20
-# module, distribution on PyPI, what it is for, how to get it
-_NEEDED = [
-    ('numpy', 'numpy', 'arrays', 'pip install numpy'),
-    ('scipy', 'scipy', 'distance transforms, triangulation', 'pip install scipy'),
-    ('cv2', 'opencv-python-headless', 'image operations', 'pip install opencv-python-headless'),
-    ('rosbags', 'rosbags', 'bags: make-bag, simulate, replay', 'pip install rosbags'),
-    ('rclpy', 'rclpy', 'the node', "source your ROS 2 setup.bash, or pip install '.[embedded]'"),
-    ('torch', 'torch', 'the simulation and the learned estimators', 'pip install torch'),
-    ('open3d', 'open3d', 'cloud files', 'pip install open3d'),
-    ('matplotlib', 'matplotlib', 'pictures in reports', 'pip install matplotlib'),
-]
-_OPTIONAL = [
-    ('tf2_ros', 'extrinsics.source: tf2', 'use extrinsics.source file or bag, or a ROS 2 install'),
-    ('message_filters', 'sync.policy: exact, approximate', 'use sync.policy nearest'),
-    ('launch', 'ros2 launch', 'use metric-depth run'),
-    ('nav_msgs', 'pose.source: odometry of the node reconstruct', 'use pose.source tf2 or pose'),
-    ('rerun', '--rerun: logs for the Rerun viewer', 'pip install rerun-sdk'),
-    ('pyrealsense2', 'the nodes realsense and realsense_depth', 'pip install pyrealsense2'),
-    ('rviz_common', 'rviz2 displays', 'apt install ros-$ROS_DISTRO-rviz2'),
-]
+_LIST_ESTIMATORS = (
+    'from metric_depth_ros.estimators.registry import ESTIMATOR_NAMES; '
+    'print(", ".join(ESTIMATOR_NAMES))'
+)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: state is ``'ok'``, ``'missing'`` (needed) or ``'absent'``."""
+    """One line of the report.
+
+    Parameters
+    ----------
+    subject
+        What was looked at.
+    state
+        ``'ok'``; ``'missing'`` where it is needed, or installed and broken; ``'absent'`` where
+        only those need it who use it.
+    detail, remedy
+        What was found, and what to do about it.
+    """
 
     subject: str
     state: str
@@ -59,23 +55,24 @@ def examine() -> Iterator[Finding]:
     """Yield the findings one by one; checking an import may take seconds."""
     yield Finding('Python', 'ok', f'{platform.python_version()} at {sys.executable}')
     yield _distribution()
-    for module, distribution, purpose, remedy in _NEEDED:
-        yield _needed(module, distribution, purpose, remedy)
-    yield _system_library('usb-1.0', 'libusb-1.0-0', 'open3d')
-    for module, purpose, remedy in _OPTIONAL:
-        found = find_spec(module) is not None
-        yield Finding(module, 'ok' if found else 'absent', purpose, '' if found else remedy)
+    for library in NEEDED:
+        yield _library(library, 'missing')
+    for library in OPTIONAL:
+        yield _library(library, 'absent')
+    if _is_installed('open3d'):
+        yield _system_library('usb-1.0', 'libusb-1.0-0', 'open3d')
+    yield _rviz()
     yield _dds_profile()
     yield _shared_memory()
     yield _gpu()
-    yield from _models()
+    yield _estimators()
 
 
 def _distribution() -> Finding:
     name = os.environ.get('ROS_DISTRO')
     if name:
         return Finding('ROS 2', 'ok', f'{name} (sourced)')
-    if find_spec('rclpy') is not None:
+    if _is_installed('rclpy'):
         return Finding('ROS 2', 'ok', 'rclpy from PyPI, no distribution sourced')
     return Finding(
         'ROS 2', 'missing', 'neither a distribution nor the PyPI build',
@@ -83,21 +80,39 @@ def _distribution() -> Finding:
     )  # fmt: skip
 
 
-def _needed(module: str, distribution: str, purpose: str, remedy: str) -> Finding:
-    """Import in a process of its own, since a missing system library may end the process."""
-    if find_spec(module) is None:
-        return Finding(module, 'missing', purpose, remedy)
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # of a finder or a module that is broken itself
+        return False
+
+
+def _library(library: Library, state_without: str) -> Finding:
+    """Look for a package and load it; `state_without` is the state where there is none."""
+    if not _is_installed(library.module):
+        return Finding(library.module, state_without, library.purpose, library.remedy)
+    _, failure = _python(f'import {library.module}')
+    if failure:
+        detail = f'does not import: {failure}'
+        return Finding(library.module, 'missing', detail, library.remedy)
+    return Finding(library.module, 'ok', f'{_version(library.distribution)}: {library.purpose}')
+
+
+def _python(code: str) -> tuple[str, str]:
+    """Return what Python prints, and why it failed, in a process of its own.
+
+    A system library that is missing may end the process.
+    """
     try:
         result = subprocess.run(
-            [sys.executable, '-c', f'import {module}'],
+            [sys.executable, '-c', code],
             capture_output=True, text=True, timeout=IMPORT_TIMEOUT_S, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return Finding(module, 'missing', f'import took over {IMPORT_TIMEOUT_S} s', remedy)
-    if result.returncode != 0:
-        reason = (result.stderr.strip().splitlines() or ['no message'])[-1]
-        return Finding(module, 'missing', f'does not import: {reason}', remedy)
-    return Finding(module, 'ok', f'{_version(distribution)}: {purpose}')
+        return '', f'took over {IMPORT_TIMEOUT_S} s'
+    if result.returncode == 0:
+        return result.stdout.strip(), ''
+    return '', (result.stderr.strip().splitlines() or ['no message'])[-1]
 
 
 def _version(distribution: str) -> str:
@@ -171,12 +186,21 @@ def _gpu() -> Finding:
     return Finding('GPU', 'ok', '; '.join(result.stdout.strip().splitlines()))
 
 
-def _models() -> Iterator[Finding]:
-    from metric_depth_ros.estimators.registry import ESTIMATOR_NAMES
+def _rviz() -> Finding:
+    if shutil.which('rviz2'):
+        return Finding('rviz2', 'ok', 'displays')
+    return Finding('rviz2', 'absent', 'displays', 'sudo apt install ros-$ROS_DISTRO-rviz2')
 
-    yield Finding(
+
+def _estimators() -> Finding:
+    names, failure = _python(_LIST_ESTIMATORS)
+    if failure:
+        return Finding(
+            'estimators', 'missing', f'cannot be listed: {failure}', 'mend what is missing above'
+        )
+    return Finding(
         'estimators',
         'ok',
-        f'{", ".join(ESTIMATOR_NAMES)} (classical and nearest need no weights)',
+        f'{names} (classical and nearest need no weights)',
         '`metric-depth models` tells where the weights of the others come from',
     )

@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,7 @@ def measure(data: Path) -> None:
         ('replay', []),
         ('replay_with_points', ['--with-points', '--rate', '0.5']),
     ):
+        shutil.rmtree(OUT / name, ignore_errors=True)  # replay records over nothing
         run(
             'replay', str(bag), '--loops', '5', *options,
             '--out', str(OUT / name), '--json', str(OUT / f'{name}.json'),

@@ -11,13 +11,11 @@ Source: Wortsman et al., "Model soups" (ICML 2022).
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
-from safetensors.torch import save_file
-
 from metric_depth_ros.networks.checkpoints import read_checkpoint
+from metric_depth_ros.training.checkpoints import write_weights
 
 
 def main() -> int:
@@ -34,10 +32,10 @@ def main() -> int:
     if first.model_config != second.model_config:
         parser.error(f'{args.first} and {args.second} are of different networks')
     mean = {
-        name: tensor.float().lerp(second.state[name].float(), args.share).contiguous()
+        name: tensor.float().lerp(second.state[name].float(), args.share)
         for name, tensor in first.state.items()
     }
-    save_file(mean, args.out, {'model_config': json.dumps(first.model_config)})
+    write_weights(args.out, mean, {'model_config': first.model_config})
     return 0
 
 

@@ -44,7 +44,7 @@ def main() -> int:
 def platform_problem() -> str | None:
     """Return what keeps this machine from running the PyPI build of ROS 2, if anything."""
     elsewhere = (
-        'Install a ROS 2 distribution (Humble, Jazzy or later), put this package into a colcon '
+        'Install a ROS 2 distribution (Jazzy or later), put this package into a colcon '
         'workspace, then: rosdep install --from-paths src -y && colcon build (see README.md).'
     )
     if sys.version_info[:2] not in SUPPORTED:

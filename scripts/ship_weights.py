@@ -16,18 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from metric_depth_ros.estimators.learned.depth_tokenizer import tokenizer_network
 from metric_depth_ros.estimators.learned.loading import network_from
 from metric_depth_ros.estimators.learned.shipped import MANIFEST
 from metric_depth_ros.evaluation.machine import describe_machine
 from metric_depth_ros.networks.checkpoints import read_checkpoint
-from metric_depth_ros.training.checkpoints import complete_checkpoints, read_state
+from metric_depth_ros.training.checkpoints import complete_checkpoints, read_state, write_weights
+from metric_depth_ros.training.config import read_config
+from metric_depth_ros.training.recipes import create_recipe
 from metric_depth_ros.training.trainer import JOURNAL_NAME, WEIGHTS_NAME
 
-FOLDER = Path(__file__).resolve().parent.parent / 'metric_depth_ros' / 'weights'
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / 'metric_depth_ros' / 'weights'
+CONFIGS = ROOT / 'config' / 'training'
 LARGEST_CHANGE = 1e-3
+NO_SHIPPED_CONFIG = 'FILE is what stands under configuration here; no shipped file says the same'
 BUDGET_BYTES = 24 * 2**20  # of all shipped weights together
 
 
@@ -42,10 +46,10 @@ def main() -> int:
     checkpoint = read_checkpoint(args.run / WEIGHTS_NAME)
     path = FOLDER / f'{args.name}.safetensors'
     part = path.with_suffix('.part.safetensors')
-    half = {name: tensor.half().contiguous() for name, tensor in checkpoint.state.items()}
+    half = {name: tensor.half() for name, tensor in checkpoint.state.items()}
     manifest: dict[str, Any] = json.loads((FOLDER / MANIFEST).read_text('utf-8'))
     try:
-        save_file(half, part, {'model_config': json.dumps(checkpoint.model_config)})
+        write_weights(part, half, {'model_config': checkpoint.model_config})
         _refuse_loss_of_precision(args.name, args.run / WEIGHTS_NAME, part)
         stored = read_checkpoint(part)
         manifest[args.name] = {
@@ -66,20 +70,48 @@ def main() -> int:
 
 
 def _history(run: Path) -> dict[str, Any]:
-    """Return command, seed, steps, hours and the last figures of the validation set."""
+    """Return command, seed, steps, hours and the last figures of the validation set.
+
+    They are those of this training. What its weights went on from is told by a note.
+    """
     state = read_state(complete_checkpoints(run)[-1])
     config = state['config']
     lines = [json.loads(line) for line in (run / JOURNAL_NAME).read_text('utf-8').splitlines()]
     validations = [line for line in lines if line['what'] == 'validation']
     seconds = sum(config['every']['log'] / x['steps_per_s'] for x in lines if x['what'] == 'train')
     return {
-        'command': f'metric-depth train {config["recipe"]} --config {run.name}',
+        **_command(config, state['step']),
         'configuration': config,
         'seed': config['seed'],
         'steps': state['step'],
         'hours': round(seconds / 3600.0, 2),
         'validation': validations[-1] if validations else {},
     }
+
+
+def _command(config: dict[str, Any], step: int) -> dict[str, str]:
+    """Return the command, and a note where it alone does not make the weights again."""
+    shipped = _shipped_config(config)
+    until = '' if step >= config['steps'] else f' --until {step}'
+    command = f'metric-depth train {config["recipe"]} --config {shipped or "FILE"}{until}'
+    notes = [] if shipped else [NO_SHIPPED_CONFIG]
+    if config['start_from']:
+        notes.append(f'the last of several trainings: it went on from {config["start_from"]}')
+    return {'command': command, **({'note': '; '.join(notes)} if notes else {})}
+
+
+def _shipped_config(config: dict[str, Any]) -> str | None:
+    """Return the name of the shipped configuration that says the same, key by key."""
+    trained = {key: value for key, value in config.items() if key != 'examples'}
+    for path in sorted(CONFIGS.glob('*.yaml')):
+        shipped = read_config(path)
+        if shipped.recipe == trained['recipe']:
+            # A checkpoint tells the options that its configuration leaves out, too.
+            recipe = create_recipe(shipped.recipe, shipped.network, shipped.options, str(path))
+            said = {**shipped.plain(), 'options': recipe.plain_options}
+            if json.loads(json.dumps(said)) == trained:
+                return path.stem
+    return None
 
 
 def _machine() -> str:

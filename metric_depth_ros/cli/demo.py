@@ -45,11 +45,16 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from metric_depth_ros.cli.outputs import prepare_file, prepare_folder
-    from metric_depth_ros.demo import run_demo, write_overview_picture
+    from metric_depth_ros.demo import (
+        refuse_unwritable_picture,
+        run_demo,
+        write_overview_picture,
+    )
     from metric_depth_ros.evaluation.report import format_number
 
     prepare_folder(args.out, '--out')
     if args.picture is not None:
+        refuse_unwritable_picture(args.picture, '--picture')
         prepare_file(args.picture, '--picture')
     console = Console(stderr=True)
     with Progress(console=console) as bar:

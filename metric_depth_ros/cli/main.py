@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Entry point of `metric-depth`: picks the command and turns bad input into one sentence.
 
-Imports nothing but the standard library and `errors` before a command is chosen.
+Imports nothing but the standard library, `errors` and `libraries` before a command is chosen.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from importlib import import_module
 
 from metric_depth_ros import __version__
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.libraries import missing_libraries_named
 
 # command -> (module under metric_depth_ros.cli, one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -65,32 +66,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The command's exit code; 2 for bad input, usage or a full disk, 130 when
-        interrupted.
+        The command's exit code; 2 for bad input or usage, a package that is not installed, a
+        file that cannot be used or a full disk, 130 when interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = next((a for a in arguments if not a.startswith('-')), None)
-    args = _parser(chosen).parse_args(arguments)
     try:
-        return int(args.run(args))
+        with missing_libraries_named():
+            args = _parser(chosen).parse_args(arguments)
+            return int(args.run(args))
     except InputError as error:
-        print(f'metric-depth {args.command}: {error}', file=sys.stderr)
-        return EXIT_BAD_INPUT
+        sentence = str(error)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone: nothing left to say
         return 0
     except OSError as error:
-        if error.errno not in _NO_SPACE:
+        if error.errno not in _NO_SPACE and error.filename is None:
             raise
+        sentence = _sentence(error)
+    print(f'metric-depth {chosen}: {sentence}', file=sys.stderr)
+    return EXIT_BAD_INPUT
+
+
+def _sentence(error: OSError) -> str:
+    """Return what the system refused: room on a disk, or a file that it names."""
+    if error.errno in _NO_SPACE:
         place = f' ({error.filename})' if error.filename else ''
-        print(
-            f'metric-depth {args.command}: {error.strerror}{place}. Free space, or let the '
-            'command write to another place.',
-            file=sys.stderr,
-        )
-        return EXIT_BAD_INPUT
+        return f'{error.strerror}{place}. Free space, or let the command write to another place.'
+    return (
+        f'{error.filename} cannot be used: {error.strerror}. Name another path, or let this '
+        'user read and write that one.'
+    )
 
 
 if __name__ == '__main__':

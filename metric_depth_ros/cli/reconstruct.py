@@ -7,6 +7,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ HELP = 'fuse the depth of a bag or a frame set with poses into a mesh'
 SENSOR = 'sensor'  # instead of an estimator: what the sensors measured
 PUBLISHED = 'published'  # what a depth node has published into the bag
 _F_SCORE_M = 0.02
+_HEAVIEST = 100.0  # a voxel weighs no more
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,6 +98,9 @@ def run(args: argparse.Namespace) -> int:
 
     if 'depth/image' in _topics(args):
         args.estimator = PUBLISHED
+    _refuse_numbers(args)
+    _refuse_files(args)
+    _refuse_options_of_other_sources(args)
     if args.estimator == PUBLISHED and args.compare:
         raise InputError(
             'usage',
@@ -125,6 +130,57 @@ def run(args: argparse.Namespace) -> int:
         with whole_file(args.json, '--json') as path:
             path.write_text(text + '\n', encoding='utf-8')
     return 0
+
+
+def _refuse_numbers(args: argparse.Namespace) -> None:
+    """Refuse weights and confidences that nothing can have."""
+    from metric_depth_ros.errors import InputError
+
+    for option, value, most in (
+        ('--min-weight', args.min_weight, _HEAVIEST),
+        ('--min-confidence', args.min_confidence, 1.0),
+    ):
+        if not 0.0 <= value <= most:
+            raise InputError('usage', f'{option} is {value:g}, expected 0 to {most:g}.')
+
+
+def _refuse_files(args: argparse.Namespace) -> None:
+    """Refuse names of another format, and one name for two files."""
+    from metric_depth_ros.errors import InputError
+
+    surfaces = {'--out': args.out, '--cloud': args.cloud}
+    given = {o: path for o, path in {**surfaces, '--json': args.json}.items() if path is not None}
+    for option, path in given.items():
+        if option in surfaces and path.suffix.lower() != '.ply':
+            raise InputError(
+                'output_path',
+                f'{option} {path} has the ending {path.suffix!r}, expected .ply, the format that '
+                'is written.',
+            )
+    for (option, path), (other, same) in combinations(given.items(), 2):
+        if path.resolve() == same.resolve():
+            raise InputError(
+                'output_path', f'{option} and {other} are both {path}: name two files.'
+            )
+
+
+def _refuse_options_of_other_sources(args: argparse.Namespace) -> None:
+    """Refuse what chooses something in a frame set for a bag, and the other way round."""
+    from metric_depth_ros.errors import InputError
+    from metric_depth_ros.framesets import INDEX_NAME
+
+    if not args.source.exists():
+        return  # it is refused where it is read
+    of_set = {'--prompt': args.prompt}
+    of_bag = {'--odometry': args.odometry, '--topic': ' '.join(args.topic)}
+    is_set = (args.source / INDEX_NAME).is_file()
+    kind, other = ('frame set', 'bag') if is_set else ('bag', 'frame set')
+    for option, value in (of_bag if is_set else of_set).items():
+        if value:
+            raise InputError(
+                'usage',
+                f'{option} {value} is of a {other}, but {args.source} is a {kind}: leave it out.',
+            )
 
 
 def _write(

@@ -14,13 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metric_depth_ros.cli.estimator_options import add_estimator_arguments, options_from
 
 if TYPE_CHECKING:
+    from metric_depth_ros.estimators.base import Estimator
+    from metric_depth_ros.estimators.learned.depth_tokenizer import DepthTokenizer
     from metric_depth_ros.types import Frame
 
 HELP = 'the depth of bags and frame sets as tokens, for policies and language models'
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the tokens and print how much of the depth they keep."""
-    from metric_depth_ros.cli.outputs import prepare_file
+    from metric_depth_ros.cli.outputs import prepare_file, whole_file
     from metric_depth_ros.errors import InputError
     from metric_depth_ros.estimators.learned.depth_tokenizer import DepthTokenizer
     from metric_depth_ros.estimators.learned.shipped import shipped_checkpoint
@@ -61,37 +63,23 @@ def run(args: argparse.Namespace) -> int:
         'grid': [config.grid, config.grid],
         'estimator': args.estimator,
     }
-    errors, unknown = [], 0
-    with args.out.open('w', encoding='utf-8') as out:
+    errors: list[float] = []
+    unknown = 0
+    # What is refused at the first frame or the last leaves the tokens of another time alone.
+    with whole_file(args.out, '--out') as path, path.open('w', encoding='utf-8') as out:
         out.write(json.dumps(head) + '\n')
-        for source in args.sources:
-            for name, frame in _frames(source):
-                row: dict[str, Any] = {
-                    'source': source.name,
-                    'frame': name,
-                    'stamp_ns': frame.stamp_ns,
-                    'tokens': None,
-                }
-                depth = estimator.estimate(frame).depth
-                if (depth > 0.0).any():
-                    found = tokenizer.tokenize(depth)
-                    errors.append(found.error)
-                    row |= {
-                        'tokens': found.tokens.tolist(),
-                        'text': found.text,
-                        'inverse_depth_low': found.low,
-                        'inverse_depth_high': found.high,
-                        'error': found.error,
-                    }
-                else:
-                    unknown += 1
-                out.write(json.dumps(row) + '\n')
-    if not errors:
-        raise InputError(
-            'frame_set_missing',
-            f'{args.estimator} knows no depth in any of the {unknown} frames of the sources: '
-            'check their prompts.',
-        )
+        for row in _rows(args.sources, estimator, tokenizer):
+            out.write(json.dumps(row) + '\n')
+            if row['tokens'] is None:
+                unknown += 1
+            else:
+                errors.append(row['error'])
+        if not errors:
+            raise InputError(
+                'frame_set_missing',
+                f'{args.estimator} knows no depth in any of the {unknown} frames of the sources: '
+                'check their prompts.',
+            )
     if unknown:
         print(f'{unknown} frames of which no depth is known have no tokens', file=sys.stderr)
     print(
@@ -99,6 +87,31 @@ def run(args: argparse.Namespace) -> int:
         f'mean absolute error of the normalized image {sum(errors) / len(errors):.4f}'
     )
     return 0
+
+
+def _rows(
+    sources: Sequence[Path], estimator: Estimator, tokenizer: DepthTokenizer
+) -> Iterator[dict[str, Any]]:
+    """Yield what is written of every frame."""
+    for source in sources:
+        for name, frame in _frames(source):
+            row: dict[str, Any] = {
+                'source': source.name,
+                'frame': name,
+                'stamp_ns': frame.stamp_ns,
+                'tokens': None,
+            }
+            depth = estimator.estimate(frame).depth
+            if (depth > 0.0).any():
+                found = tokenizer.tokenize(depth)
+                row |= {
+                    'tokens': found.tokens.tolist(),
+                    'text': found.text,
+                    'inverse_depth_low': found.low,
+                    'inverse_depth_high': found.high,
+                    'error': found.error,
+                }
+            yield row
 
 
 def _frames(source: Path) -> Iterator[tuple[str, Frame]]:

@@ -37,6 +37,12 @@ from metric_depth_ros.untrusted_files import check_cloud_claims, read_json, read
 
 MAX_MILLIMETERS = 65_535  # of a 16-bit PNG
 PROMPT_SUFFIXES = ('.png', '.npz', '.npy', '.ply', '.pcd')
+# A cloud without a point, which Open3D reads but does not write.
+_EMPTY_CLOUD = (
+    'ply\nformat binary_little_endian 1.0\nelement vertex 0\n'
+    'property float x\nproperty float y\nproperty float z\n'
+    'property uchar red\nproperty uchar green\nproperty uchar blue\nend_header\n'
+)
 
 
 def read_camera(path: Path) -> CameraModel:
@@ -143,6 +149,8 @@ def read_prompt(
 
 def write_results(folder: Path, frame: Frame, estimate: DepthEstimate) -> dict[str, Path]:
     """Write depth.png (16-bit millimeters), depth.npz, cloud.ply and picture.png.
+
+    Where no depth is known, the cloud has no points.
 
     Returns
     -------
@@ -279,6 +287,9 @@ def _write_cloud(
     open3d = import_open3d()
     points = depth_to_points(camera, depth).reshape(-1, 3)
     known = np.isfinite(points).all(axis=1)
+    if not known.any():
+        path.write_text(_EMPTY_CLOUD, encoding='ascii')
+        return
     cloud = open3d.t.geometry.PointCloud(open3d.core.Tensor(points[known]))
     cloud.point.colors = open3d.core.Tensor(np.ascontiguousarray(image.reshape(-1, 3)[known]))
     if not open3d.t.io.write_point_cloud(str(path), cloud):

@@ -20,6 +20,7 @@ from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.libraries import missing_libraries_named
 from metric_depth_ros.ros.declaration import DeclaredParameters
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.logs import forward_logs
@@ -166,7 +167,8 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
     ) -> TransitionCallbackReturn:
         """Run one half of a transition; rclpy would hide whatever it raises."""
         try:
-            attempt()
+            with missing_libraries_named():
+                attempt()
         except InputError as error:
             self.get_logger().error(f'cannot {name}: {error}')
             undo()
@@ -179,7 +181,8 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
 
     def _prepare_or_refuse(self, settings: Own) -> None:
         try:
-            self._prepare(settings)
+            with missing_libraries_named():
+                self._prepare(settings)
         except InputError:
             raise
         except Exception as error:

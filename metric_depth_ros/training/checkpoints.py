@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,15 +50,12 @@ def write_checkpoint(
     config
         Plain values.
     """
-    from safetensors.torch import save_file
-
     folder = checkpoint_folder(out, step)
     partial = folder.with_name(folder.name + _PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for stem, named in tensors.items():
-        ready = {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
-        save_file(ready, partial / f'{stem}.safetensors')
+        _write_tensors(partial / f'{stem}.safetensors', named)
     state = {'step': step, 'config': config}
     (partial / STATE_NAME).write_text(json.dumps(state, indent=1), 'utf-8')
     shutil.rmtree(folder, ignore_errors=True)
@@ -164,10 +162,28 @@ def write_weights(path: Path, state: Mapping[str, Tensor], about: Mapping[str, A
     about
         ``model_config`` and what else is to be known; stored as JSON in the metadata.
     """
-    from safetensors.torch import save_file
-
     partial = path.with_suffix(path.suffix + _PARTIAL)
     metadata = {key: json.dumps(value) for key, value in about.items()}
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    save_file(ready, partial, metadata)
-    partial.replace(path)
+    try:
+        _write_tensors(partial, state, metadata)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a file that may be read by whoever may read other files of this process.
+
+    Safetensors gives its files to their owner alone: what root trains in a container would be
+    closed to the user of the robot.
+    """
+    from safetensors.torch import save_file
+
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    path.unlink(missing_ok=True)
+    path.touch()  # has the rights that umask and folder give to new files
+    rights = stat.S_IMODE(path.stat().st_mode)
+    save_file(ready, path, None if metadata is None else dict(metadata))
+    path.chmod(rights)

@@ -73,3 +73,26 @@ def test_a_full_disk_is_one_sentence_without_a_traceback(tmp_path, capsys, monke
     (tmp_path / 'codecs.json').symlink_to('/dev/full')
     assert main(['bench', 'codecs', '--out', str(tmp_path)]) == 2
     assert 'No space left on device' in capsys.readouterr().err
+
+
+def test_a_file_that_the_system_refuses_is_one_sentence(capsys, monkeypatch):
+    import metric_depth_ros.cli.doctor as command
+
+    def refuse(args):
+        raise PermissionError(13, 'Permission denied', '/root/frames.json')
+
+    monkeypatch.setattr(command, 'run', refuse)
+    assert main(['doctor']) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert '/root/frames.json cannot be used: Permission denied.' in line
+
+
+def test_a_fault_of_the_system_that_names_no_file_stays_a_defect(monkeypatch):
+    import metric_depth_ros.cli.doctor as command
+
+    def fail(args):
+        raise OSError(5, 'Input/output error')
+
+    monkeypatch.setattr(command, 'run', fail)
+    with pytest.raises(OSError, match='Input/output error'):
+        main(['doctor'])

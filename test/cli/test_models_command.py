@@ -42,9 +42,13 @@ def test_a_checkpoint_in_the_cache_is_on_this_machine(capsys, monkeypatch, tmp_p
     snapshot = folder / 'snapshots' / ('0' * 40)
     snapshot.mkdir(parents=True)
     (snapshot / 'depth_pro.pt').write_bytes(b'')
-    main(['models'])
-    here, away = (capsys.readouterr().out.count(f'{w} this machine') for w in ('on', 'not on'))
-    assert here - away == 1 or away == 0
+    assert main(['models']) == 0
+    printed = ' '.join(capsys.readouterr().out.split())
+    assert f'apple/DepthPro, on this machine: {snapshot / "depth_pro.pt"}' in printed
+    published = [model for model in MODELS.values() if model.repository]
+    places = sum(1 + len(model.variants) for model in published)
+    assert printed.count(', not on this machine: ') == places - 1
+    assert printed.count(', on this machine: ') == 1
 
 
 @pytest.mark.parametrize('there', [True, False])
@@ -113,11 +117,16 @@ def test_each_difference_to_a_list_is_named(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    'arguments', [['check'], ['check', 'gpt'], ['check', '--all', '--released', 'x']]
+    ('arguments', 'words'),
+    [
+        ([], 'no model: expected one of '),
+        (['gpt'], 'gpt: expected one of '),
+        (['--all', '--released', 'x'], '--released and --weights are of one model'),
+    ],
 )
-def test_bad_usage_is_refused_in_words(arguments, capsys):
-    assert main(['models', *arguments]) == 2
-    assert 'model' in capsys.readouterr().err
+def test_bad_usage_is_refused_in_words(arguments, words, capsys):
+    assert main(['models', 'check', *arguments]) == 2
+    assert f'metric-depth models: {words}' in capsys.readouterr().err
 
 
 def test_a_checkpoint_is_loaded_strictly_and_its_digest_told(tmp_path, capsys):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from metric_depth_ros.cli.main import main
+from metric_depth_ros.estimators.learned.depth_tokenizer import DepthTokenizer
 
 PROMPT = {'path': 'depth.png', 'format': 'depth_map', 'kind': 'rgbd', 'scale': 0.001}
 
@@ -38,3 +39,38 @@ def test_a_frame_without_known_depth_has_no_tokens(write, tmp_path, capsys):
 def test_sources_without_any_known_depth_are_refused(write, capsys):
     assert main(write({})) == 2
     assert 'nearest knows no depth in any of the 1 frames' in capsys.readouterr().err
+
+
+def test_sources_that_are_refused_leave_the_tokens_of_another_time_alone(write, tmp_path):
+    arguments = write({})
+    out = tmp_path / 'out'
+    out.write_text('precious')
+    before = sorted(tmp_path.iterdir())
+    assert main(arguments) == 2
+    assert main(['tokenize', str(tmp_path / 'nowhere'), *arguments[2:]]) == 2
+    assert out.read_text() == 'precious'
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_interrupt_leaves_no_half_of_a_file(write, tmp_path, monkeypatch):
+    arguments = write({'rgbd': PROMPT}, {'rgbd': PROMPT})
+    before = sorted(tmp_path.iterdir())
+    tokenize, frames = DepthTokenizer.tokenize, []
+
+    def interrupted(tokenizer, depth):
+        frames.append(depth)
+        if len(frames) == 2:
+            raise KeyboardInterrupt
+        return tokenize(tokenizer, depth)
+
+    monkeypatch.setattr(DepthTokenizer, 'tokenize', interrupted)
+    assert main(arguments) == 130
+    assert len(frames) == 2
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_file_that_cannot_be_written_is_refused_by_its_option(write, tmp_path, capsys):
+    arguments = write({'rgbd': PROMPT})
+    (tmp_path / 'out').symlink_to(tmp_path / 'nowhere' / 'tokens.jsonl')
+    assert main(arguments) == 2
+    assert '--out' in capsys.readouterr().err

@@ -1,24 +1,65 @@
 # SPDX-License-Identifier: Apache-2.0
 """The doctor names gaps and their remedies, and never breaks on a broken library."""
 
+import os
+import subprocess
+import sys
+
 import pytest
+from without_package import first_on_python_path
 
 from metric_depth_ros import doctor
+from metric_depth_ros.libraries import NEEDED, OPTIONAL, Library
+
+BROKEN = Library('broken_library', 'broken-library', 'tests', 'apt install libfoo1')
+NOWHERE = Library('no_such_library', 'no-such', 'tests', 'pip install no-such')
 
 
-def test_a_library_that_does_not_import_is_missing_with_its_reason(tmp_path, monkeypatch):
+@pytest.mark.parametrize('state', ['missing', 'absent'])
+def test_a_library_that_does_not_import_is_missing_with_its_reason(state, tmp_path, monkeypatch):
     (tmp_path / 'broken_library.py').write_text("raise OSError('libfoo.so.1 not found')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
-    finding = doctor._needed('broken_library', 'broken-library', 'tests', 'apt install libfoo1')
+    finding = doctor._library(BROKEN, state)
     assert finding.state == 'missing'
     assert 'libfoo.so.1 not found' in finding.detail
     assert finding.remedy == 'apt install libfoo1'
 
 
-def test_a_library_that_is_not_installed_is_missing():
-    finding = doctor._needed('no_such_library', 'no-such', 'tests', 'pip install no-such')
-    assert (finding.state, finding.remedy) == ('missing', 'pip install no-such')
+@pytest.mark.parametrize('state', ['missing', 'absent'])
+def test_a_library_that_is_not_installed_is_as_bad_as_it_is_needed(state):
+    finding = doctor._library(NOWHERE, state)
+    assert (finding.state, finding.remedy) == (state, 'pip install no-such')
+
+
+def test_a_broken_numpy_is_named_and_the_report_goes_on_to_its_end(tmp_path):
+    (tmp_path / 'numpy.py').write_text("raise ImportError('libopenblas.so.0 not found')")
+    result = subprocess.run(
+        [sys.executable, '-m', 'metric_depth_ros.cli.main', 'doctor'],
+        env={**os.environ, 'PYTHONPATH': first_on_python_path(tmp_path)},
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert 'Traceback' not in result.stderr
+    lines = {line[8:28].strip(): line for line in result.stdout.splitlines()}
+    for subject in ('numpy', 'estimators'):
+        assert lines[subject].startswith('MISSING')
+        assert 'libopenblas.so.0 not found' in lines[subject]
+
+
+def test_nothing_is_missing_where_rosdep_has_installed_what_the_package_names(monkeypatch):
+    from_pypi = {library.module for library in OPTIONAL}
+    monkeypatch.setattr(doctor, 'find_spec', lambda name: None if name in from_pypi else object())
+    monkeypatch.setattr(doctor, '_python', lambda code: ('classical, nearest', ''))
+    monkeypatch.setattr(doctor, 'shared_memory_bytes', lambda: 1)
+    states = {finding.subject: finding.state for finding in doctor.examine()}
+    assert 'missing' not in states.values()
+    assert {states[module] for module in from_pypi} == {'absent'}
+
+
+def test_every_library_that_the_nodes_and_commands_load_is_looked_for():
+    looked_for = {library.module for library in (*NEEDED, *OPTIONAL)}
+    assert {'yaml', 'psutil', 'rich', 'transformers', 'safetensors', 'PIL'} <= looked_for
 
 
 def test_no_ros_at_all_is_missing(monkeypatch):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from metric_depth_ros.cli.main import main
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.frame_files import (
     read_camera,
@@ -15,6 +16,9 @@ from metric_depth_ros.evaluation.frame_files import (
     read_transform,
     to_millimeters,
 )
+from metric_depth_ros.evaluation.snapshots import Snapshot, write_snapshot
+from metric_depth_ros.framesets import load_color_image
+from metric_depth_ros.types import Frame
 
 CALIBRATION = """
 image_width: 64
@@ -58,6 +62,37 @@ def test_complete_writes_depth_cloud_and_picture(mini_set, camera_file, tmp_path
     assert len(cloud.points) == 48 * 64
     assert cloud.has_colors()
     assert cv2.imread(str(out / 'picture.png')) is not None
+
+
+def test_complete_writes_what_it_has_where_no_depth_is_known(
+    mini_set, camera_file, tmp_path
+) -> None:
+    open3d = pytest.importorskip('open3d', exc_type=ImportError)
+    out = tmp_path / 'out'
+    done = complete(mini_set / '0.png', '--camera', camera_file, '-o', out)
+    assert done.returncode == 0, done.stderr
+    assert 'no pixel has a depth' in done.stdout
+    assert 'Open3D WARNING' not in done.stdout + done.stderr
+    assert np.isnan(np.load(out / 'depth.npz')['depth']).all()
+    assert {path.name for path in out.iterdir()} == {
+        *('depth.png', 'depth.npz', 'cloud.ply', 'picture.png')
+    }
+    cloud = open3d.t.io.read_point_cloud(str(out / 'cloud.ply'))
+    assert cloud.point.positions.shape == (0, 3)
+
+
+def test_a_snapshot_of_a_frame_without_depth_is_computed_again(
+    mini_set, camera_file, tmp_path, capsys
+) -> None:
+    pytest.importorskip('open3d', exc_type=ImportError)
+    frame = Frame(0, 'camera', load_color_image(mini_set / '0.png'), read_camera(camera_file))
+    unknown = np.full((48, 64), np.nan, np.float32)
+    snapshot = Snapshot(
+        frame, unknown, None, frame.camera, 'classical:quality', {'estimator': 'classical'}
+    )
+    write_snapshot(tmp_path / 'snapshot', snapshot)
+    assert main(['complete', str(tmp_path / 'snapshot'), '-o', str(tmp_path / 'out')]) == 0
+    assert 'bit for bit' in capsys.readouterr().out
 
 
 def test_complete_says_what_16_bit_millimeters_cannot_hold(

@@ -101,7 +101,8 @@ def test_any_mild_lens_round_trips(k1, k2, p1, p2):
     ideal = camera.pixel_to_normalized(uv)
     again = camera.normalized_to_pixel(ideal)
     reached = np.isfinite(ideal).all(axis=-1)
-    assert np.abs(again - uv)[reached].max(initial=0.0) < 1e-3
+    assert reached.mean() > 0.55  # the strongest of these lenses folds over nearer to the corners
+    assert np.abs(again - uv)[reached].max() < 1e-3
 
 
 def test_points_at_or_behind_the_camera_have_no_pixel():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Floating pixels, clouds of cubes, and fisheye images as those of a pinhole."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -120,11 +121,20 @@ def test_depth_keeps_its_values_and_holes():
     assert np.isfinite(out).any()
 
 
-def test_a_point_has_one_place_in_the_rectified_image_and_its_ray():
-    pinhole = Rectification(FISHEYE, 100.0).pinhole
-    point = np.array([[0.8, -0.3, 1.0]])
-    uv = pinhole.project(point)
-    np.testing.assert_allclose(pinhole.pixel_to_normalized(uv), point[:, :2])
+def test_a_pixel_of_the_pinhole_is_taken_from_where_the_lens_sees_its_ray():
+    rectification = Rectification(FISHEYE, 100.0)
+    places = np.stack(np.meshgrid(np.arange(160), np.arange(120)), axis=-1).astype(np.float32)
+    taken = np.stack([rectification.depth(places[..., axis]) for axis in (0, 1)], axis=-1)
+    K = rectification.pinhole.K
+    rays = np.dstack(((places - K[:2, 2]) / (K[0, 0], K[1, 1]), np.ones((120, 160))))
+    seen, _ = cv2.fisheye.projectPoints(
+        *(rays.reshape(-1, 1, 3), np.zeros(3), np.zeros(3)),
+        *(FISHEYE.K, np.array(FISHEYE.distortion.coefficients)),
+    )
+    seen = seen.reshape(120, 160, 2)
+    inside = ((seen >= 0.0) & (seen <= (159.0, 119.0))).all(axis=-1)
+    assert inside.mean() > 0.9
+    assert np.abs(taken - seen)[inside].max() < 0.51  # the nearest pixel
 
 
 @pytest.mark.parametrize('far_m', [-2e5, 2e5, -1e20, -3e38, 3e38])

@@ -101,6 +101,12 @@ def test_clicks_are_heard_beside_the_image_that_they_are_of():
     assert values == {'target_frame': 'base_link'}
 
 
+def test_clicks_on_the_colored_depth_are_heard_beside_the_depth():
+    command = started('query.launch.py', depth_image='/front/depth/image')
+    assert 'depth/image:=/front/depth/image' in command
+    assert 'depth/image_color_mouse_left:=/front/depth/image_color_mouse_left' in command
+
+
 def test_parameters_left_empty_stay_those_of_the_file():
     command = started('rgbd.launch.py')
     assert [path.name for path in parameter_files(command)] == ['rgbd.yaml']
@@ -122,5 +128,12 @@ def test_the_evaluation_hands_its_arguments_to_replay():
     )
     assert Path(command[0]).name == 'metric-depth'
     assert command[1:3] == ['replay', 'b.mcap']
-    assert {'--with-points', '--fail-if', 'mae_m>1', 'o/figures.json'} <= set(command)
+    assert {'--with-points', '--fail-if', 'mae_m>1'} <= set(command)
+    assert command[command.index('--out') + 1] == 'o'
     assert '--param' not in command
+
+
+def test_the_evaluation_leaves_it_to_replay_to_find_a_free_folder():
+    command = started('bag_evaluation.launch.py', bag='b.mcap')
+    assert command[1:3] == ['replay', 'b.mcap']
+    assert not {'--out', '--json'} & set(command)

@@ -17,6 +17,7 @@ import yaml
 import metric_depth_ros
 from metric_depth_ros.bags import layout
 from metric_depth_ros.cli.main import COMMANDS
+from metric_depth_ros.libraries import NEEDED
 from metric_depth_ros.ros.dense_depth import CAMERA_INFO, CONFIDENCE, DEPTH
 from metric_depth_ros.ros.inputs import input_topics
 from metric_depth_ros.ros.outputs import OUTPUTS
@@ -42,7 +43,6 @@ NAMED_NODES = {'/**/camera': REALSENSE_NODE, '/**/depth': DEPTH_NODE}
 # Python module: what package.xml calls it. Modules named alike are not listed.
 ROSDEP_KEYS = {
     'cv2': 'python3-opencv',
-    'matplotlib': 'python3-matplotlib',
     'numpy': 'python3-numpy',
     'psutil': 'python3-psutil',
     'rich': 'python3-rich',
@@ -265,6 +265,11 @@ def test_imported_package_is_declared(module):
     """A rosdep key in package.xml; what has none is explained among the dependencies."""
     declared = ROSDEP_KEYS.get(module, module) in declared_dependencies()
     assert declared or module in (ROOT / 'docs/DEPENDENCIES.md').read_text()
+
+
+@pytest.mark.parametrize('module', [library.module for library in NEEDED])
+def test_package_that_is_needed_everywhere_is_installed_by_rosdep(module):
+    assert ROSDEP_KEYS.get(module, module) in declared_dependencies()
 
 
 @pytest.mark.parametrize('path', DOCUMENTS, ids=lambda p: p.name)

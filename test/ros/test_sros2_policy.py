@@ -13,10 +13,11 @@ import pytest
 from metric_depth_ros.resources import share_file
 from metric_depth_ros.ros.inputs import input_topics
 from metric_depth_ros.ros.outputs import OUTPUTS
+from metric_depth_ros.ros.parameter_document import NODES
 from metric_depth_ros.ros.parameters import settings_from
 
-# Subscribed by every node of ROS, and by those that use tf2.
-_OF_ROS = {'/clock', '/parameter_events', '/tf', '/tf_static'}
+_OF_ROS = {'/clock', '/parameter_events'}  # subscribed by every node
+_OF_TF2 = {'/tf', '/tf_static'}  # by those whose parameters ask for transforms of tf2
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Executable:
 
 EXECUTABLES = (
     Executable('depth', 'depth', ['-p', 'estimator:=nearest', '-p', 'prompt.sources:=[radar]']),
-    Executable('query', 'query'),
+    Executable('query', 'query', ['-p', 'target_frame:=base_link']),
     Executable('reconstruct', 'reconstruct', ['-p', 'pose.source:=odometry'], needs='torch'),
     # Without a camera it goes on looking for one, with all its publishers.
     Executable('realsense', 'camera', ready='camera_missing', needs='pyrealsense2'),
@@ -68,7 +69,14 @@ def test_inputs_that_parameters_can_ask_for_may_be_subscribed_and_no_others():
             }
         )
         topics |= {resolved('depth', topic) for topic, _ in input_topics(settings).values()}
-    assert topics == allowed(depth, 'topic', 'subscribe') - _OF_ROS
+    assert topics == allowed(depth, 'topic', 'subscribe') - _OF_ROS - _OF_TF2
+
+
+@pytest.mark.parametrize('executable', EXECUTABLES, ids=lambda executable: executable.name)
+def test_nodes_that_tf2_may_be_chosen_for_may_listen_to_it_and_no_others(executable):
+    choices = {choice for row in NODES[executable.name].rows.values() for choice in row.choices}
+    expected = _OF_TF2 if 'tf2' in choices else set()
+    assert allowed(executable, 'topic', 'subscribe') & _OF_TF2 == expected
 
 
 def test_every_output_may_be_published():
@@ -82,7 +90,9 @@ def test_all_that_a_live_node_has_is_allowed(executable, client, calibration, tm
     if executable.needs and importlib.util.find_spec(executable.needs) is None:
         pytest.skip(f'{executable.needs} is not installed')
     log = tmp_path / 'log.txt'
-    extrinsics = ['-p', 'extrinsics.source:=file', '-p', f'extrinsics.path:={calibration}']
+    # Where tf2 is installed, its listener is among what the node has.
+    source = 'tf2' if importlib.util.find_spec('tf2_ros') else 'file'
+    extrinsics = ['-p', f'extrinsics.source:={source}', '-p', f'extrinsics.path:={calibration}']
     with log.open('wb') as output:
         process = subprocess.Popen(
             [

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measured tables on their way into documents."""
 
+from pathlib import Path
+
+import figures
 import pytest
 import reconstruction_figures
 from figures import fill
+
+from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.replay.session import RECORDING
 
 PLACE = '<!-- figures:{} -->\nold\n<!-- end -->\n'
 
@@ -22,6 +28,22 @@ def test_a_document_without_the_place_of_a_table_is_refused_and_left_alone(tmp_p
     with pytest.raises(SystemExit, match=r'README\.md has no place for deciles'):
         fill(document, {'ratios': '| new |', 'deciles': '| new |'})
     assert document.read_text() == PLACE.format('ratios')
+
+
+def test_figures_are_measured_anew_where_they_were_measured_before(tmp_path, monkeypatch):
+    replayed = []
+
+    def run(command, *arguments):
+        if command == 'replay':
+            folder = Path(arguments[arguments.index('--out') + 1])
+            with BagWriter(folder / RECORDING):  # which refuses one that is there
+                replayed.append(folder.name)
+
+    monkeypatch.setattr(figures, 'OUT', tmp_path)
+    monkeypatch.setattr(figures, 'run', run)
+    for _ in range(2):
+        figures.measure(tmp_path / 'data')
+    assert replayed == 2 * ['replay', 'replay_with_points']
 
 
 def test_recordings_whose_surfaces_share_nothing_are_no_part_of_the_mean():

@@ -10,6 +10,12 @@ import pytest
 import ship_weights
 import torch
 
+from metric_depth_ros.training.checkpoints import write_checkpoint
+from metric_depth_ros.training.config import read_config
+from metric_depth_ros.training.config_files import find_config
+from metric_depth_ros.training.journal import JOURNAL_NAME
+from metric_depth_ros.training.recipes import create_recipe
+
 
 @pytest.fixture
 def script(tmp_path, monkeypatch):
@@ -49,3 +55,48 @@ def test_weights_that_keep_precision_are_put_in_place(script, tmp_path, monkeypa
     manifest = json.loads((tmp_path / script.MANIFEST).read_text())['compact_teacher']
     assert (manifest['file'], manifest['sha256']) == ('compact_teacher.safetensors', 'new')
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_weights_that_are_put_in_place_have_the_rights_of_other_files(
+    script, tmp_path, monkeypatch
+):
+    answering(script, monkeypatch, step=0.0)
+    assert script.main() == 0
+    shipped, manifest = tmp_path / 'compact_teacher.safetensors', tmp_path / script.MANIFEST
+    assert shipped.stat().st_mode == manifest.stat().st_mode
+
+
+def history(tmp_path, shipped, step, **changed):
+    """Return the history of a training as a shipped configuration says, but for what changed."""
+    run = tmp_path / shipped
+    config = read_config(find_config(shipped))
+    options = create_recipe(config.recipe, config.network, config.options, '').plain_options
+    told = {**config.plain(), 'options': options, 'examples': [7], **changed}  # by a checkpoint
+    write_checkpoint(run, step, {}, told)
+    (run / JOURNAL_NAME).write_text('')
+    return ship_weights._history(run)
+
+
+def test_a_training_as_a_shipped_configuration_says_is_told_by_its_name(tmp_path):
+    found = history(tmp_path, 'compact_teacher_cpu', 69_400)
+    assert found['command'] == 'metric-depth train compact --config compact_teacher_cpu'
+    assert 'note' not in found
+
+
+def test_a_training_of_another_configuration_does_not_name_the_one_of_its_folder(tmp_path):
+    found = history(tmp_path, 'compact_teacher_cpu', 69_400, seed=41)
+    assert found['command'] == 'metric-depth train compact --config FILE'
+    assert found['note'] == ship_weights.NO_SHIPPED_CONFIG
+    assert found['configuration']['seed'] == 41
+
+
+def test_a_training_that_went_on_from_other_weights_is_told_to_be_the_last(tmp_path):
+    found = history(tmp_path, 'compact_student_cpu', 1200)
+    start = 'out/training/compact_student_second/weights.safetensors'
+    assert found['command'].endswith('--config compact_student_cpu')
+    assert found['note'] == f'the last of several trainings: it went on from {start}'
+
+
+def test_a_training_that_was_stopped_is_told_until_when_it_went(tmp_path):
+    found = history(tmp_path, 'compact_teacher_cpu', 500)
+    assert found['command'].endswith('--config compact_teacher_cpu --until 500')

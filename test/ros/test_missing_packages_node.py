@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes where a Python package is not installed: one sentence, and the node can be stopped."""
+
+import pytest
+from without_package import python_path_without
+
+pytest.importorskip('rclpy', reason='needs ROS 2 or its wheels')
+
+
+def test_a_package_that_the_configuration_needs_is_named_in_one_sentence(
+    start_node, tmp_path, monkeypatch
+):
+    monkeypatch.setenv('PYTHONPATH', python_path_without('rosbags', tmp_path))
+    parameters = {'extrinsics.source': 'bag', 'extrinsics.path': str(tmp_path)}
+    node = start_node(parameters, ('__node:=without_rosbags',))
+    log = node.wait_for_log('cannot configure')
+    line = next(line for line in log.splitlines() if 'cannot configure' in line)
+    assert 'rosbags is not installed' in line
+    assert 'pip install rosbags' in line
+    assert 'Traceback' not in log
+    assert node.end() == 0
