@@ -38,6 +38,7 @@ _PLAIN_NAME = re.compile(
 )
 _OTHER_CALLS = ('STACK_GLOBAL', 'INST', 'EXT1', 'EXT2', 'EXT4')
 _NAMED_AT_MOST = 8
+_LARGEST_CONFIG = 1_000_000  # of its values and characters; released ones have some hundred
 _LONGEST_TEXT = 200
 
 
@@ -59,8 +60,7 @@ class FileContent(NamedTuple):
 
 def read_file(path: Path) -> FileContent:
     """Read a file of either format, told by its suffix; see `checkpoints.read_checkpoint`."""
-    if not path.is_file():
-        raise InputError('checkpoint_missing', f'the checkpoint {path} is not a file.')
+    _refuse_unreadable(path)
     if path.suffix == _SAFETENSORS_SUFFIX:
         content = _read_safetensors(path)
     elif path.suffix in _TORCH_SUFFIXES:
@@ -111,6 +111,27 @@ def refuse_not_finite(source: Path | str, state: State) -> None:
             f'the checkpoint {source} has NaN or infinite weights: {len(bad)} ({listed(bad)}). '
             'It is damaged or comes from a training that diverged; fetch it again.',
         )
+
+
+def _refuse_unreadable(path: Path) -> None:
+    """Refuse what cannot be opened, by the reason that the system gives.
+
+    Safetensors calls every such file absent, and its readers would call it damaged.
+    """
+    try:
+        if not path.is_file():
+            raise InputError('checkpoint_missing', f'the checkpoint {path} is not a file.')
+        path.open('rb').close()
+    except OSError as error:
+        remedy = (
+            'give the user who runs this the right to read it (chmod a+r) and to enter its folders'
+            if isinstance(error, PermissionError)
+            else 'check the file system that it is on'
+        )
+        raise InputError(
+            'checkpoint_unreadable',
+            f'the checkpoint {path} cannot be opened ({error.strerror or error}): {remedy}.',
+        ) from error
 
 
 def _printable(text: str) -> str:
@@ -247,9 +268,24 @@ def _is_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor).all())
 
 
+def _refuse_bulk(model_config: Any) -> None:
+    """Refuse what is too much for a configuration, before JSON writes out what a pickle shares."""
+    size, pending = 0, [model_config]
+    while pending:
+        value = pending.pop()
+        size += len(value) if isinstance(value, str | bytes) else 1
+        if size > _LARGEST_CONFIG:
+            raise ValueError(f'more than {_LARGEST_CONFIG} values and characters')
+        if isinstance(value, Mapping):
+            pending += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple):
+            pending += value
+
+
 def _plain_config(path: Path, model_config: Any) -> Mapping[str, Any]:
     """Return a configuration as JSON has it, whatever the format of the file."""
     try:
+        _refuse_bulk(model_config)
         plain = json.loads(json.dumps(model_config, default=str))
     except Exception as error:  # of too deep, circular and odd values
         raise InputError(

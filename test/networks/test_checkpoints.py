@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoint files are read without trusting them and loaded without guessing."""
 
+import errno
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import torch
@@ -105,6 +107,24 @@ def test_a_damaged_file_is_refused(tmp_path, state, suffix, damage):
         read_checkpoint(path)
 
     assert refused.value.fault == 'checkpoint_damaged'
+
+
+@pytest.mark.parametrize('suffix', ['.pt', '.safetensors'])
+@pytest.mark.parametrize('asked', ['is_file', 'open'], ids=['of its folder', 'of the file'])
+def test_a_file_whose_rights_are_missing_is_not_called_damaged(
+    tmp_path, state, suffix, asked, monkeypatch
+):
+    path = tmp_path / f'model{suffix}'
+    save_file(state, path) if suffix == '.safetensors' else torch.save(state, path)
+
+    def denied(*_arguments):
+        raise PermissionError(errno.EACCES, 'Permission denied')
+
+    monkeypatch.setattr(Path, asked, denied)  # root, whom many tests run as, may read everything
+    with pytest.raises(InputError, match=r'Permission denied.*chmod a\+r') as refused:
+        read_checkpoint(path)
+
+    assert refused.value.fault == 'checkpoint_unreadable'
 
 
 @pytest.mark.parametrize('content', [[1, 2], {'model': {'lr': 0.1}}, {}, {3: torch.ones(1)}])

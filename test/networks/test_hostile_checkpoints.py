@@ -211,6 +211,17 @@ def test_a_circular_config_is_refused(tmp_path, state):
     assert refused(tmp_path / 'model.pt').fault == 'checkpoint_config'
 
 
+def test_a_config_that_shares_its_parts_until_it_is_huge_is_refused(tmp_path, state):
+    shared = ['aaaaaaaa'] * 10
+    for _ in range(12):  # 10^13 strings, were they written out
+        shared = [shared] * 10
+    torch.save({'model': state, 'model_config': {'x': shared}}, tmp_path / 'model.pt')
+
+    error = refused(tmp_path / 'model.pt')
+    assert error.fault == 'checkpoint_config'
+    assert 'more than 1000000 values' in str(error)
+
+
 @pytest.mark.parametrize(
     'config', ['[' * 100_000, '{"a":' * 100_000, '9' * 5000, '{"a": 1', ''], ids=repr
 )
