@@ -96,15 +96,28 @@ class EstimatorOptions:
                 'weights', f'{name}={named[name]}', f'NAME=CHECKPOINT of {", ".join(networks)}'
             )
 
+    def backend_of(self, network: str) -> str:
+        """Return what runs a network: an exported file given by its name runs on ONNX always."""
+        named, _ = self._split_weights()
+        return 'onnx' if named.get(network, '').endswith('.onnx') else self.backend
+
     def for_companion(self) -> EstimatorOptions:
         """Return the options of a second network: a prior, a fallback.
 
-        Only weights given by name are for it, and it runs as released: what it can be scaled to
-        is another matter than for the first one.
+        Only weights given by name are for it, and it runs as released: what it can be scaled to,
+        where its repository is and whether it is exported, are other matters than for the first
+        one.
         """
         named, _ = self._split_weights()
         weights = ','.join(f'{name}={path}' for name, path in named.items())
-        return replace(self, weights=weights, resolution_scale=1.0, preset='full')
+        return replace(
+            self,
+            weights=weights,
+            revision='',
+            backend='torch',
+            resolution_scale=1.0,
+            preset='full',
+        )
 
     def _split_weights(self) -> tuple[dict[str, str], str]:
         named, unnamed = {}, []

@@ -5,6 +5,10 @@ Source: Wang et al., "MoGe" (CVPR 2025) and "MoGe-2", reference code ``moge/test
 Alignments minimize a weighted sum of absolute errors on a 64x64 subsample of the valid pixels;
 they are found to convergence. Even ``points_metric`` is not free of alignment: a shift is fitted.
 None of this belongs to our own figures (`metrics`), which never align. NumPy and SciPy only.
+
+Two things are ours, where the reference code ends in an error. What is predicted as NaN, infinite
+or not positive takes no part in alignments and counts as a failure, as in `metrics`: as depth of
+0.001 m, as a point at the camera. Without any valid pixel the figures are NaN.
 """
 
 from __future__ import annotations
@@ -22,6 +26,14 @@ _EPSILON = 1e-6
 _SUBSAMPLE = 64
 _DELTA_RATIO = 1.25
 _BOUNDARY_STEPS = np.linspace(0.05, 0.25, 10)
+_FAILED_M = 1e-3
+_DEPTH_GROUPS = (
+    'depth_metric',
+    'depth_scale_invariant',
+    'depth_affine_invariant',
+    'disparity_affine_invariant',
+)
+_POINT_GROUPS = ('points_metric', 'points_scale_invariant', 'points_affine_invariant')
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +78,9 @@ def moge_metrics(
         ``fov_x`` with ``mae`` and ``deviation`` in degrees; ``boundary`` with ``radius1_f1`` to
         ``radius3_f1``.
     """
-    sample = _subsample(mask)
-    result = _depth_figures(prediction.depth, ground_truth.depth, mask, sample)
+    result = _depth_figures(prediction.depth, ground_truth.depth, mask)
     if prediction.points is not None and ground_truth.points is not None:
-        result.update(_points_figures(prediction.points, ground_truth.points, mask, sample))
+        result.update(_points_figures(prediction.points, ground_truth.points, mask))
     if prediction.K is not None and ground_truth.K is not None:
         deviation = fov_x_deg(prediction.K) - fov_x_deg(ground_truth.K)
         result['fov_x'] = {'mae': abs(deviation), 'deviation': deviation}
@@ -115,6 +126,8 @@ def moge_boundary_f1(
         for i, step in enumerate(_BOUNDARY_STEPS.astype(np.float32)):
             predicted, true = predicted_ratio > 1 + step, true_ratio > 1 + step
             counts[i] += (predicted & true).sum(), predicted.sum(), true.sum()
+    if not mask.any():
+        return float('nan')
     hits, predicted_count, true_count = counts.T
     precision = hits / np.maximum(predicted_count, 1e-12)
     recall = hits / np.maximum(true_count, 1e-12)
@@ -122,44 +135,69 @@ def moge_boundary_f1(
     return float((_BOUNDARY_STEPS * f1).sum() / _BOUNDARY_STEPS.sum())
 
 
-def _depth_figures(
-    p: FloatMap, d: FloatMap, mask: BoolMap, sample: tuple[NDArray[np.intp], NDArray[np.intp]]
-) -> dict[str, dict[str, float]]:
+def _depth_figures(p: FloatMap, d: FloatMap, mask: BoolMap) -> dict[str, dict[str, float]]:
+    usable = np.isfinite(p) & (p > 0.0)
+    aligned = _aligned_depth(p, d, mask & usable, float(d[mask].max(initial=0.0)))
+    missed = d[mask & ~usable]
+    truth = np.concatenate((d[mask & usable], missed)).astype(np.float64)
+    failed = np.full(len(missed), _FAILED_M)
+    return {
+        name: _depth_errors(np.concatenate((depth, failed)), truth)
+        for name, depth in aligned.items()
+    }
+
+
+def _aligned_depth(
+    p: FloatMap, d: FloatMap, used: BoolMap, farthest: float
+) -> dict[str, FloatMap]:
+    """Return (N,) depth of the used pixels, aligned in every way."""
+    if not used.any():
+        return dict.fromkeys(_DEPTH_GROUPS, np.empty(0))
+    sample = _subsample(used)
     p_few, d_few = p[sample].astype(np.float64), d[sample].astype(np.float64)
     weight = 1.0 / d_few
     scale = _fit_scale(p_few, d_few, weight)
     affine_scale, shift = _fit_affine(p_few[:, None], d_few[:, None], weight)
-    p, d = p[mask].astype(np.float64), d[mask].astype(np.float64)
+    p, d = p[used].astype(np.float64), d[used].astype(np.float64)
     design = np.stack((1.0 / p, np.ones_like(p)), axis=1)
     (a, b), *_ = np.linalg.lstsq(design, 1.0 / d, rcond=None)
     # Disparities near 0 would make extreme outliers: they end at the farthest ground truth.
-    disparity = np.maximum(a / p + b, 1.0 / d.max())
+    disparity = np.maximum(a / p + b, 1.0 / farthest)
+    aligned = (p, p * scale, p * affine_scale + shift[0], 1.0 / disparity)
+    return dict(zip(_DEPTH_GROUPS, aligned, strict=True))
+
+
+def _points_figures(p: FloatMap, d: FloatMap, mask: BoolMap) -> dict[str, dict[str, float]]:
+    usable = np.isfinite(p).all(axis=-1)
+    aligned = _aligned_points(p, d, mask & usable)
+    missed = d[mask & ~usable]
+    truth = np.concatenate((d[mask & usable], missed)).astype(np.float64)
+    failed = np.zeros_like(missed)
     return {
-        'depth_metric': _depth_errors(p, d),
-        'depth_scale_invariant': _depth_errors(p * scale, d),
-        'depth_affine_invariant': _depth_errors(p * affine_scale + shift[0], d),
-        'disparity_affine_invariant': _depth_errors(1.0 / disparity, d),
+        name: _point_errors(np.concatenate((points, failed)), truth)
+        for name, points in aligned.items()
     }
 
 
-def _points_figures(
-    p: FloatMap, d: FloatMap, mask: BoolMap, sample: tuple[NDArray[np.intp], NDArray[np.intp]]
-) -> dict[str, dict[str, float]]:
+def _aligned_points(p: FloatMap, d: FloatMap, used: BoolMap) -> dict[str, FloatMap]:
+    """Return (N, 3) points of the used pixels, aligned in every way."""
+    if not used.any():
+        return dict.fromkeys(_POINT_GROUPS, np.empty((0, 3)))
+    sample = _subsample(used)
     p_few, d_few = p[sample].astype(np.float64), d[sample].astype(np.float64)
     weight = 1.0 / np.linalg.norm(d_few, axis=1)
     ones = np.ones(len(weight))
     shift = np.array([_fit_scale(ones, (d_few - p_few)[:, k], weight) for k in range(3)])
     scale = _fit_scale(p_few.ravel(), d_few.ravel(), np.repeat(weight, 3))
     affine_scale, affine_shift = _fit_affine(p_few, d_few, weight)
-    p, d = p[mask].astype(np.float64), d[mask].astype(np.float64)
-    return {
-        'points_metric': _point_errors(p + shift, d),
-        'points_scale_invariant': _point_errors(p * scale, d),
-        'points_affine_invariant': _point_errors(p * affine_scale + affine_shift, d),
-    }
+    p = p[used].astype(np.float64)
+    aligned = (p + shift, p * scale, p * affine_scale + affine_shift)
+    return dict(zip(_POINT_GROUPS, aligned, strict=True))
 
 
 def _depth_errors(p: FloatMap, d: FloatMap) -> dict[str, float]:
+    if not d.size:
+        return {'rel': float('nan'), 'delta1': float('nan')}
     with np.errstate(divide='ignore', invalid='ignore'):
         ratio = np.maximum(d / p, p / d)
     return {
@@ -169,6 +207,8 @@ def _depth_errors(p: FloatMap, d: FloatMap) -> dict[str, float]:
 
 
 def _point_errors(p: FloatMap, d: FloatMap) -> dict[str, float]:
+    if not d.size:
+        return {'rel': float('nan'), 'delta1': float('nan')}
     error = np.linalg.norm(p - d, axis=1)
     p_range, d_range = np.linalg.norm(p, axis=1), np.linalg.norm(d, axis=1)
     inlier = error < (_DELTA_RATIO - 1.0) * np.minimum(p_range, d_range)

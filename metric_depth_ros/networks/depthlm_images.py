@@ -44,7 +44,7 @@ class UnifiedImage:
     before, after
         Intrinsics before and after the resize, of the whole image.
     offset
-        Left upper corner of the piece that `cut` returned.
+        Left upper corner, in the whole image, of the piece that `cut` returned.
     """
 
     resized: NDArray[np.uint8]
@@ -61,9 +61,9 @@ class UnifiedImage:
         return int(column) - self.offset[0], int(row) - self.offset[1]
 
     def cut(self, left: int, top: int, width: int, height: int) -> UnifiedImage:
-        """Return a piece of the image."""
+        """Return a piece of the image, or of this piece of it."""
         piece = self.resized[top : top + height, left : left + width]
-        return replace(self, resized=piece, offset=(left, top))
+        return replace(self, resized=piece, offset=(self.offset[0] + left, self.offset[1] + top))
 
     def contains(self, pixel: Pixel) -> bool:
         """Whether a pixel is one of the resized image."""

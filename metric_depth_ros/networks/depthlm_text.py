@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from typing import Any
 
 from metric_depth_ros.errors import InputError
@@ -95,7 +96,8 @@ def thinking(distance: float) -> str:
 def official_value(answer: str) -> float | None:
     """Return the number that the authors' evaluation reads, None where it reads none.
 
-    They read with Math-Verify, over the whole answer.
+    They read with Math-Verify, over the whole answer. It gives a formula up after some seconds,
+    in the main thread only.
 
     Raises
     ------
@@ -110,8 +112,12 @@ def official_value(answer: str) -> float | None:
             "reading answers as DepthLM's evaluation does needs math-verify: run "
             '`pip install math-verify`.',
         ) from error
+    # Its limit of time is an alarm, which only the main thread can have set; without it, it would
+    # read nothing in the others.
+    in_main = threading.current_thread() is threading.main_thread()
+    limit_s = {} if in_main else {'parsing_timeout': None}
     try:
-        return float(parse(answer)[0])
+        return float(parse(answer, **limit_s)[0])
     except Exception:  # whatever a formula does to it, their evaluation counts it as no answer
         return None
 

@@ -23,8 +23,11 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import (
 )
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.networks import model_config as reading
+from metric_depth_ros.networks.backbones import MOST_BLOCKS
 from metric_depth_ros.networks.checkpoints import load_strict
 from metric_depth_ros.networks.depthvlm_head import (
+    FEATURE_MODES,
     DptHeadConfig,
     HeadOutput,
     MlpHeadConfig,
@@ -81,6 +84,27 @@ _RELEASED: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+_LIMITS: Mapping[str, Mapping[str, int]] = {
+    'text_config': {
+        'num_hidden_layers': MOST_BLOCKS,
+        'vocab_size': 1 << 20,
+        'hidden_size': reading.LARGEST,
+        'intermediate_size': reading.LARGEST,
+        'num_attention_heads': reading.LARGEST,
+        'num_key_value_heads': reading.LARGEST,
+        'head_dim': reading.LARGEST,
+    },
+    'vision_config': {
+        'depth': MOST_BLOCKS,
+        'hidden_size': reading.LARGEST,
+        'intermediate_size': reading.LARGEST,
+        'num_heads': reading.LARGEST,
+        'out_hidden_size': reading.LARGEST,
+        'num_position_embeddings': reading.LARGEST,
+    },
+}
+
+
 @dataclass(frozen=True)
 class DepthVlmConfig:
     """Architecture.
@@ -113,7 +137,8 @@ class DepthVlmConfig:
         Raises
         ------
         InputError
-            `checkpoint_config`: not a Qwen3-VL, or a head that is not known.
+            `checkpoint_config`: not a Qwen3-VL, one that would take hours to build, or a head
+            that is not known.
         """
         kind = values.get('model_type', 'qwen3_vl')
         if kind != 'qwen3_vl' or 'vision_config' not in values or 'text_config' not in values:
@@ -122,6 +147,8 @@ class DepthVlmConfig:
                 f'the configuration is of a {kind!r} with {sorted(values)[:8]}, expected a '
                 "'qwen3_vl' with text_config and vision_config.",
             )
+        for name, limits in _LIMITS.items():
+            reading.limited_part(values, name, limits)
         return cls(values, _head_config(values))
 
     def to_model_config(self) -> dict[str, Any]:
@@ -140,24 +167,29 @@ class DepthVlmConfig:
 
 
 def _head_config(values: Mapping[str, Any]) -> DptHeadConfig | MlpHeadConfig:
-    kind = values.get('depth_head_type', 'dpt')
-    try:
-        if kind == 'mlp':
-            usual = MlpHeadConfig()
-            return MlpHeadConfig(
-                int(values.get('depth_head_mlp_hidden', usual.mlp_hidden)),
-                str(values.get('depth_head_feature_mode', usual.feature_mode)),
-            )
-        if kind == 'dpt':
-            standard = DptHeadConfig()
-            channels = values.get('depth_head_out_channels', standard.out_channels)
-            return DptHeadConfig(
-                int(values.get('depth_head_features', standard.features)),
-                tuple(int(width) for width in channels),
-            )
-    except (TypeError, ValueError) as error:
-        raise InputError('checkpoint_config', f'the depth head: {error}.') from error
-    raise InputError('checkpoint_config', f"depth_head_type is {kind!r}, expected 'dpt' or 'mlp'.")
+    if reading.choice(values, 'depth_head_type', 'dpt', ('dpt', 'mlp')) == 'mlp':
+        usual = MlpHeadConfig()
+        (hidden,) = reading.integers(
+            [values.get('depth_head_mlp_hidden', usual.mlp_hidden)], 'depth_head_mlp_hidden'
+        )
+        return MlpHeadConfig(
+            hidden,
+            reading.choice(values, 'depth_head_feature_mode', usual.feature_mode, FEATURE_MODES),
+        )
+    standard = DptHeadConfig()
+    (features,) = reading.integers(
+        [values.get('depth_head_features', standard.features)], 'depth_head_features'
+    )
+    channels = reading.integers(
+        values.get('depth_head_out_channels', standard.out_channels), 'depth_head_out_channels'
+    )
+    if len(channels) != len(standard.out_channels):
+        raise InputError(
+            'checkpoint_config',
+            f'depth_head_out_channels are {channels}, expected {len(standard.out_channels)}, one '
+            'a level.',
+        )
+    return DptHeadConfig(features, channels)
 
 
 class Prompted(NamedTuple):
@@ -380,7 +412,7 @@ def from_checkpoint(network: DepthVlm, state: State) -> None:
         Of the authors' keys.
     """
     usable = usable_state(state, tied=network.config.tied)
-    if _INPUT_WEIGHT in usable:
+    if _INPUT_WEIGHT in usable and usable[_INPUT_WEIGHT].is_floating_point():
         network.to(usable[_INPUT_WEIGHT].dtype)
     load_strict(network, usable)
     network.after_loading()

@@ -20,7 +20,10 @@ IGNORED_LABEL = -100
 
 
 def depth_loss(predicted: Sequence[Tensor], truths: Sequence[Tensor]) -> Tensor:
-    """Return the mean over images of the scale-invariant logarithmic error.
+    """Return the mean, over images with labels, of the scale-invariant logarithmic error.
+
+    It is 0 without any label, and still of the predictions: every process of a training goes
+    backward.
 
     Parameters
     ----------
@@ -29,7 +32,13 @@ def depth_loss(predicted: Sequence[Tensor], truths: Sequence[Tensor]) -> Tensor:
     truths
         (H', W') m, 0 unknown.
     """
-    losses = [_image_loss(p, t) for p, t in zip(predicted, truths, strict=True)]
+    losses = [
+        _log_error(p[known], t[known])
+        for p, t in map(_of_one_size, predicted, truths)
+        if (known := (t > 0.0) & (p > 0.0)).any()
+    ]
+    if not losses:
+        return torch.stack([p.flatten()[:0].sum() for p in predicted]).sum()
     return torch.stack(losses).mean()
 
 
@@ -49,10 +58,12 @@ def text_loss(logits: Tensor, labels: Tensor) -> Tensor:
     )
 
 
-def _image_loss(predicted: Tensor, truth: Tensor) -> Tensor:
+def _of_one_size(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     height, width = truth.shape
-    predicted = resized(predicted[None, None], (height, width))[0, 0]
-    known = (truth > 0.0) & (predicted > 0.0)
-    ratio = predicted[known].log() - truth[known].log()
+    return resized(predicted[None, None], (height, width))[0, 0], truth
+
+
+def _log_error(predicted: Tensor, truth: Tensor) -> Tensor:
+    ratio = predicted.log() - truth.log()
     spread = (ratio**2).mean() - _SCALE_FORGIVEN * ratio.mean() ** 2
     return (spread + _LEAST).sqrt()

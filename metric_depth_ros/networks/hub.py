@@ -15,8 +15,9 @@ from metric_depth_ros.errors import InputError
 # A robot without a connection learns so at once; the hub's own library retries for half a minute.
 REACH_TIMEOUT_S = 4.0
 
-_REPOSITORY = re.compile(r'[\w][\w.-]*/[\w][\w.-]*')
-_FILE_SUFFIX = re.compile(r'\.(safetensors|pt|pth|bin|ckpt)$')
+# What huggingface_hub takes for an id; it raises errors of its own at anything else.
+_REPOSITORY = re.compile(r'(?!.*(--|\.\.))\b[\w.-]{1,96}\b/\b[\w.-]{1,96}\b', re.ASCII)
+_FILE_SUFFIX = re.compile(r'\.(safetensors|pt|pth|bin|ckpt|git)$')
 
 
 def resolve_checkpoint(reference: str, filename: str, revision: str | None = None) -> Path:
@@ -42,10 +43,25 @@ def resolve_checkpoint(reference: str, filename: str, revision: str | None = Non
         path = path / filename
     if path.is_file():
         return path
-    _require_id(reference)
+    require_id(reference)
     return cached_checkpoint(reference, filename, revision) or _download(
         reference, filename, revision
     )
+
+
+def require_id(reference: str) -> None:
+    """Refuse what cannot be the id of a repository.
+
+    Raises
+    ------
+    InputError
+        `checkpoint_missing`: most often the path of a file or a folder that is not there.
+    """
+    if _FILE_SUFFIX.search(reference) or not _REPOSITORY.fullmatch(reference):
+        raise InputError(
+            'checkpoint_missing',
+            f'{reference!r} is neither a checkpoint file nor a Hugging Face id owner/name.',
+        )
 
 
 def require_repository(repository: str, revision: str | None = None) -> None:
@@ -56,7 +72,7 @@ def require_repository(repository: str, revision: str | None = None) -> None:
     InputError
         As in `resolve_checkpoint`; the command fetches the whole repository.
     """
-    _require_id(repository)
+    require_id(repository)
     _require_answer(repository, 'config.json', revision, fetch_command(repository, '', revision))
 
 
@@ -74,14 +90,6 @@ def fetch_command(repository: str, filename: str = '', revision: str | None = No
     """Return the shell command that brings the file, or all files, into the local cache."""
     words = ['hf download', repository, filename, f'--revision {revision}' if revision else '']
     return ' '.join(filter(None, words))
-
-
-def _require_id(reference: str) -> None:
-    if _FILE_SUFFIX.search(reference) or not _REPOSITORY.fullmatch(reference):
-        raise InputError(
-            'checkpoint_missing',
-            f'{reference} is neither a checkpoint file nor a Hugging Face id owner/name.',
-        )
 
 
 def _download(repository: str, filename: str, revision: str | None) -> Path:

@@ -16,11 +16,17 @@ from torch import Tensor
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks.checkpoints import Checkpoint, read_checkpoint
-from metric_depth_ros.networks.hub import cached_checkpoint, fetch_command, require_repository
+from metric_depth_ros.networks.hub import (
+    cached_checkpoint,
+    fetch_command,
+    require_id,
+    require_repository,
+)
 
 CONFIG = 'config.json'
 _WEIGHTS = 'model.safetensors'
 _INDEX = 'model.safetensors.index.json'
+_SUFFIX = '.safetensors'
 _MAX_JSON_BYTES = 64 * 1024 * 1024
 _FETCHED = ('*.json', '*.safetensors', '*.txt', '*.jinja')
 
@@ -43,6 +49,7 @@ def resolve_folder(reference: str, revision: str | None = None) -> Path:
     path = Path(reference).expanduser()
     if path.is_dir():
         return path
+    require_id(reference)
     cached = _cached(reference, revision)
     if cached is not None:
         return cached
@@ -91,34 +98,40 @@ def weight_files(folder: Path) -> list[Path]:
     Raises
     ------
     InputError
-        `checkpoint_missing`: none, or fewer than its index lists.
+        `checkpoint_missing`: none, fewer than its index lists, or others than safetensors.
     """
     index = folder / _INDEX
     names = [_WEIGHTS]
     if index.is_file():
         listed = _read_json(index).get('weight_map')
         names = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
-    strange = [name for name in names if Path(name).name != name]
+    strange = [name for name in names if Path(name).name != name or Path(name).suffix != _SUFFIX]
     missing = [name for name in names if name not in strange and not (folder / name).is_file()]
     if not names or strange or missing:
         lacking = ', '.join([*strange, *missing][:4]) or _INDEX
         raise InputError(
             'checkpoint_missing',
             f'the folder {folder} lacks weights ({lacking}): '
-            f'expected {_WEIGHTS}, or {_INDEX} and the files it lists. Fetch it again.',
+            f'expected {_WEIGHTS}, or {_INDEX} and the files it lists; pickled weights are not '
+            'opened. Fetch it again.',
         )
     return [folder / name for name in names]
 
 
+def pickled_weights(folder: Path) -> list[Path]:
+    """Return the weight files of a folder that are pickles, where it has no others."""
+    return [] if any(folder.glob(f'*{_SUFFIX}')) else sorted(folder.glob('*.bin'))
+
+
 def _cached(repository: str, revision: str | None) -> Path | None:
-    """Return the folder in the local cache if all of it is there."""
-    config = cached_checkpoint(repository, CONFIG, revision) if '/' in repository else None
+    """Return the folder in the local cache if all of it is there, usable or not."""
+    config = cached_checkpoint(repository, CONFIG, revision)
     if config is None:
         return None
     try:
         weight_files(config.parent)
     except InputError:
-        return None
+        return config.parent if pickled_weights(config.parent) else None
     return config.parent
 
 

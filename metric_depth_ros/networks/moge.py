@@ -19,6 +19,7 @@ from torch.nn.functional import interpolate
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks.backbones.dinov2 import DinoV2, DinoV2Config
+from metric_depth_ros.networks.checkpoint_files import first_line
 from metric_depth_ros.networks.checkpoints import Checkpoint, load_strict
 from metric_depth_ros.networks.convstack import LEVELS
 from metric_depth_ros.networks.images import IMAGENET
@@ -116,10 +117,11 @@ class MoGeNetwork(ReleasedNetwork, ABC):
                 network.try_out()
         except InputError:
             raise
-        except (ValueError, ArithmeticError, RuntimeError) as error:
+        except Exception as error:  # what torch makes of wrong values has no common base
             raise InputError(
                 'checkpoint_config',
-                f'the model_config of {checkpoint.path} is of no network that works: {error}.',
+                f'the model_config of {checkpoint.path} is of no network that works: '
+                f'{first_line(error)}.',
             ) from error
         load_strict(network, checkpoint.state)
         return network.eval()

@@ -7,6 +7,7 @@ Imports torch, `errors` and siblings.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from reprlib import repr as shown
 
 from torch import Tensor, nn
 
@@ -18,6 +19,8 @@ from metric_depth_ros.networks.pyramid import canvas_multiple
 from metric_depth_ros.networks.released import ReleasedNetwork
 
 LARGEST_CANVAS_PX = 1 << 13
+WIDEST = 4096  # channels of a map
+LARGEST = 1 << 16  # number in a backbone
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class PyramidConfig:
     Raises
     ------
     InputError
-        `checkpoint_config` for taps that the backbone does not have, or a canvas that is huge
-        or cannot be cut: the numbers may come from a file.
+        `checkpoint_config` for widths that nobody could hold in memory, taps that the backbone
+        does not have, or a canvas that is huge or cannot be cut: the numbers may come from a file.
     """
 
     backbone: DinoV2Config | DinoV3Config
@@ -54,6 +57,19 @@ class PyramidConfig:
     canvas: int = 1536
 
     def __post_init__(self) -> None:
+        channels = (*self.widths, self.decoder_width, self.head_width)
+        if not all(1 <= width <= WIDEST for width in channels):
+            raise InputError(
+                'checkpoint_config',
+                f'widths are {shown(self.widths)}, decoder_width is {shown(self.decoder_width)} '
+                f'and head_width {shown(self.head_width)}, expected 1 to {WIDEST} channels.',
+            )
+        for name, value in vars(self.backbone).items():
+            if value > LARGEST:
+                raise InputError(
+                    'checkpoint_config',
+                    f'{name} of the backbone is {shown(value)}, expected {LARGEST} at most.',
+                )
         if not all(0 <= tap < self.backbone.depth for tap in self.taps):
             raise InputError(
                 'checkpoint_config',

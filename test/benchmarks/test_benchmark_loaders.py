@@ -8,6 +8,7 @@ import benchmark_folders
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.benchmarks.catalog import NAMES, benchmark
@@ -205,6 +206,14 @@ def test_booster_pools_what_its_mask_leaves(tmp_path: Path) -> None:
     assert statistics == {'pooled'}
 
 
+def test_booster_ends_depth_where_the_published_evaluation_does(tmp_path: Path) -> None:
+    item = opened('booster', tmp_path).load(0)
+    beyond = DepthEstimate(np.full_like(item.depth, np.inf))
+    figures = benchmark('booster').tasks[0].score(beyond, item).figures
+    known = item.depth[np.isfinite(item.depth)]
+    assert figures['mae_m'] == pytest.approx((1000.0 - known).mean(), rel=1e-5)
+
+
 def test_sun_turns_the_bits_back(tmp_path: Path) -> None:
     item = opened('sun', tmp_path).load(0)
     np.testing.assert_allclose(item.depth, benchmark_folders.scene_depth(60, 80))
@@ -260,6 +269,17 @@ def test_points_of_depthvlm_are_looked_up_in_the_resized_map(tmp_path: Path) -> 
     assert figures['delta1_published'] == 1.0
 
 
+def test_images_of_depthvlm_are_resized_as_published(tmp_path: Path) -> None:
+    root = benchmark_folders.depthvlm(tmp_path)
+    path = root / 'nyuv2_test.jsonl'
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {'canonical_size': [20, 15]}))
+    item = benchmark('depthvlm').open(root).load(0)
+    with Image.open(root / record['image']) as original:
+        small = original.convert('RGB').resize((20, 15), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(item.image, np.asarray(small))
+
+
 def test_a_list_with_a_wrong_line_is_refused_by_its_number(tmp_path: Path) -> None:
     root = benchmark_folders.depthvlm(tmp_path)
     path = root / 'nyuv2_test.jsonl'
@@ -280,6 +300,10 @@ def test_a_list_with_a_wrong_line_is_refused_by_its_number(tmp_path: Path) -> No
         ('depth_scale', 1e-60),
         ('pixel_coords', None),
         ('depth', {'a': 1}),
+        ('pixel_coords', [[1, 2, 3, 4], [5, 6, 7, 8], [9, 1, 2, 3]]),
+        ('pixel_coords', [1, 2, 3]),
+        ('pixel_coords', [[1], [2], [3]]),
+        ('depth', [[5, 6], [5, 6], [5, 6]]),
     ],
 )
 def test_a_wrong_value_of_a_list_is_refused_by_its_key(tmp_path: Path, key, value) -> None:

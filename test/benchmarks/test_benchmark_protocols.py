@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.evaluation.benchmarks.families import boundary_score, geometry_score
+from metric_depth_ros.evaluation.benchmarks.families import (
+    boundary_score,
+    geometry_score,
+    geometry_tasks,
+)
 from metric_depth_ros.evaluation.benchmarks.moge_view import (
     lanczos_resized,
     moge_view,
@@ -166,3 +170,27 @@ def test_an_answer_is_scored_on_the_view_it_was_asked_of(item: Item) -> None:
     record = answer(item, task, NearestFill())
     assert record.score.sums.pixels <= 64 * 48
     assert record.score.figures['abs_rel'] < 0.05
+
+
+class Masking:
+    """Takes everything for sky, and knows its depth all the same."""
+
+    name = 'masking'
+
+    def __init__(self, depth, sky=True):
+        self._depth, self._sky = depth, sky
+
+    def unmasked(self):
+        return Masking(self._depth, sky=False)
+
+    def estimate(self, frame):
+        depth = np.full_like(self._depth, np.inf) if self._sky else self._depth
+        return DepthEstimate(depth, camera=frame.camera)
+
+
+def test_geometry_is_asked_for_without_a_mask_as_published(item: Item) -> None:
+    for task in geometry_tasks(64, 48):
+        estimator = Masking(task.view(item).depth)
+        assert answer(item, task, estimator).score.figures['delta1'] == 1.0
+        masked = replace(task, unmasked=False)
+        assert answer(item, masked, estimator).score.figures['delta1'] == 0.0

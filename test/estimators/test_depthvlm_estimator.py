@@ -17,6 +17,7 @@ from metric_depth_ros.cli.main import main
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators import registry
 from metric_depth_ros.estimators.base import estimate_batch, recovers_camera, warm_up
+from metric_depth_ros.estimators.learned.loading import skeleton
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.types import CameraModel, Frame
@@ -131,6 +132,44 @@ def test_a_lacking_file_is_named(lost, tmp_path, options):
     (folder / lost).unlink()
     with pytest.raises(InputError, match=lost):
         create_estimator('depthvlm', replace(options, weights=str(folder)))
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        {'text_config': 5},
+        {'hidden_act': 'nope'},
+        {'rope_parameters': 'x'},
+        {'num_hidden_layers': 10**9},
+    ],
+)
+def test_a_configuration_of_no_network_is_refused(damage):
+    config = json.loads(json.dumps(tiny_depthvlm().config.to_model_config()))
+    for key, value in damage.items():
+        (config if key in config else config['text_config'])[key] = value
+    with pytest.raises(InputError) as refused:
+        skeleton('depthvlm', config)
+    assert refused.value.fault == 'checkpoint_config'
+
+
+def test_words_that_are_whole_numbers_are_refused_by_name(tmp_path, options):
+    from safetensors.torch import load_file, save_file
+
+    folder = write_depthvlm(tmp_path)
+    for path in folder.glob('*.safetensors'):
+        state = load_file(path)
+        if 'model.language_model.embed_tokens.weight' in state:
+            words = state['model.language_model.embed_tokens.weight']
+            state['model.language_model.embed_tokens.weight'] = words.to(torch.int64)
+            save_file(state, path)
+    with pytest.raises(InputError, match=r'embed_tokens\.weight .* int64'):
+        create_estimator('depthvlm', replace(options, weights=str(folder)))
+
+
+@pytest.mark.parametrize('name', ['depthvlm', 'depthlm'])
+def test_a_folder_that_is_not_there_is_refused_by_its_name(name, options):
+    with pytest.raises(InputError, match='/no/such/folder'):
+        create_estimator(name, replace(options, weights='/no/such/folder'))
 
 
 def test_a_folder_without_tokenizer_says_so(tmp_path, options):

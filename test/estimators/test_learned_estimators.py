@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames through tiny random networks: what an adapter makes of each frame and output."""
 
+import contextlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +18,12 @@ from tiny_checkpoints import FOV_DEG, NETWORKS, tiny_network, write_checkpoint
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import estimate_batch, recovers_camera, warm_up
+from metric_depth_ros.estimators.learned.loading import network_from, skeleton
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.networks.backbones.dinov2 import DinoV2
+from metric_depth_ros.networks.backbones.dinov3 import DinoV3
+from metric_depth_ros.networks.checkpoints import Checkpoint
 from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
 
 WIDTH, HEIGHT = 64, 48
@@ -62,10 +68,24 @@ def test_a_frame_becomes_finite_depth_of_its_size(name, options, frame):
     assert estimate.method.startswith(name)
 
 
-def test_canonical_depth_is_proportional_to_the_focal_length_even_in_one_batch(options, frame):
-    student = create_estimator('student_depthmap', options)
-    near, far = student.estimate_batch([frame, zoomed(frame, 100.0)])
+@pytest.mark.parametrize('name', ['student_depthmap', 'depth_pro', 'student_pointmap'])
+def test_depth_is_proportional_to_the_focal_length_even_in_one_batch(name, options, frame):
+    # student_pointmap's, too: its tiny network sees a plane whose shift the focal length tells.
+    near, far = create_estimator(name, options).estimate_batch([frame, zoomed(frame, 100.0)])
     np.testing.assert_allclose(far.depth, 2.0 * near.depth, rtol=1e-4)
+    assert (near.camera.K[0, 0], far.camera.K[0, 0]) == (50.0, 100.0)
+
+
+@pytest.mark.parametrize('name', ['student_depthmap', 'depth_pro'])
+def test_what_reaches_the_limit_of_a_network_is_beyond_range(name, options, frame, tmp_path):
+    network, model_config = tiny_network(name)
+    with torch.no_grad():
+        network.head[-2].bias.fill_(-100.0)  # no inverse depth at all
+    path = tmp_path / 'endless.pt'
+    state = network.to_official(network.state_dict())
+    torch.save({'model_config': model_config, 'model': state}, path)
+    estimator = create_estimator(name, replace(options, weights=str(path)))
+    assert np.isposinf(estimator.estimate(frame).depth).all()
 
 
 @pytest.mark.parametrize('name', ['student_pointmap', 'lingbot_depth'])
@@ -110,6 +130,11 @@ def test_what_the_network_masks_is_beyond_range(options, frame, tmp_path):
     )
     estimator = create_estimator('student_pointmap', replace(options, weights=str(path)))
     assert np.isposinf(estimator.estimate(frame).depth).all()
+    seen = create_estimator('student_pointmap', options).estimate(frame)
+    behind = estimator.unmasked().estimate(frame)
+    np.testing.assert_array_equal(behind.depth, seen.depth)
+    assert behind.method == seen.method
+    assert np.isposinf(estimator.estimate(frame).depth).all()  # still
 
 
 @pytest.mark.parametrize('name', ['student_pointmap', 'lingbot_depth'])
@@ -175,14 +200,32 @@ def test_a_monocular_network_is_aligned_to_the_prompt(options, frame):
     np.testing.assert_allclose(estimate.depth[known], prompt[known], rtol=1e-5)
 
 
-@pytest.mark.parametrize('name', ['student_depthmap', 'student_pointmap', 'lingbot_depth'])
-def test_more_tokens_change_the_detail_not_the_size(name, options, frame):
-    estimates = [
-        create_estimator(name, replace(options, resolution_scale=scale)).estimate(frame)
-        for scale in (1.0, 3.0)
-    ]
-    assert estimates[0].depth.shape == estimates[1].depth.shape
-    assert np.isfinite(estimates[1].depth).all()
+@pytest.mark.parametrize(
+    'name', ['student_depthmap', 'student_pointmap', 'lingbot_depth', 'teacher:classical']
+)
+def test_more_tokens_change_what_the_network_sees_not_the_size(name, options, frame, monkeypatch):
+    seen = []
+    for kind, entrance in ((DinoV2, 'embed_image'), (DinoV3, 'forward')):
+        monkeypatch.setattr(kind, entrance, _counting(getattr(kind, entrance), seen))
+    pixels = []
+    for scale in (0.33, 1.0, 3.0):
+        estimator = create_estimator(name, replace(options, resolution_scale=scale))
+        seen.clear()
+        depth = estimator.estimate(frame).depth
+        assert depth.shape == (HEIGHT, WIDTH)
+        assert np.isfinite(depth).all()
+        pixels.append(sum(seen))
+    fewer, usual, more = pixels
+    assert more > 2 * usual
+    assert fewer < usual or name in ('student_depthmap', 'teacher:classical')  # no smaller canvas
+
+
+def _counting(entrance, seen):
+    def counted(self, images, *others):
+        seen.append(images.numel())
+        return entrance(self, images, *others)
+
+    return counted
 
 
 @pytest.mark.parametrize(
@@ -223,8 +266,12 @@ def test_weights_of_another_network_are_refused(options, tmp_path):
         ('canvas', 'wide', 'canvas'),
         ('taps', [0, 1], 'taps'),
         ('depth', 3, 'unknown depth'),
-        ('decoder_width', 0, 'decoder_width|can be built|fit'),
+        ('decoder_width', 0, 'decoder_width is 0'),
+        ('decoder_width', 10**30, 'decoder_width is 1000'),
+        ('head_width', 10**9, 'head_width 1000000000'),
+        ('widths', [16, 16, 16, 4097], 'widths are .*4097'),
         ('backbone', {'embed_dim': 24, 'heads': 2}, 'heads'),
+        ('backbone', {'embed_dim': 10**9}, 'embed_dim of the backbone is 1000000000'),
     ],
 )
 def test_an_architecture_that_cannot_be_is_refused_by_name(field, value, words, options, tmp_path):
@@ -234,6 +281,42 @@ def test_an_architecture_that_cannot_be_is_refused_by_name(field, value, words, 
     torch.save({'model_config': {**model_config, field: value}, 'model': state}, path)
     with pytest.raises(InputError, match=words):
         create_estimator('student_depthmap', replace(options, weights=str(path)))
+
+
+@pytest.mark.parametrize('name', [*NETWORKS, 'compact_student', 'depthvlm'])
+@pytest.mark.parametrize('described', [5, 'x', [], 1.5])
+def test_a_description_that_is_no_dict_is_refused(name, described):
+    with pytest.raises(InputError) as refused:
+        skeleton(name, described)
+    assert refused.value.fault == 'checkpoint_config'
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+@pytest.mark.parametrize('value', [10**30, 10**9, -1, None, 'x', [1, 2], {}, 1.5, True])
+def test_no_number_of_a_description_can_raise_anything_else(name, value):
+    network, model_config = tiny_network(name)
+    state = network.to_official(network.state_dict())
+    for place in places(model_config):
+        with contextlib.suppress(InputError):
+            path = Path('odd.pt')
+            changed = with_value(model_config, place, value)
+            network_from(name, Checkpoint(path, '', state, changed))
+
+
+def places(description):
+    """Return the keys that lead to every value."""
+    found = []
+    for key, value in description.items():
+        found.append((key,))
+        if isinstance(value, dict):
+            found += [(key, *rest) for rest in places(value)]
+    return found
+
+
+def with_value(description, place, value):
+    """Return a description with one value changed."""
+    key, *rest = place
+    return {**description, key: with_value(description[key], rest, value) if rest else value}
 
 
 def test_a_file_of_another_repository_can_be_named(options, monkeypatch):
@@ -249,6 +332,22 @@ def test_a_file_of_another_repository_can_be_named(options, monkeypatch):
         ('someone/moge', 'model.pt', 'v1'),
         ('someone/moge', 'student_pointmap.pt', 'v1'),
     ]
+
+
+def test_the_prior_of_an_exported_teacher_is_no_exported_file(options, monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        'metric_depth_ros.estimators.learned.loading.open_exported',
+        lambda name, file, *_: opened.append((name, file)) or tiny_network(name)[0],
+    )
+    of_prior = f'student_pointmap={options.weights_of("student_pointmap")}'
+    weights = f'teacher=teacher.onnx,{of_prior}'
+    exported = replace(options, weights=weights, backend='onnx', revision='v1')
+    create_estimator('teacher:student_pointmap', exported)
+    assert opened == [('teacher', 'teacher.onnx')]
+    weights = 'teacher=teacher.onnx,student_pointmap=prior.onnx'
+    create_estimator('teacher:student_pointmap', replace(exported, weights=weights))
+    assert opened[1:] == [('student_pointmap', 'prior.onnx'), ('teacher', 'teacher.onnx')]
 
 
 def test_the_teacher_needs_weights_of_ones_own():
@@ -336,7 +435,7 @@ def test_a_model_that_is_not_here_says_how_to_fetch_it(options, monkeypatch):
 
 
 def test_a_folder_without_a_model_is_refused(options, tmp_path):
-    with pytest.raises(InputError, match='expected a depth-estimation model'):
+    with pytest.raises(InputError, match='lacks weights'):
         create_estimator(f'hf:{tmp_path}', options)
 
 

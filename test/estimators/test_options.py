@@ -49,6 +49,25 @@ def test_a_companion_runs_as_released():
     assert options.for_companion() == EstimatorOptions(precision='bf16')
 
 
+def test_a_companion_is_of_its_own_repository_and_backend():
+    options = EstimatorOptions(weights='own.onnx', revision='v1', backend='onnx')
+    assert options.for_companion() == EstimatorOptions()
+
+
+@pytest.mark.parametrize(
+    ('weights', 'backend'),
+    [
+        ('teacher=own.onnx', 'torch'),
+        ('teacher=own.onnx,depth_pro=prior.pt', 'torch'),
+        ('teacher=own.onnx,depth_pro=prior.onnx', 'onnx'),
+    ],
+)
+def test_an_exported_companion_runs_as_that(weights, backend):
+    options = EstimatorOptions(weights=weights, backend='onnx')
+    assert options.backend_of('teacher') == 'onnx'
+    assert options.for_companion().backend_of('depth_pro') == backend
+
+
 def test_two_checkpoints_without_a_name_are_refused():
     with pytest.raises(InputError, match='weights'):
         EstimatorOptions(weights='a.pt,b.pt').weights_of('teacher')

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How DepthLM is shown a pixel, and what its answers say."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,21 @@ def test_what_states_no_distance_is_a_failure_never_a_number(answer):
 def test_the_authors_reading_of_no_number_is_none():
     pytest.importorskip('math_verify', reason='the reader of their evaluation: math-verify')
     assert official_value('<answer> far away </answer>') is None
+
+
+def test_the_authors_reading_is_the_same_in_every_thread():
+    pytest.importorskip('math_verify', reason='the reader of their evaluation: math-verify')
+    answers = [target(2.346), '<answer> 3/2 </answer>', '<answer> far away </answer>']
+    with ThreadPoolExecutor(1) as other:
+        assert list(other.map(official_value, answers)) == [official_value(a) for a in answers]
+    assert official_value(answers[0]) == 2.35
+
+
+def test_a_piece_of_a_piece_is_where_it_is_in_the_image():
+    unified = unify(np.zeros((100, 120, 3), np.uint8), (500.0, 500.0, 60.0, 50.0), 500.0)
+    piece = unified.cut(10, 5, 80, 70).cut(3, 4, 40, 40)
+    assert piece.resized.shape == (40, 40, 3)
+    assert piece.pixel((40, 30)) == (27, 21)
 
 
 def test_nine_pixels_are_painted_and_the_one_asked_about_is_not():

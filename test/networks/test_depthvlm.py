@@ -25,6 +25,7 @@ from metric_depth_ros.networks.depthvlm_images import (
     see,
     staged_size,
 )
+from metric_depth_ros.networks.depthvlm_losses import depth_loss
 from metric_depth_ros.networks.depthvlm_text import STAGE2_REPLY, rendered
 
 
@@ -59,6 +60,25 @@ def test_keys_and_shapes_are_the_released_ones(shared, size, keys, parameters):
     assert ours == listed['keys']
     assert len(ours) == keys
     assert parameter_count(network) == parameters
+
+
+def test_images_without_labels_do_not_count_in_the_loss():
+    depth = torch.rand(3, 8, 6).add(1.0).requires_grad_()
+    labeled, blank = torch.full((8, 6), 2.0), torch.zeros(8, 6)
+    alone = depth_loss(depth[:1], [labeled])
+    among_others = depth_loss(depth, [labeled, blank, blank])
+    torch.testing.assert_close(among_others, alone)
+    among_others.backward()
+    assert depth.grad.isfinite().all()
+    assert not depth.grad[1:].any()
+
+
+def test_without_any_label_the_loss_is_zero_and_has_a_gradient():
+    depth = torch.rand(2, 8, 6).requires_grad_()
+    loss = depth_loss(list(depth), [torch.zeros(8, 6)] * 2)
+    loss.backward()
+    assert loss == 0.0
+    assert not depth.grad.any()
 
 
 def test_sizes_are_those_of_the_authors_tools(shared):
@@ -161,11 +181,27 @@ def test_a_configuration_survives_being_written():
             'depth_head_type': 'mlp',
             'depth_head_feature_mode': 'max',
         },
+        {'text_config': 5, 'vision_config': {}},
+        {'text_config': {}, 'vision_config': None},
+        {'text_config': {'num_hidden_layers': 10**9}, 'vision_config': {}},
+        {'text_config': {'hidden_size': 10**30}, 'vision_config': {}},
+        {'text_config': {'head_dim': 1.5}, 'vision_config': {}},
+        {'text_config': {}, 'vision_config': {'depth': 10**9}},
+        {'text_config': {}, 'vision_config': {}, 'depth_head_out_channels': [1, 2]},
+        {'text_config': {}, 'vision_config': {}, 'depth_head_out_channels': 5},
+        {'text_config': {}, 'vision_config': {}, 'depth_head_features': 10**9},
+        {
+            'text_config': {},
+            'vision_config': {},
+            'depth_head_type': 'mlp',
+            'depth_head_mlp_hidden': '64',
+        },
     ],
 )
 def test_another_configuration_is_refused(values):
-    with pytest.raises(InputError):
+    with pytest.raises(InputError) as refused:
         DepthVlmConfig.from_model_config(values)
+    assert refused.value.fault == 'checkpoint_config'
 
 
 @pytest.mark.parametrize('focal_px', [0.0, -1.0, np.inf, 1e-4, 1e7])

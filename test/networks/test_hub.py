@@ -12,6 +12,7 @@ import pytest
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks.hub import fetch_command, resolve_checkpoint
+from metric_depth_ros.networks.model_folder import resolve_folder
 
 REPOSITORY, FILENAME, COMMIT = 'someone/some-depth', 'model.pt', '0' * 40
 
@@ -77,11 +78,29 @@ def test_a_file_is_itself_and_a_folder_holds_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'reference', ['missing.pt', 'a/b/c', '/nowhere/x', 'owner/model.safetensors']
+    'reference',
+    [
+        'missing.pt',
+        'a/b/c',
+        '/nowhere/x',
+        'nowhere',
+        '/nowhere/a/folder',
+        '~/nowhere',
+        '../nowhere/x',
+        'owner/model.safetensors',
+        'owner/na--me',
+        'owner/na..me',
+        'owner/name.',
+        'owner/name.git',
+        f'owner/{"n" * 97}',
+        'owner/naïve',
+        'owner/na\nme',
+    ],
 )
 def test_what_is_neither_file_nor_id_is_refused(reference):
-    with pytest.raises(InputError, match='neither a checkpoint file nor a Hugging Face id'):
-        resolve_checkpoint(reference, FILENAME)
+    for resolve in (lambda r: resolve_checkpoint(r, FILENAME), resolve_folder):
+        with pytest.raises(InputError, match='neither a checkpoint file nor a Hugging Face id'):
+            resolve(reference)
 
 
 def test_offline_the_message_has_the_command_that_fetches_the_file(tmp_path):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Patch features, and the module that lends them to a language model."""
 
+from concurrent.futures import ThreadPoolExecutor, wait
+
 import pytest
 
 pytest.importorskip('transformers')
@@ -108,3 +110,23 @@ def test_an_estimator_returns_the_features_of_a_frame(tmp_path, rng):
     assert features.ndim == 2
     assert features.dtype == np.float32
     assert np.isfinite(features).all()
+
+
+def test_nobody_else_uses_a_network_while_its_features_are_asked_for(tmp_path, rng, monkeypatch):
+    path = write_checkpoint('student_pointmap', tmp_path)
+    options = EstimatorOptions(device='cpu', precision='fp32', weights=str(path))
+    estimator = create_estimator('student_pointmap', options)
+    frame = Frame(0, 'camera', rng.integers(0, 255, (48, 64, 3), np.uint8))
+
+    def features_while_a_frame_comes(network, images):
+        coming.append(others.submit(estimator.estimate, frame))
+        assert wait(coming, timeout=1.0).not_done
+        return torch.zeros(1, 1, 4)
+
+    monkeypatch.setattr(
+        'metric_depth_ros.networks.patch_features.patch_features', features_while_a_frame_comes
+    )
+    coming = []
+    with ThreadPoolExecutor(1) as others:
+        assert estimator.features(frame).shape == (1, 4)
+        assert coming[0].result().depth.shape == (48, 64)

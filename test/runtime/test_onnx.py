@@ -8,6 +8,7 @@ from tiny_checkpoints import NETWORKS, tiny_network
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.learned.depth_pro import DepthProAdapter
+from metric_depth_ros.estimators.learned.estimator import LearnedEstimator
 from metric_depth_ros.estimators.learned.lingbot_depth import LingBotDepthAdapter
 from metric_depth_ros.estimators.learned.student_depthmap import StudentDepthMapAdapter
 from metric_depth_ros.estimators.learned.student_pointmap import StudentPointMapAdapter
@@ -19,6 +20,7 @@ from metric_depth_ros.estimators.runtime.onnx_session import (
     open_exported,
     providers,
 )
+from metric_depth_ros.types import Frame
 
 onnx = pytest.importorskip('onnx', reason='needs the extra onnx: pip install .[onnx]')
 pytest.importorskip('onnxruntime', reason='needs the extra onnx: pip install .[onnx]')
@@ -111,6 +113,14 @@ def test_depth_pro_with_a_known_focal_length_runs_exported_too(exported):
     torch.testing.assert_close(answer, right, rtol=1e-3, atol=1e-6)
 
 
+def test_features_of_an_exported_network_are_refused(exported):
+    network = opened('student_pointmap', exported('student_pointmap'))
+    options = EstimatorOptions(device='cpu')
+    estimator = LearnedEstimator('student_pointmap', network, StudentPointMapAdapter(), options)
+    with pytest.raises(InputError, match='set backend to torch'):
+        estimator.features(Frame(0, '', np.zeros((HEIGHT, WIDTH, 3), np.uint8)))
+
+
 def test_an_image_of_another_size_than_exported_is_refused(exported):
     network = opened('lingbot_depth', exported('lingbot_depth'))
     with pytest.raises(InputError, match=r'takes the image 3x48x64 and was given 3x50x80'):
@@ -155,7 +165,33 @@ def test_a_file_of_an_older_version_is_refused(key, exported, tmp_path):
         open_exported('lingbot_depth', str(tmp_path / 'older.onnx'), 'cpu', lambda _: None)
 
 
-@pytest.mark.parametrize('written', ['', '[]', '{', '7', 'null'])
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [
+        ('network', 5),
+        ('model_config', 'x'),
+        ('model_config', []),
+        ('preset', None),
+        ('arguments', ['grid']),
+        ('outputs', 3),
+        ('outputs', [[], []]),
+        ('outputs', ['depth']),
+    ],
+)
+def test_a_file_that_tells_a_thing_of_another_type_is_refused_by_name(
+    key, value, exported, tmp_path
+):
+    model = onnx.load(exported('lingbot_depth'))
+    (prop,) = [p for p in model.metadata_props if p.key == METADATA_KEY]
+    prop.value = json.dumps({**json.loads(prop.value), key: value})
+    onnx.save(model, tmp_path / 'odd.onnx')
+    with pytest.raises(InputError, match=f'does not tell its {key}'):
+        opened('lingbot_depth', tmp_path / 'odd.onnx')
+
+
+@pytest.mark.parametrize(
+    'written', ['', '[]', '{', '7', 'null', pytest.param('[' * 100_000, id='deep')]
+)
 def test_a_file_that_tells_nonsense_is_refused(written, exported, tmp_path):
     model = onnx.load(exported('lingbot_depth'))
     (prop,) = [p for p in model.metadata_props if p.key == METADATA_KEY]

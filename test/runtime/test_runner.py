@@ -223,6 +223,44 @@ def test_a_network_that_yields_nan_in_float32_too_keeps_its_precision():
     assert outcome.note == ''
 
 
+class OverflowingAbove(nn.Module):
+    """Yields NaN for NaN, and in bf16 for numbers above 100."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.precisions = []
+
+    def forward(self, images):
+        self.precisions.append(self.weight.dtype)
+        answer = images.to(self.weight.dtype) * self.weight
+        if self.weight.dtype == torch.bfloat16:
+            answer = answer.where(answer <= 100.0, torch.nan)
+        return answer
+
+
+def of_value(value):
+    return Batch(torch.full((1, 3, 4, 4), value))
+
+
+def test_an_input_without_numbers_does_not_end_the_watch_for_overflow():
+    runner = Runner(OverflowingAbove(), infer, EstimatorOptions(**CPU, precision='bf16'))
+    for value, precision in ((torch.nan, 'bf16'), (1.0, 'bf16'), (1000.0, 'fp32')):
+        outcome = runner.run(of_value(value))
+        assert outcome.precision == precision
+    assert outcome.outputs['depth'].isfinite().all()
+
+
+def test_inputs_without_numbers_are_not_computed_twice_for_ever():
+    network = OverflowingAbove()
+    runner = Runner(network, infer, EstimatorOptions(**CPU, precision='bf16'))
+    for _ in range(10):
+        runner.run(of_value(torch.nan))
+    assert network.precisions.count(torch.float32) == 3
+    runner.run(of_value(1.0))  # numbers again: the watch goes on
+    assert runner.run(of_value(1000.0)).precision == 'fp32'
+
+
 def test_infinity_that_the_finish_puts_for_the_sky_is_no_overflow():
     def with_sky(network, data, scale):
         return {'depth': network(data.images).index_fill(2, torch.tensor([0]), torch.inf)}

@@ -41,7 +41,7 @@ from metric_depth_ros.networks.depthlm_text import (
     qwen_prompt,
     read_distance,
 )
-from metric_depth_ros.networks.model_folder import resolve_folder
+from metric_depth_ros.networks.model_folder import resolve_folder, weight_files
 from metric_depth_ros.types import CameraModel, DepthEstimate, Frame
 
 NAME = 'depthlm'
@@ -327,11 +327,15 @@ def load_model(folder: Path) -> tuple[Any, Any]:
         Files that are not there, weights that do not fit, or another kind of model.
     """
     kind_of_model: Any = AutoModelForImageTextToText
+    weight_files(folder)
     try:
-        processor = AutoImageProcessor.from_pretrained(str(folder), local_files_only=True)
+        processor = AutoImageProcessor.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
         model, report = kind_of_model.from_pretrained(
             str(folder),
             local_files_only=True,
+            trust_remote_code=False,
             use_safetensors=True,
             dtype='auto',
             output_loading_info=True,

@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch, Lanes, Runner
+from metric_depth_ros.estimators.runtime.onnx_session import is_exported
 from metric_depth_ros.types import CameraModel, DepthEstimate, Frame, SparsePrompt
 
 Arrays = Mapping[str, NDArray]
@@ -101,7 +103,7 @@ class LearnedEstimator:
         self.name = name
         self._grouped_by = grouped_by
         self._adapter = adapter
-        self._network = network
+        self._exported = is_exported(network)
         # Copied first, for a runner changes its network.
         networks = [network, *(copy.deepcopy(network) for _ in range(frames_at_once - 1))]
         self._lanes = Lanes(
@@ -148,13 +150,20 @@ class LearnedEstimator:
         Raises
         ------
         InputError
-            The network has no encoder of patches.
+            The network has no encoder of patches, or is an exported file, which has no parts.
         """
         from metric_depth_ros.networks.patch_features import patch_features
 
-        device = next(iter(self._network.parameters())).device
-        with torch.inference_mode():
-            found = patch_features(self._network, image_tensor([frame]).to(device))
+        if self._exported:
+            raise InputError(
+                'features',
+                f'{self.name} runs an exported file, which gives depth and no features: set '
+                'backend to torch (parameter model.backend, option --backend), with a checkpoint '
+                'as weights.',
+            )
+        with self._lanes.taken() as runner, torch.inference_mode():
+            device = next(runner.network.parameters()).device
+            found = patch_features(runner.network, image_tensor([frame]).to(device))
         return np.asarray(found[0].float().cpu().numpy())
 
     def _estimate_group(self, runner: Runner, frames: Sequence[Frame]) -> list[DepthEstimate]:

@@ -32,7 +32,7 @@ from metric_depth_ros.estimators.nearest import NearestFill
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch
 from metric_depth_ros.networks.checkpoint_files import first_line, refuse_not_finite
-from metric_depth_ros.networks.hub import require_repository
+from metric_depth_ros.networks.model_folder import pickled_weights, resolve_folder, weight_files
 from metric_depth_ros.types import Frame, SparsePrompt
 
 _ALWAYS_METRIC = ('depth_pro', 'glpn', 'prompt_depth_anything', 'zoedepth')
@@ -174,29 +174,34 @@ def coarse_depth(frame: Frame) -> NDArray[np.float32]:
 
 def _load(model_id: str, revision: str | None) -> tuple[Any, Any]:
     """Return model and processor, from this machine if they are here."""
-    where: dict[str, Any] = {} if revision is None else {'revision': revision}
-    folder = Path(model_id).expanduser()
+    folder = resolve_folder(model_id, revision)
+    _refuse_pickles(model_id, folder)
+    weight_files(folder)
     try:
-        return _loaded(
-            str(folder) if folder.is_dir() else model_id, local_files_only=True, **where
-        )
+        return _loaded(model_id, folder)
     except InputError:
         raise
     except Exception as error:  # of files that are damaged in any way
-        if folder.is_dir():
-            raise _unusable(model_id, error) from error
-    require_repository(model_id, revision)
-    try:
-        return _loaded(model_id, **where)
-    except InputError:
-        raise
-    except Exception as error:
         raise _unusable(model_id, error) from error
 
 
-def _loaded(model_id: str, **where: Any) -> tuple[Any, Any]:
+def _refuse_pickles(model_id: str, folder: Path) -> None:
+    pickled = pickled_weights(folder)
+    if pickled:
+        raise InputError(
+            'checkpoint_unsafe',
+            f'the weights of {model_id} are a pickle ({pickled[0].name}), which is not opened: '
+            'give safetensors. Of a model that you trust, they are made by `python -c "from '
+            'transformers import AutoModelForDepthEstimation as M; '
+            f"M.from_pretrained('{folder}').save_pretrained('{folder}')\"`.",
+        )
+
+
+def _loaded(model_id: str, folder: Path) -> tuple[Any, Any]:
     try:
-        processor = AutoImageProcessor.from_pretrained(model_id, **where)
+        processor = AutoImageProcessor.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
     except ImportError as error:
         raise InputError(
             'estimator_library',
@@ -204,7 +209,11 @@ def _loaded(model_id: str, **where: Any) -> tuple[Any, Any]:
             f'({str(error).strip().splitlines()[0]}): most often `pip install torchvision`.',
         ) from error
     model, report = AutoModelForDepthEstimation.from_pretrained(
-        model_id, output_loading_info=True, **where
+        str(folder),
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        output_loading_info=True,
     )
     missing = sorted(report['missing_keys'])
     if missing:
@@ -221,7 +230,8 @@ def _unusable(model_id: str, error: Exception) -> InputError:
     return InputError(
         'checkpoint_missing',
         f'the model {model_id} cannot be loaded ({first_line(error)}): expected a '
-        'depth-estimation model of transformers with its weights and its preprocessor.',
+        'depth-estimation model of transformers with its weights as safetensors and its '
+        'preprocessor.',
     )
 
 

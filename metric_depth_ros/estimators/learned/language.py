@@ -25,7 +25,9 @@ def load_tokenizer(folder: Path) -> Any:
         `checkpoint_missing`: a folder without one.
     """
     try:
-        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        return AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
     except Exception as error:  # of files that are damaged in any way
         raise InputError(
             'checkpoint_missing',

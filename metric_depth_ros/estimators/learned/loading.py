@@ -19,6 +19,7 @@ from metric_depth_ros.estimators.learned.presets import with_preset
 from metric_depth_ros.estimators.learned.shipped import manifest, shipped_checkpoint
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime.onnx_session import open_exported
+from metric_depth_ros.networks.checkpoint_files import first_line
 from metric_depth_ros.networks.checkpoints import (
     Checkpoint,
     Network,
@@ -75,11 +76,12 @@ def skeleton(name: str, model_config: Mapping[str, Any] | None) -> nn.Module:
     try:
         with torch.device('meta'):
             return _ARCHITECTURES[name].described(model_config).eval()
-    except (ValueError, ArithmeticError, RuntimeError) as error:
-        if isinstance(error, InputError):
-            raise
+    except (InputError, ModuleNotFoundError):
+        raise
+    except Exception as error:  # what torch and transformers make of wrong values has no base
         raise InputError(
-            'checkpoint_config', f'the model_config is of no network that can be built: {error}.'
+            'checkpoint_config',
+            f'the model_config is of no {name} that can be built: {first_line(error)}.',
         ) from error
 
 
@@ -139,7 +141,7 @@ def load_network(name: str, options: EstimatorOptions, variant: str = '') -> nn.
     InputError
         Weights that are not to be had, or that do not fit, or a preset of other networks.
     """
-    if options.backend == 'onnx':
+    if options.backend_of(name) == 'onnx':
         exported, build = options.weights_of(name), partial(skeleton, name)
         network = open_exported(name, exported, options.device, build, options.preset)
     else:

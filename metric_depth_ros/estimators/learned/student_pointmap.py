@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -29,15 +30,35 @@ from metric_depth_ros.types import Frame
 NAME = 'student_pointmap'
 
 
-def create(options: EstimatorOptions) -> LearnedEstimator:
+def create(options: EstimatorOptions) -> StudentPointMapEstimator:
     """Make the estimator."""
-    return LearnedEstimator(NAME, load_network(NAME, options), StudentPointMapAdapter(), options)
+    network = load_network(NAME, options)
+    return StudentPointMapEstimator(NAME, network, StudentPointMapAdapter(), options)
+
+
+class StudentPointMapEstimator(LearnedEstimator):
+    """The network as an `Estimator`."""
+
+    def unmasked(self) -> LearnedEstimator:
+        """Return what gives depth at every pixel, sky too: the same network in the same lanes."""
+        other = copy.copy(self)
+        other._adapter = StudentPointMapAdapter(masks=False)
+        return other
 
 
 class StudentPointMapAdapter:
-    """The network sees points up to a shift of z, a mask, and the metric scale."""
+    """The network sees points up to a shift of z, a mask, and the metric scale.
+
+    Parameters
+    ----------
+    masks
+        Whether what the network takes for no surface is beyond range.
+    """
 
     recovers_camera = True
+
+    def __init__(self, *, masks: bool = True) -> None:
+        self._masks = masks
 
     def batch(self, frames: Sequence[Frame]) -> Batch:
         """Take images, and focal lengths where there are cameras."""
@@ -56,7 +77,7 @@ class StudentPointMapAdapter:
             unit_range(batch.images), student.token_grid(width, height, num_tokens=tokens)
         )
         # Projected points would only return the first guess of the camera.
-        metric = metric_maps(maps, fov_x_deg=fov_x_deg, force_projection=False)
+        metric = metric_maps(maps, fov_x_deg=fov_x_deg, force_projection=False, apply_mask=False)
         outputs = {'depth': metric['depth']}
         if 'mask' in maps:
             outputs['mask'] = maps['mask']
@@ -68,8 +89,11 @@ class StudentPointMapAdapter:
         """Return the depth, +Inf where the network masks (sky), and the recovered camera."""
         depth = np.where(outputs['depth'] > 0.0, outputs['depth'], np.float32(np.nan))
         points, mask = outputs.get('points'), outputs.get('mask')
+        surface = None if mask is None else (mask > 0.5) & (depth > 0.0)
+        if self._masks and surface is not None:
+            depth = np.where(surface, depth, np.float32(np.inf))
         return Answer(
             depth,
-            None if points is None else recover_camera(points),
+            None if points is None else recover_camera(points, surface),
             confidence=None if mask is None else mask_confidence(depth, mask),
         )

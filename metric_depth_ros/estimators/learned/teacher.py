@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -30,6 +31,8 @@ from metric_depth_ros.networks.teacher import Teacher
 from metric_depth_ros.types import Frame
 
 NAME = 'teacher'
+MOST_POINTS = 40_000  # of a prompt in its training
+_SEED = 0
 
 
 def create(options: EstimatorOptions, prior: Estimator) -> LearnedEstimator:
@@ -49,6 +52,9 @@ def create(options: EstimatorOptions, prior: Estimator) -> LearnedEstimator:
 
 class TeacherAdapter:
     """The network sees the prior, aligned to the prompt per pixel and as a whole, and a mask.
+
+    Of a prompt with more points than any in its training it sees a random part, the same every
+    time.
 
     Parameters
     ----------
@@ -72,11 +78,12 @@ class TeacherAdapter:
         priors = estimate_batch(self._prior, frames)
         cameras = [f.camera or p.camera for f, p in zip(frames, priors, strict=True)]
         focal_px = [np.nan if camera is None else camera.K[0, 0] for camera in cameras]
-        prior_depth = torch.from_numpy(np.stack([prior.depth for prior in priors]))
+        prior = torch.from_numpy(np.stack([p.depth for p in priors])).to(self._device)
+        prompts = prompt_maps([_thinned(frame) for frame in frames]).to(self._device)
         with torch.inference_mode():
-            aligned = prompt_tensor(
-                inverse_depth(prior_depth.to(self._device)), prompt_maps(frames).to(self._device)
-            )
+            # What the prior does not know is not at infinity: nothing is to be fitted to it.
+            inverse = torch.where(prior.isnan(), torch.nan, inverse_depth(prior))
+            aligned = prompt_tensor(inverse, prompts)
         return Batch(
             image_tensor(frames),
             torch.tensor(focal_px, dtype=torch.float32),
@@ -108,3 +115,10 @@ class TeacherAdapter:
             centered_pinhole(width, height, float(outputs['focal_px'])),
             '' if has_prompt(frame) else 'no prompt',
         )
+
+
+def _thinned(frame: Frame) -> Frame:
+    """Return a frame with no more points than the network has seen: drawn, but always the same."""
+    if frame.prompt is None:
+        return frame
+    return replace(frame, prompt=frame.prompt.subsample(MOST_POINTS, np.random.default_rng(_SEED)))

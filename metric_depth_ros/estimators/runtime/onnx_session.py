@@ -23,8 +23,14 @@ if TYPE_CHECKING:
     import onnxruntime
 
 METADATA_KEY = 'metric_depth_ros'
-TOLD = ('network', 'model_config', 'preset', 'arguments', 'outputs')
-"""What a file tells about itself."""
+TOLD: Mapping[str, tuple[type, ...]] = {
+    'network': (str,),
+    'model_config': (dict, type(None)),
+    'preset': (str,),
+    'arguments': (dict,),
+    'outputs': (list, type(None)),
+}
+"""What a file tells about itself, and how."""
 
 _PROVIDERS = {
     'cpu': ('CPUExecutionProvider',),
@@ -211,9 +217,14 @@ def _description(session: onnxruntime.InferenceSession, path: Path) -> Mapping[s
         )
     try:
         description = json.loads(written)
-    except ValueError:
+    except (ValueError, RecursionError):
         description = None
-    missing = [key for key in TOLD if not isinstance(description, dict) or key not in description]
+    told = description if isinstance(description, dict) else {}
+    missing = [
+        key for key, kinds in TOLD.items() if key not in told or not isinstance(told[key], kinds)
+    ]
+    if not missing and not _are_names(told['outputs'], len(session.get_outputs())):
+        missing = ['outputs']
     if missing:
         raise InputError(
             'onnx_file',
@@ -221,6 +232,11 @@ def _description(session: onnxruntime.InferenceSession, path: Path) -> Mapping[s
             'wrote it; make it again with metric-depth export.',
         )
     return cast(Mapping[str, Any], description)
+
+
+def _are_names(told: Sequence[Any] | None, count: int) -> bool:
+    """Whether these are the names of so many outputs, or none have names."""
+    return told is None or (len(told) == count and all(isinstance(name, str) for name in told))
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -33,6 +33,9 @@ Infer = Callable[[nn.Module, Batch, float], Mapping[str, Tensor]]
 
 # The first run compiles and records, the second fills the caches around it.
 _WARM_UP_RUNS = 2
+# Frames in a row that float32 does not make finite either, as of an input that holds no numbers,
+# before it is asked no more: until the next finite one.
+_MOST_IN_VAIN = 3
 # Comes back with the outputs: asking for it alone would wait for the device once more.
 _FINITE = 'is finite'
 
@@ -107,8 +110,14 @@ class Runner:
         self._points = install(network, compiled=compiled, on_cuda=on_cuda)
         self._uploads = Uploads(device)
         self._guarded = wanted != 'fp32'
+        self._in_vain = 0
         self._retreated = ''
         self._move_in()
+
+    @property
+    def network(self) -> nn.Module:
+        """The network, where and as it runs now."""
+        return self._cast.network
 
     def warm_up(self, batch: Batch) -> Outcome:
         """Compile for the shape of a batch, record CUDA graphs and fill caches."""
@@ -148,17 +157,20 @@ class Runner:
     def _run_guarded(self, batch: Batch) -> dict[str, Tensor]:
         """Run; once more in float32 where a lower precision gave what is no number."""
         outputs, finite = self._run_fitting(batch)
-        if finite or not self._guarded:
+        if finite:
+            self._in_vain = 0
+        if finite or not self._guarded or self._in_vain == _MOST_IN_VAIN:
             return outputs
         low = self._cast.precision
         self._change_precision('fp32')
         exact, finite = self._run_fitting(batch)
-        self._guarded = False
         if not finite:
             # The network itself answers so: precision is not to blame, and stays.
+            self._in_vain += 1
             if not self._retreated:
                 self._change_precision(low)
             return outputs
+        self._guarded = False
         _LOGGER.warning('the network overflows in %s; it runs in fp32 from now on', low)
         return exact
 

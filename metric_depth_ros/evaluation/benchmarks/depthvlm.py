@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from metric_depth_ros.evaluation.benchmarks import published
 from metric_depth_ros.evaluation.benchmarks.layout import Folder
@@ -88,7 +88,8 @@ class _Images:
         original = folder.image(self._file(record, 'image'))
         size = original.shape[1::-1]
         width, height = self._canonical_size(listed.path, record)
-        image = cv2.resize(original, (width, height), interpolation=cv2.INTER_LINEAR)
+        whole = Image.fromarray(original)
+        image = np.asarray(whole.resize((width, height), Image.Resampling.BILINEAR))
         stored = folder.plane(self._file(record, 'depth_path'), np.uint16)
         depth = stored.astype(np.float32) / np.float32(self._depth_scale(listed.path, record))
         limits = _RANGES[listed.data_set]
@@ -180,10 +181,10 @@ BENCHMARK = Benchmark(
         ),
     ),
     choices=(
-        'Images and depth are resized to a focal length of 1000 px first, the image bilinearly '
-        'by OpenCV; points that rounding moves out of it are dropped; ground truth of a point is '
-        'the resized map there, or the value of the list where that has none in the range of '
-        'depth.',
+        'Images and depth are resized to a focal length of 1000 px first, the image bilinearly by '
+        'Pillow, as published; points that rounding moves out of it are dropped; ground truth of '
+        'a point is the resized map there, or the value of the list where that has none in the '
+        'range of depth.',
         'The principal point, which the lists do not have, is the middle of the image.',
         'Points are looked up in depth of the size of the image; the published evaluation looks '
         "them up in the network's own grid, which is larger by its rounding to 32 pixels.",

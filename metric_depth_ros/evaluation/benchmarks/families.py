@@ -77,8 +77,8 @@ def geometry_tasks(width: int, height: int) -> tuple[Task, Task]:
     """Return depth from the image alone, and from image and camera, as MoGe evaluates it."""
     view = moge_view(width, height)
     return (
-        Task(MONOCULAR, view=view, camera_given=False, score=geometry_score),
-        Task(MONOCULAR_WITH_CAMERA, view=view),
+        Task(MONOCULAR, view=view, camera_given=False, score=geometry_score, unmasked=True),
+        Task(MONOCULAR_WITH_CAMERA, view=view, unmasked=True),
     )
 
 

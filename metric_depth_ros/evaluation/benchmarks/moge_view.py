@@ -25,6 +25,8 @@ _LANCZOS_LOBES = 3
 MOGE_CHOICES = (
     'Images are seen as by the evaluation of MoGe (centered principal point, fixed size, depth up '
     'to 1000 times its first percentile), which the table presumably used.',
+    'As there, the depth of student_pointmap is taken as it is where its mask sees sky; sky that '
+    'other estimators tell is a failure where there is ground truth.',
 )
 
 

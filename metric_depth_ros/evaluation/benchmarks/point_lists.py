@@ -77,10 +77,17 @@ def points_of(
 ) -> NDArray[np.float64]:
     """Return (N, 3) column, row and depth of a record, all inside of an image (H, W)."""
     try:
-        uv = np.array(record['pixel_coords'], np.float64).reshape(-1, 2)
         depth = np.array(record['depth'], np.float64)
+        uv = np.array(record['pixel_coords'], np.float64)
     except (ValueError, TypeError, OverflowError) as error:
         raise folder.fault(path, f'has no numbers at {record["image"]} ({error})') from error
+    if depth.ndim != 1 or (uv.shape != (len(depth), 2) and depth.size):
+        raise folder.fault(
+            path,
+            f'has pixel_coords and depth of the shapes {uv.shape} and {depth.shape} at '
+            f'{record["image"]}, expected (N, 2) and (N)',
+        )
+    uv = uv.reshape(-1, 2)
     if not ((uv >= 0.0) & (uv < np.array(size[::-1]))).all():
         raise folder.fault(
             path, f'has points outside of {record["image"]}, which is {size[1]}x{size[0]}'

@@ -99,6 +99,8 @@ class Task:
     at_points
         Whether nothing but the points of the item counts: an estimator that is asked about
         pixels one by one is then asked about those.
+    unmasked
+        Whether an estimator that takes some pixels for sky is asked for their depth all the same.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Task:
     score: Scoring = depth_score
     includes: Callable[[str], bool] = lambda item_id: True
     at_points: bool = False
+    unmasked: bool = False
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,8 @@ def answer(item: Item, task: Task, estimator: Estimator) -> Record:
         camera=seen.camera if task.camera_given else None,
         prompt=prompt,
     )
+    if task.unmasked and hasattr(estimator, 'unmasked'):
+        estimator = estimator.unmasked()
     start = time.perf_counter()
     estimate = _estimate(estimator, frame, seen.points if task.at_points else None)
     elapsed_ms = 1e3 * (time.perf_counter() - start)

@@ -241,11 +241,9 @@ class TeacherRecipe(Recipe):
         return stacked, torch.cat(units)
 
     def _prior_of(self, frame: Frame) -> NDArray[np.float32]:
-        """Return the prior's inverse depth (H, W), up to scale and shift."""
-        depth = self._prior.estimate(frame).depth
-        with np.errstate(divide='ignore', invalid='ignore'):
-            inverse = np.where(depth > 0, 1.0 / depth, 0.0)
-        return np.nan_to_num(inverse).astype(np.float32)
+        """Return the prior's inverse depth (H, W), up to scale and shift; NaN = unknown."""
+        depth = torch.from_numpy(self._prior.estimate(frame).depth)
+        return torch.where(depth.isnan(), torch.nan, inverse_depth(depth)).numpy()
 
     @cached_property
     def _prior(self) -> Estimator:
