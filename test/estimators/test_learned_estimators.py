@@ -130,11 +130,26 @@ def test_what_the_network_masks_is_beyond_range(options, frame, tmp_path):
     )
     estimator = create_estimator('student_pointmap', replace(options, weights=str(path)))
     assert np.isposinf(estimator.estimate(frame).depth).all()
-    seen = create_estimator('student_pointmap', options).estimate(frame)
-    behind = estimator.unmasked().estimate(frame)
-    np.testing.assert_array_equal(behind.depth, seen.depth)
-    assert behind.method == seen.method
-    assert np.isposinf(estimator.estimate(frame).depth).all()  # still
+
+
+@pytest.mark.parametrize('known', [True, False])
+def test_what_the_network_masks_has_a_depth_for_who_asks(known, options, frame, tmp_path):
+    network, model_config = tiny_network('student_pointmap')
+    with torch.no_grad():
+        network.mask_head.output_blocks[4].weight.mul_(100.0)
+        network.mask_head.output_blocks[4].bias.zero_()  # here a surface and there none
+    path = tmp_path / 'masked.pt'
+    state = network.to_official(network.state_dict())
+    torch.save({'model_config': model_config, 'model': state}, path)
+    estimator = create_estimator('student_pointmap', replace(options, weights=str(path)))
+    frame = frame if known else replace(frame, camera=None)
+    masked, whole = estimator.estimate(frame), estimator.unmasked().estimate(frame)
+    sky = np.isposinf(masked.depth)
+    assert 0 < sky.sum() < sky.size
+    assert np.isfinite(whole.depth).all()
+    np.testing.assert_array_equal(whole.depth[~sky], masked.depth[~sky])
+    assert (whole.method, whole.camera.K[0, 0]) == (masked.method, masked.camera.K[0, 0])
+    assert np.isposinf(estimator.estimate(frame).depth).any()  # still
 
 
 @pytest.mark.parametrize('name', ['student_pointmap', 'lingbot_depth'])
