@@ -57,13 +57,14 @@ class PyramidConfig:
     canvas: int = 1536
 
     def __post_init__(self) -> None:
-        channels = (*self.widths, self.decoder_width, self.head_width)
-        if not all(1 <= width <= WIDEST for width in channels):
-            raise InputError(
-                'checkpoint_config',
-                f'widths are {shown(self.widths)}, decoder_width is {shown(self.decoder_width)} '
-                f'and head_width {shown(self.head_width)}, expected 1 to {WIDEST} channels.',
-            )
+        for name in ('widths', 'decoder_width', 'head_width'):
+            value = getattr(self, name)
+            channels = value if isinstance(value, tuple) else (value,)
+            if not all(1 <= width <= WIDEST for width in channels):
+                raise InputError(
+                    'checkpoint_config',
+                    f'{name} is {shown(value)}, expected 1 to {WIDEST} channels.',
+                )
         for name, value in vars(self.backbone).items():
             if value > LARGEST:
                 raise InputError(
