@@ -57,13 +57,13 @@ class PyramidConfig:
     canvas: int = 1536
 
     def __post_init__(self) -> None:
-        for name in ('widths', 'decoder_width', 'head_width'):
-            value = getattr(self, name)
-            channels = value if isinstance(value, tuple) else (value,)
-            if not all(1 <= width <= WIDEST for width in channels):
+        channels = {f'widths[{i}]': width for i, width in enumerate(self.widths)}
+        channels |= {'decoder_width': self.decoder_width, 'head_width': self.head_width}
+        for name, width in channels.items():
+            if not 1 <= width <= WIDEST:
                 raise InputError(
                     'checkpoint_config',
-                    f'{name} is {shown(value)}, expected 1 to {WIDEST} channels.',
+                    f'{name} is {shown(width)}, expected 1 to {WIDEST} channels.',
                 )
         for name, value in vars(self.backbone).items():
             if value > LARGEST:
