@@ -79,12 +79,12 @@ def test_a_file_that_the_system_refuses_is_one_sentence(capsys, monkeypatch):
     import metric_depth_ros.cli.doctor as command
 
     def refuse(args):
-        raise PermissionError(13, 'Permission denied', '/root/frames.json')
+        raise PermissionError(13, 'Permission denied', '/data/frames.json')
 
     monkeypatch.setattr(command, 'run', refuse)
     assert main(['doctor']) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert '/root/frames.json cannot be used: Permission denied.' in line
+    assert '/data/frames.json cannot be used: Permission denied.' in line
 
 
 def test_a_fault_of_the_system_that_names_no_file_stays_a_defect(monkeypatch):
