@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimators by name, and the least of them."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -92,3 +95,14 @@ def test_the_model_of_hf_is_not_told_by_the_weights(tmp_path):
     pytest.importorskip('transformers')
     with pytest.raises(InputError, match=r'nowhere\.safetensors.*hf:FOLDER'):
         create_estimator(f'hf:{tmp_path}', EstimatorOptions(weights='/nowhere.safetensors'))
+
+
+@pytest.mark.parametrize('name', ['compact_teacher', 'compact_student'])
+def test_a_compact_model_starts_without_the_packages_of_the_others(name):
+    code = (
+        'import sys; from metric_depth_ros.estimators.options import EstimatorOptions; '
+        'from metric_depth_ros.estimators.registry import create_estimator; '
+        f'create_estimator({name!r}, EstimatorOptions()); '
+        'assert not {"transformers", "torch._dynamo"} & set(sys.modules)'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True, timeout=300)

@@ -26,15 +26,8 @@ from metric_depth_ros.networks.checkpoints import (
     load_strict,
     read_checkpoint,
 )
-from metric_depth_ros.networks.compact_student import CompactStudent, CompactStudentConfig
-from metric_depth_ros.networks.compact_teacher import CompactTeacher, CompactTeacherConfig
-from metric_depth_ros.networks.depth_pro import DepthPro, DepthProConfig
 from metric_depth_ros.networks.hub import resolve_checkpoint
-from metric_depth_ros.networks.lingbot_depth import LingBotDepth, LingBotDepthConfig
 from metric_depth_ros.networks.model_folder import read_folder, resolve_folder
-from metric_depth_ros.networks.student_depthmap import StudentDepthMap, StudentDepthMapConfig
-from metric_depth_ros.networks.student_pointmap import StudentPointMap, StudentPointMapConfig
-from metric_depth_ros.networks.teacher import Teacher, TeacherConfig
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -60,7 +53,7 @@ class _Architecture(NamedTuple):
 def build_network(name: str, device: str = 'meta') -> nn.Module:
     """Return the released architecture of a network, with random weights or, on meta, none."""
     with torch.device(device):
-        return _ARCHITECTURES[name].released().eval()
+        return _ARCHITECTURES[name]().released().eval()
 
 
 def skeleton(name: str, model_config: Mapping[str, Any] | None) -> nn.Module:
@@ -75,7 +68,7 @@ def skeleton(name: str, model_config: Mapping[str, Any] | None) -> nn.Module:
         return build_network(name)
     try:
         with torch.device('meta'):
-            return _ARCHITECTURES[name].described(model_config).eval()
+            return _ARCHITECTURES[name]().described(model_config).eval()
     except (InputError, ModuleNotFoundError):
         raise
     except Exception as error:  # what torch and transformers make of wrong values has no base
@@ -157,7 +150,7 @@ def network_from(name: str, checkpoint: Checkpoint) -> nn.Module:
     InputError
         Weights that do not fit.
     """
-    return _ARCHITECTURES[name].loaded(checkpoint).eval()
+    return _ARCHITECTURES[name]().loaded(checkpoint).eval()
 
 
 def _fixed(name: str, network: Callable[[Any], nn.Module], config: type[Any]) -> _Architecture:
@@ -175,68 +168,97 @@ def _fixed(name: str, network: Callable[[Any], nn.Module], config: type[Any]) ->
     )
 
 
+def _student_depthmap() -> _Architecture:
+    from metric_depth_ros.networks.student_depthmap import StudentDepthMap, StudentDepthMapConfig
+
+    return _fixed('student_depthmap', StudentDepthMap, StudentDepthMapConfig)
+
+
+def _depth_pro() -> _Architecture:
+    from metric_depth_ros.networks.depth_pro import DepthPro, DepthProConfig
+
+    return _fixed('depth_pro', DepthPro, DepthProConfig)
+
+
+def _teacher() -> _Architecture:
+    from metric_depth_ros.networks.teacher import Teacher, TeacherConfig
+
+    return _fixed('teacher', Teacher, TeacherConfig)
+
+
+def _compact_teacher() -> _Architecture:
+    from metric_depth_ros.networks.compact_teacher import CompactTeacher, CompactTeacherConfig
+
+    return _fixed('compact_teacher', CompactTeacher, CompactTeacherConfig)
+
+
+def _compact_student() -> _Architecture:
+    from metric_depth_ros.networks.compact_student import CompactStudent, CompactStudentConfig
+
+    return _fixed('compact_student', CompactStudent, CompactStudentConfig)
+
+
+def _student_pointmap() -> _Architecture:
+    from metric_depth_ros.networks.student_pointmap import StudentPointMap, StudentPointMapConfig
+
+    return _Architecture(
+        lambda: StudentPointMap(StudentPointMapConfig.released()),
+        lambda values: StudentPointMap(StudentPointMapConfig.from_model_config(values)),
+        StudentPointMap.from_checkpoint,
+    )
+
+
+def _lingbot_depth() -> _Architecture:
+    from metric_depth_ros.networks.lingbot_depth import LingBotDepth, LingBotDepthConfig
+
+    return _Architecture(
+        lambda: LingBotDepth(LingBotDepthConfig.released()),
+        lambda values: LingBotDepth(LingBotDepthConfig.from_model_config(values)),
+        LingBotDepth.from_checkpoint,
+    )
+
+
 def _depthvlm(name: str, size: str) -> _Architecture:
-    """Return the architecture of a DepthVLM; transformers' part is imported when it is built."""
-
-    def released() -> nn.Module:
-        from metric_depth_ros.networks.depthvlm import DepthVlm, DepthVlmConfig
-
-        return DepthVlm(DepthVlmConfig.released(size))
-
-    def described(values: Mapping[str, Any]) -> nn.Module:
-        from metric_depth_ros.networks.depthvlm import DepthVlm, DepthVlmConfig
-
-        return DepthVlm(DepthVlmConfig.from_model_config(values))
+    from metric_depth_ros.networks.depthvlm import DepthVlm, DepthVlmConfig, from_checkpoint
 
     def loaded(checkpoint: Checkpoint) -> nn.Module:
-        from metric_depth_ros.networks.depthvlm import DepthVlm, from_checkpoint
-
         built = skeleton(name, checkpoint.model_config)
         from_checkpoint(cast(DepthVlm, built), checkpoint.state)
         return built
 
-    return _Architecture(released, described, loaded)
+    return _Architecture(
+        lambda: DepthVlm(DepthVlmConfig.released(size)),
+        lambda values: DepthVlm(DepthVlmConfig.from_model_config(values)),
+        loaded,
+    )
 
 
 def _depthlm() -> _Architecture:
     """Return the architecture of DepthLM, of which transformers loads every kind itself."""
-
-    def released() -> nn.Module:
-        from metric_depth_ros.networks.depthlm import DepthLm
-
-        return DepthLm()
+    from metric_depth_ros.estimators.learned.depthlm import load_model
+    from metric_depth_ros.networks.depthlm import DepthLm
 
     def described(values: Mapping[str, Any]) -> nn.Module:
         raise InputError(
             'checkpoint_config', 'depthlm is built as released only; its folders describe theirs.'
         )
 
-    def loaded(checkpoint: Checkpoint) -> nn.Module:
-        from metric_depth_ros.estimators.learned.depthlm import load_model
-
-        _, model = load_model(checkpoint.path)
-        return cast(nn.Module, model)
-
-    return _Architecture(released, described, loaded)
+    return _Architecture(
+        DepthLm, described, lambda checkpoint: cast(nn.Module, load_model(checkpoint.path)[1])
+    )
 
 
-_ARCHITECTURES: dict[str, _Architecture] = {
-    'student_depthmap': _fixed('student_depthmap', StudentDepthMap, StudentDepthMapConfig),
-    'depth_pro': _fixed('depth_pro', DepthPro, DepthProConfig),
-    'teacher': _fixed('teacher', Teacher, TeacherConfig),
-    'compact_teacher': _fixed('compact_teacher', CompactTeacher, CompactTeacherConfig),
-    'compact_student': _fixed('compact_student', CompactStudent, CompactStudentConfig),
-    'student_pointmap': _Architecture(
-        lambda: StudentPointMap(StudentPointMapConfig.released()),
-        lambda config: StudentPointMap(StudentPointMapConfig.from_model_config(config)),
-        StudentPointMap.from_checkpoint,
-    ),
-    'lingbot_depth': _Architecture(
-        lambda: LingBotDepth(LingBotDepthConfig.released()),
-        lambda config: LingBotDepth(LingBotDepthConfig.from_model_config(config)),
-        LingBotDepth.from_checkpoint,
-    ),
-    'depthvlm': _depthvlm('depthvlm', '4b'),
-    'depthvlm_8b': _depthvlm('depthvlm_8b', '8b'),
-    'depthlm': _depthlm(),
+# A network is imported when it is asked for: the small ones need nothing but torch, and others
+# packages that take seconds to load.
+_ARCHITECTURES: Mapping[str, Callable[[], _Architecture]] = {
+    'student_depthmap': _student_depthmap,
+    'student_pointmap': _student_pointmap,
+    'depth_pro': _depth_pro,
+    'teacher': _teacher,
+    'compact_teacher': _compact_teacher,
+    'compact_student': _compact_student,
+    'lingbot_depth': _lingbot_depth,
+    'depthvlm': partial(_depthvlm, 'depthvlm', '4b'),
+    'depthvlm_8b': partial(_depthvlm, 'depthvlm_8b', '8b'),
+    'depthlm': _depthlm,
 }

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo.eval_frame import remove_from_cache
 from torch.utils import _pytree as pytree
 
 from metric_depth_ros.estimators.runtime.buckets import Buckets
@@ -78,6 +77,9 @@ class EntryPoint:
         """
         if self._fast is None:
             return
+        # Loads in seconds, which those who compile nothing need not wait for.
+        from torch._dynamo.eval_frame import remove_from_cache
+
         remove_from_cache(self._source)
         self._buckets = Buckets()
         self._fast = self._compile() if compiled else None
