@@ -4,7 +4,8 @@
 ``ros2 launch metric_depth_ros bag_evaluation.launch.py bag:=drive.mcap fail_if:='abs_rel>0.1'``.
 Runs ``metric-depth replay``, which starts the node, plays the bag and scores the depth against the
 bag's ground truth; figures.json lies beside the recording. The launch fails when frames were lost
-or the condition holds. The extrinsics come from the bag.
+or the condition holds. Prompt sources and extrinsics are those of the bag, unless params_file
+says otherwise; its topics are named as for ``metric-depth replay --topic``.
 """
 
 from __future__ import annotations
@@ -28,14 +29,30 @@ ARGUMENTS = {
         'Folder for recording, log and figures.json, without a recording yet. Empty: a new one in '
         'out/replay.',
     ),
-    'params_file': (str(share_file('config/generic.yaml')), 'Parameters of the node.'),
+    'params_file': ('', 'Parameters of the node. Empty: its defaults, with what the bag has.'),
     'estimator': ('', 'Depth method. Empty: see params_file.'),
     'rate': ('1.0', '2.0 plays twice as fast.'),
     'with_points': ('false', 'Have the node compute its cloud too.'),
     'fail_if': ('', 'Condition that fails the launch, e.g. abs_rel>0.1.'),
     'rviz': ('false', 'Watch in RViz.'),
     'rviz_frame': ('camera_optical_frame', 'Frame that RViz draws in.'),
-    'image': ('/camera/image_raw', 'Camera image of the bag, for RViz.'),
+    'image': ('/camera/image_raw', 'Topic of the bag with the camera image.'),
+}
+# Launch argument: (input of the node, description). Empty: the topic that make-bag writes.
+TOPICS = {
+    'camera_info': ('camera_info', 'Topic of the bag with the CameraInfo of the image.'),
+    'points': ('points', 'Topic of the bag with the PointCloud2 of the LiDAR.'),
+    'radar': ('radar', 'Topic of the bag with the PointCloud2 of the radar.'),
+    'sensor_depth_image': ('sensor_depth/image', 'Topic of the bag with the measured depth.'),
+    'sensor_depth_camera_info': (
+        'sensor_depth/camera_info',
+        'Topic of the bag with the CameraInfo of the measured depth.',
+    ),
+    'ground_truth': (
+        'ground_truth',
+        'Topic of the bag that the depth is scored against: a depth image, or the cloud of a '
+        'LiDAR that the node does not get.',
+    ),
 }
 
 
@@ -46,6 +63,10 @@ def generate_launch_description() -> LaunchDescription:
             *(
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, (default, description) in ARGUMENTS.items()
+            ),
+            *(
+                DeclareLaunchArgument(name, default_value='', description=description)
+                for name, (_, description) in TOPICS.items()
             ),
             OpaqueFunction(function=_replay),
             Node(
@@ -65,6 +86,11 @@ def generate_launch_description() -> LaunchDescription:
 
 def _replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     options = []
+    for argument, (name, _) in {'image': ('image', ''), **TOPICS}.items():
+        if topic := LaunchConfiguration(argument).perform(context):
+            options += ['--topic', f'{name}:={topic}']
+    if params_file := LaunchConfiguration('params_file').perform(context):
+        options += ['--params-file', params_file]
     if out := LaunchConfiguration('out').perform(context):
         options += ['--out', out]
     if estimator := LaunchConfiguration('estimator').perform(context):
@@ -78,7 +104,6 @@ def _replay(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             cmd=[
                 ExecutableInPackage('metric-depth', 'metric_depth_ros'),
                 'replay', LaunchConfiguration('bag'),
-                '--params-file', LaunchConfiguration('params_file'),
                 '--rate', LaunchConfiguration('rate'),
                 '--domain', EnvironmentVariable('ROS_DOMAIN_ID', default_value='0'),
                 *options,

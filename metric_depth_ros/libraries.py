@@ -67,7 +67,7 @@ NEEDED = (
 
 # What only those need who use it.
 OPTIONAL = (
-    _of_pypi('rosbags', 'rosbags', 'bags, in commands and as extrinsics.source'),
+    _of_pypi('rosbags', 'rosbags', 'bags, in commands, as extrinsics.source and in snapshots'),
     _of_pypi('torch', 'torch', 'simulation, reconstruction, training, learned estimators'),
     _of_pypi('open3d', 'open3d', 'reconstruction, complete, cloud files'),
     _of_pypi('transformers', 'transformers', 'learned estimators but the compact ones, tokenize'),

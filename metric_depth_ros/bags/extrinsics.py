@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from metric_depth_ros.bags.layout import TF_STATIC_TOPIC, TF_TOPIC, TF_TYPE
 from metric_depth_ros.bags.messages import stamp_of
 from metric_depth_ros.bags.reader import BagReader
 from metric_depth_ros.codecs.layout import Message
+from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.motion import PoseTrack
-from metric_depth_ros.geometry.rigid import transform_from_quaternion
+from metric_depth_ros.geometry.rigid import Transform, transform_from_quaternion
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def read_static_transforms(bag: Path) -> dict[tuple[str, str], NDArray[np.float64]]:
@@ -29,18 +33,15 @@ def read_static_transforms(bag: Path) -> dict[tuple[str, str], NDArray[np.float6
     -------
     dict[tuple[str, str], NDArray[np.float64]]
         (4, 4) by (parent frame, child frame); p_parent = T p_child. The last one wins where a
-        pair was published several times.
+        pair was published several times, and what is no transform is left out.
 
     Raises
     ------
     InputError
         The bag cannot be read, or has no /tf_static or one of another type.
     """
-    transforms = {}
     with BagReader(bag) as reader:
-        for stamped in _transforms(reader, TF_STATIC_TOPIC):
-            transforms[_frames(stamped)] = _matrix(stamped)
-    return transforms
+        return {frames: matrix for frames, _, matrix in _transforms(reader, TF_STATIC_TOPIC)}
 
 
 def read_poses(bag: Path) -> dict[tuple[str, str], PoseTrack]:
@@ -54,7 +55,8 @@ def read_poses(bag: Path) -> dict[tuple[str, str], PoseTrack]:
     Returns
     -------
     dict[tuple[str, str], PoseTrack]
-        By (parent frame, child frame). The last pose wins where a stamp occurs several times.
+        By (parent frame, child frame). The last pose wins where a stamp occurs several times, and
+        what is no pose is left out.
 
     Raises
     ------
@@ -65,8 +67,8 @@ def read_poses(bag: Path) -> dict[tuple[str, str], PoseTrack]:
     with BagReader(bag) as reader:
         if TF_TOPIC not in reader.topics:
             return {}
-        for stamped in _transforms(reader, TF_TOPIC):
-            poses.setdefault(_frames(stamped), {})[stamp_of(stamped)] = _matrix(stamped)
+        for frames, stamp_ns, matrix in _transforms(reader, TF_TOPIC):
+            poses.setdefault(frames, {})[stamp_ns] = matrix
     return {
         frames: PoseTrack(
             np.array(sorted(path), np.int64), np.stack([path[stamp] for stamp in sorted(path)])
@@ -75,17 +77,34 @@ def read_poses(bag: Path) -> dict[tuple[str, str], PoseTrack]:
     }
 
 
-def _transforms(reader: BagReader, topic: str) -> Iterator[Message]:
+def _transforms(reader: BagReader, topic: str) -> Iterator[tuple[tuple[str, str], int, Transform]]:
+    """Yield frames, stamp (ns) and matrix of what tf2 would take.
+
+    Nodes publish transforms before they have filled them in. tf2 skips those, so that robots run
+    with them, and a bag of such a robot is as good as the robot.
+    """
+    told = set()
     if topic in reader.topics:
         reader.require_type(topic, TF_TYPE, 'convert it, or leave it out.')
     for _, message in reader.messages([topic]):
-        yield from message.transforms
+        for stamped in message.transforms:
+            frames = _frames(stamped)
+            try:
+                matrix = _matrix(stamped)
+            except InputError as error:
+                if frames not in told:
+                    told.add(frames)
+                    parent, child = frames
+                    words = '%s: the place of %r in %r on %s is left out: %s'
+                    _LOGGER.warning(words, reader.path, child, parent, topic, error)
+            else:
+                yield frames, stamp_of(stamped), matrix
 
 
 def _frames(stamped: Message) -> tuple[str, str]:
     return stamped.header.frame_id.lstrip('/'), stamped.child_frame_id.lstrip('/')
 
 
-def _matrix(stamped: Message) -> NDArray[np.float64]:
+def _matrix(stamped: Message) -> Transform:
     move, turn = stamped.transform.translation, stamped.transform.rotation
     return transform_from_quaternion((move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w))

@@ -144,7 +144,13 @@ def run(args: argparse.Namespace) -> int:
         score = None
         if GROUND_TRUTH in result.streams.topics:
             bar.update(task, description='score', total=None)
-            score = score_recording(args.bag, result.streams, result.recording, DEPTH_TOPIC)
+            score = score_recording(
+                args.bag,
+                result.streams,
+                result.recording,
+                DEPTH_TOPIC,
+                camera=result.settings.camera,
+            )
         bar.update(task, description='report', total=None)
         _show(args.bag, result, report, log)
     figures = replay_figures(options, result, score)

@@ -43,8 +43,8 @@ def camera_from_info(msg: Message, *, rectified: bool = False) -> CameraModel:
     Raises
     ------
     InputError
-        An uncalibrated camera, an unknown lens model, values not finite, or a region of interest
-        outside the image, or a binning that leaves no pixel of it.
+        An uncalibrated camera, an unknown lens model, values not finite, terms of the lens beyond
+        k6, a region of interest outside the image, or a binning that leaves no pixel of it.
     """
     width, height = int(msg.width), int(msg.height)
     if rectified:
@@ -74,19 +74,38 @@ def camera_to_fields(camera: CameraModel) -> CameraInfoFields:
         camera.height,
         camera.width,
         distortion.model,
-        distortion.coefficients or (0.0,) * _ZEROS[distortion.model],
+        distortion.coefficients or (0.0,) * _COUNTS[distortion.model],
         tuple(camera.K.ravel().tolist()),
         tuple(camera.R.ravel().tolist()),
         tuple(P.ravel().tolist()),
     )
 
 
-_ZEROS = {'plumb_bob': 5, 'rational_polynomial': 8, 'equidistant': 4}
+_COUNTS = {'plumb_bob': 5, 'rational_polynomial': 8, 'equidistant': 4}
 
 
 def _distortion(model: str, d: tuple[float, ...]) -> Distortion:
-    """Return the lens; zeros, of which drivers send any number, are an ideal pinhole."""
-    return Distortion(model, d if any(d) or model == 'equidistant' else ())
+    """Return the lens of a CameraInfo.
+
+    Drivers send any number of values under either name of the polynomial lens, zeros for those
+    that theirs does not have. As in OpenCV and image_geometry the values decide, not the name.
+    """
+    if model not in ('plumb_bob', 'rational_polynomial'):
+        return Distortion(model, d)
+    used = max((place for place, value in enumerate(d, 1) if value), default=0)
+    if used == 0:
+        return Distortion()
+    if used > _COUNTS['rational_polynomial']:
+        raise InputError(
+            'distortion_coefficients',
+            f'CameraInfo.d is {list(d)} for {model}, expected zeros after the first 8 (k1, k2, '
+            'p1, p2, k3 to k6): the terms of thin prisms and tilted sensors are not supported. '
+            'Rectify the image upstream (image_proc) and set the parameter camera.rectified to '
+            'true.',
+        )
+    model = 'plumb_bob' if used <= _COUNTS['plumb_bob'] else 'rational_polynomial'
+    count = _COUNTS[model]
+    return Distortion(model, (d + (0.0,) * count)[:count])
 
 
 def _rotation_or_identity(r: ArrayLike) -> NDArray[np.float64]:

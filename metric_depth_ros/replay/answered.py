@@ -31,7 +31,12 @@ def answered_frames(bag: Path, run: ReplayRun) -> Iterator[tuple[ReplayedFrame, 
     """
     latency_ms = run.answers.latency_ms_by_stamp()
     for replayed in replayed_frames(
-        bag, run.streams, run.recording, DEPTH_TOPIC, confidence_topic=CONFIDENCE_TOPIC
+        bag,
+        run.streams,
+        run.recording,
+        DEPTH_TOPIC,
+        confidence_topic=CONFIDENCE_TOPIC,
+        camera=run.settings.camera,
     ):
         yield replayed, latency_ms.get(replayed.frame.stamp_ns, _NAN)
 

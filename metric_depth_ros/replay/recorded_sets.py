@@ -10,8 +10,8 @@ from metric_depth_ros.bags.reader import BagReader
 from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.ros.stamp_sets import StampSets
 
-# A camera records more images than there is depth before the depth of one of them comes.
-_STAMPS_MEANWHILE = 40
+# Images that a camera records before the depth of one of them comes: four seconds at 30 Hz.
+_STAMPS_MEANWHILE = 120
 
 
 def recorded_sets(

@@ -3,13 +3,15 @@
 
 The ground truth is a depth image, or a cloud that the node was not given (held-back LiDAR), which
 is projected and cleaned like a prompt. "Unprompted" pixels are those where the bag's own sensors
-have no value: the prompt is made again here, so that scoring costs the running node nothing.
+have no value: the prompt is made again here, so that scoring costs the running node nothing. Truth
+and prompt are those of the view that the node answers, which camera.rectify makes another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ from metric_depth_ros.codecs.radar import decode_radar
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.metrics import Aggregation, aggregate
 from metric_depth_ros.evaluation.scoring import FrameScore, score_frame
+from metric_depth_ros.geometry.rectification import Rectification
 from metric_depth_ros.geometry.rigid import Transform
 from metric_depth_ros.prompting.depth_image import (
     prompt_from_depth_image,
@@ -38,11 +41,13 @@ from metric_depth_ros.prompting.radar import prompt_from_radar
 from metric_depth_ros.replay.cdr import read_stamp_ns
 from metric_depth_ros.replay.recorded_sets import recorded_sets
 from metric_depth_ros.replay.streams import GROUND_TRUTH, Streams
+from metric_depth_ros.ros.parameters import CameraSettings
 from metric_depth_ros.ros.static_tree import StaticTree
 from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
 
 _SAME_INSTANT_NS = 10_000_000
 _PROMPT_AGE_NS = 150_000_000  # the node's default prompt.max_age_s
+_AS_RECORDED = CameraSettings()
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +95,14 @@ class ReplayScore:
     metrics_unprompted: dict[str, float]
 
 
-def score_recording(bag: Path, streams: Streams, recording: Path, depth_topic: str) -> ReplayScore:
+def score_recording(
+    bag: Path,
+    streams: Streams,
+    recording: Path,
+    depth_topic: str,
+    *,
+    camera: CameraSettings = _AS_RECORDED,
+) -> ReplayScore:
     """Score the depth of a recording against the bag that was played.
 
     Parameters
@@ -99,10 +111,14 @@ def score_recording(bag: Path, streams: Streams, recording: Path, depth_topic: s
         What was played.
     recording, depth_topic
         Bag with the node's answers, and the topic of its depth.
+    camera
+        The node's parameters ``camera.*``.
     """
     scores = [
         replayed.score()
-        for replayed in replayed_frames(bag, streams, recording, depth_topic, with_image=False)
+        for replayed in replayed_frames(
+            bag, streams, recording, depth_topic, with_image=False, camera=camera
+        )
         if replayed.ground_truth is not None
     ]
     return ReplayScore(
@@ -120,6 +136,7 @@ def replayed_frames(
     *,
     with_image: bool = True,
     confidence_topic: str = '',
+    camera: CameraSettings = _AS_RECORDED,
 ) -> Iterator[ReplayedFrame]:
     """Yield each recorded depth with the frame that it answers, one at a time.
 
@@ -133,6 +150,8 @@ def replayed_frames(
         Whether to decode the image; without, it is black.
     confidence_topic
         Topic of its confidence; empty, or not recorded: None.
+    camera
+        The node's parameters ``camera.*``, which say of what view its answers are.
     """
     tree = _Places(bag)
     topics = [streams.topics[name] for name in streams.topics]
@@ -146,7 +165,7 @@ def replayed_frames(
             window.advance(stamp_ns, recorded_ns.get(stamp_ns, stamp_ns))
             confidence = found.get(confidence_topic)
             yield _replayed(
-                streams, window, tree, stamp_ns, found[depth_topic], with_image, confidence
+                streams, window, tree, stamp_ns, found[depth_topic], with_image, confidence, camera
             )
 
 
@@ -171,9 +190,10 @@ def recorded_frames(
             info = window.nearest(streams.topics['camera_info'], stamp_ns, 2**62)
             camera = prompt = truth = None
             if info is not None:
-                camera = camera_from_info(info)
-                prompt = _prompt(streams, window, places, stamp_ns, camera, info)
-                truth = _ground_truth(streams, window, places, stamp_ns, camera, info)
+                view = _view(info, _AS_RECORDED)
+                camera = view.camera
+                prompt = _prompt(streams, window, places, stamp_ns, view)
+                truth = _ground_truth(streams, window, places, stamp_ns, view)
             frame_id = message.header.frame_id
             yield Frame(stamp_ns, frame_id, decode(message), camera, prompt), truth
 
@@ -232,6 +252,44 @@ class _Places:
         return self._tree.lookup(frames[0], 0, frames[1], 0)
 
 
+@dataclass(frozen=True, eq=False)
+class _View:
+    """What the node answers: the pixels of the image, or of what it rectifies the image to.
+
+    Parameters
+    ----------
+    info
+        CameraInfo of the image.
+    camera
+        Camera of the answer.
+    rectification
+        The way from image to answer, None where they have the same pixels.
+    """
+
+    info: Message
+    camera: CameraModel
+    rectification: Rectification | None
+
+    def of_pixels(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return depth (H, W) of the pixels of the image as it is seen here."""
+        if self.rectification is None or not _is_of(self.camera, depth):
+            return depth
+        return self.rectification.depth(depth)
+
+
+def _view(info: Message, settings: CameraSettings) -> _View:
+    camera = camera_from_info(info, rectified=settings.rectified)
+    if not settings.rectify:
+        return _View(info, camera, None)
+    rectification = _rectification(camera, settings.rectified_fov_deg)
+    return _View(info, rectification.pinhole, rectification)
+
+
+@lru_cache(maxsize=1)  # all frames of a bag have the same
+def _rectification(camera: CameraModel, fov_x_deg: float) -> Rectification:
+    return Rectification(camera, fov_x_deg)
+
+
 def _replayed(
     streams: Streams,
     window: _Window,
@@ -240,19 +298,23 @@ def _replayed(
     depth_message: Message,
     with_image: bool,
     confidence_message: Message | None,
+    settings: CameraSettings,
 ) -> ReplayedFrame:
     depth = decode_depth(depth_message)
     image_message = window.nearest(streams.image, stamp_ns, 0)
     info = window.nearest(streams.topics['camera_info'], stamp_ns, 2**62)
-    camera = None if info is None else camera_from_info(info)
+    view = None if info is None else _view(info, settings)
     image = np.zeros((*depth.shape, 3), np.uint8)
     if with_image and image_message is not None:
         decode = decode_compressed_color if streams.is_compressed else decode_color
         image = decode(image_message)
-    prompt = truth = None
-    if camera is not None:
-        prompt = _prompt(streams, window, places, stamp_ns, camera, info)
-        truth = _ground_truth(streams, window, places, stamp_ns, camera, info)
+        if view is not None and view.rectification is not None:
+            image = view.rectification.image(image)
+    camera = prompt = truth = None
+    if view is not None:
+        camera = view.camera
+        prompt = _prompt(streams, window, places, stamp_ns, view)
+        truth = _ground_truth(streams, window, places, stamp_ns, view)
     frame_id = depth_message.header.frame_id
     confidence = None if confidence_message is None else decode_depth(confidence_message)
     frame = Frame(stamp_ns, frame_id, image, camera, prompt)
@@ -264,21 +326,21 @@ def _prompt(
     window: _Window,
     places: _Places,
     stamp_ns: int,
-    camera: CameraModel,
-    info: Message,
+    view: _View,
 ) -> SparsePrompt | None:
     def near(name: str, within_ns: int = _PROMPT_AGE_NS) -> Message | None:
         topic = streams.topics.get(name)
         return window.nearest(topic, stamp_ns, within_ns) if topic else None
 
     parts = []
+    camera, info = view.camera, view.info
     if (cloud := near('points')) is not None:
         parts.append(prompt_from_cloud(camera, decode_xyz(cloud), places.between(info, cloud)))
     if (radar := near('radar')) is not None:
         parts.append(_radar_prompt(radar, places.between(info, radar), stamp_ns, camera))
     if (depth := near('sensor_depth/image')) is not None:
         depth_info = near('sensor_depth/camera_info', 2**62)
-        parts += _depth_prompts(depth, depth_info, places, camera, info)
+        parts += _depth_prompts(depth, depth_info, places, view)
     return SparsePrompt.merge(parts) if parts else None
 
 
@@ -300,18 +362,17 @@ def _depth_prompts(
     message: Message,
     depth_info: Message | None,
     places: _Places,
-    camera: CameraModel,
-    info: Message,
+    view: _View,
 ) -> list[SparsePrompt]:
     """Return one prompt; none for a depth camera of which it is not known where it looks."""
     depth = decode_depth(message)
-    if message.header.frame_id == info.header.frame_id and _is_of(camera, depth):
-        return [prompt_from_registered_depth(depth)]
+    if message.header.frame_id == view.info.header.frame_id and _is_of(view.camera, depth):
+        return [prompt_from_registered_depth(view.of_pixels(depth))]
     if depth_info is None:
         return []
-    T_camera_sensor = places.between(info, message)
+    T_camera_sensor = places.between(view.info, message)
     depth_camera = camera_from_info(depth_info)
-    return [prompt_from_depth_image(camera, depth, depth_camera, T_camera_sensor)]
+    return [prompt_from_depth_image(view.camera, depth, depth_camera, T_camera_sensor)]
 
 
 def _ground_truth(
@@ -319,8 +380,7 @@ def _ground_truth(
     window: _Window,
     places: _Places,
     stamp_ns: int,
-    camera: CameraModel,
-    info: Message,
+    view: _View,
 ) -> NDArray[np.float32] | None:
     topic = streams.topics.get(GROUND_TRUTH)
     message = topic and window.nearest(topic, stamp_ns, _SAME_INSTANT_NS)
@@ -328,9 +388,11 @@ def _ground_truth(
         return None
     assert topic is not None
     if streams.types[topic] == IMAGE_TYPE:
-        return decode_depth(message)
-    points = prompt_from_cloud(camera, decode_xyz(message), places.between(info, message))
-    return points.to_map(camera.width, camera.height)
+        return view.of_pixels(decode_depth(message))
+    points = prompt_from_cloud(
+        view.camera, decode_xyz(message), places.between(view.info, message)
+    )
+    return points.to_map(*view.camera.size)
 
 
 def _is_of(camera: CameraModel, image: NDArray[np.float32]) -> bool:

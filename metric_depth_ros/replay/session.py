@@ -15,14 +15,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import rclpy
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import parameter_value_to_python
 from rclpy.signals import SignalHandlerOptions
 
 from metric_depth_ros.bags.writer import BagWriter
@@ -36,14 +38,16 @@ from metric_depth_ros.replay.player import (
     read_timing,
 )
 from metric_depth_ros.replay.recorder import Answers, Recorder
-from metric_depth_ros.replay.streams import Streams, find_streams
+from metric_depth_ros.replay.streams import Streams, check_sources, find_streams
 from metric_depth_ros.resources import dds_environment
+from metric_depth_ros.ros.parameters import DepthNodeSettings, parameter_table, settings_from
 
 RECORDING = 'recording'
 NODE_LOG = 'node.log'
 _STATE_SERVICE = '/depth/get_state'
+_PARAMETER_SERVICE = '/depth/get_parameters'
 _DISCOVERY_S = 30.0
-_STATE_REQUESTS = 6
+_REQUESTS = 6
 _WARM_UP_WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 _SILENCE_S = 10.0  # no answer for this long after the last image: none will come
 _RSS_START_FRAME = 100
@@ -96,6 +100,8 @@ class ReplayRun:
     ----------
     streams
         What was played.
+    settings
+        The node's parameters.
     recording
         Bag with the answers of the first loop.
     answers
@@ -119,6 +125,7 @@ class ReplayRun:
     """
 
     streams: Streams
+    settings: DepthNodeSettings
     recording: Path
     answers: Answers
     warm_up_frames: int
@@ -145,8 +152,8 @@ def replay(
     Raises
     ------
     InputError
-        A bag without the needed topics, a node that refuses its parameters or that does not
-        answer the first image.
+        A bag without the needed topics or without any prompt source of the node, a node that
+        refuses its parameters or that does not answer the first image.
     """
     streams = find_streams(options.bag, options.topics)
     timing = read_timing(options.bag, streams.image)
@@ -164,6 +171,8 @@ def replay(
         NodeProcess(node_arguments(options, streams), log, environment) as process,
     ):
         session = _Session(options, streams, timing, ros_node, recording, process)
+        settings = session.start()
+        check_sources(options.bag, streams, settings.prompt.sources)
         warm_up_frames = session.warm_up()
         baseline = session.counters()
         session.recorder.forget()
@@ -174,6 +183,7 @@ def replay(
     counters = session.counters()
     return ReplayRun(
         streams=streams,
+        settings=settings,
         recording=options.out / RECORDING,
         answers=session.recorder.answers,
         warm_up_frames=warm_up_frames,
@@ -245,12 +255,19 @@ class _Session:
         )
         self._player = Player(ros_node, streams, self._note_played)
 
+    def start(self) -> DepthNodeSettings:
+        """Wait until the node is active; return its parameters, wherever they come from."""
+        self._await_active()
+        names = list(parameter_table())
+        found = self._ask(GetParameters, _PARAMETER_SERVICE, GetParameters.Request(names=names))
+        values = map(parameter_value_to_python, found.values)
+        return settings_from(dict(zip(names, values, strict=True)))
+
     def warm_up(self) -> int:
         """Send the first frame, with earlier stamps, until it is answered; return how often.
 
         Discovery has many sides; only an answer on every topic proves that all have finished.
         """
-        self._await_active()
         self._await_subscribers()
         frame = first_frame(self._options.bag, self._streams)
         step_ns = self._timing.step_before(frame[-1], len(_WARM_UP_WAITS_S))
@@ -312,22 +329,24 @@ class _Session:
 
     def _await_active(self) -> None:
         """Ask for the node's state; it answers only after it has tried to start by itself."""
-        client = self._ros_node.create_client(GetState, _STATE_SERVICE)
+        state = self._ask(GetState, _STATE_SERVICE, GetState.Request()).current_state
+        if state.id != State.PRIMARY_STATE_ACTIVE:
+            self._refuse('replay_node', f'the node is {state.label}, expected active')
+
+    def _ask(self, kind: Any, service: str, request: Any) -> Any:
+        """Return the response of a service of the node."""
+        client = self._ros_node.create_client(kind, service)
         if not self._wait(client.service_is_ready, _DISCOVERY_S):
             self._refuse(
                 'replay_discovery', f'the node did not appear within {_DISCOVERY_S:.0f} s'
             )
         # A response is lost when the node has not discovered this client yet: ask again.
-        for _ in range(_STATE_REQUESTS):
-            answer = client.call_async(GetState.Request())
-            if self._wait(answer.done, _DISCOVERY_S / _STATE_REQUESTS):
-                break
+        for _ in range(_REQUESTS):
+            answer = client.call_async(request)
+            if self._wait(answer.done, _DISCOVERY_S / _REQUESTS):
+                return answer.result()
             client.remove_pending_request(answer)
-        else:
-            self._refuse('replay_node', 'the node does not tell its state')
-        state = answer.result().current_state
-        if state.id != State.PRIMARY_STATE_ACTIVE:
-            self._refuse('replay_node', f'the node is {state.label}, expected active')
+        self._refuse('replay_node', f'the node does not answer {service}')
 
     def _refuse(self, fault: str, problem: str) -> NoReturn:
         if not self._process.is_running:

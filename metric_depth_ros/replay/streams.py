@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +119,31 @@ def find_streams(bag: Path, chosen: Mapping[str, str]) -> Streams:
                     f'{name}:=TOPIC; it has {", ".join(sorted(types)) or "none"}.',
                 )
         return Streams(topics, types, reader.count(topics['image']))
+
+
+def check_sources(bag: Path, streams: Streams, sources: Sequence[str]) -> None:
+    """Refuse a node whose prompt comes from none of the topics of a bag.
+
+    Parameters
+    ----------
+    bag, streams
+        What is to be played.
+    sources
+        The node's parameter ``prompt.sources``.
+
+    Raises
+    ------
+    InputError
+        ``'replay_sources'``: there are sources, and the bag has none of them.
+    """
+    known = streams.prompt_sources
+    if sources and not set(sources) & set(known):
+        raise InputError(
+            'replay_sources',
+            f'parameter prompt.sources of the node is [{", ".join(sources)}], of which nothing '
+            f'is played: {bag} has [{", ".join(known)}]. Name its topics with --topic '
+            f"INPUT:=TOPIC, or give --param 'prompt.sources:=[{', '.join(known)}]'.",
+        )
 
 
 def _check_type(bag: Path, name: str, topic: str, message_type: str) -> None:

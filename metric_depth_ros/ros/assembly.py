@@ -4,7 +4,8 @@
 Callbacks offer messages from one thread, a worker takes bundles from another. The image leads:
 there is room for one, and a newer one replaces it. A bundle holds, per source, the message whose
 stamp is nearest to that of the image. An image waits for a measurement only where the rhythm of
-the source says that a nearer one is about to arrive. Standard library only; knows no ROS.
+the source says that a nearer one is about to arrive; an image that comes late finds what was
+measured at its time. Standard library only; knows no ROS.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-# Enough for the worker to lag a few messages behind without losing the one that fits.
-_HISTORY = 4
+_MOST_KEPT = 64  # messages of a source; clouds and depth images are large
+_RHYTHM = 2  # messages that tell the rhythm of a source
 # A source that has never sent is waited for longer, so that the first frame has a prompt, but
 # only by the first frames: a sensor that is not there must not slow the camera.
 _FIRST_WAIT_S = 0.25
@@ -61,14 +62,14 @@ class Bundle:
 
 @dataclass(eq=False)
 class _Source:
-    """Recent messages of one topic, and its rhythm.
+    """The messages of one topic that an image may still need, and its rhythm.
 
     A latched source (CameraInfo) holds for every image and is waited for only until it has come.
     """
 
     max_age_s: float
     latched: bool
-    recent: deque[Arrival] = field(default_factory=lambda: deque(maxlen=_HISTORY))
+    recent: deque[Arrival] = field(default_factory=lambda: deque(maxlen=_MOST_KEPT))
     last_arrived_s: float | None = None
     first_waits: int = 0
 
@@ -81,8 +82,29 @@ class _Source:
     def forget_other_than(self, stamp_ns: int) -> None:
         """Keep only what fits an image of this stamp, and be ready to wait again."""
         kept = [a for a in self.recent if abs(a.stamp_ns - stamp_ns) * _S <= self.max_age_s]
-        self.recent = deque(kept, maxlen=_HISTORY)
+        self.recent = deque(kept, maxlen=_MOST_KEPT)
         self.first_waits = 0
+
+    def forget_needless(self, image_ns: int, kept_s: float) -> None:
+        """Forget what is nearest to no image that is still to come.
+
+        Parameters
+        ----------
+        image_ns
+            Stamp that no such image is before: what was measured until then but for the last
+            message is needless.
+        kept_s
+            Nor is any image this far behind the newest message.
+        """
+        newest_ns = self.recent[-1].stamp_ns
+        # An image of another time says nothing: the clock of the source went back before its own.
+        is_near = (image_ns - newest_ns) * _S <= self.max_age_s
+        while len(self.recent) > _RHYTHM:
+            first_ns, second_ns = self.recent[0].stamp_ns, self.recent[1].stamp_ns
+            is_passed = is_near and first_ns <= second_ns <= image_ns
+            if not is_passed and (newest_ns - first_ns) * _S <= kept_s:
+                return
+            self.recent.popleft()
 
     def nearest(self, stamp_ns: int) -> Arrival | None:
         """Return the message with the nearest stamp, the newer of two equally near ones."""
@@ -126,6 +148,8 @@ class Assembly:
         Largest difference between the stamps of an image and of a measurement.
     max_wait_s
         Longest time that an image waits for a measurement, counted from its arrival.
+    max_frame_age_s
+        Images arrive at most this long after their stamp; 0: any time.
     """
 
     def __init__(
@@ -134,20 +158,25 @@ class Assembly:
         latched: Iterable[str],
         max_age_s: float,
         max_wait_s: float,
+        max_frame_age_s: float = 0.0,
     ) -> None:
         self.replaced = 0
         self._max_wait_s = max_wait_s
+        self._max_frame_age_s = max_frame_age_s
         self._sources = {name: _Source(max_age_s, latched=False) for name in sources}
         self._sources |= {name: _Source(math.inf, latched=True) for name in latched}
         self._image: Arrival | None = None
+        self._taken: Arrival | None = None  # and waits for its measurements
+        self._newest_ns = 0  # of the images
         self._image_arrived_s: float | None = None
         self._closed = False
         self._changed = threading.Condition()
 
-    def set_limits(self, max_age_s: float, max_wait_s: float) -> None:
+    def set_limits(self, max_age_s: float, max_wait_s: float, max_frame_age_s: float) -> None:
         """Change the limits from the next image on."""
         with self._changed:
             self._max_wait_s = max_wait_s
+            self._max_frame_age_s = max_frame_age_s
             for source in self._sources.values():
                 if not source.latched:
                     source.max_age_s = max_age_s
@@ -170,15 +199,18 @@ class Assembly:
                 self.replaced += 1
             self._image = Arrival(message, stamp_ns, time.monotonic())
             self._image_arrived_s = self._image.arrived_s
-            if jumped_back:
-                for source in self._sources.values():
+            self._newest_ns = stamp_ns
+            for source in self._sources.values():
+                if jumped_back:
                     source.forget_other_than(stamp_ns)
+                self._forget_needless(source)
             self._changed.notify()
 
     def offer(self, source: str, message: object, stamp_ns: int) -> None:
         """Store a measurement."""
         with self._changed:
             self._sources[source].add(Arrival(message, stamp_ns, time.monotonic()))
+            self._forget_needless(self._sources[source])
             self._changed.notify()
 
     def heard(self, stream: str) -> None:
@@ -208,7 +240,9 @@ class Assembly:
             if self._closed or self._image is None or given_up():
                 return None
             image, self._image = self._image, None
+            self._taken = image
             waited_s = self._wait_for_due(image)
+            self._taken = None
             if self._closed:
                 return None
             return self._bundle(image, waited_s)
@@ -231,6 +265,15 @@ class Assembly:
                 else self._sources[stream].last_arrived_s
             )
         return None if arrived_s is None else time.monotonic() - arrived_s
+
+    def _forget_needless(self, source: _Source) -> None:
+        if not source.recent:
+            return
+        until_ns = self._newest_ns
+        if self._taken is not None:
+            until_ns = min(until_ns, self._taken.stamp_ns)
+        max_late_s = self._max_frame_age_s or math.inf
+        source.forget_needless(until_ns, max_late_s + source.max_age_s)
 
     def _bundle(self, image: Arrival, waited_s: float) -> Bundle:
         bundle = Bundle(image, {}, waited_s)

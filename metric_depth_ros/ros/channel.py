@@ -23,6 +23,7 @@ from metric_depth_ros.ros.processing import FrameProcessor, Worker
 from metric_depth_ros.ros.snapshot import Answered
 
 _SILENT_PERIODS = 2.0  # a topic is silent after this many periods of the diagnostics
+_SLOW = 2.0  # times what frames usually take; estimators that take seconds are no problem
 
 
 class Channel:
@@ -158,8 +159,29 @@ class Channel:
         return self._node.get_name() if self._inputs is None else self._inputs.topics['image']
 
     def busy_s(self) -> float:
-        """Return how long the oldest frame at hand has taken."""
+        """Return how long the estimator in use has been at a frame, its first one aside."""
         return 0.0 if self._worker is None else self._worker.busy_s()
+
+    def give_up_replaced(self, limit_s: float) -> None:
+        """Wait no longer for an estimator that was replaced while it was at a frame.
+
+        Parameters
+        ----------
+        limit_s
+            How long it may take for a frame.
+        """
+        worker = self._worker
+        overdue_s = 0.0 if worker is None else worker.overdue_s()
+        if worker is None or overdue_s <= limit_s:
+            return
+        self._faults.report(
+            self.image_topic,
+            'estimator_hangs',
+            f'the estimator before has not answered a frame for {overdue_s:.1f} s, more than '
+            f'estimator_timeout_s = {limit_s:g}: it is given up, and {worker.estimator.name} '
+            'answers the next frames.',
+        )
+        self.replace_worker(worker.estimator)
 
     def replace_worker(self, estimator: Estimator) -> None:
         """Abandon the frames at hand, and answer the next ones with another estimator."""
@@ -179,7 +201,10 @@ class Channel:
         """Take changed limits into force."""
         settings = self._settings()
         if self._assembly is not None and self._inputs is not None:
-            self._assembly.set_limits(settings.prompt.max_age_s, settings.prompt.max_wait_s)
+            prompt = settings.prompt
+            self._assembly.set_limits(
+                prompt.max_age_s, prompt.max_wait_s, settings.max_frame_age_s
+            )
             self._inputs.max_frame_age_s = settings.max_frame_age_s
 
     def health(self) -> DiagnosticStatus:
@@ -204,7 +229,7 @@ class Channel:
         if assembly is None or inputs is None:
             return [(DiagnosticStatus.WARN, 'The node is not active.')]
         limit_s = _SILENT_PERIODS * max(self._settings().diagnostics.period_s, 0.5)
-        problems = []
+        problems = self._slow_problem(limit_s)
         for stream, topic in inputs.topics.items():
             silent_s = assembly.silent_s(stream)
             is_static = stream.endswith('camera_info')
@@ -215,6 +240,16 @@ class Channel:
                     silent_problem(stream, topic, silent_s, inputs.publisher_count(stream))
                 )
         return problems + self.counters.new_problems()
+
+    def _slow_problem(self, limit_s: float) -> list[Problem]:
+        """Tell of a frame that takes long: images are replaced meanwhile, which is no fault."""
+        taken_s = 0.0 if self._worker is None else self._worker.at_hand_s()
+        if taken_s <= max(limit_s, _SLOW * self.counters.usual_s()):
+            return []
+        sentence = (
+            f'No depth: a frame has been computed for {taken_s:.1f} s (the first one may compile).'
+        )
+        return [(DiagnosticStatus.WARN, sentence)]
 
     def _may_be_missing(self, stream: str) -> bool:
         """Whether nothing is wrong where a stream never sends.

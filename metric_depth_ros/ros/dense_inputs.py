@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from metric_depth_ros.ros.dense_depth import CAMERA_INFO, COLOR, CONFIDENCE, DEPTH
+from metric_depth_ros.ros.diagnostics import Problem, silent_problem
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.stamp_sets import StampSets
@@ -65,6 +67,7 @@ class DenseInputs:
         self._subscriptions = StreamSubscriptions(node, streams, _QUEUE, faults.report)
         self.topics = self._subscriptions.topics
         self._heard_s: dict[str, float] = {}
+        self._told = 0  # depth images without a CameraInfo
         self._sets: StampSets[Any] = StampSets(
             (DEPTH, CAMERA_INFO),
             [stream for stream in streams if stream not in (DEPTH, CAMERA_INFO)],
@@ -72,11 +75,6 @@ class DenseInputs:
             on_jump,
             capacity=_QUEUE if color == 'none' else _IMAGES_MEANWHILE,
         )
-
-    @property
-    def incomplete(self) -> int:
-        """Depth images that no CameraInfo of the same stamp came with."""
-        return self._sets.incomplete
 
     def open(self) -> None:
         """Subscribe.
@@ -92,14 +90,31 @@ class DenseInputs:
         """Destroy the subscriptions."""
         self._subscriptions.close()
 
-    def silent_s(self, stream: str) -> float | None:
-        """Return how long a stream has sent nothing, None if it never has."""
-        heard_s = self._heard_s.get(stream)
-        return None if heard_s is None else time.monotonic() - heard_s
+    def problems(self, limit_s: float) -> list[Problem]:
+        """Return what is lacking for depth: topics, and stamps since this was asked last.
 
-    def publisher_count(self, stream: str) -> int:
-        """Return how many publishers a stream has."""
-        return int(self._node.count_publishers(self.topics[stream]))
+        Parameters
+        ----------
+        limit_s
+            A topic that has sent nothing for longer is silent.
+        """
+        problems = []
+        for stream in (DEPTH, CAMERA_INFO):
+            heard_s, topic = self._heard_s.get(stream), self.topics[stream]
+            silent_s = None if heard_s is None else time.monotonic() - heard_s
+            if silent_s is None or silent_s > limit_s:
+                publishers = int(self._node.count_publishers(topic))
+                problems.append(silent_problem(stream, topic, silent_s, publishers))
+        new, self._told = self._sets.incomplete - self._told, self._sets.incomplete
+        if new:
+            problems.append((DiagnosticStatus.WARN, self._incomplete_words(new)))
+        return problems
+
+    def _incomplete_words(self, count: int) -> str:
+        return (
+            f'{count} messages of {self.topics[DEPTH]} had no {self.topics[CAMERA_INFO]} of the '
+            'same stamp: remap both to the outputs of one depth node.'
+        )
 
     def _receive(self, stream: str, message: Any) -> None:
         self._heard_s[stream] = time.monotonic()

@@ -10,7 +10,6 @@ import time
 from dataclasses import replace
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from std_srvs.srv import Trigger
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator
@@ -20,8 +19,9 @@ from metric_depth_ros.ros.channel import Channel
 from metric_depth_ros.ros.estimation import apply_live, estimator_from
 from metric_depth_ros.ros.extrinsics import (
     Extrinsics,
+    check_places,
     create_extrinsics,
-    needs_extrinsics,
+    placed_sources,
 )
 from metric_depth_ros.ros.fed_extrinsics import FedExtrinsics
 from metric_depth_ros.ros.inputs import SharedStreams
@@ -70,8 +70,7 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
             self._releases.append(channel.close)
             channel.open()
             self._channels.append(channel)
-        service = self.create_service(Trigger, '~/save_snapshot', self._save_snapshot)
-        self._releases.append(lambda: self.destroy_service(service))
+        self._offer('~/save_snapshot', self._save_snapshot)
         self.get_logger().info(
             f'configured: estimator {self._estimator.name}, prompts from '
             f'{", ".join(settings.prompt.sources) or "nothing"}'
@@ -97,10 +96,11 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
     def _extrinsics_of(self, settings: DepthNodeSettings) -> Extrinsics:
         """Return the extrinsics; cameras of this process tell their own."""
         of_clouds = replace(settings.prompt, depth_alignment='registered')
-        needed = needs_extrinsics(of_clouds if self._feeds else settings.prompt)
+        placed = placed_sources(of_clouds if self._feeds else settings.prompt)
+        check_places(settings.extrinsics, settings.cameras, placed)
         others: Extrinsics = (
             create_extrinsics(settings.extrinsics, self)
-            if needed
+            if placed
             else StaticTree({}, 'the cameras of this process' if self._feeds else 'nothing')
         )
         return FedExtrinsics(self._feeds.values(), others) if self._feeds else others
@@ -166,29 +166,19 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
         self._next_estimator = None
         self._next_estimator = estimator_from(settings)
 
-    def _save_snapshot(
-        self, request: Trigger.Request, response: Trigger.Response
-    ) -> Trigger.Response:
-        """Save inputs and outputs of the newest frame."""
+    def _save_snapshot(self) -> str:
+        """Save inputs and outputs of the newest frame; return the folder."""
         answered = [
             (newest, channel.camera)
             for channel in self._channels
             if (newest := channel.newest) is not None
         ]
         if not answered:
-            response.message = 'no frame has been answered yet.'
-            return response
+            raise InputError('snapshot', 'no frame has been answered yet: there is none to save.')
         # By arrival: the stamps of a bag that began anew are earlier than those before.
         newest, camera = max(answered, key=lambda a: a[0].bundle.image.arrived_s)
         prefix = '_'.join((self.get_name(), *filter(None, (camera.replace('/', '_'),))))
-        try:
-            folder = save_snapshot(newest, self._settings, prefix)
-        except InputError as error:
-            response.message = str(error)
-            self._faults.report(self.get_name(), error.fault, str(error))
-            return response
-        response.success, response.message = True, str(folder)
-        return response
+        return str(save_snapshot(newest, self._settings, prefix))
 
     def _apply(self) -> None:
         if self._next_estimator is not None:
@@ -202,5 +192,8 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
             channel.apply_limits()
 
     def _health(self) -> list[DiagnosticStatus]:
+        if limit_s := self._settings.estimator_timeout_s:
+            for channel in self._channels:
+                channel.give_up_replaced(limit_s)
         self._replace_if_hanging()
         return [channel.health() for channel in self._channels]

@@ -96,6 +96,11 @@ class Counters:
         with self._lock:
             return list(self._recent)
 
+    def usual_s(self) -> float:
+        """Return the time from an image to its depth, the median of the last frames; 0 unknown."""
+        times_ms = [report.latency_ms for report in self.recent()]
+        return float(np.median(times_ms)) * 1e-3 if times_ms else 0.0
+
     def new_problems(self) -> list[Problem]:
         """Return what has gone wrong since this was asked last."""
         problems = []

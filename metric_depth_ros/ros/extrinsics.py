@@ -6,8 +6,9 @@ The source is chosen by the parameter extrinsics.source and imported only then.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -33,6 +34,7 @@ _Edge = TypeVar('_Edge')
 
 # Within 10 s of its newest transform tf2 takes older ones; frames out of order are no jump.
 _JUMP_NS = 5_000_000_000
+_MAX_CAMERAS = 64
 _WAIT_STEP_S = 0.004
 _MOST_SKIPPED = 64  # lookups that do not wait after motion has been waited for in vain
 
@@ -108,7 +110,8 @@ class Tf2Extrinsics:
         self._tf2 = tf2_ros
         self._fixed_frame = fixed_frame
         self._max_wait_s = max_wait_s
-        self._newest_ns = 0
+        self._newest_ns: dict[str, int] = {}  # by camera: those of several may differ in clock
+        self._judging = threading.RLock()
         self._skipped = self._to_skip = 0  # lookups since one waited in vain
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
@@ -144,7 +147,7 @@ class Tf2Extrinsics:
         """
         from rclpy.time import Time
 
-        self._forget_if_jumped_back(camera_stamp_ns)
+        self._forget_if_jumped_back(camera_frame, camera_stamp_ns)
         if not self._fixed_frame or not self._buffer.can_transform(
             self._fixed_frame, camera_frame, Time()
         ):
@@ -159,7 +162,10 @@ class Tf2Extrinsics:
             return None
 
     def lookup_at(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform:
-        """Return the transform at a stamp; one that is about to arrive is waited for."""
+        """Return the transform at a stamp; one that is about to arrive is waited for.
+
+        Stamps come in any order: an older one is no clock that went back.
+        """
         from rclpy.time import Time
 
         asked = target_frame, source_frame, Time(nanoseconds=stamp_ns)
@@ -194,25 +200,62 @@ class Tf2Extrinsics:
 
     def clear(self) -> None:
         """Forget what moves: the clock went back; what is static stays."""
-        self._buffer.clear()
+        with self._judging:
+            self._buffer.clear()
+            self._newest_ns.clear()  # the other cameras of that clock have jumped with it
 
     def close(self) -> None:
         """Stop listening."""
         self._listener.unregister()
 
-    def _forget_if_jumped_back(self, stamp_ns: int) -> None:
+    def _forget_if_jumped_back(self, camera_frame: str, stamp_ns: int) -> None:
         """Let the tree take transforms that are older than those it has: a bag began anew."""
-        if self._newest_ns - stamp_ns > _JUMP_NS:
-            self.clear()
-            self._newest_ns = stamp_ns
-        self._newest_ns = max(self._newest_ns, stamp_ns)
+        with self._judging:
+            newest_ns = self._newest_ns.pop(camera_frame, stamp_ns)
+            if newest_ns - stamp_ns > _JUMP_NS:
+                self.clear()
+                newest_ns = stamp_ns
+            self._newest_ns[camera_frame] = max(newest_ns, stamp_ns)
+            if len(self._newest_ns) > _MAX_CAMERAS:  # names that are made up push each other out
+                del self._newest_ns[next(iter(self._newest_ns))]
 
 
-def needs_extrinsics(prompt: PromptSettings) -> bool:
-    """Tell whether any source has a place of its own; registered depth has the camera's."""
+def placed_sources(prompt: PromptSettings) -> list[str]:
+    """Return the sources that have a place of their own; registered depth has the camera's."""
     own_place = prompt.depth_alignment in ('auto', 'unregistered')
-    clouds = 'points' in prompt.sources or 'radar' in prompt.sources
-    return clouds or ('sensor_depth' in prompt.sources and own_place)
+    return [source for source in prompt.sources if source != 'sensor_depth' or own_place]
+
+
+def check_places(
+    settings: ExtrinsicsSettings, cameras: Sequence[str], sources: Sequence[str]
+) -> None:
+    """Refuse a file that knows one place where there are several.
+
+    Parameters
+    ----------
+    settings
+        Where the places come from.
+    cameras
+        Names of the cameras; empty: one without a name.
+    sources
+        Prompt sources that have a place of their own.
+
+    Raises
+    ------
+    InputError
+        ``'extrinsics'``: a file of KITTI, whose one transform would be that of them all.
+    """
+    if settings.source != 'file' or not is_kitti_calibration(Path(settings.path)):
+        return
+    if len(cameras) > 1 or len(sources) > 1:
+        raise InputError(
+            'extrinsics',
+            f'calibration file {settings.path} (parameter extrinsics.path) holds one transform, '
+            f'from a LiDAR to a camera, as all .txt files of KITTI do, but {", ".join(sources)} '
+            f'are to be placed in {", ".join(cameras) or "the camera"}: give a YAML file with '
+            'every place (docs/INPUTS.md), or set extrinsics.source to tf2 or bag. A depth image '
+            'that is registered needs no place (prompt.depth_alignment).',
+        )
 
 
 def create_extrinsics(settings: ExtrinsicsSettings, node: Node) -> Extrinsics:

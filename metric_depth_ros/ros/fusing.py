@@ -45,6 +45,8 @@ class FusionCounts:
         Images that came with their CameraInfo.
     fused
         Of these, fused.
+    no_color
+        Of these, without the color image that is subscribed to; they are fused gray.
     skipped
         Left out by ``fusion.max_rate_hz``.
     no_pose
@@ -57,6 +59,7 @@ class FusionCounts:
 
     frames_in: int = 0
     fused: int = 0
+    no_color: int = 0
     skipped: int = 0
     no_pose: int = 0
     replaced: int = 0
@@ -262,6 +265,7 @@ class FusionWorker:
                 self._settings().fusion.min_confidence,
             )
         self._fused_ns = image.stamp_ns
+        self._counts.no_color += self._settings().color != 'none' and dense.image is None
         self._counts.fused += 1
         self.recent_ms.append(1e3 * (time.monotonic() - began_s))
 

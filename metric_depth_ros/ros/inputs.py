@@ -90,7 +90,11 @@ def create_assembly(settings: DepthNodeSettings) -> Assembly:
     streams = input_topics(settings)
     infos = [stream for stream in streams if stream.endswith('camera_info')]
     return Assembly(
-        settings.prompt.sources, infos, settings.prompt.max_age_s, settings.prompt.max_wait_s
+        settings.prompt.sources,
+        infos,
+        settings.prompt.max_age_s,
+        settings.prompt.max_wait_s,
+        settings.max_frame_age_s,
     )
 
 

@@ -18,6 +18,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
+from std_srvs.srv import Trigger
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.libraries import missing_libraries_named
@@ -207,6 +208,29 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
         publisher = self.create_publisher(kind, topic, qos)
         self._releases.append(lambda: self.destroy_publisher(publisher))
         return publisher
+
+    def _offer(self, name: str, action: Callable[[], str]) -> None:
+        """Offer a service that answers with what an action returns, or with why it cannot.
+
+        It answers whatever happens: rclpy sends no response where a callback raises, and whoever
+        asked would wait for ever. The service is released with what was configured.
+        """
+
+        def answer(request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            try:
+                with missing_libraries_named():
+                    response.message = action()
+                response.success = True
+            except InputError as error:
+                response.message = str(error)
+                self._faults.report(self.get_name(), error.fault, str(error))
+            except Exception as error:
+                response.message = f'a defect of the package: {error!r}, see the log of the node.'
+                self.report_defect()
+            return response
+
+        service = self.create_service(Trigger, name, answer)
+        self._releases.append(lambda: self.destroy_service(service))
 
     def _fault_log(self) -> FaultLog:
         return FaultLog(self.get_logger().warning, self._settings.log_throttle_s)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
@@ -20,6 +21,7 @@ from metric_depth_ros.ros.stream_subscriptions import StreamSubscriptions
 from metric_depth_ros.types import Frame
 
 _DEPTH = 2
+_JUMP_NS = 1_000_000_000  # an image farther behind the one before is of a clock that went back
 
 
 class NewestFrame:
@@ -35,10 +37,17 @@ class NewestFrame:
         How the image relates to its CameraInfo.
     faults
         Where what is wrong with a topic is reported.
+    on_jump
+        Called when the stamps of the images went back.
     """
 
     def __init__(
-        self, node: Node, transport: str, camera: CameraSettings, faults: FaultLog
+        self,
+        node: Node,
+        transport: str,
+        camera: CameraSettings,
+        faults: FaultLog,
+        on_jump: Callable[[], None],
     ) -> None:
         compressed = transport == 'compressed'
         streams: dict[str, tuple[str, type]] = {
@@ -50,6 +59,7 @@ class NewestFrame:
         self._settings = DepthNodeSettings(
             image_transport=transport, camera=camera, prompt=PromptSettings(sources=())
         )
+        self._on_jump = on_jump
         self._newest: dict[str, Arrival] = {}
 
     def open(self) -> None:
@@ -104,4 +114,8 @@ class NewestFrame:
         return frame
 
     def _store(self, stream: str, message: Any) -> None:
-        self._newest[stream] = Arrival(message, stamp_ns(message.header), time.monotonic())
+        arrival = Arrival(message, stamp_ns(message.header), time.monotonic())
+        before = self._newest.get(stream, arrival)
+        self._newest[stream] = arrival
+        if stream == 'image' and before.stamp_ns - arrival.stamp_ns > _JUMP_NS:
+            self._on_jump()

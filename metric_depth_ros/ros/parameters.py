@@ -379,8 +379,8 @@ class DepthNodeSettings:
     estimator_timeout_s: float = parameter(
         60.0,
         'An estimator that takes longer for a frame is given up: it is made anew and the next '
-        'frame is answered. The first frame, which may compile, may take any time. 0 waits for '
-        'ever.',
+        'frame is answered. The first frame, which may compile, may take any time unless another '
+        'estimator is set meanwhile. 0 waits for ever.',
         minimum=0.0,
         maximum=3600.0,
     )

@@ -194,7 +194,8 @@ class Worker:
         self._counters = counters
         self._faults = faults
         self._topic = topic
-        self._began_s: dict[int, float] = {}
+        # When each frame at hand began, and what is to answer it.
+        self._at_hand: dict[int, tuple[float, Estimator]] = {}
         self._answered_by: Estimator | None = None
         self._abandoned = False
         self._turns = Turns()
@@ -230,20 +231,37 @@ class Worker:
         self._turns.abandon()
         self._assembly.wake()
 
-    def busy_s(self) -> float:
-        """Return how long the oldest frame at hand has taken.
+    @property
+    def estimator(self) -> Estimator:
+        """What answers from the next frame on."""
+        return self._estimator
 
-        0 between frames, and while the first frame of an estimator is not answered, which may
-        take any time.
+    def at_hand_s(self) -> float:
+        """Return how long the oldest frame at hand has taken, 0 between frames."""
+        return self._oldest_s(lambda estimator: True)
+
+    def busy_s(self) -> float:
+        """Return how long the estimator in use has been at a frame.
+
+        0 between frames, and while its first frame is not answered, which may take any time.
         """
-        began_s = tuple(self._began_s.values())
-        is_warm = self._answered_by is self._estimator
-        return time.monotonic() - min(began_s) if began_s and is_warm else 0.0
+        return self._oldest_s(lambda estimator: estimator is self._estimator is self._answered_by)
+
+    def overdue_s(self) -> float:
+        """Return how long an estimator that was replaced has been at a frame, its first one too.
+
+        The frames of the one in use wait for that.
+        """
+        return self._oldest_s(lambda estimator: estimator is not self._estimator)
 
     @property
     def frames_at_hand(self) -> int:
         """Number of frames that are being answered."""
-        return len(self._began_s)
+        return len(self._at_hand)
+
+    def _oldest_s(self, counts: Callable[[Estimator], bool]) -> float:
+        began_s = [began for began, by in tuple(self._at_hand.values()) if counts(by)]
+        return time.monotonic() - min(began_s) if began_s else 0.0
 
     def _keep_threads(self, count: int) -> None:
         """Start threads, or let those beyond the count go after the frames that they have."""
@@ -289,7 +307,7 @@ class Worker:
     def _answer(
         self, bundle: Bundle, estimator: Estimator, settings: DepthNodeSettings, turn: int
     ) -> None:
-        self._began_s[turn] = time.monotonic()
+        self._at_hand[turn] = time.monotonic(), estimator
         try:
             self._processor.answer(
                 bundle,
@@ -310,4 +328,4 @@ class Worker:
                 self._topic, 'internal', f'a frame failed: {traceback.format_exc()}'
             )
         finally:
-            del self._began_s[turn]
+            del self._at_hand[turn]

@@ -21,14 +21,10 @@ from std_msgs.msg import String
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator, Speaker, recovers_camera
 from metric_depth_ros.ros.answering import Line, Question
-from metric_depth_ros.ros.dense_depth import DEPTH, decode_dense
+from metric_depth_ros.ros.dense_depth import decode_dense
 from metric_depth_ros.ros.dense_history import DenseHistory, KeptEstimate
 from metric_depth_ros.ros.dense_inputs import DenseInputs
-from metric_depth_ros.ros.diagnostics import (
-    Problem,
-    problems_status,
-    silent_problem,
-)
+from metric_depth_ros.ros.diagnostics import Problem, problems_status
 from metric_depth_ros.ros.extrinsics import Extrinsics, create_extrinsics
 from metric_depth_ros.ros.freshness import age_s, check_age
 from metric_depth_ros.ros.managed_node import ManagedNode
@@ -125,7 +121,11 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
             self._dense.open()
         if models.estimator is not None or models.speaker is not None:
             self._image = NewestFrame(
-                self, settings.image_transport, settings.camera, self._faults
+                self,
+                settings.image_transport,
+                settings.camera,
+                self._faults,
+                self._extrinsics.clear,
             )
             self._image.open()
 
@@ -311,14 +311,8 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
     def _problems(self) -> list[Problem]:
         if not self._lines:
             return [(DiagnosticStatus.WARN, 'The node is not active.')]
-        problems = []
         limit_s = _SILENT_PERIODS * max(self._settings.diagnostics.period_s, 0.5)
-        if self._dense is not None:
-            silent_s = self._dense.silent_s(DEPTH)
-            if silent_s is None or silent_s > limit_s:
-                count = self._dense.publisher_count(DEPTH)
-                topic = self._dense.topics[DEPTH]
-                problems.append(silent_problem('depth', topic, silent_s, count))
+        problems = [] if self._dense is None else self._dense.problems(limit_s)
         busy_s, timeout_s = self._lines['model'].busy_s(), self._settings.timeout_s
         if timeout_s and busy_s > timeout_s:
             problems.append(

@@ -16,14 +16,12 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
-from std_srvs.srv import Trigger
 
 from metric_depth_ros.codecs.pointcloud import encode_cloud
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.voxels import voxel_firsts
-from metric_depth_ros.ros.dense_depth import CAMERA_INFO, DEPTH
 from metric_depth_ros.ros.dense_inputs import DenseInputs
-from metric_depth_ros.ros.diagnostics import Problem, problems_status, silent_problem
+from metric_depth_ros.ros.diagnostics import Problem, problems_status
 from metric_depth_ros.ros.fusing import FusionCounts, FusionWorker
 from metric_depth_ros.ros.managed_node import ManagedNode
 from metric_depth_ros.ros.messages import MessageBuffer, cloud_message
@@ -75,8 +73,7 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
                 qos_overriding_options=overridable(),
             )
         self._releases.append(lambda: self.destroy_publisher(self._cloud))
-        service = self.create_service(Trigger, '~/save', self._on_save)
-        self._releases.append(lambda: self.destroy_service(service))
+        self._offer('~/save', self._save)
         self.get_logger().info(
             f'configured: voxels of {settings.fusion.voxel_size_m:g} m within '
             f'{settings.fusion.window_m:g} m, poses from {self._poses.topic}'
@@ -148,17 +145,6 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
         header = Header(stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=world)
         self._cloud.publish(cloud_message(header, fields, self._buffer))
 
-    def _on_save(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Write mesh and cloud."""
-        try:
-            response.message = self._save()
-        except InputError as error:
-            response.message = str(error)
-            self._faults.report(self.get_name(), error.fault, str(error))
-            return response
-        response.success = True
-        return response
-
     def _save_or_report(self) -> None:
         try:
             self.get_logger().info(f'saved {self._save()}')
@@ -166,7 +152,7 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
             self._faults.report(self.get_name(), error.fault, str(error))
 
     def _save(self) -> str:
-        """Write the surface and return the name of its mesh.
+        """Write mesh and cloud of the surface and return the name of the mesh.
 
         Raises
         ------
@@ -225,14 +211,9 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
         if self._inputs is None:
             return [(DiagnosticStatus.WARN, 'The node is not active.')]
         limit_s = max(_SILENT_S, 2.0 * self._settings.diagnostics.period_s)
-        problems = []
-        for stream in (DEPTH, CAMERA_INFO):
-            silent_s = self._inputs.silent_s(stream)
-            if silent_s is None or silent_s > limit_s:
-                topic = self._inputs.topics[stream]
-                count = self._inputs.publisher_count(stream)
-                problems.append(silent_problem(stream, topic, silent_s, count))
+        problems = self._inputs.problems(limit_s)
         for name, words in (
+            ('no_color', 'had no color image of their stamp and are gray (parameter color)'),
             ('no_pose', f'had no pose on {self._poses.topic}'),
             ('replaced', 'were dropped since too many waited'),
             ('bad_input', 'could not be used'),

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from metric_depth_ros.ros.assembly import Bundle
 from metric_depth_ros.ros.framing import LimitedDepth
 from metric_depth_ros.ros.parameters import DepthNodeSettings
 from metric_depth_ros.types import Frame
+
+if TYPE_CHECKING:
+    from metric_depth_ros.bags.writer import BagWriter
 
 MESSAGES = 'messages'
 
@@ -55,6 +58,8 @@ def save_snapshot(answered: Answered, settings: DepthNodeSettings, prefix: str) 
     InputError
         The folder exists already (the frame was saved before), or cannot be written.
     """
+    # Before there is a folder, which would be half a snapshot where rosbags is not installed.
+    from metric_depth_ros.bags.writer import BagWriter
     from metric_depth_ros.evaluation.snapshots import Snapshot, write_snapshot
 
     folder = _root(settings.snapshot.folder) / f'{prefix}_{answered.frame.stamp_ns}'
@@ -68,7 +73,8 @@ def save_snapshot(answered: Answered, settings: DepthNodeSettings, prefix: str) 
     )
     try:
         write_snapshot(folder, snapshot)
-        _write_messages(folder / MESSAGES, answered.bundle)
+        with BagWriter(folder / MESSAGES) as bag:
+            _write_messages(bag, answered.bundle)
     except FileExistsError as error:
         raise InputError('snapshot', f'this frame is saved already: {folder}') from error
     except OSError as error:
@@ -96,13 +102,10 @@ def _values(settings: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield prefix + item.name, list(value) if isinstance(value, tuple) else value
 
 
-def _write_messages(bag: Path, bundle: Bundle) -> None:
-    from metric_depth_ros.bags.writer import BagWriter
-
-    with BagWriter(bag) as writer:
-        for stream, arrival in {'image': bundle.image, **bundle.measurements}.items():
-            name, data = _as_it_came(arrival.message)
-            writer.write_raw(f'/{stream}', name, data, max(arrival.stamp_ns, 0))
+def _write_messages(bag: BagWriter, bundle: Bundle) -> None:
+    for stream, arrival in {'image': bundle.image, **bundle.measurements}.items():
+        name, data = _as_it_came(arrival.message)
+        bag.write_raw(f'/{stream}', name, data, max(arrival.stamp_ns, 0))
 
 
 def _as_it_came(message: Any) -> tuple[str, bytes]:

@@ -38,7 +38,8 @@ class StampSets(Generic[M]):
         Called when the stamps went back: a bag or a simulation began anew.
     capacity
         Stamps that wait for the rest of their messages, at most. A camera is faster than the
-        depth of its images: what it sends meanwhile must find room.
+        depth of its images: what it sends meanwhile must find room. Where it finds none, the
+        oldest images are given up, and their depth comes without them.
     expect_optional
         Whether to wait for the optional streams from the first set on, since they are known to
         send; otherwise they are waited for once they were heard.
@@ -80,7 +81,7 @@ class StampSets(Generic[M]):
         elif len(ready) > _READY:
             self._deliver(min(ready))
         elif len(self._waiting) > self._capacity:
-            self._deliver(min(self._waiting))
+            self._make_room()
 
     def flush(self) -> None:
         """Deliver what waits for optional messages: no more will come."""
@@ -96,6 +97,15 @@ class StampSets(Generic[M]):
             self._on_jump()
             newest_ns = stamp_ns
         self._newest_ns[stream] = max(newest_ns, stamp_ns)
+
+    def _make_room(self) -> None:
+        """Give up the oldest optional messages, whose required ones still come; else a set."""
+        optional = self._missing.keys()
+        alone = [stamp for stamp, found in self._waiting.items() if found.keys() <= optional]
+        if alone:
+            del self._waiting[min(alone)]
+        else:
+            self._deliver(min(self._waiting))
 
     def _has_required(self, stamp_ns: int) -> bool:
         return all(stream in self._waiting[stamp_ns] for stream in self._required)

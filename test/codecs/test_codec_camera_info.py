@@ -8,6 +8,7 @@ import pytest
 
 from metric_depth_ros.codecs.camera_info import camera_from_info, camera_to_fields
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.types import CameraModel
 
 FULL = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0, do_rectify=False)
@@ -83,6 +84,34 @@ def test_any_number_of_zero_coefficients_is_a_pinhole(count):
     assert camera.distortion.coefficients == ()
 
 
+BROWN_CONRADY = (0.1, -0.05, 0.001, -0.002, 0.01)
+RATIONAL = (*BROWN_CONRADY, 0.4, -0.03, 0.002)
+
+
+@pytest.mark.parametrize('model', ['plumb_bob', 'rational_polynomial', ''])
+@pytest.mark.parametrize(
+    ('d', 'lens'),
+    [
+        (BROWN_CONRADY[:2], Distortion('plumb_bob', (0.1, -0.05, 0.0, 0.0, 0.0))),
+        (BROWN_CONRADY[:4], Distortion('plumb_bob', (*BROWN_CONRADY[:4], 0.0))),
+        ((*BROWN_CONRADY, 0.0, 0.0, 0.0), Distortion('plumb_bob', BROWN_CONRADY)),
+        (RATIONAL[:6], Distortion('rational_polynomial', (*RATIONAL[:6], 0.0, 0.0))),
+        (RATIONAL, Distortion('rational_polynomial', RATIONAL)),
+        ((*RATIONAL, 0.0, 0.0, 0.0, 0.0), Distortion('rational_polynomial', RATIONAL)),
+        ((*RATIONAL, *[0.0] * 6), Distortion('rational_polynomial', RATIONAL)),
+    ],
+)
+def test_the_values_tell_the_polynomial_lens_whatever_the_driver_calls_it(model, d, lens):
+    assert camera_from_info(info(distortion_model=model, d=d)).distortion == lens
+
+
+@pytest.mark.parametrize('model', ['plumb_bob', 'rational_polynomial'])
+def test_terms_of_thin_prisms_and_tilt_are_refused_with_the_way_out(model):
+    with pytest.raises(InputError, match=r'after the first 8 .*camera\.rectified') as refusal:
+        camera_from_info(info(distortion_model=model, d=[*RATIONAL, 0.0, 1e-4, 0.0, 0.0]))
+    assert refusal.value.fault == 'distortion_coefficients'
+
+
 @pytest.mark.parametrize(
     ('model', 'count'), [('plumb_bob', 5), ('rational_polynomial', 8), ('equidistant', 4)]
 )
@@ -107,7 +136,7 @@ def test_ideal_pinhole_is_written_as_five_zeros():
         ('camera_size', info(height=2**31)),
         ('camera_matrix', info(k=[np.nan] + [1.0] * 8)),
         ('distortion_model', info(distortion_model='thin_prism')),
-        ('distortion_coefficients', info(d=[0.1, 0.2])),
+        ('distortion_coefficients', info(distortion_model='equidistant', d=[0.1, 0.2])),
         ('distortion_coefficients', info(d=[np.inf] * 5)),
         (
             'camera_roi',

@@ -130,7 +130,21 @@ def test_the_evaluation_hands_its_arguments_to_replay():
     assert command[1:3] == ['replay', 'b.mcap']
     assert {'--with-points', '--fail-if', 'mae_m>1'} <= set(command)
     assert command[command.index('--out') + 1] == 'o'
-    assert '--param' not in command
+    assert not {'--param', '--params-file'} & set(command)  # the bag says what the node gets
+
+
+def test_the_evaluation_takes_the_topics_and_the_parameters_that_it_is_given():
+    command = started(
+        'bag_evaluation.launch.py',
+        bag='b',
+        params_file='p.yaml',
+        sensor_depth_image='/d',
+        image='/i',
+    )
+    options = list(pairwise(command))
+    assert parameter_files(command) == [Path('p.yaml')]
+    topics = [topic for option, topic in options if option == '--topic']
+    assert topics == ['image:=/i', 'sensor_depth/image:=/d']
 
 
 def test_the_evaluation_leaves_it_to_replay_to_find_a_free_folder():

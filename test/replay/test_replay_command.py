@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -26,6 +27,7 @@ pytest.importorskip('rclpy', reason='needs ROS 2 or its wheels')
 from metric_depth_ros.replay.session import ReplayOptions
 from metric_depth_ros.replay.session import replay as replay_in_this_process
 
+GENERIC = Path(__file__).resolve().parents[2] / 'config' / 'generic.yaml'
 HAS_RERUN = importlib.util.find_spec('rerun') is not None
 KEYS = {
     'frames_in', 'frames_out', 'replaced', 'stale', 'latency_ms', 'estimator_ms', 'rss_mb',
@@ -170,6 +172,20 @@ def test_a_node_that_refuses_its_parameters_is_quoted(street_bag, tmp_path):
     assert figures is None
     assert 'prompt.max_age_s' in finished.stderr
     assert not (tmp_path / 'recording').exists()
+
+
+def test_a_node_that_would_get_no_prompt_of_the_bag_is_refused(tabletop_bag, tmp_path):
+    finished, figures = replay(tabletop_bag, tmp_path, '--params-file', GENERIC)
+    assert finished.returncode == 2
+    assert figures is None
+    assert "--param 'prompt.sources:=[sensor_depth]'" in ' '.join(finished.stderr.split())
+
+
+def test_answers_of_a_rectified_view_are_scored_in_that_view(tabletop_bag, tmp_path):
+    wide = ['-p', 'camera.rectify:=true', '-p', 'camera.rectified_fov_deg:=100.0']
+    finished, figures = replay(tabletop_bag, tmp_path, *wide)
+    assert figures, finished.stderr
+    assert figures['metrics']['abs_rel'] < 0.1  # 0.06 as in the raw view; beside it 0.16
 
 
 def test_a_missing_bag_is_bad_input(tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from metric_depth_ros.bags import layout
 from metric_depth_ros.bags.messages import (
+    camera_info_message,
     color_message,
     depth_message,
     stamp_of,
@@ -17,12 +18,15 @@ from metric_depth_ros.bags.reader import BagReader, RawMessage
 from metric_depth_ros.bags.typestore import typestore
 from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.geometry.camera import CameraModel
+from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.replay.cdr import read_stamp_ns, with_shifted_stamp
 from metric_depth_ros.replay.player import Timing, looped, read_timing
 from metric_depth_ros.replay.posed_frames import posed_frames
 from metric_depth_ros.replay.scoring import recorded_frames, replayed_frames, score_recording
 from metric_depth_ros.replay.session import ReplayOptions, node_arguments
-from metric_depth_ros.replay.streams import find_streams
+from metric_depth_ros.replay.streams import check_sources, find_streams
+from metric_depth_ros.ros.parameters import CameraSettings
 from metric_depth_ros.types import Source
 
 IMAGE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
@@ -70,6 +74,14 @@ def test_the_inputs_of_the_node_are_found_in_a_bag(street_bag):
 def test_a_wrong_topic_is_named(street_bag, chosen, words):
     with pytest.raises(InputError, match=words):
         find_streams(street_bag, chosen)
+
+
+def test_prompt_sources_of_which_the_bag_has_none_are_refused_with_those_that_it_has(street_bag):
+    streams = find_streams(street_bag, {})
+    with pytest.raises(InputError, match=r'\[radar, sensor_depth\].*has \[points\].*--topic'):
+        check_sources(street_bag, streams, ['radar', 'sensor_depth'])
+    check_sources(street_bag, streams, ['radar', 'points'])
+    check_sources(street_bag, streams, [])
 
 
 def test_a_bag_without_camera_is_refused(tmp_path):
@@ -177,6 +189,76 @@ def test_ground_truth_of_another_size_is_refused(street_bag, tmp_path):
         writer.write('/depth/image', depth_message(small, stamp_of(message), 'camera'), raw.log_ns)
     with pytest.raises(InputError, match='160x96'):
         score_recording(street_bag, find_streams(street_bag, {}), recording, '/depth/image')
+
+
+WIDE = CameraModel(
+    80, 60, [[30.0, 0.0, 39.5], [0.0, 30.0, 29.5], [0.0, 0.0, 1.0]],
+    Distortion('plumb_bob', (-0.1, 0.01, 0.0, 0.0, 0.0)),
+    P=[[40.0, 0.0, 42.0, 0.0], [0.0, 40.0, 28.0, 0.0], [0.0, 0.0, 1.0, 0.0]],
+)  # fmt: skip
+
+
+def plane_seen_by(camera):
+    """Return the depth of a slanted plane in each pixel of a camera, as the ray through it has."""
+    column, row = np.meshgrid(
+        np.arange(camera.width, dtype=float), np.arange(float(camera.height))
+    )
+    ray = camera.pixel_to_normalized(np.stack((column, row), axis=-1))
+    return (4.0 / (1.0 + 0.2 * ray[..., 0] + 0.1 * ray[..., 1])).astype(np.float32)
+
+
+def bag_of_a_plane(path, seen_by, truth_topic='/ground_truth/depth'):
+    """Write one frame of a distorting camera, its sensor depth, and its truth in some view."""
+    messages = {
+        layout.IMAGE_TOPIC: color_message(np.zeros((60, 80, 3), np.uint8), 10**9, 'camera'),
+        layout.CAMERA_INFO_TOPIC: camera_info_message(WIDE, 10**9, 'camera'),
+        truth_topic: depth_message(plane_seen_by(seen_by), 10**9, 'camera'),
+    }
+    with BagWriter(path) as writer:
+        for topic, message in messages.items():
+            writer.write(topic, message, 10**9)
+    return path
+
+
+def pinhole_of(fov_x_deg):
+    focal = 40.0 / np.tan(np.radians(0.5 * fov_x_deg))
+    return CameraModel.pinhole(80, 60, focal, focal, 39.5, 29.5)
+
+
+VIEWS = pytest.mark.parametrize(
+    ('settings', 'image', 'answer'),
+    [
+        (CameraSettings(), WIDE, WIDE),
+        (CameraSettings(rectify=True), WIDE, WIDE.rectified()),
+        (CameraSettings(rectify=True, rectified_fov_deg=60.0), WIDE, pinhole_of(60.0)),
+        (CameraSettings(rectified=True), WIDE.rectified(), WIDE.rectified()),
+    ],
+)
+
+
+@VIEWS
+def test_answers_are_scored_in_the_view_that_the_node_gives_them(
+    settings, image, answer, tmp_path
+):
+    bag = bag_of_a_plane(tmp_path / 'bag', image)
+    with BagWriter(tmp_path / 'recording') as writer:
+        writer.write('/depth/image', depth_message(plane_seen_by(answer), 10**9, 'camera'), 10**9)
+    given = bag, find_streams(bag, {}), tmp_path / 'recording', '/depth/image'
+    score = score_recording(*given, camera=settings)
+    assert score.metrics['abs_rel'] < 0.005  # a truth of the nearest pixel is half a pixel off
+    (replayed,) = replayed_frames(*given, camera=settings)
+    assert replayed.frame.camera == answer
+
+
+@VIEWS
+def test_the_prompt_of_a_score_is_that_of_the_view(settings, image, answer, tmp_path):
+    bag = bag_of_a_plane(tmp_path / 'bag', image, layout.SENSOR_DEPTH_TOPIC)
+    with BagWriter(tmp_path / 'recording') as writer:
+        writer.write('/depth/image', depth_message(plane_seen_by(answer), 10**9, 'camera'), 10**9)
+    given = bag, find_streams(bag, {}), tmp_path / 'recording', '/depth/image'
+    (replayed,) = replayed_frames(*given, camera=settings)
+    prompted = replayed.frame.prompt.to_map(80, 60)
+    np.testing.assert_allclose(prompted, replayed.depth, rtol=0.02)
 
 
 def test_the_radar_of_a_bag_is_part_of_the_prompt(street_bag):

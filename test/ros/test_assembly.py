@@ -151,7 +151,87 @@ def test_memory_is_bounded_however_far_the_worker_lags():
     for number in range(1000):
         meeting.offer('points', number, T0 + number * MS)
     meeting.offer_image('image', T0)
-    assert meeting.take().measurements['points'].message >= 990
+    assert meeting.take().measurements['points'].message == 1000 - 64
+
+
+def pairs(meeting, period_ms, image_period_ms, late_ms):
+    """Return by how much each measurement is after its image, in ms; None where there is none."""
+    apart = []
+    for now in range(2000):
+        if now % period_ms == 0:
+            meeting.offer('points', now, T0 + now * MS)
+        taken = now - late_ms
+        if taken >= 0 and taken % image_period_ms == 0:
+            meeting.offer_image('image', T0 + taken * MS)
+            found = meeting.take().measurements.get('points')
+            apart.append(None if found is None else found.message - taken)
+    return apart
+
+
+@pytest.mark.parametrize(
+    ('period_ms', 'image_period_ms', 'late_ms', 'most_ms'),
+    [(17, 33, 100, 8), (50, 33, 350, 25), (16, 33, 1000, 8), (100, 40, 30, 100)],
+)
+def test_an_image_that_comes_late_gets_what_was_measured_at_its_time(
+    period_ms, image_period_ms, late_ms, most_ms
+):
+    apart = pairs(assembly(), period_ms, image_period_ms, late_ms)
+    assert len(apart) > 20
+    assert all(a is not None and abs(a) <= most_ms for a in apart)
+
+
+def kept(meeting):
+    return [arrival.message for arrival in meeting._sources['points'].recent]
+
+
+def test_what_was_measured_before_the_last_image_is_not_kept():
+    meeting = assembly()
+    for now in range(0, 1000, 20):
+        meeting.offer('points', now, T0 + now * MS)
+    meeting.offer_image('image', T0 + 950 * MS)
+    assert kept(meeting) == [940, 960, 980]
+    meeting.offer('points', 1000, T0 + 1000 * MS)
+    meeting.offer_image('image', T0 + 990 * MS)
+    assert kept(meeting) == [980, 1000]
+
+
+def test_an_image_that_waits_for_its_measurement_keeps_the_one_before_it():
+    meeting = assembly(max_wait_s=60.0)
+    for offset in (-70, -30):
+        meeting.offer('points', offset, T0 + offset * MS)
+    meeting.offer_image('first', T0)
+    bundles = []
+    worker = threading.Thread(target=lambda: bundles.append(meeting.take()))
+    worker.start()
+    while meeting._image is not None:
+        time.sleep(0.001)
+    meeting.offer_image('second', T0 + 100 * MS)
+    with meeting._changed:  # both before the worker wakes
+        meeting.offer('points', 40, T0 + 40 * MS)
+        meeting.offer('points', 80, T0 + 80 * MS)
+    worker.join()
+    assert bundles[0].measurements['points'].message == -30
+
+
+def test_measurements_wait_no_longer_than_the_oldest_image_that_is_accepted():
+    meeting = Assembly(('points',), (), 0.15, 0.0, max_frame_age_s=0.5)
+    for now in range(0, 1000, 50):
+        meeting.offer('points', now, T0 + now * MS)
+    assert kept(meeting) == list(range(300, 1000, 50))
+    meeting.set_limits(0.15, 0.0, 0.1)
+    meeting.offer('points', 1000, T0 + 1000 * MS)
+    assert kept(meeting) == list(range(750, 1001, 50))
+
+
+def test_a_source_that_begins_anew_before_the_camera_keeps_what_late_images_need():
+    meeting = assembly()
+    meeting.offer('points', 'before', T0 + 60_000 * MS)
+    meeting.offer_image('before', T0 + 60_000 * MS)
+    meeting.take()
+    for now in range(0, 400, 50):
+        meeting.offer('points', now, T0 + now * MS)
+    meeting.offer_image('image', T0 + 49 * MS, jumped_back=True)
+    assert meeting.take().measurements['points'].message == 50
 
 
 def test_closing_wakes_the_worker():
@@ -180,7 +260,7 @@ def test_silence_is_told_per_stream(stream):
 
 def test_limits_change_for_the_next_image():
     meeting = assembly(max_age_s=0.01)
-    meeting.set_limits(1.0, 0.0)
+    meeting.set_limits(1.0, 0.0, 0.0)
     meeting.offer('points', 'old', T0 - 500 * MS)
     meeting.offer_image('image', T0)
     assert meeting.take().measurements['points'].message == 'old'

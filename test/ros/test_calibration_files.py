@@ -9,8 +9,14 @@ from metric_depth_ros.ros.calibration_files import (
     read_kitti_calibration,
     read_transforms_yaml,
 )
-from metric_depth_ros.ros.extrinsics import FixedTransform, StaticTree, create_extrinsics
-from metric_depth_ros.ros.parameters import ExtrinsicsSettings
+from metric_depth_ros.ros.extrinsics import (
+    FixedTransform,
+    StaticTree,
+    check_places,
+    create_extrinsics,
+    placed_sources,
+)
+from metric_depth_ros.ros.parameters import ExtrinsicsSettings, PromptSettings
 
 YAML = """
 transforms:
@@ -101,6 +107,46 @@ def test_kitti_transform_holds_for_whatever_the_frames_are_called(tmp_path):
     path = written(tmp_path / 'calib.txt', line('P2', P2) + line('Tr', VELODYNE))
     extrinsics = create_extrinsics(ExtrinsicsSettings(source='file', path=str(path)), None)
     assert looked_up(extrinsics, 'cam', 'velodyne')[0, 3] == pytest.approx(0.2)
+
+
+SEVERAL = pytest.mark.parametrize(
+    ('cameras', 'sources', 'alignment'),
+    [
+        (('front', 'rear'), ('points',), 'auto'),
+        ((), ('points', 'radar'), 'auto'),
+        (('front',), ('points', 'sensor_depth'), 'auto'),
+    ],
+)
+ONE = pytest.mark.parametrize(
+    ('cameras', 'sources', 'alignment'),
+    [
+        (('front',), ('points',), 'auto'),
+        ((), ('points', 'sensor_depth'), 'registered'),
+        ((), ('sensor_depth',), 'unregistered'),
+    ],
+)
+
+
+def check(path, cameras, sources, alignment):
+    placed = placed_sources(PromptSettings(sources=sources, depth_alignment=alignment))
+    check_places(ExtrinsicsSettings(source='file', path=path), cameras, placed)
+
+
+@SEVERAL
+def test_a_kitti_transform_is_not_that_of_several_sensors(cameras, sources, alignment):
+    with pytest.raises(InputError, match=r'calib\.txt .* one transform') as refusal:
+        check('calib.txt', cameras, sources, alignment)
+    assert refusal.value.fault == 'extrinsics'
+
+
+@ONE
+def test_a_kitti_transform_is_that_of_one_sensor_in_one_camera(cameras, sources, alignment):
+    check('calib.txt', cameras, sources, alignment)
+
+
+@SEVERAL
+def test_a_file_with_names_places_several_sensors(cameras, sources, alignment):
+    check('rig.yaml', cameras, sources, alignment)
 
 
 @pytest.mark.parametrize(

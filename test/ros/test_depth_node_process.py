@@ -11,6 +11,7 @@ from array import array
 import cv2
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
@@ -299,6 +300,48 @@ def test_a_hanging_estimator_that_cannot_be_made_anew_is_tried_again(
         lambda: len(client.received['depth/image']) > before,
         'depth of the estimator that was made at last',
     )
+
+
+NEVER = """
+import sys, threading
+from types import SimpleNamespace
+from metric_depth_ros.estimators.registry import register
+from metric_depth_ros.nodes.depth import main
+
+never = SimpleNamespace(name='never', estimate=lambda frame: threading.Event().wait())
+register('never', lambda variant, options: never)
+sys.exit(main())
+"""
+
+
+def test_an_estimator_that_hangs_in_its_first_frame_is_told_and_can_be_replaced(
+    start_node, client_in, tmp_path
+):
+    script = tmp_path / 'never.py'
+    script.write_text(NEVER)
+    given = {'estimator': 'never', 'estimator_timeout_s': 0.3, 'diagnostics.period_s': 0.2}
+    node, client = start_node(given, ['__ns:=/never'], script), client_in('never')
+    client.subscribe(DiagnosticArray, '/diagnostics')
+    client.subscribe(Image, 'depth/image')
+
+    def told():
+        heard = [s for m in client.received['/diagnostics'] for s in m.status]
+        mine = [s for s in heard if s.hardware_id == '/never/depth']
+        return [s for s in mine if 'No depth: a frame has been computed for' in s.message]
+
+    client.repeat(lambda: client.send(client.frame()), told, 'a frame that takes long')
+    assert told()[0].level == DiagnosticStatus.WARN
+    answer = set_parameter(
+        client, 'never/depth', 'estimator',
+        type=ParameterType.PARAMETER_STRING, string_value='nearest',
+    )  # fmt: skip
+    assert answer.successful, answer.reason
+    client.repeat(
+        lambda: client.send(client.frame()),
+        lambda: client.received['depth/image'],
+        'depth of the estimator that was set',
+    )
+    assert 'and nearest answers the next frames' in node.wait_for_log('[estimator_hangs]')
 
 
 @pytest.fixture

@@ -192,3 +192,37 @@ def test_a_bag_with_poses_compensates_motion_without_tf2(tmp_path):
     settings = ExtrinsicsSettings(source='bag', path=str(tmp_path / 'bag'))
     T = create_extrinsics(settings, None).lookup('camera', 2 * S, 'lidar', 2 * S - S // 10)
     assert T[0, 3] == pytest.approx(1.0)
+
+
+def unfilled(transforms, stamp_ns):
+    """Return a message of transforms whose last was never filled in."""
+    message = transforms_message(transforms, stamp_ns)
+    turn = message.transforms[-1].transform.rotation
+    turn.x = turn.y = turn.z = turn.w = 0.0
+    return message
+
+
+def test_a_transform_that_was_never_filled_in_costs_no_other(tmp_path):
+    path = tmp_path / 'bag'
+    with BagWriter(path) as bag:
+        bag.write(layout.TF_STATIC_TOPIC, unfilled({**MOUNTED, ('base', 'arm'): moved()}, S), S)
+        bag.write(layout.TF_STATIC_TOPIC, unfilled({('base', 'lidar'): moved()}, S), S)
+        for stamp_ns in (S, 2 * S):
+            wheels = {('odom', 'base'): moved(1.0), ('base', 'wheel'): moved()}
+            bag.write(layout.TF_TOPIC, unfilled(wheels, stamp_ns), stamp_ns)
+    extrinsics = create_extrinsics(ExtrinsicsSettings(source='bag', path=str(path)), None)
+    assert extrinsics.lookup('camera', S, 'lidar', S)[0, 3] == 2.0
+    assert read_poses(path).keys() == {('odom', 'base')}
+
+
+def test_a_transform_that_was_never_filled_in_is_missed_by_bag_and_frames(tmp_path, caplog):
+    path = tmp_path / 'bag'
+    with BagWriter(path) as bag:
+        for _ in range(2):
+            bag.write(layout.TF_STATIC_TOPIC, unfilled(MOUNTED, S), S)
+    extrinsics = create_extrinsics(ExtrinsicsSettings(source='bag', path=str(path)), None)
+    with pytest.raises(InputError, match=rf"'lidar' to 'camera' in /tf_static of {path}") as error:
+        extrinsics.lookup('camera', S, 'lidar', S)
+    assert error.value.fault == 'transform_missing'
+    (said,) = caplog.messages
+    assert f"{path}: the place of 'lidar' in 'base' on /tf_static is left out" in said

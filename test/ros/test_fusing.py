@@ -149,6 +149,14 @@ def test_another_world_is_another_surface(rig):
     assert any('world_changed' in line for line in made.told)
 
 
+@pytest.mark.parametrize(('color', 'count'), [('none', 0), ('raw', 2)])
+def test_depth_without_the_color_that_is_wanted_is_fused_and_counted(rig, color, count):
+    made = rig(color=color)
+    made.see(10 * S)
+    made.see(11 * S)
+    assert made.counts.no_color == count
+
+
 @pytest.mark.parametrize(('choice', 'frames'), [('restart', 1), ('keep', 2)])
 def test_a_clock_that_goes_back_does_what_was_chosen(rig, choice, frames):
     made = rig(time_jump=choice)

@@ -6,6 +6,8 @@ from without_package import python_path_without
 
 pytest.importorskip('rclpy', reason='needs ROS 2 or its wheels')
 
+from std_srvs.srv import Trigger
+
 
 def test_a_package_that_the_configuration_needs_is_named_in_one_sentence(
     start_node, tmp_path, monkeypatch
@@ -18,4 +20,19 @@ def test_a_package_that_the_configuration_needs_is_named_in_one_sentence(
     assert 'rosbags is not installed' in line
     assert 'pip install rosbags' in line
     assert 'Traceback' not in log
+    assert node.end() == 0
+
+
+def test_a_snapshot_that_cannot_be_written_is_refused_and_leaves_nothing(
+    start_node, client_in, tmp_path, monkeypatch
+):
+    monkeypatch.setenv('PYTHONPATH', python_path_without('rosbags', tmp_path))
+    folder = tmp_path / 'snapshots'
+    node = start_node({'snapshot.folder': folder}, ('__ns:=/bagless',))
+    client = client_in('bagless')
+    client.connect()
+    response = client.call(Trigger, 'depth/save_snapshot', Trigger.Request())
+    assert not response.success
+    assert 'pip install rosbags' in response.message
+    assert not folder.exists()
     assert node.end() == 0

@@ -277,6 +277,50 @@ def test_the_life_cycle_begins_and_ends_answers(start_node, client_in):
     assert node.end() == 0
 
 
+OBSERVED_TREE = """
+import sys
+from types import SimpleNamespace
+
+
+class Buffer:
+    def clear(self):
+        print('the tree is cleared', flush=True)
+
+
+sys.modules['tf2_ros'] = SimpleNamespace(
+    Buffer=Buffer,
+    TransformListener=lambda *_, spin_thread: SimpleNamespace(unregister=lambda: None),
+    TransformException=LookupError,
+)
+from metric_depth_ros.nodes.query import main
+
+sys.exit(main())
+"""
+
+
+def test_transforms_follow_a_clock_that_goes_back_where_a_model_answers(
+    start_node, client_in, tmp_path
+):
+    script = tmp_path / 'observed_tree.py'
+    script.write_text(OBSERVED_TREE)
+    given = {
+        'estimator': 'nearest',
+        'target_frame': 'map',
+        'extrinsics.source': 'tf2',
+        'max_age_s': 0.0,
+    }
+    node, client = start_node(given, ['__ns:=/looped'], script), client_in('looped')
+
+    def show(*seconds):
+        for second in seconds:
+            client.send({'image': client.frame(second * 1_000_000_000)['image']})
+
+    show(100, 101, 102)
+    assert 'the tree is cleared' not in node.log
+    client.repeat(lambda: show(103, 20), lambda: 'the tree is cleared' in node.log, 'a jump')
+    assert node.end() == 0
+
+
 @pytest.mark.parametrize(
     ('parameter', 'value', 'words'),
     [('estimator', 'magic', 'unknown estimator'), ('language_model', 'nearest', 'no questions')],

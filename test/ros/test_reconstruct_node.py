@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(
 HAS_TF2 = importlib.util.find_spec('tf2_ros') is not None
 WIDTH, HEIGHT = 64, 48
 S = 1_000_000_000
+DEPTH_TOPIC, INFO_TOPIC = '/robot/depth/image', '/robot/depth/camera_info'
 SETTINGS = {
     'pose.source': 'odometry',
     'pose.max_wait_s': 2.0,
@@ -204,6 +205,24 @@ def test_a_bag_that_begins_anew_begins_a_new_surface(robot, saved):
     robot.node.wait_for_log('stamp_backward')
     assert again[:, 0].min() > 100.0
     assert len(set(saved.iterdir())) == before + 2  # the old one is not lost
+
+
+def test_depth_whose_camera_info_has_other_stamps_is_told(robot):
+    topics = f'{DEPTH_TOPIC} had no {INFO_TOPIC} of the same stamp'
+
+    def send():
+        stamp_ns = robot.later()
+        for topic, message in (
+            ('depth/camera_info', camera_info(stamp_ns + 1)),
+            ('depth/image', depth_image(stamp_ns)),
+        ):
+            robot.client.publisher(type(message), topic).publish(message)
+
+    def told():
+        return [s for s in robot.statuses() if topics in s.message]
+
+    robot.client.repeat(send, told, 'depth that has no CameraInfo')
+    assert told()[0].level == DiagnosticStatus.WARN
 
 
 def test_confidence_of_another_size_costs_its_image_only(robot):

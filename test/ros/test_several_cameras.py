@@ -98,3 +98,10 @@ def test_a_shared_stream_reaches_everyone():
 def test_names_that_no_topic_can_begin_with_are_refused(name):
     with pytest.raises(InputError, match='names that topics can begin with'):
         settings_from({'cameras': [name]})
+
+
+def test_one_transform_for_several_cameras_is_refused_at_configure(start_node):
+    given = {'cameras': '[front, rear]', 'extrinsics.path': 'calib.txt'}
+    node = start_node(given, ('__ns:=/kitti',))
+    assert 'holds one transform' in node.wait_for_log('cannot configure')
+    assert node.end() == 0

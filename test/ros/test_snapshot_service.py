@@ -13,6 +13,17 @@ from metric_depth_ros.cli.main import main
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.snapshots import read_snapshot
 
+DEFECTIVE = """
+import sys
+from metric_depth_ros.nodes.depth import main
+from metric_depth_ros.ros import depth_node
+
+def fail(*arguments):
+    raise RuntimeError('nobody thought of this')
+
+depth_node.save_snapshot = fail
+sys.exit(main())
+"""
 writes_a_cloud = pytest.mark.skipif(
     importlib.util.find_spec('open3d') is None, reason='open3d is missing'
 )
@@ -64,3 +75,15 @@ def test_a_folder_that_is_no_snapshot_is_refused(tmp_path):
     (tmp_path / 'snapshot.json').write_text(json.dumps({'stamp_ns': 5}))
     with pytest.raises(InputError, match=r'snapshot'):
         read_snapshot(tmp_path)
+
+
+def test_who_asks_is_answered_even_by_a_defect(start_node, client_in, tmp_path):
+    script = tmp_path / 'defective.py'
+    script.write_text(DEFECTIVE)
+    node = start_node({'snapshot.folder': tmp_path}, ['__ns:=/defective'], script)
+    client = client_in('defective')
+    client.connect()
+    response = client.call(Trigger, 'depth/save_snapshot', Trigger.Request())
+    assert not response.success
+    assert 'nobody thought of this' in response.message
+    assert 'Traceback' in node.wait_for_log('[internal]')

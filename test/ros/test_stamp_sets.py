@@ -62,7 +62,42 @@ def test_images_that_wait_for_their_depth_find_room():
     images = [('confidence', i) for i in range(20)]
     late = frame(5, 'depth', 'info')
     assert sets_of([*images, *late], capacity=40)[0] == [(5, 'cdi')]
-    assert sets_of([*images, *late], capacity=5)[0] == []
+
+
+def late_depth(late_ms, capacity=40):
+    """Return the sets of a camera of 30 Hz whose depth comes late, every fourth image."""
+    arrivals = []
+    for now in range(0, 6000, 33):
+        arrivals += frame(now, 'confidence')
+        if now >= late_ms and now % 132 == 0:
+            arrivals += frame(now - late_ms, 'depth', 'info')
+    return sets_of(arrivals, capacity)
+
+
+def test_depth_that_is_later_than_images_are_kept_comes_without_its_image():
+    kept, _ = late_depth(33 * 36)
+    assert [streams for _, streams in kept] == ['cdi'] * 37
+    later, sets = late_depth(33 * 48)
+    assert [streams for _, streams in later] == ['di'] * (34 - 2)  # two may still get theirs
+    assert [stamp for stamp, _ in later] == [132 * i for i in range(32)]
+    assert len(sets._waiting) <= 41
+
+
+def test_images_do_not_drive_out_depth_that_waits_for_its_camera_info():
+    images = [('confidence', 100 + i) for i in range(20)]
+    assert sets_of([('depth', 5), *images, ('info', 5)])[1].incomplete == 0
+    both = [('depth', 5), *images, ('info', 5), *frame(200, 'confidence', 'depth', 'info')]
+    assert sets_of(both)[0] == [(5, 'di'), (200, 'cdi')]
+
+
+def test_depth_whose_camera_info_has_other_stamps_is_counted_and_finds_an_end():
+    arrivals = []
+    for now in range(0, 1000, 10):
+        arrivals += [('depth', now), ('info', now + 1), ('confidence', now)]
+    delivered, sets = sets_of(arrivals)
+    assert delivered == []
+    assert sets.incomplete >= 90
+    assert len(sets._waiting) <= 6
 
 
 def test_depth_that_takes_long_is_no_clock_that_went_back():

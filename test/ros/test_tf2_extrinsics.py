@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import depth_contract
 import numpy as np
@@ -236,6 +237,68 @@ def test_after_a_jump_back_of_the_clock_motion_is_known_again(ros):
     offset(20.0)  # the first frame of the bag's next round
     drive(20.0)
     wait_until(executor, lambda: offset(20.0) == pytest.approx(1.0))
+
+
+class RememberingBuffer:
+    """A tree of tf2 that knows no motion, and remembers how often it was cleared."""
+
+    cleared = 0
+
+    def can_transform(self, *asked):
+        return False
+
+    def lookup_transform(self, *asked):
+        raise LookupError(asked)
+
+    def clear(self):
+        self.cleared += 1
+
+
+@pytest.fixture
+def stubbed(monkeypatch):
+    """Return extrinsics of a tf2 that need not be installed, and its buffer."""
+    buffer = RememberingBuffer()
+    stub = SimpleNamespace(
+        Buffer=lambda: buffer,
+        TransformListener=lambda *listening, spin_thread: None,
+        TransformException=LookupError,
+    )
+    monkeypatch.setitem(sys.modules, 'tf2_ros', stub)
+    return Tf2Extrinsics(None, 'odom', 0.0), buffer
+
+
+def test_a_camera_that_goes_back_against_its_own_stamps_clears_the_tree_once(stubbed):
+    extrinsics, buffer = stubbed
+    for camera in ('left', 'right'):
+        extrinsics.lookup_moved(camera, 100 * S, 'lidar', 100 * S)
+    assert buffer.cleared == 0
+    for second in (20, 21):
+        for camera in ('left', 'right'):
+            extrinsics.lookup_moved(camera, second * S, 'lidar', second * S)
+    assert buffer.cleared == 1
+
+
+def test_cameras_of_different_clocks_leave_the_tree_alone(stubbed):
+    extrinsics, buffer = stubbed
+    for second in range(100, 110):
+        extrinsics.lookup_moved('good', second * S, 'lidar', second * S)
+        extrinsics.lookup_moved('without_a_clock', (second - 100) * S, 'lidar', second * S)
+    assert buffer.cleared == 0
+
+
+def test_a_question_about_an_older_stamp_is_no_clock_that_went_back(stubbed):
+    extrinsics, buffer = stubbed
+    for second in (100, 93, 101):
+        with pytest.raises(InputError):
+            extrinsics.lookup_at('map', 'camera', second * S)
+    assert buffer.cleared == 0
+
+
+def test_frame_names_that_are_made_up_are_forgotten_again(stubbed):
+    extrinsics, _ = stubbed
+    for number in range(1000):
+        extrinsics.lookup_moved(f'camera_{number}', S, 'lidar', S)
+    assert len(extrinsics._newest_ns) <= 64
 
 
 @needs_tf2

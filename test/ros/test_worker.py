@@ -131,6 +131,30 @@ def test_the_first_frame_of_an_estimator_may_take_any_time(camera):
     assert worker.busy_s() == 0.0
 
 
+def test_an_estimator_that_was_replaced_is_timed_in_its_first_frame_too(camera):
+    worker = camera.start(1)
+    _offer(camera, 0)
+    assert worker.overdue_s() == 0.0
+    assert worker.at_hand_s() > 0.0
+
+    worker.use(SimpleNamespace(frames_at_once=1))
+    assert worker.overdue_s() > 0.0
+    assert worker.busy_s() == 0.0  # which is of the next one, and that has no frame
+
+    camera.processor.finish(0)
+    _offer(camera, 1)
+    assert worker.overdue_s() == 0.0
+
+
+def test_an_estimator_that_was_replaced_while_it_hung_stays_overdue(camera):
+    worker = camera.start(1)
+    _offer(camera, 0)
+    camera.processor.finish(0)
+    _offer(camera, 1)
+    worker.use(SimpleNamespace(frames_at_once=1))
+    assert worker.overdue_s() > 0.0
+
+
 def test_an_abandoned_worker_takes_no_image_from_the_next_one(camera):
     abandoned = camera.start(2)
     _offer(camera, 0)
