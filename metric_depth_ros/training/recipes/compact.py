@@ -36,7 +36,6 @@ from metric_depth_ros.training.losses import (
     root_mean_square,
 )
 from metric_depth_ros.training.painted import with_paint
-from metric_depth_ros.training.parallax import seen_from_beside
 from metric_depth_ros.training.pasted import with_pasted_shapes
 from metric_depth_ros.training.prompts import nonempty_prompt
 from metric_depth_ros.training.recipes.base import Prepared, Recipe
@@ -48,7 +47,7 @@ _RECOLORED_BELOW = 0.7  # of the images that are not restyled
 _TYPICAL_ERROR, _LEAST_ERROR = 0.1, 0.02  # of the guess's logarithm
 _LARGEST_LOG = 6.0  # of an answer whose depth still counts: no overflow while it is untrained
 _WEIGHTS = ('error', 'far', 'squared', 'gradient', 'width', 'sky', 'held')
-_SHARES = ('blank_image', 'restyled', 'beside', 'misregistered', 'painted', 'pasted')
+_SHARES = ('blank_image', 'restyled', 'misregistered', 'painted', 'pasted')
 _SPACES: Mapping[str, Callable[[Tensor], Tensor]] = {
     'log': torch.clone,
     'depth': torch.exp,
@@ -84,8 +83,6 @@ class CompactOptions:
         Examples whose image is gray: what the points alone can say. 1 is the ablation.
     restyled_share
         Examples whose image went through a random filter.
-    beside_share
-        Examples whose image is that of a place beside the one that depth and points are of.
     misregistered_share
         Examples whose image lies some pixels beside depth and points.
     painted_share
@@ -106,7 +103,6 @@ class CompactOptions:
     robust: bool = False
     blank_image_share: float = 0.05
     restyled_share: float = 0.35
-    beside_share: float = 0.4
     misregistered_share: float = 0.5
     painted_share: float = 0.5
     pasted_share: float = 0.55
@@ -171,7 +167,7 @@ class CompactRecipe(Recipe):
             example = random_view(example, size, rng, mirror=augment)
         if np.isfinite(example.depth).mean() < _LEAST_SHARE:
             return None
-        if rendered := augment and not np.isnan(example.depth).any():  # it has depth everywhere
+        if augment and not np.isnan(example.depth).any():  # what is drawn has depth everywhere
             if rng.random() < self._options.painted_share:
                 example = with_paint(example, rng)
             if rng.random() < self._options.pasted_share:
@@ -182,10 +178,7 @@ class CompactRecipe(Recipe):
         if augment and rng.random() < self._options.blank_image_share:
             example = replace(example, image=np.full_like(example.image, _GRAY))
         elif augment:
-            image = example.image
-            if rendered and rng.random() < self._options.beside_share:
-                image = seen_from_beside(image, example.depth, rng)
-            image = self._photographed_otherwise(image, rng)
+            image = self._photographed_otherwise(example.image, rng)
             if rng.random() < self._options.misregistered_share:
                 image = misregistered(image, rng)
             example = replace(example, image=image)
