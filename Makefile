@@ -10,7 +10,7 @@ help:
 	@echo 'make bench   measure speed; figures go to out/bench/'
 	@echo 'make torture faults against a live node; the report goes to out/torture/'
 	@echo 'make audit   look the pinned dependencies up among known vulnerabilities (needs a network)'
-	@echo 'make figures measure every figure of README.md and docs/, and write them in'
+	@echo 'make figures measure the tables of README.md and docs/BENCHMARKS.md, and write them in'
 	@echo 'make format  format the code'
 	@echo 'make clean   remove .venv and everything that was made'
 
@@ -34,7 +34,7 @@ imports:
 	@$(BIN)/lint-imports
 
 pytest:
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
 
 format:
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

@@ -49,6 +49,7 @@ TEST = [
     'math-verify',
     'mypy',
     'pytest<9',
+    'pytest-xdist',
     'ruff',
     'types-psutil',
     'types-PyYAML',

@@ -21,9 +21,22 @@ os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 settings.register_profile('shared machine', deadline=None)
 settings.load_profile('shared machine')
 
+# Folders of tests that talk over DDS: one after another even where others run beside them, so that
+# no node sees the topics of another test's.
+_OVER_DDS = ('bench', 'package', 'realsense', 'replay', 'ros', 'torture')
 _SHARED = Path(
     os.environ.get('METRIC_DEPTH_SHARED', Path(__file__).resolve().parents[2] / 'shared')
 )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give every process of pytest-xdist whole files, and one of them all that is DDS."""
+    if not config.pluginmanager.hasplugin('xdist'):
+        return
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent)
+        group = 'dds' if path.parts[0] in _OVER_DDS else str(path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture
