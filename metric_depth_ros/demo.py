@@ -141,15 +141,22 @@ def refuse_unwritable_picture(path: Path, option: str) -> None:
 
 
 def write_overview_picture(parts: Sequence[DemoPart], path: Path, width_px: int = 1000) -> None:
-    """Write one picture of all scenes: image, prompt, depth and cloud of a middle frame each."""
+    """Write one picture of all scenes: image, prompt, depth and cloud of a middle frame each.
+
+    A scene of which no frame was answered has none; without any there is no picture.
+    """
     wanted = ('image', 'prompt', 'depth', 'cloud')
     rows = []
     for part in parts:
+        if not part.pictures:
+            continue
         pictures = part.pictures[len(part.pictures) // 2]
         chosen = [p for name in wanted for key, p in pictures.items() if key.startswith(name)]
         is_wide = chosen[0].shape[1] > 2 * chosen[0].shape[0]
         for row in (chosen[:2], chosen[2:]) if is_wide else (chosen,):
             rows.append(_strip(row, width_px))
+    if not rows:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # A PNG of fewer shades is half as large, and nobody sees the difference.
     _write_picture(path, np.concatenate(rows) // _SHADE * _SHADE + _SHADE // 2)
@@ -203,7 +210,9 @@ def _run_scene(
         bag=bag, out=folder, parameters=parameters, with_points=True, with_confidence=True
     )
     result = replay(options, lambda done, total: progress(f'{scene.name}: replay', done, total))
-    score = score_recording(bag, result.streams, result.recording, DEPTH_TOPIC)
+    score = score_recording(
+        bag, result.streams, result.recording, DEPTH_TOPIC, camera=result.settings.camera
+    )
     figures = replay_figures(options, result, score)
     (folder / 'figures.json').write_text(
         json.dumps(figures, indent=2, allow_nan=False) + '\n', encoding='utf-8'

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measure every figure that README.md and docs/ state, and write them in. Used by `make figures`.
+"""Measure the tables of README.md and docs/BENCHMARKS.md, and write them in: `make figures`.
 
 Needs the evaluation frame sets (`--data`), which are not shipped. Tables stand between
-`<!-- figures:NAME -->` and `<!-- end -->`; nothing else of a document is touched.
+`<!-- figures:NAME -->` and `<!-- end -->`; nothing else of a document is touched. The other
+documents name the scripts that write theirs.
 """
 
 from __future__ import annotations

@@ -25,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one line a quantity; return 1 when one is off or a folder is not usable."""
+    """Print one line a quantity; return 1 when one is off or a folder is not usable.
+
+    A folder that has nothing to compare is not usable: it would pass whatever is wrong here.
+    """
     from metric_depth_ros.errors import InputError
     from metric_depth_ros.evaluation.conformance.golden import find_goldens
     from metric_depth_ros.evaluation.conformance.run import find_kind, run_golden
@@ -36,10 +39,14 @@ def run(args: argparse.Namespace) -> int:
             unusable += 1
             print(f'FAIL  {golden.folder}  unknown kind of golden')
             continue
+        before = passed + failed
         try:
             for check in run_golden(golden):
                 passed, failed = passed + check.ok, failed + (not check.ok)
                 print(_line(golden, check), flush=True)
+            if passed + failed == before:
+                unusable += 1
+                print(f'FAIL  {golden.folder}  nothing to compare in outputs.npz')
         except (InputError, KeyError) as error:  # a key: of an array or a setting that is absent
             unusable += 1
             print(f'FAIL  {golden.folder}  incomplete golden: {error}')

@@ -73,8 +73,6 @@ def run(args: argparse.Namespace) -> int:
             parameters=args.param,
             progress=show,
         )
-    if args.picture is not None:
-        write_overview_picture(parts, args.picture)
     for part in parts:
         figures = part.figures
         print(
@@ -84,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
         )
         for failure in part.failures:
             console.print(failure, style='red', markup=False, highlight=False)
+    if args.picture is not None:
+        write_overview_picture(parts, args.picture)
     print(f'Report: {args.out / "report.html"}')
     return 1 if any(part.failures for part in parts) else 0
 

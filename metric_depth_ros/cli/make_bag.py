@@ -7,6 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
+
 HELP = 'turn a frame set into a rosbag2 bag'
 
 
@@ -27,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@ended_like_ctrl_c()
 def run(args: argparse.Namespace) -> int:
     """Write the bag and say what is in it."""
     from rich.console import Console

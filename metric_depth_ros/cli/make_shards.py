@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
 from metric_depth_ros.cli.whole_numbers import natural, positive
 
 HELP = 'simulate training examples into shards; run again to go on'
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@ended_like_ctrl_c()
 def run(args: argparse.Namespace) -> int:
     """Simulate what is missing and say what is there."""
     from rich.console import Console

@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
 from metric_depth_ros.cli.whole_numbers import natural
 
 HELP = 'simulate a drive or a room into a rosbag2 bag'
@@ -24,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='street: camera and LiDAR; indoor and tabletop: camera and depth camera',
     )
     parser.add_argument(
-        '--seconds', type=_positive, default=5.0, help='length of the recording (default: 5)'
+        '--seconds',
+        type=_positive,
+        default=5.0,
+        help='length of the recording (default: 5); in a long one the robot goes to and fro',
     )
     parser.add_argument(
         '--rate', type=_positive, metavar='HZ', default=DEFAULT_RATE_HZ, help='frames a second'
@@ -38,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@ended_like_ctrl_c()
 def run(args: argparse.Namespace) -> int:
     """Write the bag and say what is in it."""
     from rich.console import Console

@@ -117,6 +117,25 @@ class LingBotDepthConfig:
             num_tokens_range=reading.num_tokens_range(model_config),
         )
 
+    def as_model_config(self) -> dict[str, Any]:
+        """Return all arguments of the authors' class, which `from_model_config` reads."""
+        mask_head = self.mask_head
+        return {
+            'encoder': {
+                'backbone': reading.backbone_described(self.backbone),
+                'intermediate_layers': list(self.taps),
+                'dim_out': self.backbone.embed_dim,
+                'img_depth_fuse_mode': 'cat_token',
+                'depth_emb_mode': 'conv_1c',
+            },
+            'neck': reading.stack_described(self.neck),
+            'depth_head': reading.stack_described(self.depth_head),
+            'mask_head': None if mask_head is None else reading.stack_described(mask_head),
+            'remap_depth_in': self.remap_depth_in,
+            'remap_depth_out': self.remap_depth_out,
+            'num_tokens_range': list(self.num_tokens_range),
+        }
+
     @classmethod
     def released(cls) -> LingBotDepthConfig:
         """Return the released architecture, as far as it is known without the checkpoint."""

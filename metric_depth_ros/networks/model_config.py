@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading the ``model_config`` that MoGe's, LingBot's and DepthVLM's checkpoints carry.
+"""Reading the ``model_config`` that MoGe's, LingBot's and DepthVLM's checkpoints carry, and back.
 
 The architecture comes from a file, so every value is checked before anything is built from it;
 what would take hours or more memory than there is to build, is refused. Imports `errors` and
@@ -17,7 +17,7 @@ from reprlib import repr as shown
 from typing import Any
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.networks.backbones.dinov2 import DinoV2Config, named_config
+from metric_depth_ros.networks.backbones.dinov2 import NAMED_CONFIGS, DinoV2Config, named_config
 from metric_depth_ros.networks.checkpoint_files import listed
 from metric_depth_ros.networks.checkpoints import Checkpoint
 from metric_depth_ros.networks.convstack import (
@@ -173,6 +173,21 @@ def stack(
     return parsed
 
 
+def stack_described(config: ConvStackConfig) -> dict[str, Any]:
+    """Return every argument of a decoder, as `stack` reads them."""
+    return {
+        'dim_in': list(config.dim_in),
+        'dim_out': list(config.dim_out),
+        'dim_res_blocks': list(config.dim_res_blocks),
+        'num_res_blocks': list(config.num_res_blocks),
+        'resamplers': list(config.resamplers),
+        'dim_times_res_block_hidden': config.hidden_factor,
+        'res_block_in_norm': config.in_norm,
+        'res_block_hidden_norm': config.hidden_norm,
+        'activation': config.activation,
+    }
+
+
 def optional_stack(
     model_config: Mapping[str, Any], name: str, channels: int
 ) -> ConvStackConfig | None:
@@ -196,11 +211,21 @@ def report_unknown_keys(model_config: Mapping[str, Any], known: Collection[str])
         _LOGGER.warning('ignored in the model_config: %s', listed(unknown))
 
 
+def backbone_described(config: DinoV2Config) -> str | dict[str, int]:
+    """Return the public name of a shape, or its fields where it has none, as `encoder` reads."""
+    names = [name for name, named in NAMED_CONFIGS.items() if named == config]
+    return names[0] if names else {name: getattr(config, name) for name in _backbone_sizes()}
+
+
+def _backbone_sizes() -> list[str]:
+    return [field.name for field in fields(DinoV2Config) if field.type == 'int']
+
+
 def _backbone(value: Any) -> DinoV2Config:
     """Return a shape by its public name, or by its fields where it has none (small networks)."""
     if not isinstance(value, Mapping):
         return named_config(str(value))
-    known = [field.name for field in fields(DinoV2Config) if field.type == 'int']
+    known = _backbone_sizes()
     if not value.keys() <= set(known) or not all(_is_count(size) for size in value.values()):
         raise _unreadable('the backbone', value, f'positive integers for {", ".join(known)}')
     try:

@@ -23,9 +23,13 @@ _STREET_FOV_DEG = 81.0  # KITTI's
 _SPEED_M_S = 7.0
 _ROAD_M = 5.6
 _LANE_M = -1.75
+_STREET_S = 6.0  # at 62 m a car is parked in the lane
+_ROOM_S = 15.0  # in the middle of the room there may be furniture
+_TABLE_S = 4.5  # before the wall that a table often stands at
 _ROOM = room.Room(length=5.6, width=4.6, height=2.7)
 _TABLE_M = 0.74
 _SHARP_RANGE_M = 40.0  # the camera comes near to what is far at first
+_TURN_S = 1.0  # in which a robot comes to a stop; it takes as long to full speed the other way
 
 
 def default_size(name: str) -> tuple[int, int]:
@@ -57,6 +61,26 @@ def make_scene(name: str, size: tuple[int, int] | None = None, seed: int = 0) ->
     return _MAKERS[name](size or default_size(name), np.random.default_rng(seed))
 
 
+def _to_and_fro(seconds: float, until_s: float) -> float:
+    """Return the place, in seconds from the start, on a path that is walked to and fro.
+
+    Until `until_s` it is the time itself. Then the robot slows down, goes back the same way, and
+    turns again before the start; it never goes farther than half of `_TURN_S` beyond.
+    """
+    if seconds <= until_s:
+        return seconds
+    end = until_s + _TURN_S
+    from_end = abs(end - seconds % (2.0 * end))
+    return end - _rounded(from_end) if from_end < 0.5 * end else _rounded(end - from_end)
+
+
+def _rounded(distance_s: float) -> float:
+    """Return how far a robot that slows down keeps from where it would turn at full speed."""
+    if distance_s >= _TURN_S:
+        return distance_s
+    return 0.5 * (_TURN_S + distance_s**2 / _TURN_S)
+
+
 def _stage(rng: np.random.Generator, eye: Vector) -> Stage:
     build = WorldBuilder()
     return Stage(build, rng, Looks(build, rng), eye, sharp_range_m=_SHARP_RANGE_M)
@@ -71,6 +95,7 @@ def _make_street(size: tuple[int, int], rng: np.random.Generator) -> Scene:
     sway = rng.uniform(0.0, 2.0 * math.pi)
 
     def base_at(seconds: float) -> NDArray[np.float64]:
+        seconds = _to_and_fro(seconds, _STREET_S)
         yaw = 0.015 * math.sin(0.9 * seconds + sway)
         T = np.eye(4)
         T[:3, :3] = rotation(yaw, pitch=0.004 * math.sin(5.0 * seconds))
@@ -98,6 +123,7 @@ def _make_indoor(size: tuple[int, int], rng: np.random.Generator) -> Scene:
     """Return a look around a furnished room."""
 
     def base_at(seconds: float) -> NDArray[np.float64]:
+        seconds = _to_and_fro(seconds, _ROOM_S)
         turn = 0.35 * math.sin(0.35 * seconds)
         eye = np.array([0.5 + 0.12 * seconds, 0.7 * math.sin(0.3 * seconds), 1.25])
         return looking_at(eye, eye + (math.cos(turn), math.sin(turn), -0.2))
@@ -120,6 +146,7 @@ def _make_tabletop(size: tuple[int, int], rng: np.random.Generator) -> Scene:
     start = rng.uniform(-0.5, -0.2)
 
     def base_at(seconds: float) -> NDArray[np.float64]:
+        seconds = _to_and_fro(seconds, _TABLE_S)
         around = start + 0.16 * seconds
         radius = 0.95 - 0.02 * seconds
         eye = np.array([-radius * math.cos(around), radius * math.sin(around), 1.2])

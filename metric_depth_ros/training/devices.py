@@ -28,10 +28,12 @@ def create_engine(config: TrainingConfig, device: str) -> Accelerator:
     Raises
     ------
     InputError
-        accelerate is not installed, or there is no such device.
+        accelerate is not installed, there is no such device, or the launch asks for what the
+        trainer cannot do.
     """
     try:
         from accelerate import Accelerator
+        from accelerate.utils import GradientAccumulationPlugin
     except ImportError as error:
         raise InputError(
             'training_engine',
@@ -44,7 +46,8 @@ def create_engine(config: TrainingConfig, device: str) -> Accelerator:
         )
     engine = Accelerator(
         mixed_precision='bf16' if config.precision == 'bf16' else 'no',
-        gradient_accumulation_steps=config.accumulate,
+        # As a bare number it would yield to what the environment says.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=config.accumulate),
         cpu=device == 'cpu' or not torch.cuda.is_available(),
     )
     launched = int(os.environ.get('WORLD_SIZE', '1'))
@@ -56,16 +59,23 @@ def create_engine(config: TrainingConfig, device: str) -> Accelerator:
         )
     plugin = engine.state.deepspeed_plugin
     if plugin is not None:
-        # DeepSpeed wants to know what it would else take from accelerate's data loader.
+        # DeepSpeed wants to know what it would else take from accelerate's data loader or launch.
         parts = engine.num_processes * config.accumulate
         plugin.deepspeed_config['train_micro_batch_size_per_gpu'] = config.batch_size // parts
+        plugin.deepspeed_config['gradient_accumulation_steps'] = config.accumulate
         plugin.deepspeed_config['gradient_clipping'] = config.optimizer.clip_norm
         if plugin.zero_stage == 3 and config.ema_decay:
             raise InputError(
                 'training_engine',
                 'ema_decay cannot be had with DeepSpeed ZeRO-3, which leaves no process whole '
-                'weights: set it to 0, or use ZeRO-2 or FSDP.',
+                'weights: set it to 0, or use ZeRO-2 or FSDP (--fsdp_version 2).',
             )
+    if splits_weights(engine) and getattr(engine.state.fsdp_plugin, 'fsdp_version', 1) != 2:
+        # It keeps parameters as flat pieces, which the running mean would take for whole ones.
+        raise InputError(
+            'training_engine',
+            'FSDP is of version 1, expected 2: launch with --use_fsdp --fsdp_version 2.',
+        )
     return engine
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -60,16 +60,19 @@ class RunningMean:
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
-        """Let the network have the mean for a while."""
-        self._swap()
+        """Let the network have the mean for a while.
+
+        The mean itself stays where it is: weights in bf16 (DeepSpeed) would round it.
+        """
+        kept = {name: value.detach().clone() for name, value in self._parameters.items()}
+        self._give(self.weights)
         try:
             yield
         finally:
-            self._swap()
+            self._give(kept)
 
     @torch.no_grad()
-    def _swap(self) -> None:
+    def _give(self, weights: Mapping[str, Tensor]) -> None:
+        """Let the network have these weights."""
         for name, parameter in self._parameters.items():
-            kept = parameter.detach().clone()
-            parameter.copy_(self.weights[name])
-            self.weights[name].copy_(kept)
+            parameter.copy_(weights[name])

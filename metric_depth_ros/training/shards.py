@@ -26,9 +26,9 @@ from metric_depth_ros.untrusted_files import read_json
 
 SUFFIX = '.tar'
 INDEX_NAME = 'shards.json'
-# Of each process. Where an example lies is known only once its whole shard has been looked
-# through, which costs more than to read it.
-_OPEN_SHARDS = 256
+# Of each process, whatever its number of sources. Where an example lies is known only once its
+# whole shard has been looked through, which costs more than to read it.
+_MOST_OPEN = 256
 _PARTIAL = '.partial'
 
 
@@ -150,7 +150,6 @@ class ShardSource:
                 f'{folder} holds {len(self._paths)} shards without an example: make them anew; '
                 '`metric-depth pseudo-label` leaves out what misses by more than --worst-error.',
             )
-        self._open: OrderedDict[int, tuple[int, Layout]] = OrderedDict()
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -176,19 +175,21 @@ class ShardSource:
         files = {m.suffix: os.pread(file, m.size, m.offset) for m in layout[index]}
         return decode_example(files, where)
 
-    def __getstate__(self) -> dict[str, object]:
-        """Leave open files behind when sent to a worker process."""
-        return {**self.__dict__, '_open': OrderedDict()}
-
     def _opened(self, shard: int) -> tuple[int, Layout]:
-        if shard not in self._open:
+        key = self, shard
+        if key not in _open:
             path = self._paths[shard]
-            self._open[shard] = os.open(path, os.O_RDONLY), _layout(path)
-            if len(self._open) > _OPEN_SHARDS:
-                _, (file, _) = self._open.popitem(last=False)
+            layout = _layout(path)
+            _open[key] = os.open(path, os.O_RDONLY), layout
+            if len(_open) > _MOST_OPEN:
+                _, (file, _) = _open.popitem(last=False)
                 os.close(file)
-        self._open.move_to_end(shard)
-        return self._open[shard]
+        _open.move_to_end(key)
+        return _open[key]
+
+
+# Of all sources, in the order of their last use.
+_open: OrderedDict[tuple[ShardSource, int], tuple[int, Layout]] = OrderedDict()
 
 
 def _layout(path: Path) -> Layout:

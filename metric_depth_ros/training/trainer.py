@@ -45,7 +45,7 @@ from metric_depth_ros.training.journal import (
     score_of,
     write_line,
 )
-from metric_depth_ros.training.recipes import Recipe
+from metric_depth_ros.training.recipes import Recipe, create_recipe
 from metric_depth_ros.training.running_mean import RunningMean
 from metric_depth_ros.training.schedule import parameter_groups, set_rates
 from metric_depth_ros.training.starting_weights import start_from
@@ -116,7 +116,7 @@ class Training:
             There is none, or it is of another training.
         """
         folder, state = checkpoints.newest_checkpoint(self.out)
-        _refuse_another_training(folder, state['config'], self._identity())
+        _refuse_another_training(folder, _spelled_out(state['config'], folder), self._identity())
         self.step = state['step']
         if splits_optimizer(self._engine):
             self._engine.load_state(str(folder / _ENGINE))
@@ -134,10 +134,14 @@ class Training:
     def _identity(self) -> dict[str, Any]:
         """Return what a checkpoint is of: all values, and how many examples there were.
 
-        Options that the configuration leaves out have values too, which change with the package.
+        What the configuration leaves out has values too, which change with the package.
         """
-        options = {'options': self._recipe.plain_options}
-        return {**self.config.plain(), **options, 'examples': self._sources.sizes}
+        return {
+            **self.config.plain(),
+            'options': self._recipe.plain_options,
+            'network': self._recipe.model_config(),
+            'examples': self._sources.sizes,
+        }
 
     def run(
         self,
@@ -360,23 +364,35 @@ def _step_seed(seed: int, step: int, process: int) -> int:
     return (seed * 1_000_003 + step) * 1_009 + process
 
 
+def _spelled_out(stored: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return what a checkpoint is of with every value of its network.
+
+    Checkpoints once had the network as the configuration wrote it.
+    """
+    name, network = stored.get('recipe', ''), stored.get('network', {})
+    recipe = create_recipe(name, network, {}, str(folder))
+    return {**stored, 'network': recipe.model_config()}
+
+
 def _refuse_another_training(
     folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> None:
-    before = dict(_leaves(stored))
-    now = dict(_leaves(json.loads(json.dumps(wanted))))
+    before, now = (dict(_leaves(json.loads(json.dumps(values)))) for values in (stored, wanted))
+    # What one of them lacks is of another version of the package; but a network has all values.
     different = [
         key
-        for key in now
-        if key in before and key.split('.')[0] not in FREE_ON_RESUME and before[key] != now[key]
+        for key in {**now, **before}
+        if (key.startswith('network.') or (key in before and key in now))
+        and key.split('.')[0] not in FREE_ON_RESUME
+        and before.get(key) != now.get(key)
     ]
     if different:
         key = different[0]
         raise InputError(
             'training_checkpoint',
             f'{folder} is of another training: {", ".join(different)} differ ({key} was '
-            f'{before[key]!r}, is {now[key]!r}). Choose another --out, or the same configuration '
-            'and examples.',
+            f'{before.get(key)!r}, is {now.get(key)!r}). Choose another --out, or the same '
+            'configuration and examples.',
         )
 
 

@@ -3,11 +3,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from metric_depth_ros import demo
 from metric_depth_ros.cli.main import main
-from metric_depth_ros.demo import refuse_unwritable_picture
+from metric_depth_ros.demo import SCENES, DemoPart, refuse_unwritable_picture
+from metric_depth_ros.evaluation.error_report import ErrorReport
 
 
 @pytest.mark.parametrize('name', ['picture.foo', 'picture', 'picture.pbm'])
@@ -23,3 +25,28 @@ def test_a_picture_of_no_known_kind_is_refused_before_the_demo_runs(
 @pytest.mark.parametrize('name', ['picture.png', 'picture.JPG', 'picture.webp'])
 def test_a_color_picture_is_not_refused(name):
     assert refuse_unwritable_picture(Path(name), '--picture') is None
+
+
+def part_of(scene, answered):
+    figures = {
+        'frames_in': 2,
+        'frames_out': answered,
+        'metrics': {'abs_rel': None},
+        'latency_ms': {'p50': None},
+    }
+    picture = np.zeros((48, 64, 3), np.uint8)
+    pictures = [dict.fromkeys(('image', 'prompt', 'depth', 'cloud'), picture)] * answered
+    failures = [] if answered else ['no frame was answered']
+    return DemoPart(scene, figures, failures, pictures, ErrorReport())
+
+
+@pytest.mark.parametrize('answered', [(0, 2), (0, 0)])
+def test_a_scene_without_an_answer_is_told_and_left_out_of_the_picture(
+    answered, tmp_path, capsys, monkeypatch
+):
+    parts = [part_of(scene, count) for scene, count in zip(SCENES, answered, strict=True)]
+    monkeypatch.setattr(demo, 'run_demo', lambda *_, **__: parts)
+    picture = tmp_path / 'picture.png'
+    assert main(['demo', '--out', str(tmp_path / 'demo'), '--picture', str(picture)]) == 1
+    assert 'no frame was answered' in capsys.readouterr().err
+    assert picture.is_file() == any(answered)

@@ -3,10 +3,14 @@
 
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 
+from metric_depth_ros import framesets
+from metric_depth_ros.bags import from_frameset
 from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
+from metric_depth_ros.cli.main import EXIT_INTERRUPTED, main
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
@@ -38,3 +42,16 @@ def test_a_hangup_that_is_ignored_stays_ignored():
             os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_bag_that_is_made_of_frames_is_ended_in_order(monkeypatch):
+    def write(*_, **__):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(framesets, 'load_frame_set', lambda _: SimpleNamespace(name='frames'))
+    monkeypatch.setattr(from_frameset, 'write_frame_set', write)
+    before = signal.signal(signal.SIGTERM, lambda number, stack: None)
+    try:
+        assert main(['make-bag', 'frames', 'bag']) == EXIT_INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -118,6 +118,15 @@ def test_an_incomplete_golden_is_named_and_fails_the_command(copied, capsys):
     assert f'FAIL  {copied}  incomplete golden' in capsys.readouterr().out
 
 
+def test_a_golden_without_anything_to_compare_fails_the_command(copied, capsys):
+    (copied / 'outputs.npz').unlink()
+
+    assert main(['conformance', str(copied)]) == 1
+    said = capsys.readouterr().out
+    assert f'FAIL  {copied}  nothing to compare' in said
+    assert '0 within tolerance, 0 off, 1 folders not usable' in said
+
+
 @pytest.mark.parametrize('config', [None, '{', '[]'])
 def test_a_folder_without_a_readable_golden_is_bad_input(tmp_path, capsys, config):
     if config is not None:

@@ -97,6 +97,20 @@ def test_the_released_architecture_has_the_released_keys(shared):
     assert parameter_count(network) == 321_161_858
 
 
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {},
+        {'remap_depth_out': 'linear', 'mask_head': None},
+        {'encoder': {'intermediate_layers': 2}},
+    ],
+)
+def test_an_architecture_is_described_as_it_is_read(changes):
+    encoder = {**MODEL_CONFIG['encoder'], **changes.get('encoder', {})}
+    config = LingBotDepthConfig.from_model_config({**MODEL_CONFIG, **changes, 'encoder': encoder})
+    assert LingBotDepthConfig.from_model_config(config.as_model_config()) == config
+
+
 @torch.inference_mode()
 def test_returns_maps_of_the_images_size(network, images, depth):
     result = network.infer(images, depth, intrinsics=torch.eye(3))

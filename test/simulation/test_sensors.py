@@ -8,6 +8,7 @@ import torch
 from metric_depth_ros.geometry.projection import project_cloud
 from metric_depth_ros.geometry.rigid import inverse
 from metric_depth_ros.simulation.camera import camera_rays
+from metric_depth_ros.simulation.raycast import cast
 from metric_depth_ros.simulation.recording import simulate_frames
 from metric_depth_ros.simulation.scene import camera_of
 from metric_depth_ros.simulation.scenes import SCENE_NAMES, make_scene
@@ -111,6 +112,26 @@ def test_the_camera_moves(frames):
     later = frame_of(scene, 14, seed=3)
     assert later.stamp_ns - frame.stamp_ns == 1_000_000_000
     assert np.mean(later.truth != frame.truth) > 0.3
+
+
+# Of worlds that have something where the robot would be if it never turned back.
+@pytest.mark.parametrize(('name', 'seed'), [('street', 1), ('indoor', 3), ('tabletop', 6)])
+def test_a_long_recording_goes_through_nothing_and_jumps_nowhere(name, seed):
+    scene = make_scene(name, SIZE, seed)
+    rate_hz = 10.0
+    poses = [scene.base_at(i / rate_hz) @ scene.T_base_camera for i in range(600)]
+    place = torch.tensor(np.stack([pose[:3, 3] for pose in poses]), dtype=torch.float32)[None]
+    steps = place.diff(dim=1)
+    hits = cast(scene.world, place[:, :-1], steps)
+    assert not (hits.found & (hits.distance <= 1.0)).any()
+    speed_m_s = rate_hz * steps[0].norm(dim=-1)
+    assert speed_m_s.max() < 1.1 * speed_m_s[:20].max()
+    assert (rate_hz * steps.diff(dim=1)[0].norm(dim=-1)).max() < 0.2 * speed_m_s.max()
+
+
+def test_the_first_seconds_of_a_drive_are_at_one_speed(frames):
+    scene, _ = frames['street']
+    assert [scene.base_at(s)[0, 3] for s in (0.0, 2.0, 6.0)] == [0.0, 14.0, 42.0]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')

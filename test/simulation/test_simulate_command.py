@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Simulated bags."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +14,7 @@ from metric_depth_ros.bags.reader import BagReader
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.codecs.camera_info import camera_from_info
 from metric_depth_ros.codecs.image import decode_depth
+from metric_depth_ros.simulation import recording
 
 ARGUMENTS = ['--seconds', '0.3', '--rate', '10', '--size', '96x64', '--seed', '5']
 
@@ -64,6 +68,23 @@ def test_an_existing_bag_is_not_overwritten(tmp_path, capsys):
     bag = simulate('tabletop', tmp_path / 'bag')
     assert main(['simulate', str(bag), '--scene', 'indoor', *ARGUMENTS]) == 2
     assert 'exists already' in capsys.readouterr().err
+
+
+def test_a_bag_that_is_ended_early_can_be_read(tmp_path, monkeypatch):
+    before = signal.signal(signal.SIGTERM, lambda number, stack: None)
+    write_frame = recording._write_frame
+
+    def write_and_end(*frame):
+        write_frame(*frame)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(recording, '_write_frame', write_and_end)
+    try:
+        assert main(['simulate', str(tmp_path / 'bag'), '--scene', 'street', *ARGUMENTS]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    with BagReader(tmp_path / 'bag') as reader:
+        assert reader.count('/camera/image_raw') == 1
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every recipe prepares, loses, learns and predicts; what each promises of its own."""
 
+import json
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -10,8 +11,9 @@ from tiny_checkpoints import tiny_network
 from tiny_training import example
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.learned.loading import network_from
+from metric_depth_ros.estimators.learned.loading import network_from, skeleton
 from metric_depth_ros.networks.checkpoints import read_checkpoint
+from metric_depth_ros.networks.lingbot_depth import LingBotDepthConfig
 from metric_depth_ros.training.checkpoints import write_weights
 from metric_depth_ros.training.losses import QUANTITIES, absolute_error
 from metric_depth_ros.training.recipes import RECIPES, create_recipe
@@ -121,6 +123,14 @@ def test_example_without_depth_teaches_nothing(name):
     blind = replace(example(0), depth=np.full((64, 96), np.inf, np.float32), sensors={})
     rng = np.random.default_rng(0)
     assert recipe.prepare(blind, (96, 64), rng, real=False, augment=True) is None
+
+
+@pytest.mark.parametrize('name', ['teacher', 'radar', 'masked'])
+def test_example_whose_depth_is_all_beyond_the_farthest_teaches_nothing(name):
+    recipe = tiny_recipe(name, farthest_m=1.0)  # the nearest of the example is 1.5 m away
+    rng = np.random.default_rng(0)
+    seen = with_radar(example(0))
+    assert recipe.prepare(seen, (96, 64), rng, real=True, augment=False) is None
 
 
 @pytest.mark.parametrize('name', ['teacher', 'student', 'masked'])
@@ -264,10 +274,20 @@ def test_an_enlarged_recording_of_a_depth_camera_has_no_holes_between_its_points
     assert set(np.unique(patches)) == {0.0, 1.0}  # whole, or masked
 
 
-def test_model_config_builds_the_same_network():
-    recipe = tiny_recipe('teacher')
-    again = create_recipe('teacher', recipe.model_config(), {}, 'test')
-    assert asdict(again.build().config) == asdict(recipe.build().config)
+@pytest.mark.parametrize('name', RECIPES)
+def test_model_config_describes_the_whole_network(name):
+    recipe = tiny_recipe(name)
+    stored = json.loads(json.dumps(recipe.model_config()))
+    again = create_recipe(name, stored, {}, 'test')
+    assert asdict(again._config) == asdict(recipe._config)
+    assert json.loads(json.dumps(again.model_config())) == stored
+
+
+def test_released_masked_network_is_described_for_the_estimator():
+    recipe = create_recipe('masked', {}, {}, 'test')
+    stored = json.loads(json.dumps(recipe.model_config()))
+    assert skeleton('lingbot_depth', stored).config == LingBotDepthConfig.released()
+    assert stored['encoder']['backbone'] == 'dinov2_vitl14'  # as the authors' class takes it
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import time
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 from tiny_training import write_config, write_shards
 
@@ -320,6 +321,52 @@ def test_a_checkpoint_holds_the_options_that_the_configuration_leaves_out(
     path.write_text(json.dumps(state))
     assert train(config, tmp_path / 'out', '--resume') == 2
     assert 'options.held_weight was 0.125, is 1.0' in capsys.readouterr().err
+
+
+def with_network(config, path, network):
+    """Write the configuration with another shape of its network."""
+    content = {**yaml.safe_load(config.read_text()), 'network': network}
+    path.write_text(yaml.safe_dump(content), 'utf-8')
+    return path
+
+
+NETWORK = {'widths': [4, 8, 8, 8, 8], 'blocks': [1, 1, 1, 1, 1]}
+
+
+def kept_as_written(out):
+    """Give a checkpoint of step 2 the network as the configuration has it, as was once stored."""
+    path = out / 'checkpoints/step_00000002/state.json'
+    state = json.loads(path.read_text())
+    state['config']['network'] = NETWORK
+    path.write_text(json.dumps(state))
+
+
+@pytest.mark.parametrize('keep', [lambda out: None, kept_as_written], ids=['now', 'once'])
+@pytest.mark.parametrize(
+    ('network', 'named'),
+    [
+        ({**NETWORK, 'rounds': 5}, 'network.rounds was 3, is 5'),
+        ({'blocks': NETWORK['blocks']}, 'network.widths was [4, 8, 8, 8, 8], is ['),
+    ],
+)
+def test_a_network_that_differs_in_what_is_left_out_is_not_resumed(
+    finished, capsys, tmp_path, keep, network, named
+):
+    config, _ = finished
+    train(config, tmp_path / 'out', '--until', '2')
+    keep(tmp_path / 'out')
+    changed = with_network(config, tmp_path / 'changed.yaml', network)
+    assert train(changed, tmp_path / 'out', '--resume') == 2
+    assert named in capsys.readouterr().err
+
+
+def test_the_same_network_is_resumed_however_it_is_written(finished, tmp_path):
+    config, whole = finished
+    train(config, tmp_path / 'out', '--until', '2')
+    kept_as_written(tmp_path / 'out')
+    spelled = with_network(config, tmp_path / 'spelled.yaml', {**NETWORK, 'rounds': 3})
+    assert train(spelled, tmp_path / 'out', '--resume') == 0
+    assert same(weights(whole, 6), weights(tmp_path / 'out', 6))
 
 
 def test_checkpoints_are_not_overwritten_unasked(finished, capsys):

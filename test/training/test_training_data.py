@@ -3,21 +3,29 @@
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import tarfile
+import time
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_training import example, write_shards
 
-from metric_depth_ros.cli.main import main
+from metric_depth_ros.cli.main import EXIT_INTERRUPTED, main
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.training import log_steps
+from metric_depth_ros.training import log_steps, shards
 from metric_depth_ros.training.batches import ValidationExamples
 from metric_depth_ros.training.example_files import decode_example, encode_example
 from metric_depth_ros.training.folders import FrameSetSource, KittiSource
@@ -25,6 +33,8 @@ from metric_depth_ros.training.order import EpochOrder, Share
 from metric_depth_ros.training.prompts import masked_prompt
 from metric_depth_ros.training.shards import ShardSource, write_shard
 from metric_depth_ros.training.views import mirrored, random_view, resized
+
+ENDING_S = 240.0  # it used to last for ever
 
 
 @given(st.floats(1e-4, 1e4))
@@ -95,6 +105,32 @@ def test_shards_are_read_in_any_order(tmp_path):
         loaded = source.load(index)
         assert loaded.camera == expected[0]
         assert loaded.depth[32, 48] == pytest.approx(expected[1], rel=2e-4)
+
+
+def opened_below(folder):
+    """Return the files below a folder that this process holds open."""
+    held = Path('/proc/self/fd').iterdir()
+    names = [os.readlink(link) for link in held if link.is_symlink()]
+    return [name for name in names if name.startswith(str(folder))]
+
+
+def test_sources_share_what_a_process_may_hold_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, '_MOST_OPEN', 3)
+    folders = [write_shards(tmp_path / str(n), count=4, per_shard=2) for n in range(3)]
+    sources = [ShardSource(folder) for folder in folders]
+    for index in (0, 2, 1, 3):
+        for source in sources:
+            assert source.load(index).kind == 'street'
+    assert len(opened_below(tmp_path)) == 3
+
+
+def test_a_shard_that_cannot_be_read_is_not_held_open(tmp_path):
+    write_shards(tmp_path, count=1)
+    (tmp_path / 'shards.json').write_text('{"000000.tar": 1}')
+    (tmp_path / '000000.tar').write_bytes(b'nothing of the kind')
+    with pytest.raises(InputError, match=r'000000\.tar'):
+        ShardSource(tmp_path).load(0)
+    assert opened_below(tmp_path) == []
 
 
 def test_webdataset_reads_the_shards(tmp_path):
@@ -261,6 +297,29 @@ def test_shards_are_simulated_once_and_the_rest_later(tmp_path, capsys):
     assert (tmp_path / '000000.tar').stat().st_mtime_ns == made
     assert [source.load(index).kind for index in range(len(source))] == ['room', 'room']
     assert 'validation' in capsys.readouterr().out
+
+
+def test_a_signal_ends_the_workers_too(tmp_path):
+    out = tmp_path / 'out'
+    command = [sys.executable, '-m', 'metric_depth_ros.cli.main', 'make-shards', str(out)]
+    options = ['--views', '100000', '--workers', '1', '--kinds', 'room']
+    process = psutil.Popen([*command, *options], stderr=subprocess.DEVNULL)
+    workers = []
+    try:
+        deadline = time.monotonic() + ENDING_S
+        while not list(out.glob('*.partial')):  # a worker has begun
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        workers = process.children()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(ENDING_S) == EXIT_INTERRUPTED
+        _, left = psutil.wait_procs(workers, ENDING_S)
+        assert left == []
+    finally:
+        for left in (process, *workers):
+            with suppress(psutil.NoSuchProcess):
+                left.kill()
 
 
 def test_last_shard_is_made_again_for_more_views(tmp_path):

@@ -88,7 +88,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def model_config(self) -> dict[str, Any]:
-        """Return the plain values that are stored with its weights."""
+        """Return every plain value of its shape, as they are stored with its weights."""
 
     def view_size(self, rng: np.random.Generator) -> tuple[int, int] | None:
         """Return the (width, height) of all examples of one step, or None for their own."""

@@ -31,7 +31,7 @@ from metric_depth_ros.types import SparsePrompt
 # Simulated depth cameras by how often they are drawn.
 _CAMERAS = {'structured_light': 0.5, 'stereo': 0.4, 'time_of_flight': 0.1}
 _RECORDED = 'rgbd'  # the sensor of a recorded depth camera
-_LEAST_SHARE = 0.02  # of the pixels, with a depth
+_LEAST_SHARE = 0.02  # of the pixels, with a depth that counts
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,6 @@ class MaskedRecipe(Recipe):
 
     def __init__(self, described: Mapping[str, Any], options: MaskedOptions) -> None:
         super().__init__(options)
-        self._described = described
         self._config = (
             LingBotDepthConfig.from_model_config(described)
             if described
@@ -100,7 +99,7 @@ class MaskedRecipe(Recipe):
 
     def model_config(self) -> dict[str, Any]:
         """Return the shape of the network."""
-        return dict(self._described)
+        return self._config.as_model_config()
 
     def prepare(
         self,
@@ -117,7 +116,8 @@ class MaskedRecipe(Recipe):
             if recorded is not None:
                 recorded = _same_view(example, recorded, size, rng, mirror=augment)
             example = random_view(example, size, rng, mirror=augment)
-        if np.isfinite(example.depth).mean() < _LEAST_SHARE:
+        counts = np.isfinite(example.depth) & (example.depth <= self._options.farthest_m)
+        if counts.mean() < _LEAST_SHARE:
             return None
         height, width = example.depth.shape
         rows, columns = token_grid(self._options.num_tokens, width, height)

@@ -157,7 +157,10 @@ class TeacherRecipe(Recipe):
         if not self._options.image:
             view = replace(view, image=np.full_like(view.image, _GRAY))
         prompt = self._draw_prompt(view, rng)
-        if prompt is None or not np.isfinite(view.depth).any():
+        counts = np.isfinite(view.depth)
+        if self._options.farthest_m is not None:
+            counts &= view.depth <= self._options.farthest_m
+        if prompt is None or not counts.any():
             return None
         prepared = prepared_frame(view, prompt, real=real)
         if self._options.prior.partition(':')[0] in _BY_WORKERS:
