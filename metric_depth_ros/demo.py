@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,9 @@ Picture = NDArray[np.uint8]
 Progress = Callable[[str, int, int], None]
 
 _MARKER = '.metric_depth_demo'  # a folder without it was not made by a demo, and is not emptied
+_REPORT = 'report.html'
 _OVERVIEW_FRAMES = 3
+_SLOWER = 0.4  # of the frames a second, for a machine that could not keep up
 _FRAME_WIDTH_PX = 1920
 _GAP_PX = 6
 _SHADE = 8
@@ -70,13 +72,17 @@ SCENES = (
 
 @dataclass(frozen=True, eq=False)
 class DemoPart:
-    """What came out of one scene: figures as in the JSON of a replay, pictures by caption."""
+    """What came out of one scene: figures as in the JSON of a replay, pictures by caption.
+
+    `passed_over` is a sentence about the frames that the node did not get to, or empty.
+    """
 
     scene: DemoScene
     figures: dict[str, Any]
     failures: list[str]
     pictures: list[dict[str, Picture]]
     report: ErrorReport
+    passed_over: str = ''
 
 
 def run_demo(
@@ -114,9 +120,7 @@ def run_demo(
         _run_scene(out / scene.name, scene, seconds, rate_hz, size_scale, parameters, progress)
         for scene in SCENES
     ]
-    write_report(
-        out / 'report.html', 'Metric depth demo', [_overview(parts), *map(_section, parts)]
-    )
+    write_report(out / _REPORT, 'Metric depth demo', [_overview(parts), *map(_section, parts)])
     return parts
 
 
@@ -185,6 +189,7 @@ def _prepare(out: Path) -> None:
         )
     out.mkdir(parents=True, exist_ok=True)
     marker.touch()
+    (out / _REPORT).unlink(missing_ok=True)
     for scene in SCENES:
         shutil.rmtree(out / scene.name, ignore_errors=True)
 
@@ -219,7 +224,32 @@ def _run_scene(
     )
     report = ErrorReport()
     pictures = _picture_frames(folder, bag, result, report, progress)
-    return DemoPart(scene, figures, failures(figures, result, ()), pictures, report)
+    slower_hz = _SLOWER * rate_hz
+    return DemoPart(
+        scene,
+        figures,
+        failures(figures, result, (), slower_hz),
+        pictures,
+        report,
+        passed_over(figures, slower_hz),
+    )
+
+
+def passed_over(figures: Mapping[str, Any], slower_hz: float) -> str:
+    """Return why frames that the node accounted for were not answered; empty if all were."""
+    counts = {'replaced by newer ones': 'replaced', 'too old': 'stale', 'refused': 'bad_input'}
+    reasons = [f'{figures[key]} {text}' for text, key in counts.items() if figures[key]]
+    if not reasons:
+        return ''
+    remedy = 'node.log in the folder of the scene says why.'
+    if figures['replaced'] or figures['stale']:
+        remedy = (
+            f'The machine was too busy or is too slow for them: --rate {slower_hz:g} asks for '
+            'fewer a second.'
+        )
+    return (
+        f'Frames that were not answered: {", ".join(reasons)}, of {figures["frames_in"]}. {remedy}'
+    )
 
 
 def _simulate(
@@ -320,4 +350,5 @@ def _overview(parts: Sequence[DemoPart]) -> Section:
 
 
 def _section(part: DemoPart) -> Section:
-    return part.report.section(part.scene.title, ' '.join([part.scene.text, *part.failures]))
+    told = [part.scene.text, part.passed_over, *part.failures]
+    return part.report.section(part.scene.title, ' '.join(told))

@@ -20,7 +20,12 @@ from importlib.util import find_spec
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.libraries import NEEDED, OPTIONAL, Library
-from metric_depth_ros.resources import dds_environment, share_file, shared_memory_bytes
+from metric_depth_ros.resources import (
+    dds_environment,
+    refuse_missing_middleware,
+    share_file,
+    shared_memory_bytes,
+)
 
 IMPORT_TIMEOUT_S = 120
 GPU_TIMEOUT_S = 20
@@ -55,6 +60,7 @@ def examine() -> Iterator[Finding]:
     """Yield the findings one by one; checking an import may take seconds."""
     yield Finding('Python', 'ok', f'{platform.python_version()} at {sys.executable}')
     yield _distribution()
+    yield _middleware()
     for library in NEEDED:
         yield _library(library, 'missing')
     for library in OPTIONAL:
@@ -80,6 +86,23 @@ def _distribution() -> Finding:
     )  # fmt: skip
 
 
+def _middleware() -> Finding:
+    fault, _, remedy = _missing_middleware().partition(': ')
+    if fault:
+        return Finding('middleware', 'missing', fault, remedy)
+    chosen = os.environ.get('RMW_IMPLEMENTATION') or 'rmw_fastrtps_cpp (default)'
+    return Finding('middleware', 'ok', chosen)
+
+
+def _missing_middleware() -> str:
+    if _is_installed('rclpy'):
+        try:
+            refuse_missing_middleware()
+        except InputError as error:
+            return str(error)
+    return ''
+
+
 def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
@@ -101,11 +124,15 @@ def _library(library: Library, state_without: str) -> Finding:
 def _python(code: str) -> tuple[str, str]:
     """Return what Python prints, and why it failed, in a process of its own.
 
-    A system library that is missing may end the process.
+    A system library that is missing may end the process. A middleware that is missing would, and
+    has a line of its own.
     """
+    environment = dict(os.environ)
+    if _missing_middleware():
+        del environment['RMW_IMPLEMENTATION']
     try:
         result = subprocess.run(
-            [sys.executable, '-c', code],
+            [sys.executable, '-c', code], env=environment,
             capture_output=True, text=True, timeout=IMPORT_TIMEOUT_S, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -134,16 +161,15 @@ def _dds_profile() -> Finding:
     chosen = os.environ.get('FASTRTPS_DEFAULT_PROFILES_FILE') or os.environ.get(
         'FASTDDS_DEFAULT_PROFILES_FILE'
     )
-    rmw = os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp (default)')
     if chosen:
-        return Finding('DDS profile', 'ok', f'{chosen} (chosen by you), {rmw}')
+        return Finding('DDS profile', 'ok', f'{chosen} (chosen by you)')
     try:
         share_file('config/fastdds.xml')
     except InputError as error:
         return Finding('DDS profile', 'missing', str(error), 'reinstall the package')
     profile = next(iter(dds_environment().values()))
     return Finding(
-        'DDS profile', 'ok', f'{profile}, {rmw}',
+        'DDS profile', 'ok', profile,
         'set by metric-depth and the launch files; with ros2 run, export '
         f'FASTRTPS_DEFAULT_PROFILES_FILE={profile}',
     )  # fmt: skip

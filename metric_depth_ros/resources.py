@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import re
 import sys
+from ctypes.util import find_library
+from importlib.util import find_spec
 from pathlib import Path
 
 from metric_depth_ros.errors import InputError
@@ -28,7 +30,7 @@ def share_file(relative: str) -> Path:
         Not found in any of the places, which are named.
     """
     checkout = Path(__file__).resolve().parent.parent
-    prefixes = [Path(p) for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
+    prefixes = [Path(p) for p in _paths('AMENT_PREFIX_PATH')]
     shares = [p / 'share' / PACKAGE for p in (*prefixes, Path(sys.prefix))]
     for folder in (checkout, *shares):
         if (folder / relative).is_file():
@@ -68,6 +70,39 @@ def shared_memory_bytes() -> int | None:
         return None
     size = re.search(r'<segment_size>\s*(\d{1,15})\s*</segment_size>', profile)
     return int(size[1]) if size else None
+
+
+def refuse_missing_middleware() -> None:
+    """Refuse a middleware that is chosen and not installed, before rclpy is loaded.
+
+    rclpy would end the process without an exception. Where rclpy itself is not installed, there
+    is nothing to refuse.
+
+    Raises
+    ------
+    InputError
+        ``middleware``: no library of the middleware lies where ROS looks for it.
+    """
+    name = os.environ.get('RMW_IMPLEMENTATION')
+    rclpy = find_spec('rclpy') if name else None
+    if not name or rclpy is None or rclpy.origin is None:
+        return
+    # PREFIX/lib/pythonX.Y/site-packages/rclpy/__init__.py, of a distribution and of PyPI alike.
+    folders = [path / 'lib' for path in Path(rclpy.origin).parents[4:5]]
+    folders += [Path(p) / 'lib' for p in _paths('AMENT_PREFIX_PATH')]
+    folders += map(Path, _paths('LD_LIBRARY_PATH'))
+    if any((folder / f'lib{name}.so').is_file() for folder in folders) or find_library(name):
+        return
+    raise InputError(
+        'middleware',
+        f'RMW_IMPLEMENTATION is {name!r}, a middleware that is not installed here: unset '
+        f'RMW_IMPLEMENTATION, or install that middleware (sudo apt install '
+        f'ros-$ROS_DISTRO-{name.replace("_", "-")}, with a ROS distribution).',
+    )
+
+
+def _paths(variable: str) -> list[str]:
+    return [path for path in os.environ.get(variable, '').split(os.pathsep) if path]
 
 
 def default_environment() -> dict[str, str]:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make .venv with the pinned dependencies. Standard library only; used by the Makefile.
 
-Says in one sentence what to do where this cannot work: another platform, another Python, or a
-system library that is missing. Does nothing when .venv is up to date.
+Says in one sentence what to do where this cannot work: another platform, another Python, a system
+library that is missing, no way to the packages. Does nothing when .venv is up to date.
 """
 
 from __future__ import annotations
@@ -83,26 +83,65 @@ def provide_system_libraries() -> bool:
 
 
 def fill(extras: str) -> None:
-    """Create .venv and install the package with its extras, unless that was done already."""
+    """Create .venv and install the package with its extras, unless that was done already.
+
+    Raises
+    ------
+    SystemExit
+        With a sentence: .venv cannot be made, or pip cannot install.
+    """
+    if not is_whole():
+        create()
     sources = [ROOT / 'setup.py', ROOT / 'constraints.txt']
     digest = hashlib.sha256(b''.join(path.read_bytes() for path in sources))
     digest.update(f'{sys.version_info[:2]}'.encode())
     done = VENV / f'installed-{extras.replace(",", "-")}'
     if done.exists() and done.read_text() == digest.hexdigest():
         return
-    if not (VENV / 'bin' / 'python').exists():
-        print(f'Creating {VENV.name} with Python {platform.python_version()} …', flush=True)
-        venv.create(VENV, with_pip=True)
-    print(f'Installing dependencies ({extras}) …', flush=True)
-    subprocess.run(
-        [
-            str(VENV / 'bin' / 'python'), '-m', 'pip', 'install', '--disable-pip-version-check',
-            '--progress-bar', 'on' if sys.stdout.isatty() else 'off', '--quiet',
-            '--constraint', str(ROOT / 'constraints.txt'), '--editable', f'{ROOT}[{extras}]',
-        ],
-        check=True,
-    )  # fmt: skip
+    print(f'Installing dependencies ({extras}): about 3 GB, some minutes …', flush=True)
+    command = [
+        str(VENV / 'bin' / 'python'), '-m', 'pip', 'install', '--disable-pip-version-check',
+        *([] if sys.stdout.isatty() else ['--quiet', '--progress-bar', 'off']),
+        '--constraint', str(ROOT / 'constraints.txt'), '--editable', f'{ROOT}[{extras}]',
+    ]  # fmt: skip
+    if subprocess.run(command, check=False).returncode != 0:
+        sys.exit(
+            'The dependencies could not be installed; pip says why above. They come from PyPI: '
+            'check the network, the index (pip config list, PIP_INDEX_URL, PIP_NO_INDEX) and the '
+            'proxy (HTTPS_PROXY), then run make again.'
+        )
     done.write_text(digest.hexdigest())
+
+
+def is_whole() -> bool:
+    """Return whether .venv has a pip, of this Python, that was installed at this place.
+
+    The scripts of an environment name its path: one of a moved or copied checkout does not start,
+    or starts the other checkout's.
+    """
+    command = [str(VENV / 'bin' / 'pip'), '--isolated', '--version']
+    alone = {**os.environ, 'PYTHONPATH': ''}  # another pip may lie there
+    try:
+        said = subprocess.run(
+            command, env=alone, capture_output=True, text=True, check=False
+        ).stdout
+    except OSError:
+        return False
+    return f'{VENV}/lib/python{sys.version_info[0]}.{sys.version_info[1]}/' in said
+
+
+def create() -> None:
+    """Make an empty .venv in place of whatever is there."""
+    print(f'Creating {VENV.name} with Python {platform.python_version()} …', flush=True)
+    try:
+        venv.create(VENV, clear=True, with_pip=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        shutil.rmtree(VENV, ignore_errors=True)
+        version = f'{sys.version_info[0]}.{sys.version_info[1]}'
+        sys.exit(
+            f'{VENV} could not be made: {error}. On Debian and Ubuntu: sudo apt-get install '
+            f'python{version}-venv; else see that the disk has room and this user may write there.'
+        )
 
 
 if __name__ == '__main__':

@@ -16,6 +16,8 @@ from metric_depth_ros.resources import dds_environment
 os.environ.update(dds_environment())
 os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randint(1, 101))
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+if 'PYTEST_XDIST_WORKER' in os.environ:  # a process on every core: more threads only wait
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 # Machines are shared: how long one example takes says nothing about the code.
 settings.register_profile('shared machine', deadline=None)

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -41,6 +44,24 @@ def _qos(durability: QosDurability, depth: int) -> Qos:
     )
 
 
+@contextmanager
+def new_bag(path: Path) -> Iterator[BagWriter]:
+    """Write a new bag, which is removed again where it is refused; Ctrl-C leaves what is there.
+
+    Raises
+    ------
+    InputError
+        `path` exists already, and stays as it is; or as the methods of `BagWriter`.
+    """
+    bag = BagWriter(path)
+    try:
+        with bag:
+            yield bag
+    except InputError:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
 class BagWriter:
     """Write a new rosbag2; one topic keeps one message type. A context manager.
 
@@ -70,6 +91,7 @@ class BagWriter:
         try:
             self._writer.open()
         except OSError as error:
+            shutil.rmtree(path, ignore_errors=True)  # half made, it is in the way of the next one
             raise InputError(
                 'bag_unwritable',
                 f'cannot create the bag {path}: {error.strerror or error}. Name a folder that '

@@ -12,8 +12,9 @@ from metric_depth_ros.cli.estimator_options import add_estimator_arguments, opti
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from metric_depth_ros.estimators.base import Estimator
     from metric_depth_ros.estimators.options import EstimatorOptions
-    from metric_depth_ros.evaluation.benchmarks.protocol import Benchmark, Task
+    from metric_depth_ros.evaluation.benchmarks.protocol import Benchmark, DataSet, Task
     from metric_depth_ros.evaluation.benchmarks.run import Share
 
 HELP = "an estimator on a data set of the papers, beside the papers' rows"
@@ -49,10 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run a benchmark, or print its layout; always 0."""
-    from rich.console import Console
-
     from metric_depth_ros.cli.outputs import prepare_folder
     from metric_depth_ros.errors import InputError
+    from metric_depth_ros.estimators.registry import create_estimator
     from metric_depth_ros.evaluation.benchmarks.catalog import benchmark
     from metric_depth_ros.evaluation.benchmarks.records import check_settings
     from metric_depth_ros.evaluation.benchmarks.run import Share, chosen_tasks
@@ -70,33 +70,35 @@ def run(args: argparse.Namespace) -> int:
     if args.limit is not None and args.limit < 1:
         raise InputError('benchmark_limit', f'--limit is {args.limit}, expected at least 1.')
     tasks, share = chosen_tasks(chosen, args.tasks), Share.of_environment()
+    options = options_from(args)
+    # What is refused must not leave a folder that is then held against the corrected command.
+    data = chosen.open(args.data)
+    estimator = create_estimator(args.estimator, _on_own_device(options, share))
     out = args.out or Path(f'benchmark-{args.name}')
     prepare_folder(out, '--out')
-    options = options_from(args)
     check_settings(out, _settings(args, options, tasks))
-    return _run(args, chosen, tasks, share, out, options, Console(stderr=True))
+    return _run(args, chosen, data, tasks, share, out, estimator)
 
 
 def _run(
     args: argparse.Namespace,
     chosen: Benchmark,
+    data: DataSet,
     tasks: list[Task],
     share: Share,
     out: Path,
-    options: EstimatorOptions,
-    console: Console,
+    estimator: Estimator,
 ) -> int:
+    from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from metric_depth_ros.estimators.registry import create_estimator
     from metric_depth_ros.evaluation.benchmarks.records import read_records
     from metric_depth_ros.evaluation.benchmarks.result import summarize, write_result
     from metric_depth_ros.evaluation.benchmarks.run import run_share, wanted
     from metric_depth_ros.evaluation.machine import describe_machine, describe_versions
 
-    data = chosen.open(args.data)
+    console = Console(stderr=True)
     ids = list(data.ids)[: args.limit]
-    estimator = create_estimator(args.estimator, _on_own_device(options, share))
     mine = [item for i, item in enumerate(ids) if share.has(i)]
     columns = (*Progress.get_default_columns()[:-1], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:

@@ -66,6 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Estimate the depth of one image and write it."""
+    from dataclasses import replace
+
     import numpy as np
 
     from metric_depth_ros.cli.outputs import prepare_folder, writing
@@ -83,20 +85,24 @@ def run(args: argparse.Namespace) -> int:
     if args.image.is_dir():
         return _repeat(args.image, args.out)
     options = options_from(args)
-    camera = None if args.camera is None else frame_files.read_camera(args.camera)
-    prompt = None if args.prompt is None else _prompt(args, camera)
-    frame_files.import_open3d()  # refuse before the work, not after it
     frame = Frame(
         stamp_ns=0,
         frame_id='camera_optical_frame',
         image=load_color_image(args.image),
-        camera=camera,
-        prompt=prompt,
+        camera=None if args.camera is None else frame_files.read_camera(args.camera),
     )
+    if args.prompt is not None:
+        frame = replace(frame, prompt=_prompt(args, frame.camera))
     with open_rerun(args) as log:
         estimator = create_estimator(args.estimator, options)
         began_s = time.perf_counter()
         estimate = estimator.estimate(frame)
+        if frame.prompt is None and np.isnan(estimate.depth).all():
+            raise InputError(
+                'prompt_missing',
+                f'--estimator {args.estimator} finds no depth without a prompt: name one with '
+                '--prompt, or a monocular --estimator, e.g. compact_student.',
+            )
         if log is not None:
             log.frame(frame, estimate, latency_ms=1e3 * (time.perf_counter() - began_s))
     with writing(args.out, '--out'):

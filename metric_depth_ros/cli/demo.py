@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @ended_like_ctrl_c()
 def run(args: argparse.Namespace) -> int:
-    """Run the demo; 0 when every frame of every scene was answered."""
+    """Run the demo; 0 when every frame was answered, or was passed over and the report says so."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -80,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
             f'answered, AbsRel {format_number(figures["metrics"]["abs_rel"])}, latency p50 '
             f'{format_number(figures["latency_ms"]["p50"])} ms'
         )
+        if part.passed_over:
+            console.print(part.passed_over, style='yellow', markup=False, highlight=False)
         for failure in part.failures:
             console.print(failure, style='red', markup=False, highlight=False)
     if args.picture is not None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Entry point of `metric-depth`: picks the command and turns bad input into one sentence.
 
-Imports nothing but the standard library, `errors` and `libraries` before a command is chosen.
+Imports nothing but the standard library, `errors`, `libraries` and `resources` before a command is
+chosen.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from importlib import import_module
 from metric_depth_ros import __version__
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.libraries import missing_libraries_named
+from metric_depth_ros.resources import refuse_missing_middleware
 
 # command -> (module under metric_depth_ros.cli, one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -38,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'torture': ('torture', 'a campaign of faults against a live node, with a report'),
     'doctor': ('doctor', 'tell what is installed, what is missing, and what to do'),
 }
+_LOAD_RCLPY = ('replay', 'demo', 'torture')  # a node refuses a missing middleware itself
 EXIT_BAD_INPUT = 2
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 EXIT_INTERRUPTED = 130
@@ -66,14 +69,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The command's exit code; 2 for bad input or usage, a package that is not installed, a
-        file that cannot be used or a full disk, 130 when interrupted.
+        The command's exit code; 2 for bad input or usage, a package or a middleware that is not
+        installed, a file that cannot be used or a full disk, 130 when interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     chosen = next((a for a in arguments if not a.startswith('-')), None)
     try:
         with missing_libraries_named():
             args = _parser(chosen).parse_args(arguments)
+            if chosen in _LOAD_RCLPY:
+                refuse_missing_middleware()
             return int(args.run(args))
     except InputError as error:
         sentence = str(error)

@@ -26,7 +26,7 @@ _OTHERS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
-    actions = parser.add_subparsers(dest='action', metavar='check')
+    actions = parser.add_subparsers(dest='action', metavar='[check]')
     check = actions.add_parser('check', help='compare keys and shapes with the released ones')
     check.add_argument('names', nargs='*', metavar='NAME', help='of `metric-depth models`')
     check.add_argument('--all', action='store_true', help='all models')

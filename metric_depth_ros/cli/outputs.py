@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from metric_depth_ros.errors import InputError
@@ -40,6 +40,26 @@ def prepare_folder(path: Path, option: str) -> None:
         ) from error
     if not os.access(path, os.W_OK):
         raise InputError('output_path', f'{option}: the folder {path} cannot be written into.')
+
+
+@contextmanager
+def folder_for(path: Path, option: str) -> Iterator[None]:
+    """Make a folder to write into; a refusal that comes before anything is in it removes it.
+
+    Raises
+    ------
+    InputError
+        As `prepare_folder`.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    prepare_folder(path, option)
+    try:
+        yield
+    except InputError:
+        with suppress(OSError):  # the first that holds something stays, and those above it
+            for folder in made:
+                folder.rmdir()
+        raise
 
 
 @contextmanager

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from metric_depth_ros.evaluation.error_report import ErrorReport
+    from metric_depth_ros.evaluation.fail_if import Condition
     from metric_depth_ros.evaluation.rerun_log import RerunLog
     from metric_depth_ros.replay.session import ReplayRun
 
@@ -89,13 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @ended_like_ctrl_c()
 def run(args: argparse.Namespace) -> int:
     """Replay; 0 when all went well, 1 when frames were lost, the node died or --fail-if holds."""
-    import json
-
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress
-
-    from metric_depth_ros.cli.outputs import prepare_file, prepare_folder, whole_file
+    from metric_depth_ros.cli.outputs import folder_for
     from metric_depth_ros.errors import InputError
     from metric_depth_ros.evaluation.fail_if import parse_condition
 
@@ -111,12 +106,20 @@ def run(args: argparse.Namespace) -> int:
     if not args.bag.exists():  # before a folder is made for it
         raise InputError('bag_missing', f'there is no bag at {args.bag}: check the path.')
     out = args.out or _free_folder(Path('out', 'replay'), args.bag.resolve().name)
-    json_file = args.json or out / 'figures.json'
-    prepare_folder(out, '--out')
-    prepare_file(json_file, '--json')
-    if args.html is not None:
-        prepare_file(args.html, '--html')
+    with folder_for(out, '--out'):
+        return _replay(args, out, topics, conditions)
 
+
+def _replay(
+    args: argparse.Namespace, out: Path, topics: dict[str, str], conditions: list[Condition]
+) -> int:
+    import json
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import Progress
+
+    from metric_depth_ros.cli.outputs import prepare_file, whole_file
     from metric_depth_ros.evaluation.error_report import ErrorReport
     from metric_depth_ros.replay.figures import failures, replay_figures
     from metric_depth_ros.replay.published import DEPTH_TOPIC
@@ -124,6 +127,10 @@ def run(args: argparse.Namespace) -> int:
     from metric_depth_ros.replay.session import ReplayOptions, replay
     from metric_depth_ros.replay.streams import GROUND_TRUTH
 
+    json_file = args.json or out / 'figures.json'
+    prepare_file(json_file, '--json')
+    if args.html is not None:
+        prepare_file(args.html, '--html')
     options = ReplayOptions(
         bag=args.bag,
         out=out,

@@ -55,13 +55,14 @@ def ros_arguments(args: argparse.Namespace) -> list[str]:
     Raises
     ------
     InputError
-        A file that does not exist, or an option without ``:=``.
+        A file that is none, or an option without ``:=``.
     """
     arguments = ['--ros-args']
     for path in args.params_file:
         if not path.is_file():
+            found = 'is a folder' if path.is_dir() else 'does not exist'
             raise InputError(
-                'params_file', f'parameter file {path} does not exist (option --params-file).'
+                'params_file', f'--params-file {path} {found}, expected a YAML file of parameters.'
             )
         arguments += ['--params-file', str(path)]
     for option, values in (('-p', args.param), ('-r', args.remap)):

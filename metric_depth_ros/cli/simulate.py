@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--size', type=_size, metavar='WxH', help='image size (default: 832x256 or 640x480)'
     )
     parser.add_argument(
-        '--device', choices=('cpu', 'cuda'), default='cpu', help='where to cast rays [cpu]'
+        '--device', choices=('cpu', 'cuda', 'auto'), default='cpu', help='where to cast rays [cpu]'
     )
 
 
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from metric_depth_ros.simulation.recording import record
     from metric_depth_ros.simulation.scenes import make_scene
 
-    torch_device(args.device)  # refused before there is a bag
+    device = torch_device(args.device)  # refused before there is a bag
     scene = make_scene(args.scene, args.size, args.seed)
     count = max(1, round(args.seconds * args.rate))
     with Progress(console=Console(file=sys.stderr)) as bar:
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             count=count,
             rate_hz=args.rate,
             seed=args.seed,
-            device=args.device,
+            device=str(device),
             progress=lambda done, total: bar.update(task, completed=done),
         )
     print(

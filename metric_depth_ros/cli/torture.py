@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from metric_depth_ros.torture.fault import Outcome
 
@@ -59,10 +59,18 @@ def run(args: argparse.Namespace) -> int:
     import tempfile
 
     from metric_depth_ros.cli.outputs import prepare_folder
+    from metric_depth_ros.errors import InputError
     from metric_depth_ros.torture.report import line_of, summary, write_reports
 
+    chosen = list(_chosen_faults(args.only))
+    if not chosen:
+        raise InputError(
+            'torture_only',
+            f'--only {args.only!r}: no fault holds these words; `metric-depth torture --list` '
+            'prints all faults.',
+        )
     if args.list:
-        _list(args.only)
+        print('\n'.join(chosen))
         return 0
     prepare_folder(args.out, '--out')
     outcomes: list[Outcome] = []
@@ -83,22 +91,22 @@ def run(args: argparse.Namespace) -> int:
     return 0 if outcomes and all(outcome.passed for outcome in outcomes) else 1
 
 
-def _list(only: str) -> None:
+def _chosen_faults(only: str) -> Iterator[str]:
     from metric_depth_ros.torture.faults import LIVE_FAULTS
     from metric_depth_ros.torture.files import FILE_FAULTS
     from metric_depth_ros.torture.fuzz.kinds import KINDS
 
     for fault in LIVE_FAULTS:
         if _chosen(only, fault.group, fault.name):
-            print(f'{fault.group}: {fault.name} -> {fault.expected}')
+            yield f'{fault.group}: {fault.name} -> {fault.expected}'
     for file_fault in FILE_FAULTS:
         if _chosen(only, 'files', file_fault.name):
-            print(f'files: {file_fault.name} -> refused with one sentence')
+            yield f'files: {file_fault.name} -> refused with one sentence'
     for kind in KINDS:
         if _chosen(only, 'fuzz', kind.name):
-            print(f'fuzz: {kind.name} -> refused by name, or outputs of the size of the image')
+            yield f'fuzz: {kind.name} -> refused by name, or outputs of the size of the image'
     if _chosen(only, 'endurance', 'frames'):
-        print('endurance: frames -> no more memory, threads and files held at the end')
+        yield 'endurance: frames -> no more memory, threads and files held at the end'
 
 
 def _chosen(only: str, group: str, name: str) -> bool:

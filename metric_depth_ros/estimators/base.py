@@ -80,3 +80,8 @@ def frames_at_once(estimator: Estimator) -> int:
 def recovers_camera(estimator: Estimator) -> bool:
     """Whether the method finds the intrinsics of a frame that comes without a camera."""
     return bool(getattr(estimator, 'recovers_camera', False))
+
+
+def needs_prompt(estimator: Estimator) -> bool:
+    """Whether the method knows no depth at all of a frame without a prompt."""
+    return bool(getattr(estimator, 'needs_prompt', False))

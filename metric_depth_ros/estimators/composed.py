@@ -24,6 +24,7 @@ from metric_depth_ros.estimators.alignment import (
 from metric_depth_ros.estimators.base import (
     Estimator,
     estimate_batch,
+    needs_prompt,
     recovers_camera,
     warm_up,
 )
@@ -64,6 +65,11 @@ class ComposedEstimator:
     def recovers_camera(self) -> bool:
         """Whether the prior finds the intrinsics of a frame without a camera."""
         return recovers_camera(self._prior)
+
+    @property
+    def needs_prompt(self) -> bool:
+        """Whether the prior knows nothing without a prompt."""
+        return needs_prompt(self._prior)
 
     def warm_up(self, width: int, height: int) -> None:
         """Warm the prior up for images of a size."""

@@ -19,6 +19,7 @@ class NearestFill:
     """Nearest filling by the Euclidean distance transform of the rasterized prompt."""
 
     name = 'nearest'
+    needs_prompt = True
 
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Fill; all NaN without a prompt. Confidence is 1 at prompt pixels and 0 elsewhere."""

@@ -2,11 +2,13 @@
 """One frame from separate files: image, camera, prompt; and its result into files.
 
 For `metric-depth complete`: no frame set and no ROS needed. Cameras are read as
-camera_calibration_parsers writes them, clouds through open3d.
+camera_calibration_parsers writes them, clouds of prompts through open3d.
 """
 
 from __future__ import annotations
 
+import io
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,11 +39,10 @@ from metric_depth_ros.untrusted_files import check_cloud_claims, read_json, read
 
 MAX_MILLIMETERS = 65_535  # of a 16-bit PNG
 PROMPT_SUFFIXES = ('.png', '.npz', '.npy', '.ply', '.pcd')
-# A cloud without a point, which Open3D reads but does not write.
-_EMPTY_CLOUD = (
-    'ply\nformat binary_little_endian 1.0\nelement vertex 0\n'
+_POINT = np.dtype([('xyz', '<f4', 3), ('rgb', 'u1', 3)])
+_POINT_HEADER = (
     'property float x\nproperty float y\nproperty float z\n'
-    'property uchar red\nproperty uchar green\nproperty uchar blue\nend_header\n'
+    'property uchar red\nproperty uchar green\nproperty uchar blue\n'
 )
 
 
@@ -143,37 +144,38 @@ def read_prompt(
     else:
         prompt = prompt_from_low_resolution(camera.width, camera.height, depth)
     if not len(prompt):
-        raise InputError('prompt_empty', f'{path} has no pixel with a depth.')
+        raise InputError('prompt_empty', _why_without_depth(path, depth))
     return prompt
 
 
 def write_results(folder: Path, frame: Frame, estimate: DepthEstimate) -> dict[str, Path]:
     """Write depth.png (16-bit millimeters), depth.npz, cloud.ply and picture.png.
 
-    Where no depth is known, the cloud has no points.
+    All of them are written or none. Where no depth is known, the cloud has no points.
 
     Returns
     -------
     dict
         The files written, by name.
+
+    Raises
+    ------
+    OSError
+        The disk is full, or a folder is in the way.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {
-        name: folder / name for name in ('depth.png', 'depth.npz', 'cloud.ply', 'picture.png')
-    }
-    _write_png(paths['depth.png'], to_millimeters(estimate.depth))
     arrays: dict[str, Any] = {'depth': estimate.depth}
     if estimate.confidence is not None:
         arrays['confidence'] = estimate.confidence
     camera = estimate.camera or frame.camera
+    contents = {'depth.png': _png(to_millimeters(estimate.depth))}
     if camera is not None:
         arrays['K'] = camera.K
-        _write_cloud(paths['cloud.ply'], camera, estimate.depth, frame.image)
-    else:
-        del paths['cloud.ply']
-    np.savez_compressed(paths['depth.npz'], **arrays)
-    _write_png(paths['picture.png'], picture_sheet(frame, estimate)[..., ::-1])
-    return paths
+        contents['cloud.ply'] = _ply(depth_to_points(camera, estimate.depth), frame.image)
+    archive = io.BytesIO()
+    np.savez_compressed(archive, **arrays)
+    contents['depth.npz'] = archive.getvalue()
+    contents['picture.png'] = _png(picture_sheet(frame, estimate)[..., ::-1])
+    return _write_all_or_none(folder, contents)
 
 
 def to_millimeters(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -276,21 +278,45 @@ def _ordered(values: Any, keys: str) -> list[Any]:
     return [values[key] for key in keys] if isinstance(values, Mapping) else list(values)
 
 
-def _write_png(path: Path, image: NDArray[Any]) -> None:
-    if not cv2.imwrite(str(path), np.ascontiguousarray(image)):
-        raise OSError(f'{path.name} is in the way, or the disk is full')
+def _why_without_depth(path: Path, depth: NDArray[np.float32]) -> str:
+    """Return why a depth map has no pixel that counts as measured."""
+    known = depth[np.isfinite(depth)]
+    if not known.size:
+        return f'{path} has no pixel with a depth: all are 0, negative or not finite.'
+    sentence = (
+        f'{path} has no pixel within the depths that count, 0.05 to 250 m: its own are '
+        f'{known.min():g} to {known.max():g} m.'
+    )
+    if path.suffix == '.png':
+        return f'{sentence} Is --prompt-scale, the meters per unit, right?'
+    if known.min() > 250.0:
+        return f'{sentence} Are they millimeters? Divide them by 1000.'
+    return sentence
 
 
-def _write_cloud(
-    path: Path, camera: CameraModel, depth: NDArray[np.float32], image: NDArray[np.uint8]
-) -> None:
-    open3d = import_open3d()
-    points = depth_to_points(camera, depth).reshape(-1, 3)
-    known = np.isfinite(points).all(axis=1)
-    if not known.any():
-        path.write_text(_EMPTY_CLOUD, encoding='ascii')
-        return
-    cloud = open3d.t.geometry.PointCloud(open3d.core.Tensor(points[known]))
-    cloud.point.colors = open3d.core.Tensor(np.ascontiguousarray(image.reshape(-1, 3)[known]))
-    if not open3d.t.io.write_point_cloud(str(path), cloud):
-        raise OSError(f'{path.name} is in the way, or the disk is full')
+def _png(image: NDArray[Any]) -> bytes:
+    return cv2.imencode('.png', np.ascontiguousarray(image))[1].tobytes()
+
+
+def _ply(points: NDArray[np.floating[Any]], image: NDArray[np.uint8]) -> bytes:
+    """Return the points (H, W, 3) that are known, with their colors, as a binary PLY."""
+    known = np.isfinite(points).all(axis=-1)
+    rows = np.empty(np.count_nonzero(known), _POINT)
+    rows['xyz'], rows['rgb'] = points[known], image[known]
+    header = f'ply\nformat binary_little_endian 1.0\nelement vertex {len(rows)}\n'
+    return f'{header}{_POINT_HEADER}end_header\n'.encode('ascii') + rows.tobytes()
+
+
+def _write_all_or_none(folder: Path, contents: Mapping[str, bytes]) -> dict[str, Path]:
+    """Write files of a folder, which get their names when the last one is on the disk."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: folder / name for name in contents}
+    for path in paths.values():
+        if path.is_dir():
+            raise OSError(f'{path.name} is in the way')
+    with tempfile.TemporaryDirectory(prefix='.unfinished-', dir=folder) as unfinished:
+        for name, content in contents.items():
+            Path(unfinished, name).write_bytes(content)
+        for name, path in paths.items():
+            Path(unfinished, name).replace(path)
+    return paths

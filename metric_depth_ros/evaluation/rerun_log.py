@@ -187,8 +187,7 @@ def _import_rerun() -> Any:
     except ImportError as error:
         raise InputError(
             'rerun',
-            "--rerun needs rerun-sdk, which is not installed: pip install 'rerun-sdk>=0.24', or "
-            "the extra 'rerun' of this package.",
+            "--rerun needs rerun-sdk, which is not installed: pip install 'rerun-sdk>=0.24'.",
         ) from error
     if not hasattr(rerun, 'RecordingStream'):  # another package of this name
         raise InputError(

@@ -37,7 +37,7 @@ def transform_from_quaternion(translation: Sequence[float], xyzw: Sequence[float
         raise InputError(
             'transform',
             f'translation {list(translation)} and quaternion {list(xyzw)} (x, y, z, w) are no '
-            'rigid transform: expected finite values and a quaternion of length 1.',
+            'rigid transform: expected finite values and a quaternion that is not zero.',
         )
     transform = np.eye(4)
     transform[:3, :3] = Rotation.from_quat(values[3:]).as_matrix()

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.libraries import missing_libraries_named
 
 if TYPE_CHECKING:
     from metric_depth_ros.ros.managed_node import ManagedNode
@@ -49,8 +50,8 @@ def run_node(
     -------
     int
         0 for ``--help``, the only return. The exit code of the process is 0 after SIGINT or
-        SIGTERM, 2 for a command line that ROS cannot read and for security (SROS 2) that it cannot
-        give.
+        SIGTERM, 2 for a command line that ROS cannot read, for a package or a middleware that is
+        not installed, and for security (SROS 2) that ROS cannot give.
     """
     return run_nodes(name, usage, lambda: [make_node()], arguments)
 
@@ -79,7 +80,7 @@ def run_nodes(
     noticed = threading.Event()
     _end_where_unnoticed(name, noticed)
 
-    from metric_depth_ros.resources import dds_environment
+    from metric_depth_ros.resources import dds_environment, refuse_missing_middleware
     from metric_depth_ros.ros.memory import keep_freed_memory
     from metric_depth_ros.ros.shared_memory import clear_orphans
 
@@ -87,7 +88,12 @@ def run_nodes(
     keep_freed_memory()  # before the first thread allocates
     os.environ.update(dds_environment())  # before the middleware is loaded
     try:
-        code = _spin(name, make_nodes, arguments, stop, noticed)
+        with missing_libraries_named():
+            refuse_missing_middleware()
+            code = _spin(name, make_nodes, arguments, stop, noticed)
+    except InputError as error:
+        sys.stderr.write(f'{name}: {error}\n')
+        code = _BAD_USAGE
     finally:
         # A launch system repeats its signal; one that comes while the interpreter takes itself
         # down would end the process by its default, not with exit code 0.
@@ -131,6 +137,19 @@ def _end_process(code: int) -> NoReturn:
     os._exit(code)
 
 
+def _refuse_strays(arguments: Sequence[str]) -> None:
+    """Refuse what ROS would ignore without a word, such as ``--params-file`` alone."""
+    from rclpy.utilities import remove_ros_args
+
+    strays = ' '.join(remove_ros_args(list(arguments)))
+    if strays:
+        raise InputError(
+            'usage',
+            f'{strays!r} stands outside --ros-args and would be ignored: write --ros-args before '
+            'the options (--ros-args --params-file FILE -p NAME:=VALUE -r FROM:=TO).',
+        )
+
+
 def _spin(
     name: str,
     make_nodes: Callable[[], Sequence[ManagedNode]],
@@ -146,8 +165,10 @@ def _spin(
     from metric_depth_ros.ros.executor import NamingExecutor
 
     try:
+        _refuse_strays(arguments)
         rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
-        nodes = make_nodes()
+        with missing_libraries_named():
+            nodes = make_nodes()
     except (
         rclpy_implementation.RCLError,
         rclpy_implementation.UnknownROSArgsError,

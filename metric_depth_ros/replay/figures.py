@@ -56,9 +56,22 @@ def replay_figures(
 
 
 def failures(
-    figures: Mapping[str, Any], run: ReplayRun, conditions: Sequence[Condition]
+    figures: Mapping[str, Any],
+    run: ReplayRun,
+    conditions: Sequence[Condition],
+    slower: float | None = None,
 ) -> list[str]:
-    """Return a sentence for each thing that makes the replay a failure."""
+    """Return a sentence for each thing that makes the replay a failure.
+
+    Parameters
+    ----------
+    figures, run
+        What came out.
+    conditions
+        Of ``--fail-if``.
+    slower
+        The ``--rate`` that gives the node more time; None: half the speed of this replay.
+    """
     found = []
     if run.node_died:
         found.append(f'the node died with exit code {run.exit_code}:\n{run.last_words}')
@@ -67,9 +80,11 @@ def failures(
             f'the node ended with exit code {run.exit_code} after SIGINT:\n{run.last_words}'
         )
     if figures['lost'] or not figures['frames_out']:
+        rate = figures['rate'] / 2 if slower is None else slower
+        more_time = '' if run.node_died else f': give it more time with --rate {rate:g}'
         found.append(
             f'{figures["lost"]} of {figures["frames_in"]} images were neither answered nor '
-            'accounted for by the node'
+            f'accounted for by the node{more_time}'
         )
     points = figures['points_out']
     if points is not None and points < figures['frames_out']:

@@ -183,7 +183,9 @@ class _Places:
     def __init__(self, bag: Path, world_frame: str, odometry_topic: str) -> None:
         self._bag = bag
         self._world = world_frame.lstrip('/')
+        self._remedy = 'name one that is connected with --world-frame'
         if odometry_topic:
+            self._remedy = 'name the odometry of what carries the camera with --odometry'
             self._world, tracks = _odometry(bag, odometry_topic)
         else:
             tracks = read_poses(bag)
@@ -213,7 +215,8 @@ class _Places:
             return None
 
     def _place(self, camera_frame: str, moving: Mapping[tuple[str, str], Transform]) -> Transform:
-        tree = StaticTree({**self._static, **moving}, f'the transforms of {self._bag}')
+        origin = f'the transforms of {self._bag}'
+        tree = StaticTree({**self._static, **moving}, origin, self._remedy)
         return tree.lookup(self._world, 0, camera_frame, 0)
 
 

@@ -248,7 +248,8 @@ class _Places:
             return np.eye(4)
         if self._tree is None:
             transforms = read_static_transforms(self._bag)
-            self._tree = StaticTree(transforms, f'/tf_static of {self._bag}')
+            origin = f'/tf_static of {self._bag}'
+            self._tree = StaticTree(transforms, origin, 'check header.frame_id of both topics')
         return self._tree.lookup(frames[0], 0, frames[1], 0)
 
 

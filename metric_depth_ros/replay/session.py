@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from rclpy.signals import SignalHandlerOptions
 
-from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.bags.writer import BagWriter, new_bag
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.replay.node_process import NodeProcess
 from metric_depth_ros.replay.player import (
@@ -167,7 +166,7 @@ def replay(
     log = options.out / NODE_LOG
     with (
         _spinning_node(domain, environment) as ros_node,
-        _recording(options.out / RECORDING) as recording,
+        new_bag(options.out / RECORDING) as recording,
         NodeProcess(node_arguments(options, streams), log, environment) as process,
     ):
         session = _Session(options, streams, timing, ros_node, recording, process)
@@ -206,7 +205,12 @@ def node_arguments(options: ReplayOptions, streams: Streams) -> list[str]:
     parameter('prompt.sources', f'[{", ".join(streams.prompt_sources)}]')
     if options.params_file is not None:
         if not options.params_file.is_file():
-            raise InputError('params_file', f'--params-file {options.params_file} does not exist.')
+            found = 'is a folder' if options.params_file.is_dir() else 'does not exist'
+            raise InputError(
+                'params_file',
+                f'--params-file {options.params_file} {found}, expected a YAML file of '
+                'parameters.',
+            )
         arguments += ['--params-file', str(options.params_file)]
     parameter('use_sim_time', 'true')
     if len(streams.prompt_sources) and '/tf_static' in streams.types:
@@ -392,18 +396,6 @@ class _Session:
             if not self._process.is_running or time.monotonic() > deadline_s:
                 return False
         return True
-
-
-@contextmanager
-def _recording(path: Path) -> Iterator[BagWriter]:
-    """Yield a new bag; it is removed again if the replay does not get as far as playing."""
-    bag = BagWriter(path)
-    try:
-        with bag:
-            yield bag
-    except InputError:
-        shutil.rmtree(path)
-        raise
 
 
 @contextmanager

@@ -1,18 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Extrinsics from calibration files: our YAML, Kalibr's, KITTI's text files. Knows no ROS.
 
-The YAML holds transforms between named frames, each the pose of the child in the parent, as
-tf2's static_transform_publisher has it::
-
-    transforms:
-      - parent: camera_optical_frame
-        child: lidar
-        translation: [0.27, -0.08, -0.06]      # meters
-        rotation: [0.0, 0.0, 0.0, 1.0]         # quaternion x, y, z, w
-      - parent: base_link
-        child: camera_optical_frame
-        matrix: [[...], [...], [...], [...]]   # or 3x4 / 4x4 instead of the two
-
+The YAML holds transforms between named frames, each the pose of the child in the parent; an
+example is in docs/INPUTS.md, section Extrinsics.
 KITTI's files name no frames: they hold one transform, from the LiDAR to the camera.
 """
 
@@ -36,12 +26,12 @@ def read_transforms_yaml(path: Path) -> dict[tuple[str, str], Transform]:
     Raises
     ------
     InputError
-        Not readable, or not of the form above.
+        Not readable, or not of the form of docs/INPUTS.md.
     """
     try:
         content = read_yaml(path, 'extrinsics')
     except InputError as error:
-        raise _refused(path, f'is no YAML that can be used: {error}') from error
+        raise _unreadable(path, error, 'is no YAML that can be used') from error
     if is_camchain(content):
         return camchain_transforms(content, path)
     entries = content.get('transforms') if isinstance(content, dict) else None
@@ -116,10 +106,18 @@ def _transform(path: Path, number: int, entry: Mapping[str, Any]) -> Transform:
     if 'translation' not in entry or 'rotation' not in entry:
         raise _refused(path, f"transform {number} needs 'translation' and 'rotation', or 'matrix'")
     try:
-        values = [float(v) for v in (*entry['translation'], *entry['rotation'])]
-        return transform_from_quaternion(values[:3], values[3:])
+        return transform_from_quaternion(
+            _numbers(entry, 'translation', 3), _numbers(entry, 'rotation', 4)
+        )
     except (TypeError, ValueError) as error:
         raise _refused(path, f'transform {number}: {error}') from error
+
+
+def _numbers(entry: Mapping[str, Any], name: str, size: int) -> list[float]:
+    values = entry[name]
+    if not isinstance(values, list) or len(values) != size:
+        raise ValueError(f'{name} is {values}, expected a list of {size} numbers')
+    return [float(v) for v in values]
 
 
 def _kitti_entries(path: Path) -> dict[str, np.ndarray]:
@@ -145,10 +143,17 @@ def _text(path: Path) -> str:
     try:
         return read_text(path, 'extrinsics')
     except InputError as error:
-        raise _refused(path, f'cannot be used: {error}') from error
+        raise _unreadable(path, error, 'cannot be used') from error
+
+
+def _unreadable(path: Path, error: InputError, words: str) -> InputError:
+    gone = isinstance(error.__cause__, FileNotFoundError)
+    return _refused(path, 'does not exist' if gone else f'{words}: {error}')
 
 
 def _refused(path: Path, reason: str) -> InputError:
     return InputError(
-        'extrinsics', f'calibration file {path} {reason} (parameter extrinsics.path).'
+        'extrinsics',
+        f'calibration file {path} {reason.removesuffix(".")} (parameter extrinsics.path; the '
+        'forms are in docs/INPUTS.md, section Extrinsics).',
     )

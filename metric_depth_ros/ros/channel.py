@@ -12,7 +12,12 @@ from rclpy.publisher import Publisher
 from metric_depth_ros.estimators.base import Estimator, recovers_camera
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.camera_feed import CameraFeed
-from metric_depth_ros.ros.diagnostics import Counters, Problem, health_status, silent_problem
+from metric_depth_ros.ros.diagnostics import (
+    Counters,
+    Problem,
+    health_status,
+    lasting_problem,
+)
 from metric_depth_ros.ros.extrinsics import Extrinsics
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.framing import FrameBuilder
@@ -229,16 +234,14 @@ class Channel:
         if assembly is None or inputs is None:
             return [(DiagnosticStatus.WARN, 'The node is not active.')]
         limit_s = _SILENT_PERIODS * max(self._settings().diagnostics.period_s, 0.5)
-        problems = self._slow_problem(limit_s)
-        for stream, topic in inputs.topics.items():
+        problems = self._slow_problem(limit_s) + lasting_problem(self._extrinsics.problem)
+        for stream in inputs.topics:
             silent_s = assembly.silent_s(stream)
             is_static = stream.endswith('camera_info')
             if silent_s is None and self._may_be_missing(stream):
                 continue
             if silent_s is None or (silent_s > limit_s and not is_static):
-                problems.append(
-                    silent_problem(stream, topic, silent_s, inputs.publisher_count(stream))
-                )
+                problems.append(inputs.silent_problem(stream, silent_s))
         return problems + self.counters.new_problems()
 
     def _slow_problem(self, limit_s: float) -> list[Problem]:

@@ -12,9 +12,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from metric_depth_ros.ros.dense_depth import CAMERA_INFO, COLOR, CONFIDENCE, DEPTH
-from metric_depth_ros.ros.diagnostics import Problem, silent_problem
+from metric_depth_ros.ros.diagnostics import Problem
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.messages import stamp_ns
+from metric_depth_ros.ros.silence import Silence
 from metric_depth_ros.ros.stamp_sets import StampSets
 from metric_depth_ros.ros.stream_subscriptions import StreamSubscriptions
 
@@ -53,7 +54,6 @@ class DenseInputs:
         color: str = 'none',
         on_jump: Callable[[], None] = lambda: None,
     ) -> None:
-        self._node = node
         prefix = f'{camera}/' if camera else ''
         streams: dict[str, tuple[str, type]] = {
             DEPTH: (prefix + DEPTH, Image),
@@ -66,6 +66,7 @@ class DenseInputs:
             streams[COLOR] = (f'{prefix}{COLOR}/compressed', CompressedImage)
         self._subscriptions = StreamSubscriptions(node, streams, _QUEUE, faults.report)
         self.topics = self._subscriptions.topics
+        self._silence = Silence(node, streams, faults)
         self._heard_s: dict[str, float] = {}
         self._told = 0  # depth images without a CameraInfo
         self._sets: StampSets[Any] = StampSets(
@@ -100,11 +101,10 @@ class DenseInputs:
         """
         problems = []
         for stream in (DEPTH, CAMERA_INFO):
-            heard_s, topic = self._heard_s.get(stream), self.topics[stream]
+            heard_s = self._heard_s.get(stream)
             silent_s = None if heard_s is None else time.monotonic() - heard_s
             if silent_s is None or silent_s > limit_s:
-                publishers = int(self._node.count_publishers(topic))
-                problems.append(silent_problem(stream, topic, silent_s, publishers))
+                problems.append(self._silence.problem(stream, self.topics[stream], silent_s))
         new, self._told = self._sets.incomplete - self._told, self._sets.incomplete
         if new:
             problems.append((DiagnosticStatus.WARN, self._incomplete_words(new)))

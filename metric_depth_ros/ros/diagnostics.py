@@ -172,13 +172,9 @@ def _prompt_problem(report: FrameReport) -> str:
     return '' if report.prompt_points else 'The last frame had no prompt.'
 
 
-def silent_problem(
-    stream: str, topic: str, silent_s: float | None, publisher_count: int
-) -> Problem:
-    """Return the problem of a topic that sends nothing; without images there is no depth."""
-    level = DiagnosticStatus.ERROR if stream == 'image' else DiagnosticStatus.WARN
-    since = 'never sent' if silent_s is None else f'silent for {silent_s:.1f} s'
-    return level, f'{topic} {since} ({publisher_count} publishers).'
+def lasting_problem(sentence: str) -> list[Problem]:
+    """Return the problem that a sentence tells of, none where it is empty."""
+    return [(DiagnosticStatus.WARN, sentence)] if sentence else []
 
 
 def health_status(

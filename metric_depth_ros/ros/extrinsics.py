@@ -42,6 +42,11 @@ _MOST_SKIPPED = 64  # lookups that do not wait after motion has been waited for 
 class Extrinsics(Protocol):
     """Place of a sensor relative to a camera."""
 
+    @property
+    def problem(self) -> str:
+        """What is wrong at this moment with what the places come from; empty: nothing."""
+        ...
+
     def lookup(
         self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
     ) -> Transform:
@@ -96,6 +101,8 @@ class Tf2Extrinsics:
     InputError
         tf2_ros is not installed.
     """
+
+    problem = ''
 
     def __init__(self, node: Node, fixed_frame: str, max_wait_s: float) -> None:
         try:

@@ -42,6 +42,11 @@ class FaultLog:
         again = f' (and {repeats} more since the last report)' if repeats else ''
         self._warn(f'{topic} [{fault}]: {message}{again}')
 
+    def report_once(self, topic: str, fault: str, message: str) -> None:
+        """Report a fault that lasts, the first time that it is seen."""
+        if (topic, fault) not in self.counts():
+            self.report(topic, fault, message)
+
     def counts(self) -> dict[tuple[str, str], int]:
         """Return the number of faults by (topic, fault)."""
         with self._lock:

@@ -26,6 +26,11 @@ class FedExtrinsics:
         self._feeds = feeds
         self._others = others
 
+    @property
+    def problem(self) -> str:
+        """What is wrong with the configured extrinsics."""
+        return self._others.problem
+
     def lookup(
         self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
     ) -> Transform:

@@ -24,12 +24,13 @@ from metric_depth_ros.codecs.cdr import (
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.camera_feed import CameraFeed
-from metric_depth_ros.ros.diagnostics import Counters
+from metric_depth_ros.ros.diagnostics import Counters, Problem
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.pairing import Pairing
 from metric_depth_ros.ros.parameters import DepthNodeSettings
 from metric_depth_ros.ros.qos import sensor_qos, subscribe
+from metric_depth_ros.ros.silence import Silence
 from metric_depth_ros.ros.stamps import StampGate, StampVerdict
 
 # Images wait in the assembly, not in the middleware; one in flight beside the one being taken.
@@ -164,6 +165,11 @@ class Inputs:
             stream: self._feed.topics.get(stream) or node.resolve_topic_name(topic)
             for stream, (topic, _) in self._streams.items()
         }
+        named = {
+            stream: (self._feed.topics.get(stream, topic), kind)
+            for stream, (topic, kind) in self._streams.items()
+        }
+        self._silence = Silence(node, named, faults)
 
     def open(self, settings: DepthNodeSettings) -> None:
         """Subscribe.
@@ -192,9 +198,9 @@ class Inputs:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
 
-    def publisher_count(self, stream: str) -> int:
-        """Return how many publishers a stream has."""
-        return int(self._node.count_publishers(self.topics[stream]))
+    def silent_problem(self, stream: str, silent_s: float | None) -> Problem:
+        """Return the problem of a stream that is silent, None: that has never sent."""
+        return self._silence.problem(stream, self.topics[stream], silent_s)
 
     def on_image(self, message: Any) -> None:
         """Check the stamp of an image and store it."""

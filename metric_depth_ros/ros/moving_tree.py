@@ -26,6 +26,8 @@ class MovingTree:
         Where they come from, for messages.
     """
 
+    problem = ''
+
     def __init__(
         self,
         transforms: Mapping[tuple[str, str], Transform],

@@ -34,7 +34,7 @@ from metric_depth_ros.ros.qos import (
     output_qos,
     overridable,
     publisher_events,
-    refused_overrides,
+    refused_topics,
 )
 from metric_depth_ros.types import DepthEstimate, Frame
 
@@ -81,7 +81,7 @@ class Outputs:
         """
         for topic, kind in OUTPUTS.items():
             resolved = self._node.resolve_topic_name(self._prefix + topic)
-            with refused_overrides(resolved):
+            with refused_topics(self._node, resolved):
                 self._publishers[topic] = self._node.create_publisher(
                     kind,
                     self._prefix + topic,

@@ -42,6 +42,11 @@ class PoseSource(Protocol):
         """Frame of the places; empty while it is not known."""
         ...
 
+    @property
+    def problem(self) -> str:
+        """What is wrong at this moment with what the poses come from; empty: nothing."""
+        ...
+
     def at(self, camera_frame: str, stamp_ns: int) -> Transform | None:
         """Return T_world_camera at a stamp, None while it is not known.
 
@@ -78,6 +83,7 @@ class Tf2Poses:
     """
 
     topic = '/tf'
+    problem = ''
 
     def __init__(self, node: Node, world: str) -> None:
         try:
@@ -197,6 +203,11 @@ class TopicPoses:
         self._subscription = subscribe(
             node, kind, settings.pose.source, self._receive, sensor_qos(_QUEUE), faults.report
         )
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with where the camera sits."""
+        return '' if self._extrinsics is None else self._extrinsics.problem
 
     def at(self, camera_frame: str, stamp_ns: int) -> Transform | None:
         """Return T_world_camera, None while the poses do not reach the stamp."""

@@ -52,8 +52,15 @@ def overridable() -> QoSOverridingOptions:
 
 
 @contextmanager
-def refused_overrides(topic: str) -> Iterator[None]:
-    """Turn what rclpy says about impossible overrides of a topic into one sentence.
+def refused_topics(node: Node, topic: str) -> Iterator[None]:
+    """Turn what rclpy says about a topic that cannot be made into one sentence.
+
+    Parameters
+    ----------
+    node
+        Which makes it.
+    topic
+        As remapped.
 
     Raises
     ------
@@ -68,9 +75,15 @@ def refused_overrides(topic: str) -> Iterator[None]:
         InvalidParameterValueException,
         InvalidQosOverridesError,
     ) as error:
-        raise InputError(
-            'qos', f'{topic}: {error}: correct the parameters qos_overrides.{topic}.'
-        ) from error
+        # rclpy declares all overrides with their defaults: only given ones can be at fault.
+        given = getattr(node, '_parameter_overrides', {})
+        remedy = (
+            f'correct the parameters qos_overrides.{topic}'
+            if any(name.startswith(f'qos_overrides.{topic}.') for name in given)
+            else 'where it is in use in this process with another message type, remap each topic '
+            'of the node to one of its own (-r NAME:=TOPIC)'
+        )
+        raise InputError('qos', f'{topic}: {error}: {remedy}.') from error
 
 
 def subscribe(
@@ -97,10 +110,10 @@ def subscribe(
     Raises
     ------
     InputError
-        Quality of service overrides that cannot be.
+        Quality of service overrides that cannot be, or a topic in use with another type.
     """
     resolved = node.resolve_topic_name(topic)
-    with refused_overrides(resolved):
+    with refused_topics(node, resolved):
         return node.create_subscription(
             kind,
             topic,

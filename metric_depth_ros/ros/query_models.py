@@ -6,10 +6,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.base import Estimator, Speaker
+from metric_depth_ros.estimators.base import Estimator, Speaker, needs_prompt
 from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.ros.estimation import options_from
 from metric_depth_ros.ros.query_parameters import DENSE, QueryNodeSettings
+
+_WITHOUT_PROMPT = (
+    'one that needs none: compact_student, student_depthmap, student_pointmap, depth_pro, '
+    'lingbot_depth, teacher, depthvlm, depthvlm_8b, depthlm, hf:ID of a model without a prompt, '
+    'or composed: with one of them'
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +40,19 @@ def models_from(settings: QueryNodeSettings) -> QueryModels:
     Raises
     ------
     InputError
-        A model that cannot be made, or a language model that does not speak.
+        A model that cannot be made or that needs a prompt, or a language model that does not
+        speak.
     """
     options = options_from(settings.model, settings.device)
     pixels = settings.estimator
     estimator = None if pixels == DENSE else create_estimator(pixels, options)
+    if estimator is not None and needs_prompt(estimator):
+        raise InputError(
+            'parameter',
+            f'parameter estimator is {pixels!r}, which knows no depth without a prompt, and this '
+            f'node has images alone: expected {DENSE}, which answers from a depth node with any '
+            f'estimator, or {_WITHOUT_PROMPT}.',
+        )
     if not settings.language_model:
         return QueryModels(estimator, estimator if isinstance(estimator, Speaker) else None)
     speaker = (

@@ -24,7 +24,7 @@ from metric_depth_ros.ros.answering import Line, Question
 from metric_depth_ros.ros.dense_depth import decode_dense
 from metric_depth_ros.ros.dense_history import DenseHistory, KeptEstimate
 from metric_depth_ros.ros.dense_inputs import DenseInputs
-from metric_depth_ros.ros.diagnostics import Problem, problems_status
+from metric_depth_ros.ros.diagnostics import Problem, lasting_problem, problems_status
 from metric_depth_ros.ros.extrinsics import Extrinsics, create_extrinsics
 from metric_depth_ros.ros.freshness import age_s, check_age
 from metric_depth_ros.ros.managed_node import ManagedNode
@@ -312,7 +312,9 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         if not self._lines:
             return [(DiagnosticStatus.WARN, 'The node is not active.')]
         limit_s = _SILENT_PERIODS * max(self._settings.diagnostics.period_s, 0.5)
-        problems = [] if self._dense is None else self._dense.problems(limit_s)
+        problems = lasting_problem(self._extrinsics.problem)
+        if self._dense is not None:
+            problems += self._dense.problems(limit_s)
         busy_s, timeout_s = self._lines['model'].busy_s(), self._settings.timeout_s
         if timeout_s and busy_s > timeout_s:
             problems.append(

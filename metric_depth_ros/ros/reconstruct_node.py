@@ -21,12 +21,12 @@ from metric_depth_ros.codecs.pointcloud import encode_cloud
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.voxels import voxel_firsts
 from metric_depth_ros.ros.dense_inputs import DenseInputs
-from metric_depth_ros.ros.diagnostics import Problem, problems_status
+from metric_depth_ros.ros.diagnostics import Problem, lasting_problem, problems_status
 from metric_depth_ros.ros.fusing import FusionCounts, FusionWorker
 from metric_depth_ros.ros.managed_node import ManagedNode
 from metric_depth_ros.ros.messages import MessageBuffer, cloud_message
 from metric_depth_ros.ros.pose_sources import create_poses
-from metric_depth_ros.ros.qos import output_qos, overridable, publisher_events, refused_overrides
+from metric_depth_ros.ros.qos import output_qos, overridable, publisher_events, refused_topics
 from metric_depth_ros.ros.reconstruct_parameters import (
     RECONSTRUCT_NODE,
     ReconstructNodeSettings,
@@ -64,7 +64,7 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
         self._surface = _live_surface(settings, self._folder)
         self._releases.append(self._forget)
         topic = self.resolve_topic_name(CLOUD)
-        with refused_overrides(topic):
+        with refused_topics(self, topic):
             self._cloud = self.create_publisher(
                 PointCloud2,
                 CLOUD,
@@ -211,7 +211,7 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
         if self._inputs is None:
             return [(DiagnosticStatus.WARN, 'The node is not active.')]
         limit_s = max(_SILENT_S, 2.0 * self._settings.diagnostics.period_s)
-        problems = self._inputs.problems(limit_s)
+        problems = self._inputs.problems(limit_s) + lasting_problem(self._poses.problem)
         for name, words in (
             ('no_color', 'had no color image of their stamp and are gray (parameter color)'),
             ('no_pose', f'had no pose on {self._poses.topic}'),

@@ -16,6 +16,8 @@ from metric_depth_ros.geometry.rigid import Transform, inverse
 class RigidExtrinsics(ABC):
     """Sensors that do not move on the robot, so that stamps do not matter."""
 
+    problem = ''
+
     @abstractmethod
     def lookup(
         self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
@@ -61,10 +63,18 @@ class StaticTree(RigidExtrinsics):
         (4, 4) pose of the child in the parent by (parent, child).
     origin
         Where they come from, for messages.
+    remedy
+        What whoever asks for frames that are not connected is told to do.
     """
 
-    def __init__(self, transforms: Mapping[tuple[str, str], Transform], origin: str) -> None:
+    def __init__(
+        self,
+        transforms: Mapping[tuple[str, str], Transform],
+        origin: str,
+        remedy: str = 'check header.frame_id of both topics, or the parameter extrinsics.path',
+    ) -> None:
         self._origin = origin
+        self._remedy = remedy
         self._neighbors: dict[str, dict[str, Transform]] = {}
         for edge, transform in transforms.items():
             parent, child = (frame.lstrip('/') for frame in edge)
@@ -95,6 +105,5 @@ class StaticTree(RigidExtrinsics):
         raise InputError(
             'transform_missing',
             f'no transform from {source!r} to {target!r} in {self._origin}, which knows the '
-            f'frames {", ".join(sorted(self._neighbors)) or "none"}: check header.frame_id of '
-            'both topics, or the parameter extrinsics.path.',
+            f'frames {", ".join(sorted(self._neighbors)) or "none"}: {self._remedy}.',
         )

@@ -24,8 +24,8 @@ class WatchedCalibration(RigidExtrinsics):
     read
         Reads it; raises InputError where it cannot be used.
     report
-        Called with a sentence when the file has changed. A new content that cannot be used is
-        reported once, and what was read before stays in force.
+        Called with a sentence when the file has changed. A new content that cannot be used, or
+        a file that is gone, is reported once, and what was read before stays in force.
 
     Raises
     ------
@@ -39,10 +39,12 @@ class WatchedCalibration(RigidExtrinsics):
         read: Callable[[Path], FixedTransform | StaticTree],
         report: Callable[[str], object],
     ) -> None:
+        self.problem = ''
         self._path = path
         self._read = read
         self._report = report
         self._version = self._current_version()
+        self._is_gone = False
         self._looked_s = time.monotonic()
         self._inner = read(path)
 
@@ -58,14 +60,18 @@ class WatchedCalibration(RigidExtrinsics):
     def follow_changes(self) -> None:
         """Read the file again if it has changed."""
         version = self._current_version()
-        if version == self._version or version is None:  # None: being replaced at this moment
+        was_gone, self._is_gone = self._is_gone, version is None
+        # Gone for the first time: it may be being replaced at this moment.
+        if version == self._version or (version is None and not was_gone):
             return
         self._version = version
         try:
             self._inner = self._read(self._path)
         except InputError as error:
-            self._report(f'{error} What was read before stays in force.')
+            self.problem = f'{error} What was read before stays in force.'
+            self._report(self.problem)
         else:
+            self.problem = ''
             self._report(f'calibration file {self._path} has changed and is in force.')
 
     def _current_version(self) -> tuple[int, int] | None:

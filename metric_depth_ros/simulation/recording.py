@@ -22,7 +22,7 @@ from metric_depth_ros.bags.messages import (
     depth_message,
     transforms_message,
 )
-from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.bags.writer import BagWriter, new_bag
 from metric_depth_ros.simulation.camera import render
 from metric_depth_ros.simulation.photography import expose_randomly
 from metric_depth_ros.simulation.scene import Scene
@@ -152,12 +152,12 @@ def record(
     Raises
     ------
     InputError
-        `path` exists already.
+        `path` exists already, or the disk is full; then no bag is left behind.
     """
     transforms = {(layout.BASE_FRAME, layout.CAMERA_FRAME): scene.T_base_camera}
     if scene.T_base_lidar is not None:
         transforms[layout.BASE_FRAME, layout.LIDAR_FRAME] = scene.T_base_lidar
-    with BagWriter(path) as bag:
+    with new_bag(path) as bag:
         bag.write(layout.TF_STATIC_TOPIC, transforms_message(transforms, _START_NS), _START_NS)
         for i, frame in enumerate(simulate_frames(scene, range(count), rate_hz, seed, device)):
             T_odom_base = {(layout.ODOM_FRAME, layout.BASE_FRAME): scene.base_at(i / rate_hz)}

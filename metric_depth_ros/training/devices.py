@@ -37,8 +37,7 @@ def create_engine(config: TrainingConfig, device: str) -> Accelerator:
     except ImportError as error:
         raise InputError(
             'training_engine',
-            "training needs the package accelerate: pip install 'metric_depth_ros[training]', or "
-            'pip install accelerate.',
+            'training needs the package accelerate: pip install accelerate.',
         ) from error
     if device == 'cuda' and not torch.cuda.is_available():
         raise InputError(

@@ -104,6 +104,16 @@ def test_a_wrong_name_task_or_folder_exits_with_2(metric_depth, tmp_path) -> Non
         assert 'Traceback' not in done.stderr
 
 
+@pytest.mark.parametrize('wrong', [('--data', '/nope'), ('--estimator', 'nope')])
+def test_a_command_that_was_refused_can_be_given_again_corrected(
+    metric_depth, arguments, wrong, tmp_path
+) -> None:
+    assert metric_depth(*arguments, *wrong).returncode == 2
+    assert not (tmp_path / 'out').exists()
+    corrected = metric_depth(*arguments)
+    assert corrected.returncode == 0, corrected.stderr
+
+
 def test_what_has_no_prediction_is_said(metric_depth, tmp_path: Path) -> None:
     root = benchmark_folders.sun(tmp_path / 'sun')
     out = tmp_path / 'out'

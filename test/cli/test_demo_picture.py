@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The picture of the demo: what cannot be written is refused before the work."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from metric_depth_ros import demo
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.demo import SCENES, DemoPart, refuse_unwritable_picture
+from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.error_report import ErrorReport
 
 
@@ -25,6 +27,30 @@ def test_a_picture_of_no_known_kind_is_refused_before_the_demo_runs(
 @pytest.mark.parametrize('name', ['picture.png', 'picture.JPG', 'picture.webp'])
 def test_a_color_picture_is_not_refused(name):
     assert refuse_unwritable_picture(Path(name), '--picture') is None
+
+
+def test_a_demo_that_is_refused_leaves_no_report_of_an_earlier_one(tmp_path, capsys, monkeypatch):
+    def refuse(*_):
+        raise InputError('estimator', 'unknown estimator')
+
+    monkeypatch.setattr(demo, '_run_scene', refuse)
+    (tmp_path / '.metric_depth_demo').touch()
+    (tmp_path / 'report.html').write_text('of an earlier demo')
+    assert main(['demo', '--out', str(tmp_path)]) == 2
+    assert not (tmp_path / 'report.html').exists()
+
+
+def test_frames_that_were_passed_over_are_told_with_what_helps(tmp_path, capsys, monkeypatch):
+    counts = {'frames_in': 20, 'replaced': 7, 'stale': 0, 'bad_input': 0}
+    told = demo.passed_over(counts, 2.0)
+    assert '7 replaced by newer ones, of 20' in told
+    assert '--rate 2 asks' in told
+    assert demo.passed_over({**counts, 'replaced': 0}, 2.0) == ''
+    part = replace(part_of(SCENES[0], 2), passed_over=told)
+    assert told in str(demo._section(part))
+    monkeypatch.setattr(demo, 'run_demo', lambda *_, **__: [part])
+    assert main(['demo', '--out', str(tmp_path / 'demo')]) == 0
+    assert '7 replaced by newer ones' in capsys.readouterr().err
 
 
 def part_of(scene, answered):

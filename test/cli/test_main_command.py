@@ -3,10 +3,13 @@
 
 import subprocess
 import sys
+from argparse import Namespace
 
 import pytest
 
 from metric_depth_ros.cli.main import COMMANDS, main
+from metric_depth_ros.cli.run import ros_arguments
+from metric_depth_ros.errors import InputError
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -73,6 +76,13 @@ def test_a_full_disk_is_one_sentence_without_a_traceback(tmp_path, capsys, monke
     (tmp_path / 'codecs.json').symlink_to('/dev/full')
     assert main(['bench', 'codecs', '--out', str(tmp_path)]) == 2
     assert 'No space left on device' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('name', 'found'), [('', 'is a folder'), ('none.yaml', 'does not exist')])
+def test_a_parameter_file_that_is_none_is_refused_as_what_it_is(name, found, tmp_path):
+    arguments = Namespace(params_file=[tmp_path / name], param=[], remap=[])
+    with pytest.raises(InputError, match=f'--params-file .* {found}, expected a YAML file'):
+        ros_arguments(arguments)
 
 
 def test_a_file_that_the_system_refuses_is_one_sentence(capsys, monkeypatch):

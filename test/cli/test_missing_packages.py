@@ -30,5 +30,22 @@ def test_a_package_that_a_command_needs_is_named_in_one_sentence(
     )  # fmt: skip
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
-    assert line.startswith(f'metric-depth {command[0]}: the Python package {package} is not')
+    said = f'the Python package {package} is not installed'
+    assert line.startswith((f'metric-depth {command[0]}: {said}', f'depth: {said}'))
     assert remedy in line
+
+
+@pytest.mark.parametrize('command', ['run', 'replay', 'demo', 'torture'])
+def test_a_middleware_that_is_not_installed_is_named_before_rclpy_ends_the_process(
+    command, tmp_path
+):
+    result = subprocess.run(
+        [sys.executable, '-m', 'metric_depth_ros.cli.main', command]
+        + (['.'] if command == 'replay' else []),
+        cwd=tmp_path, env={**os.environ, 'RMW_IMPLEMENTATION': 'rmw_nowhere_cpp'},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert "RMW_IMPLEMENTATION is 'rmw_nowhere_cpp'" in line
+    assert 'unset RMW_IMPLEMENTATION, or install that middleware' in line

@@ -33,6 +33,13 @@ def test_the_list_says_licenses_and_where_weights_come_from(capsys, monkeypatch,
     assert all(count in printed for count in COUNTS.values())
 
 
+def test_the_check_is_shown_as_what_may_be_left_out(capsys, monkeypatch):
+    monkeypatch.setenv('COLUMNS', '99')
+    with pytest.raises(SystemExit):
+        main(['models', '--help'])
+    assert 'metric-depth models [-h] [check] ...' in capsys.readouterr().out
+
+
 def test_a_checkpoint_in_the_cache_is_on_this_machine(capsys, monkeypatch, tmp_path):
     pytest.importorskip('huggingface_hub')
     monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path))

@@ -73,6 +73,41 @@ def test_a_sourced_distribution_is_named(monkeypatch):
     assert doctor._distribution().detail == 'jazzy (sourced)'
 
 
+@pytest.fixture
+def prefix(tmp_path, monkeypatch):
+    """Return where a ROS is installed whose rclpy ends a process without its middleware."""
+    packages = tmp_path / 'lib' / 'python3' / 'site-packages'
+    (packages / 'rclpy').mkdir(parents=True)
+    (packages / 'rclpy' / '__init__.py').write_text(
+        "import os; os.environ.get('RMW_IMPLEMENTATION') and os._exit(102)"
+    )
+    monkeypatch.delitem(sys.modules, 'rclpy', raising=False)
+    monkeypatch.syspath_prepend(packages)
+    monkeypatch.setenv('PYTHONPATH', first_on_python_path(packages))
+    monkeypatch.setenv('RMW_IMPLEMENTATION', 'rmw_nowhere_cpp')
+    return tmp_path
+
+
+def test_a_middleware_that_is_not_installed_is_missing_and_rclpy_is_not(prefix):
+    finding = doctor._middleware()
+    assert finding.state == 'missing'
+    assert "RMW_IMPLEMENTATION is 'rmw_nowhere_cpp'" in finding.detail
+    assert finding.remedy.startswith('unset RMW_IMPLEMENTATION, or install that middleware')
+    rclpy = next(library for library in NEEDED if library.module == 'rclpy')
+    assert doctor._library(rclpy, 'missing').state == 'ok'
+
+
+@pytest.mark.parametrize('variable', ['', 'AMENT_PREFIX_PATH', 'LD_LIBRARY_PATH'])
+def test_a_middleware_beside_rclpy_or_on_the_paths_of_ros_is_found(variable, prefix, monkeypatch):
+    folder = prefix / variable / 'lib'
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'librmw_nowhere_cpp.so').touch()
+    if variable:
+        path = folder if variable == 'LD_LIBRARY_PATH' else folder.parent
+        monkeypatch.setenv(variable, str(path))
+    assert doctor._middleware().state == 'ok'
+
+
 @pytest.mark.parametrize(
     'variable', ['FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE']
 )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +16,11 @@ from metric_depth_ros.evaluation.frame_files import (
     read_prompt,
     read_transform,
     to_millimeters,
+    write_results,
 )
 from metric_depth_ros.evaluation.snapshots import Snapshot, write_snapshot
 from metric_depth_ros.framesets import load_color_image
-from metric_depth_ros.types import Frame
+from metric_depth_ros.types import DepthEstimate, Frame
 
 CALIBRATION = """
 image_width: 64
@@ -64,16 +66,21 @@ def test_complete_writes_depth_cloud_and_picture(mini_set, camera_file, tmp_path
     assert cv2.imread(str(out / 'picture.png')) is not None
 
 
-def test_complete_writes_what_it_has_where_no_depth_is_known(
-    mini_set, camera_file, tmp_path
+def test_a_snapshot_of_a_frame_without_depth_is_computed_again(
+    mini_set, camera_file, tmp_path, capsys
 ) -> None:
     open3d = pytest.importorskip('open3d', exc_type=ImportError)
+    frame = Frame(0, 'camera', load_color_image(mini_set / '0.png'), read_camera(camera_file))
+    unknown = np.full((48, 64), np.nan, np.float32)
+    snapshot = Snapshot(
+        frame, unknown, None, frame.camera, 'classical:quality', {'estimator': 'classical'}
+    )
+    write_snapshot(tmp_path / 'snapshot', snapshot)
     out = tmp_path / 'out'
-    done = complete(mini_set / '0.png', '--camera', camera_file, '-o', out)
-    assert done.returncode == 0, done.stderr
-    assert 'no pixel has a depth' in done.stdout
-    assert 'Open3D WARNING' not in done.stdout + done.stderr
-    assert np.isnan(np.load(out / 'depth.npz')['depth']).all()
+    assert main(['complete', str(tmp_path / 'snapshot'), '-o', str(out)]) == 0
+    said = capsys.readouterr().out
+    assert 'bit for bit' in said
+    assert 'no pixel has a depth' in said
     assert {path.name for path in out.iterdir()} == {
         *('depth.png', 'depth.npz', 'cloud.ply', 'picture.png')
     }
@@ -81,18 +88,63 @@ def test_complete_writes_what_it_has_where_no_depth_is_known(
     assert cloud.point.positions.shape == (0, 3)
 
 
-def test_a_snapshot_of_a_frame_without_depth_is_computed_again(
+def test_an_estimator_without_the_prompt_that_it_needs_is_refused(
     mini_set, camera_file, tmp_path, capsys
 ) -> None:
-    pytest.importorskip('open3d', exc_type=ImportError)
-    frame = Frame(0, 'camera', load_color_image(mini_set / '0.png'), read_camera(camera_file))
-    unknown = np.full((48, 64), np.nan, np.float32)
-    snapshot = Snapshot(
-        frame, unknown, None, frame.camera, 'classical:quality', {'estimator': 'classical'}
+    out = tmp_path / 'out'
+    arguments = [mini_set / '0.png', '--camera', camera_file, '-o', out, '--estimator', 'nearest']
+    assert main(['complete', *map(str, arguments)]) == 2
+    said = capsys.readouterr().err
+    assert '--estimator nearest finds no depth without a prompt' in said
+    assert '--prompt' in said
+    assert not list(out.iterdir())
+
+
+def test_a_camera_of_another_size_is_blamed_and_not_the_prompt(mini_set, tmp_path, capsys) -> None:
+    camera = tmp_path / 'camera.json'
+    camera.write_text(
+        json.dumps({'width': 32, 'height': 24, 'K': [[25, 0, 16], [0, 25, 12], [0, 0, 1]]})
     )
-    write_snapshot(tmp_path / 'snapshot', snapshot)
-    assert main(['complete', str(tmp_path / 'snapshot'), '-o', str(tmp_path / 'out')]) == 0
-    assert 'bit for bit' in capsys.readouterr().out
+    files = [mini_set / '0.png', '--camera', camera, '--prompt', mini_set / '0_grid.png']
+    assert main(['complete', *map(str, [*files, '-o', tmp_path / 'out'])]) == 2
+    said = capsys.readouterr().err
+    assert 'the image is 64x48 but its camera is 32x24' in said
+    assert 'prompt' not in said
+
+
+@pytest.mark.parametrize(
+    ('depth', 'message'),
+    [
+        (np.linspace(800.0, 4000.0, 48 * 64), r'are 800 to 4000 m\. Are they millimeters\?'),
+        (np.zeros(48 * 64), 'all are 0, negative or not finite'),
+    ],
+)
+def test_a_depth_map_without_a_usable_depth_is_refused_with_what_it_holds(
+    depth, message, camera_file, tmp_path
+) -> None:
+    np.save(tmp_path / 'depth.npy', depth.reshape(48, 64).astype(np.float32))
+    with pytest.raises(InputError, match=message):
+        read_prompt(tmp_path / 'depth.npy', read_camera(camera_file))
+
+
+def test_a_full_disk_leaves_the_results_of_before(mini_set, tmp_path, camera_file) -> None:
+    out = tmp_path / 'out'
+    out.mkdir()
+    (out / 'depth.npz').write_text('of before')
+    camera = read_camera(camera_file)
+    frame = Frame(0, 'camera', load_color_image(mini_set / '0.png'), camera)
+    estimate = DepthEstimate(np.full((48, 64), 2.0, np.float32), None, camera, 'nearest')
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # depth.png is smaller and fits, the cloud does not.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(OSError, match='File too large'):
+            write_results(out, frame, estimate)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [
+        ('depth.npz', 'of before')
+    ]
 
 
 def test_complete_says_what_16_bit_millimeters_cannot_hold(

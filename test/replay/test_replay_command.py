@@ -82,6 +82,19 @@ def test_a_bag_that_is_missing_leaves_no_folder_behind(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_replay_that_is_refused_leaves_no_folder_behind(
+    street_bag, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for wrong, told in (
+        (('--topic', 'image:=/nope'), 'no topic /nope'),
+        (('--params-file', str(tmp_path)), 'is a folder, expected a YAML file'),
+    ):
+        assert main(['replay', str(street_bag), *wrong]) == 2
+        assert told in capsys.readouterr().err
+        assert not list(tmp_path.iterdir())
+
+
 def test_every_frame_is_answered_and_the_node_ends_well(street_replay):
     _, finished, figures = street_replay
     assert finished.returncode == 0, finished.stderr

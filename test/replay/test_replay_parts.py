@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a replay is made of, without a node."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,6 +23,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.replay.cdr import read_stamp_ns, with_shifted_stamp
+from metric_depth_ros.replay.figures import failures
 from metric_depth_ros.replay.player import Timing, looped, read_timing
 from metric_depth_ros.replay.posed_frames import posed_frames
 from metric_depth_ros.replay.scoring import recorded_frames, replayed_frames, score_recording
@@ -50,6 +53,20 @@ def test_moving_a_stamp_changes_nothing_else(stamp_ns, shift_ns, little_endian):
     message = typestore().deserialize_cdr(moved, 'sensor_msgs/msg/Image')
     assert stamp_of(message) == stamp_ns + shift_ns
     assert moved == serialized(stamp_ns + shift_ns, little_endian)
+
+
+@pytest.mark.parametrize(
+    ('node_died', 'slower', 'ending'),
+    [(False, None, ' --rate 0.5'), (False, 2.0, ' --rate 2'), (True, None, 'for by the node')],
+)
+def test_lost_images_are_told_with_the_rate_that_gives_the_node_more_time(
+    node_died, slower, ending
+):
+    figures = {'lost': 6, 'frames_in': 50, 'frames_out': 44, 'points_out': None, 'rate': 1.0}
+    run = SimpleNamespace(node_died=node_died, exit_code=0, last_words='')
+    told = failures(figures, run, (), slower)[-1]
+    assert told.startswith('6 of 50 images were neither answered nor accounted for by the node')
+    assert told.endswith(ending)
 
 
 def test_the_inputs_of_the_node_are_found_in_a_bag(street_bag):
@@ -316,5 +333,6 @@ def test_images_before_a_part_of_the_pose_is_known_are_left_out(tabletop_bag, tm
 
 def test_a_world_that_nothing_connects_with_the_camera_is_refused(tabletop_bag, tmp_path):
     bag = with_base_that_moves_from(tabletop_bag, tmp_path / 'bag', first_image=2)
-    with pytest.raises(InputError, match="to 'earth'"):
+    with pytest.raises(InputError, match=r"to 'earth'.*--world-frame") as refusal:
         next(posed_frames(bag, world_frame='earth'))
+    assert 'extrinsics.path' not in str(refusal.value)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Extrinsics from files: our YAML, KITTI's text files, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -166,8 +168,17 @@ def test_a_file_with_names_places_several_sensors(cameras, sources, alignment):
         ),
         (
             'transforms: [{parent: a, child: b, translation: [0, 0, 0], rotation: [0, 0, 0, 0]}]',
-            'quaternion',
+            'quaternion that is not zero',
         ),
+        (
+            'transforms: [{parent: a, child: b, translation: [0, 0, 0, 0], rotation: [0, 0, 1]}]',
+            r'translation is \[0, 0, 0, 0\], expected a list of 3 numbers',
+        ),
+        (
+            'transforms: [{parent: a, child: b, translation: [0, 0, 0], rotation: [0, 0, 1]}]',
+            r'rotation is \[0, 0, 1\], expected a list of 4 numbers',
+        ),
+        ('transforms: [{parent: a, child: b, translation: 1, rotation: 2}]', 'translation is 1,'),
     ],
 )
 def test_a_bad_yaml_is_refused_in_words(tmp_path, text, words):
@@ -182,8 +193,23 @@ def test_a_missing_kitti_entry_is_named(tmp_path):
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(InputError, match=r'nowhere\.yaml cannot be read'):
+    with pytest.raises(InputError, match=r'nowhere\.yaml does not exist \(parameter'):
         read_transforms_yaml(tmp_path / 'nowhere.yaml')
+    with pytest.raises(InputError, match=r'nowhere\.txt does not exist \(parameter'):
+        read_kitti_calibration(tmp_path / 'nowhere.txt', 2)
+
+
+def test_the_example_of_the_docs_is_a_calibration_and_errors_say_where_it_is(tmp_path):
+    text = (Path(__file__).parents[2] / 'docs' / 'INPUTS.md').read_text()
+    section = text.partition('\n## Extrinsics\n')[2].partition('\n## ')[0]
+    example = section.partition('```yaml\n')[2].partition('```')[0]
+    transforms = read_transforms_yaml(written(tmp_path / 'example.yaml', example))
+    tree = StaticTree(transforms, 'the example')
+    # 10 m in front of the LiDAR (x) is 10 m in front of the camera (z), but for its place.
+    ahead = looked_up(tree, 'camera_optical_frame', 'lidar') @ [10.0, 0.0, 0.0, 1.0]
+    np.testing.assert_allclose(ahead, [0.27, -0.08, 9.94, 1.0], atol=1e-12)
+    with pytest.raises(InputError, match=r'docs/INPUTS\.md, section Extrinsics'):
+        read_transforms_yaml(written(tmp_path / 'empty.yaml', '{}'))
 
 
 @pytest.mark.parametrize(

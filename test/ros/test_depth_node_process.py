@@ -147,6 +147,16 @@ def test_an_impossible_override_of_an_input_fails_the_activation(start_node):
     assert node.end() == 0
 
 
+def test_two_inputs_on_one_topic_are_told_to_check_the_remaps(start_node):
+    node = start_node(remaps=('points:=/shared/image', *named('shared')))
+    log = node.wait_for_log('cannot activate')
+    line = next(line for line in log.splitlines() if 'cannot activate' in line)
+    assert '/shared/image' in line
+    assert '-r NAME:=TOPIC' in line
+    assert 'qos_overrides' not in line
+    assert node.end() == 0
+
+
 def test_a_command_line_that_ros_cannot_read_is_one_sentence(tmp_path):
     command = [sys.executable, '-m', 'metric_depth_ros.nodes.depth', '--ros-args']
     command += ['--params-file', str(tmp_path / 'nowhere.yaml')]
@@ -433,6 +443,8 @@ def test_an_end_that_takes_its_time_is_waited_for():
     [
         (['--ros-args', '--bogus'], '--bogus'),
         (['--ros-args', '-p', 'use_sim_time:=1'], 'use_sim_time'),
+        (['--params-file', 'rgbd.yaml'], "'--params-file rgbd.yaml' stands outside --ros-args"),
+        (['--ros-args', '-p', 'autostart:=false', '--', 'foo'], "'foo' stands outside"),
     ],
 )
 def test_a_wrong_option_of_ros_is_one_sentence(arguments, named):

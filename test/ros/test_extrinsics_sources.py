@@ -88,6 +88,8 @@ def watched(tmp_path):
             return StaticTree({('camera', 'lidar'): moved(float(path.read_text()))}, 'x')
         except ValueError as error:
             raise InputError('extrinsics', 'no number.') from error
+        except FileNotFoundError as error:
+            raise InputError('extrinsics', 'no file.') from error
 
     reports = []
     return path, WatchedCalibration(path, read, reports.append), reports
@@ -119,14 +121,40 @@ def test_a_change_that_cannot_be_used_is_reported_once_and_not_taken(watched):
     extrinsics.follow_changes()
     assert x_of(extrinsics) == 1.0
     assert reports == ['no number. What was read before stays in force.']
+    assert extrinsics.problem == reports[0]
+    replace_text(path, '2.5')
+    extrinsics.follow_changes()
+    assert extrinsics.problem == ''
 
 
 def test_a_file_that_is_gone_for_a_moment_stays_in_force(watched):
     path, extrinsics, reports = watched
+    status = path.stat()
     path.unlink()
     extrinsics.follow_changes()
     assert x_of(extrinsics) == 1.0
+    path.write_text('1.0')
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    extrinsics.follow_changes()
+    path.unlink()
+    extrinsics.follow_changes()
     assert reports == []
+    assert extrinsics.problem == ''
+
+
+def test_a_file_that_stays_away_is_reported_once_until_it_is_back(watched):
+    path, extrinsics, reports = watched
+    path.unlink()
+    for _ in range(4):
+        extrinsics.follow_changes()
+    assert x_of(extrinsics) == 1.0
+    assert reports == ['no file. What was read before stays in force.']
+    assert extrinsics.problem == reports[0]
+    path.write_text('3.0')
+    extrinsics.follow_changes()
+    assert x_of(extrinsics) == 3.0
+    assert extrinsics.problem == ''
+    assert len(reports) == 2
 
 
 MOUNTED = {('base', 'camera'): moved(1.0), ('base', 'lidar'): moved(3.0)}

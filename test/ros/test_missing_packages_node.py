@@ -1,12 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes where a Python package is not installed: one sentence, and the node can be stopped."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from without_package import python_path_without
 
 pytest.importorskip('rclpy', reason='needs ROS 2 or its wheels')
 
 from std_srvs.srv import Trigger
+
+
+@pytest.mark.parametrize('package', ['rclpy', 'cv2'])
+def test_a_node_that_cannot_be_loaded_names_the_package_in_one_sentence(package, tmp_path):
+    result = subprocess.run(
+        [sys.executable, '-m', 'metric_depth_ros.nodes.depth'],
+        env={**os.environ, 'PYTHONPATH': python_path_without(package, tmp_path)},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f'depth: the Python package {package} is not installed')
 
 
 def test_a_package_that_the_configuration_needs_is_named_in_one_sentence(

@@ -292,8 +292,10 @@ sys.modules['tf2_ros'] = SimpleNamespace(
     TransformListener=lambda *_, spin_thread: SimpleNamespace(unregister=lambda: None),
     TransformException=LookupError,
 )
+from metric_depth_ros.estimators.registry import register
 from metric_depth_ros.nodes.query import main
 
+register('unasked', lambda variant, options: SimpleNamespace(name='unasked'))
 sys.exit(main())
 """
 
@@ -304,7 +306,7 @@ def test_transforms_follow_a_clock_that_goes_back_where_a_model_answers(
     script = tmp_path / 'observed_tree.py'
     script.write_text(OBSERVED_TREE)
     given = {
-        'estimator': 'nearest',
+        'estimator': 'unasked',
         'target_frame': 'map',
         'extrinsics.source': 'tf2',
         'max_age_s': 0.0,
@@ -323,10 +325,14 @@ def test_transforms_follow_a_clock_that_goes_back_where_a_model_answers(
 
 @pytest.mark.parametrize(
     ('parameter', 'value', 'words'),
-    [('estimator', 'magic', 'unknown estimator'), ('language_model', 'nearest', 'no questions')],
+    [
+        ('estimator', 'magic', 'unknown estimator'),
+        ('estimator', 'classical', 'dense'),
+        ('language_model', 'nearest', 'no questions'),
+    ],
 )
 def test_a_model_that_cannot_be_had_is_one_sentence(start_node, parameter, value, words):
-    node = start_node({parameter: value}, [f'__ns:=/unusable_{parameter}'], 'query')
+    node = start_node({parameter: value}, [f'__ns:=/unusable_{value}'], 'query')
     log = node.wait_for_log('cannot configure')
     assert words in log
     assert 'Traceback' not in log

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Simulated bags."""
 
+import errno
 import os
 import signal
 
@@ -87,6 +88,19 @@ def test_a_bag_that_is_ended_early_can_be_read(tmp_path, monkeypatch):
         assert reader.count('/camera/image_raw') == 1
 
 
+def test_a_full_disk_leaves_no_bag_in_the_way_of_the_next_run(tmp_path, monkeypatch, capsys):
+    def write_onto_a_full_disk(writer, *message):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / 'bag'
+    with monkeypatch.context() as full:
+        full.setattr('rosbags.rosbag2.Writer.write', write_onto_a_full_disk)
+        assert main(['simulate', str(path), '--scene', 'street', *ARGUMENTS]) == 2
+    assert 'No space left on device' in capsys.readouterr().err
+    assert not path.exists()
+    simulate('street', path)
+
+
 @pytest.mark.parametrize(
     'wrong', [['--seconds', '-1'], ['--size', '640'], ['--scene', 'moon'], ['--seed', '-1']]
 )
@@ -100,5 +114,8 @@ def test_wrong_arguments_are_refused(tmp_path, wrong):
 def test_a_device_that_is_missing_leaves_no_bag_behind(tmp_path, capsys):
     command = ['simulate', str(tmp_path / 'bag'), '--scene', 'indoor', *ARGUMENTS]
     assert main([*command, '--device', 'cuda']) == 2
-    assert '0 CUDA devices' in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert '0 CUDA devices' in said
     assert not (tmp_path / 'bag').exists()
+    assert "use 'cpu' or 'auto'" in said
+    assert main([*command, '--device', 'auto']) == 0

@@ -290,7 +290,7 @@ def test_missing_accelerate_is_one_sentence(finished, capsys, monkeypatch, tmp_p
     config, _ = finished
     monkeypatch.setitem(sys.modules, 'accelerate', None)
     assert train(config, tmp_path / 'out') == 2
-    assert 'pip install accelerate' in capsys.readouterr().err
+    assert 'the package accelerate: pip install accelerate.' in capsys.readouterr().err
 
 
 def test_another_training_is_not_resumed(finished, capsys, tmp_path):

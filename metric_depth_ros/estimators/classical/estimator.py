@@ -29,6 +29,8 @@ class ClassicalCompletion:
         Another preset.
     """
 
+    needs_prompt = True
+
     def __init__(self, preset: str = 'quality') -> None:
         if preset not in PRESETS:
             raise InputError(

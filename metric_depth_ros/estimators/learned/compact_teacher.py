@@ -81,6 +81,7 @@ class CompactTeacherAdapter:
     """The network sees the guess, the points, the image and where its rays point."""
 
     recovers_camera = False
+    needs_prompt = True
 
     def batch(self, frames: Sequence[Frame]) -> Batch:
         """Complete frames of one fine size classically; one without a prompt is blank."""

@@ -119,6 +119,11 @@ class LearnedEstimator:
         return self._adapter.recovers_camera
 
     @property
+    def needs_prompt(self) -> bool:
+        """Whether the network has no scale without a prompt; of most, an adapter says nothing."""
+        return bool(getattr(self._adapter, 'needs_prompt', False))
+
+    @property
     def frames_at_once(self) -> int:
         """How many threads may ask at the same time, each with a frame of its own."""
         return len(self._lanes.runners)

@@ -100,6 +100,7 @@ class HuggingFaceAdapter:
         self._processor = processor
         self._prompted = prompted
         self.recovers_camera = sees_field_of_view
+        self.needs_prompt = prompted
 
     def batch(self, frames: Sequence[Frame]) -> Batch:
         """Preprocess images, and fill the prompts to coarse maps."""

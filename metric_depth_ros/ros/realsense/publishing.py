@@ -22,7 +22,7 @@ from metric_depth_ros.ros.qos import (
     output_qos,
     overridable,
     publisher_events,
-    refused_overrides,
+    refused_topics,
 )
 from metric_depth_ros.ros.realsense.frames import Picture
 
@@ -82,7 +82,7 @@ class PictureOutputs:
         for picture in pictures:
             for topic, kind in zip(TOPICS[picture], (Image, CameraInfo), strict=True):
                 resolved = self._node.resolve_topic_name(topic)
-                with refused_overrides(resolved):
+                with refused_topics(self._node, resolved):
                     self._publishers[topic] = self._node.create_publisher(
                         kind,
                         topic,

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The models of the query node: which are refused before any question."""
+
+import pytest
+
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators import registry
+from metric_depth_ros.estimators.base import needs_prompt
+from metric_depth_ros.estimators.nearest import NearestFill
+from metric_depth_ros.ros.query_models import models_from
+from metric_depth_ros.ros.query_parameters import QueryNodeSettings
+
+
+@pytest.mark.parametrize('spec', ['classical', 'classical:fast', 'nearest'])
+def test_an_estimator_that_needs_a_prompt_is_refused_with_those_that_need_none(spec):
+    with pytest.raises(InputError, match=r'without a prompt.*dense.*student_pointmap') as refusal:
+        models_from(QueryNodeSettings(estimator=spec))
+    assert f"parameter estimator is '{spec}'" in str(refusal.value)
+    assert refusal.value.fault == 'parameter'
+
+
+class Monocular:
+    name = 'monocular'
+
+
+def test_an_estimator_that_says_nothing_of_prompts_is_taken(monkeypatch):
+    monkeypatch.setitem(registry._FACTORIES, 'monocular', lambda variant, options: Monocular())
+    assert models_from(QueryNodeSettings(estimator='monocular')).estimator.name == 'monocular'
+
+
+def test_networks_and_priors_say_whether_they_need_a_prompt():
+    pytest.importorskip('transformers')
+    from metric_depth_ros.estimators.composed import ComposedEstimator
+    from metric_depth_ros.estimators.learned.compact_teacher import CompactTeacherAdapter
+    from metric_depth_ros.estimators.learned.huggingface import HuggingFaceAdapter
+
+    assert CompactTeacherAdapter().needs_prompt
+    assert needs_prompt(ComposedEstimator(NearestFill()))
+    assert not needs_prompt(ComposedEstimator(Monocular()))
+    for prompted in (True, False):
+        adapter = HuggingFaceAdapter(None, prompted=prompted, sees_field_of_view=False)
+        assert adapter.needs_prompt == prompted
