@@ -181,7 +181,7 @@ class ShardSource:
             path = self._paths[shard]
             layout = _layout(path)
             _open[key] = os.open(path, os.O_RDONLY), layout
-            if len(_open) > _MOST_OPEN:
+            while len(_open) > _MOST_OPEN:
                 _, (file, _) = _open.popitem(last=False)
                 os.close(file)
         _open.move_to_end(key)
