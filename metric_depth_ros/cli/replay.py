@@ -91,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Replay; 0 when all went well, 1 when frames were lost, the node died or --fail-if holds."""
     from metric_depth_ros.cli.outputs import folder_for
+    from metric_depth_ros.cli.parameter_files import check_parameter_file
     from metric_depth_ros.errors import InputError
     from metric_depth_ros.evaluation.fail_if import parse_condition
 
@@ -105,6 +106,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError('usage', f'--loops is {args.loops}, expected 1 or more.')
     if not args.bag.exists():  # before a folder is made for it
         raise InputError('bag_missing', f'there is no bag at {args.bag}: check the path.')
+    if args.params_file is not None:
+        check_parameter_file(args.params_file)
     out = args.out or _free_folder(Path('out', 'replay'), args.bag.resolve().name)
     with folder_for(out, '--out'):
         return _replay(args, out, topics, conditions)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from metric_depth_ros.cli.parameter_files import check_parameter_file
 from metric_depth_ros.errors import InputError
 
 HELP = 'start the depth node, with a params file and remaps'
@@ -59,11 +60,7 @@ def ros_arguments(args: argparse.Namespace) -> list[str]:
     """
     arguments = ['--ros-args']
     for path in args.params_file:
-        if not path.is_file():
-            found = 'is a folder' if path.is_dir() else 'does not exist'
-            raise InputError(
-                'params_file', f'--params-file {path} {found}, expected a YAML file of parameters.'
-            )
+        check_parameter_file(path)
         arguments += ['--params-file', str(path)]
     for option, values in (('-p', args.param), ('-r', args.remap)):
         for value in values:

@@ -38,6 +38,8 @@ from metric_depth_ros.types import CameraModel, DepthEstimate, Frame, SparseProm
 from metric_depth_ros.untrusted_files import check_cloud_claims, read_json, read_yaml
 
 MAX_MILLIMETERS = 65_535  # of a 16-bit PNG
+# Of depth that counts as measured.
+_LEAST_M, _MOST_M = 0.05, 250.0
 PROMPT_SUFFIXES = ('.png', '.npz', '.npy', '.ply', '.pcd')
 _POINT = np.dtype([('xyz', '<f4', 3), ('rgb', 'u1', 3)])
 _POINT_HEADER = (
@@ -140,9 +142,11 @@ def read_prompt(
         )
     depth = np.where(values > 0.0, values, np.float32(np.nan))
     if values.shape == (camera.height, camera.width):
-        prompt = prompt_from_registered_depth(depth)
+        prompt = prompt_from_registered_depth(depth, min_depth_m=_LEAST_M, max_depth_m=_MOST_M)
     else:
-        prompt = prompt_from_low_resolution(camera.width, camera.height, depth)
+        prompt = prompt_from_low_resolution(
+            camera.width, camera.height, depth, min_depth_m=_LEAST_M, max_depth_m=_MOST_M
+        )
     if not len(prompt):
         raise InputError('prompt_empty', _why_without_depth(path, depth))
     return prompt
@@ -284,12 +288,12 @@ def _why_without_depth(path: Path, depth: NDArray[np.float32]) -> str:
     if not known.size:
         return f'{path} has no pixel with a depth: all are 0, negative or not finite.'
     sentence = (
-        f'{path} has no pixel within the depths that count, 0.05 to 250 m: its own are '
-        f'{known.min():g} to {known.max():g} m.'
+        f'{path} has no pixel within the depths that count, {_LEAST_M:g} to {_MOST_M:g} m: its '
+        f'own are {known.min():g} to {known.max():g} m.'
     )
     if path.suffix == '.png':
         return f'{sentence} Is --prompt-scale, the meters per unit, right?'
-    if known.min() > 250.0:
+    if known.min() > _MOST_M:
         return f'{sentence} Are they millimeters? Divide them by 1000.'
     return sentence
 

@@ -204,13 +204,6 @@ def node_arguments(options: ReplayOptions, streams: Streams) -> list[str]:
 
     parameter('prompt.sources', f'[{", ".join(streams.prompt_sources)}]')
     if options.params_file is not None:
-        if not options.params_file.is_file():
-            found = 'is a folder' if options.params_file.is_dir() else 'does not exist'
-            raise InputError(
-                'params_file',
-                f'--params-file {options.params_file} {found}, expected a YAML file of '
-                'parameters.',
-            )
         arguments += ['--params-file', str(options.params_file)]
     parameter('use_sim_time', 'true')
     if len(streams.prompt_sources) and '/tf_static' in streams.types:

@@ -11,12 +11,6 @@ from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.ros.estimation import options_from
 from metric_depth_ros.ros.query_parameters import DENSE, QueryNodeSettings
 
-_WITHOUT_PROMPT = (
-    'one that needs none: compact_student, student_depthmap, student_pointmap, depth_pro, '
-    'lingbot_depth, teacher, depthvlm, depthvlm_8b, depthlm, hf:ID of a model without a prompt, '
-    'or composed: with one of them'
-)
-
 
 @dataclass(frozen=True, eq=False)
 class QueryModels:
@@ -51,7 +45,7 @@ def models_from(settings: QueryNodeSettings) -> QueryModels:
             'parameter',
             f'parameter estimator is {pixels!r}, which knows no depth without a prompt, and this '
             f'node has images alone: expected {DENSE}, which answers from a depth node with any '
-            f'estimator, or {_WITHOUT_PROMPT}.',
+            'estimator, or a monocular one, e.g. compact_student or student_pointmap.',
         )
     if not settings.language_model:
         return QueryModels(estimator, estimator if isinstance(estimator, Speaker) else None)
