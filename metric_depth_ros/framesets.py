@@ -534,7 +534,8 @@ def _read_camera(entry: dict[str, Any], width: int, height: int, where: str) -> 
 
 def _read_lens(lens: dict[str, Any], where: str) -> Distortion:
     coefficients = _get(lens, 'coefficients', list, where)
-    return Distortion(_get(lens, 'model', str, where), tuple(float(c) for c in coefficients))
+    model = _get(lens, 'model', str, where)
+    return Distortion.calibrated(model, tuple(float(c) for c in coefficients))
 
 
 def _read_prompt(folder: Path, entry: Any, where: str) -> PromptEntry:

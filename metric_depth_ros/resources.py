@@ -72,6 +72,19 @@ def shared_memory_bytes() -> int | None:
     return int(size[1]) if size else None
 
 
+def user_path(text: str) -> Path:
+    """Return a path as a user gave it: ``~`` is the home folder, as is ``~NAME`` of a known user.
+
+    What begins with another ``~`` is taken as it stands, so that it is refused as missing.
+    """
+    return Path(os.path.expanduser(text))  # Path.expanduser would raise
+
+
+def ros_home() -> Path:
+    """Return the folder into which ROS nodes write what nobody gave a place: ``$ROS_HOME``."""
+    return user_path(os.environ.get('ROS_HOME') or '~/.ros')
+
+
 def refuse_missing_middleware() -> None:
     """Refuse a middleware that is chosen and not installed, before rclpy is loaded.
 

@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'torture': ('torture', 'a campaign of faults against a live node, with a report'),
     'doctor': ('doctor', 'tell what is installed, what is missing, and what to do'),
 }
-_LOAD_RCLPY = ('replay', 'demo', 'torture')  # a node refuses a missing middleware itself
+_LOAD_RCLPY = ('replay', 'demo', 'torture', 'bench')  # a node refuses a missing middleware itself
 EXIT_BAD_INPUT = 2
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 EXIT_INTERRUPTED = 130

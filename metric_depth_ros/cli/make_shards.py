@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--per-shard', type=positive, default=128, help='examples in a file; default: 128'
     )
     parser.add_argument(
-        '--device', choices=('cpu', 'cuda'), default='cpu', help='where to cast rays; default: cpu'
+        '--device', choices=('cpu', 'cuda', 'auto'), default='cpu', help='where to cast rays [cpu]'
     )
 
 
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(
             'simulation_kind', f'--kinds {", ".join(unknown)}: expected {", ".join(KINDS)}.'
         )
-    torch_device(args.device)  # refused before the work
+    device = torch_device(args.device)  # refused before the work
     prepare_folder(args.out, 'OUT')
     settings = ShardSettings(args.views, args.seed, args.split, tuple(args.kinds), args.per_shard)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
             args.out,
             settings,
             args.workers,
-            args.device,
+            str(device),
             lambda views: bar.update(task, completed=views),
         )
     print(f'{args.out}: {count} examples of {args.split}, seed {args.seed}')

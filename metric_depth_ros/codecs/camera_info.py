@@ -55,7 +55,9 @@ def camera_from_info(msg: Message, *, rectified: bool = False) -> CameraModel:
             width,
             height,
             np.asarray(msg.k, np.float64),
-            _distortion(str(msg.distortion_model) or 'plumb_bob', tuple(map(float, msg.d))),
+            Distortion.calibrated(
+                str(msg.distortion_model) or 'plumb_bob', tuple(map(float, msg.d))
+            ),
             _rotation_or_identity(msg.r),
             _projection_or_none(msg.p),
         )
@@ -82,30 +84,6 @@ def camera_to_fields(camera: CameraModel) -> CameraInfoFields:
 
 
 _COUNTS = {'plumb_bob': 5, 'rational_polynomial': 8, 'equidistant': 4}
-
-
-def _distortion(model: str, d: tuple[float, ...]) -> Distortion:
-    """Return the lens of a CameraInfo.
-
-    Drivers send any number of values under either name of the polynomial lens, zeros for those
-    that theirs does not have. As in OpenCV and image_geometry the values decide, not the name.
-    """
-    if model not in ('plumb_bob', 'rational_polynomial'):
-        return Distortion(model, d)
-    used = max((place for place, value in enumerate(d, 1) if value), default=0)
-    if used == 0:
-        return Distortion()
-    if used > _COUNTS['rational_polynomial']:
-        raise InputError(
-            'distortion_coefficients',
-            f'CameraInfo.d is {list(d)} for {model}, expected zeros after the first 8 (k1, k2, '
-            'p1, p2, k3 to k6): the terms of thin prisms and tilted sensors are not supported. '
-            'Rectify the image upstream (image_proc) and set the parameter camera.rectified to '
-            'true.',
-        )
-    model = 'plumb_bob' if used <= _COUNTS['plumb_bob'] else 'rational_polynomial'
-    count = _COUNTS[model]
-    return Distortion(model, (d + (0.0,) * count)[:count])
 
 
 def _rotation_or_identity(r: ArrayLike) -> NDArray[np.float64]:

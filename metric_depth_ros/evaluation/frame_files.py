@@ -250,7 +250,7 @@ def _camera_from_calibration(content: Mapping[str, Any]) -> CameraModel:
         int(content['image_width']),
         int(content['image_height']),
         np.array(_data(content, 'camera_matrix'), np.float64),
-        Distortion(model, coefficients),
+        Distortion.calibrated(model, coefficients),
         np.eye(3) if rotation is None else np.array(rotation, np.float64),
         None if projection is None else np.array(projection, np.float64),
     )

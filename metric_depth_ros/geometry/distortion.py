@@ -24,6 +24,7 @@ COEFFICIENT_COUNTS: dict[str, tuple[int, ...]] = {
     'rational_polynomial': (0, 8),
     'equidistant': (0, 4),
 }
+_PLAIN_TERMS, _MOST_TERMS = 5, 8  # of plumb_bob and rational_polynomial
 _NEWTON_STEPS = 20
 _NEWTON_TOLERANCE = 1e-10  # on the normalized plane; far below 1e-3 px for any real focal length
 _SEARCH_LIMIT = 12.0  # tan of 85 degrees: beyond it a polynomial lens model means nothing
@@ -71,6 +72,36 @@ class Distortion:
                 f'distortion coefficients must be finite, got {list(self.coefficients)}: '
                 'check CameraInfo.d.',
             )
+
+    @classmethod
+    def calibrated(cls, model: str, coefficients: tuple[float, ...]) -> Distortion:
+        """Return the lens of a calibration, as drivers and calibration files give it.
+
+        They have any number of values under either name of the polynomial lens, zeros for those
+        that theirs does not have. As in OpenCV and image_geometry the values decide, not the name.
+
+        Raises
+        ------
+        InputError
+            As for the class; or the lens has terms beyond k6.
+        """
+        if model not in ('plumb_bob', 'rational_polynomial'):
+            return cls(model, coefficients)
+        used = max((place for place, value in enumerate(coefficients, 1) if value), default=0)
+        if used > _MOST_TERMS:
+            raise InputError(
+                'distortion_coefficients',
+                f'distortion coefficients of {model} are {list(coefficients)}, expected zeros '
+                f'after the first {_MOST_TERMS} (k1, k2, p1, p2, k3 to k6): the terms of thin '
+                'prisms and tilted sensors are not supported. Rectify the image upstream '
+                '(image_proc) and set the parameter camera.rectified to true.',
+            )
+        if used == 0:
+            return cls()
+        plain = used <= _PLAIN_TERMS
+        count = _PLAIN_TERMS if plain else _MOST_TERMS
+        padded = (coefficients + (0.0,) * count)[:count]
+        return cls('plumb_bob' if plain else 'rational_polynomial', padded)
 
     @property
     def is_identity(self) -> bool:

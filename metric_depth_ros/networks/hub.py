@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.resources import user_path
 
 # A robot without a connection learns so at once; the hub's own library retries for half a minute.
 REACH_TIMEOUT_S = 4.0
@@ -38,7 +39,7 @@ def resolve_checkpoint(reference: str, filename: str, revision: str | None = Non
         No such file, no such repository or file on the hub, or no way to reach it; the message
         has the command that fetches it.
     """
-    path = Path(reference).expanduser()
+    path = user_path(reference)
     if path.is_dir():
         path = path / filename
     if path.is_file():

@@ -22,6 +22,7 @@ from metric_depth_ros.networks.hub import (
     require_id,
     require_repository,
 )
+from metric_depth_ros.resources import user_path
 
 CONFIG = 'config.json'
 _WEIGHTS = 'model.safetensors'
@@ -46,7 +47,7 @@ def resolve_folder(reference: str, revision: str | None = None) -> Path:
     InputError
         `checkpoint_missing`: no such folder, no such repository, or no way to reach it.
     """
-    path = Path(reference).expanduser()
+    path = user_path(reference)
     if path.is_dir():
         return path
     require_id(reference)

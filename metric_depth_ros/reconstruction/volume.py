@@ -11,6 +11,7 @@ Source: Curless and Levoy 1996 (weighted distance fields); Niessner et al. 2013 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +67,7 @@ class VolumeSettings:
     def __post_init__(self) -> None:
         for name in ('voxel_m', 'truncation_voxels', 'max_depth_m', 'window_m'):
             value = getattr(self, name)
-            if not value > 0.0:
+            if not value > 0.0 or (math.isinf(value) and name != 'window_m'):
                 raise InputError('volume', f'{name} is {value}, expected a positive number.')
         if self.window_m < self.max_depth_m:
             raise InputError(

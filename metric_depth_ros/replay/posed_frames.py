@@ -224,14 +224,20 @@ def _odometry(bag: Path, topic: str) -> tuple[str, dict[tuple[str, str], PoseTra
     """Return the frame that an odometry topic is given in, and the path of the robot."""
     poses: dict[int, Transform] = {}
     frames = ('', '')
+    unusable = 'there is none'
     with BagReader(bag) as reader:
         reader.require_type(topic, ODOMETRY_TYPE, 'choose another with --odometry.')
         for _, message in reader.messages([topic]):
             place, turn = message.pose.pose.position, message.pose.pose.orientation
             frames = message.header.frame_id.lstrip('/'), message.child_frame_id.lstrip('/')
-            poses[stamp_of(message)] = transform_from_quaternion(
-                (place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w)
-            )
+            try:
+                poses[stamp_of(message)] = transform_from_quaternion(
+                    (place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w)
+                )
+            except InputError as error:  # a filter that has not started yet sends zeros
+                unusable = str(error)
+    if not poses:
+        raise InputError('pose_missing', f'{bag}: no pose of {topic} can be used: {unusable}')
     stamps = sorted(poses)
     track = PoseTrack(np.array(stamps, np.int64), np.stack([poses[s] for s in stamps]))
     return frames[0], {frames: track}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.rigid import Transform, transform_from_quaternion
+from metric_depth_ros.resources import user_path
 from metric_depth_ros.ros.calibration_files import (
     is_kitti_calibration,
     read_kitti_calibration,
@@ -275,7 +276,7 @@ def create_extrinsics(settings: ExtrinsicsSettings, node: Node) -> Extrinsics:
     """
     if settings.source == 'tf2':
         return Tf2Extrinsics(node, settings.fixed_frame, settings.max_wait_s)
-    path = Path(settings.path).expanduser()
+    path = user_path(settings.path)
     if settings.source == 'file':
         return WatchedCalibration(
             path,

@@ -7,7 +7,6 @@ depth node's outputs, and the thread that fuses. open3d and torch load at config
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from std_msgs.msg import Header
 from metric_depth_ros.codecs.pointcloud import encode_cloud
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.voxels import voxel_firsts
+from metric_depth_ros.resources import ros_home, user_path
 from metric_depth_ros.ros.dense_inputs import DenseInputs
 from metric_depth_ros.ros.diagnostics import Problem, lasting_problem, problems_status
 from metric_depth_ros.ros.fusing import FusionCounts, FusionWorker
@@ -260,6 +260,5 @@ def _live_surface(settings: ReconstructNodeSettings, folder: Path) -> LiveSurfac
 
 def _folder(given: str) -> Path:
     if given:
-        return Path(given).expanduser()
-    home = Path(os.environ.get('ROS_HOME') or '~/.ros').expanduser()
-    return home / 'metric_depth_reconstructions'
+        return user_path(given)
+    return ros_home() / 'metric_depth_reconstructions'

@@ -8,10 +8,10 @@ The messages go into a bag as they came, the frame and what was published of it 
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.codecs.cdr import WireMessage
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.resources import ros_home, user_path
 from metric_depth_ros.ros.assembly import Bundle
 from metric_depth_ros.ros.framing import LimitedDepth
 from metric_depth_ros.ros.parameters import DepthNodeSettings
@@ -42,7 +43,7 @@ class Answered:
 
 
 def save_snapshot(answered: Answered, settings: DepthNodeSettings, prefix: str) -> Path:
-    """Write a frame into a new folder and return it.
+    """Write a frame into a new folder, whole or not at all, and return the folder.
 
     Parameters
     ----------
@@ -71,25 +72,30 @@ def save_snapshot(answered: Answered, settings: DepthNodeSettings, prefix: str) 
         answered.method,
         dict(_values(settings, '')),
     )
+    if folder.exists():
+        raise InputError('snapshot', f'this frame is saved already: {folder}')
     try:
-        write_snapshot(folder, snapshot)
-        with BagWriter(folder / MESSAGES) as bag:
-            _write_messages(bag, answered.bundle)
-    except FileExistsError as error:
-        raise InputError('snapshot', f'this frame is saved already: {folder}') from error
-    except OSError as error:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix='.unfinished-', dir=folder.parent) as unfinished:
+            whole = Path(unfinished, folder.name)
+            write_snapshot(whole, snapshot)
+            with BagWriter(whole / MESSAGES) as bag:
+                _write_messages(bag, answered.bundle)
+            whole.rename(folder)
+    except (OSError, InputError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
         raise InputError(
             'snapshot',
-            f'the snapshot {folder} cannot be written: {error.strerror or error} (parameter '
-            'snapshot.folder).',
+            f'the snapshot {folder} cannot be written: {getattr(cause, "strerror", "") or error} '
+            '(parameter snapshot.folder).',
         ) from error
     return folder
 
 
 def _root(folder: str) -> Path:
     if folder:
-        return Path(folder).expanduser()
-    return Path(os.environ.get('ROS_HOME') or '~/.ros').expanduser() / 'metric_depth_snapshots'
+        return user_path(folder)
+    return ros_home() / 'metric_depth_snapshots'
 
 
 def _values(settings: Any, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -35,13 +35,13 @@ def test_a_package_that_a_command_needs_is_named_in_one_sentence(
     assert remedy in line
 
 
-@pytest.mark.parametrize('command', ['run', 'replay', 'demo', 'torture'])
+@pytest.mark.parametrize('command', ['run', 'replay', 'demo', 'torture', 'bench'])
 def test_a_middleware_that_is_not_installed_is_named_before_rclpy_ends_the_process(
     command, tmp_path
 ):
     result = subprocess.run(
         [sys.executable, '-m', 'metric_depth_ros.cli.main', command]
-        + (['.'] if command == 'replay' else []),
+        + {'replay': ['.'], 'bench': ['node']}.get(command, []),
         cwd=tmp_path, env={**os.environ, 'RMW_IMPLEMENTATION': 'rmw_nowhere_cpp'},
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip

@@ -20,6 +20,7 @@ from metric_depth_ros.evaluation.frame_files import (
 )
 from metric_depth_ros.evaluation.snapshots import Snapshot, write_snapshot
 from metric_depth_ros.framesets import load_color_image
+from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.types import DepthEstimate, Frame
 
 CALIBRATION = """
@@ -195,6 +196,18 @@ def test_a_ros_calibration_keeps_its_lens_and_projection(tmp_path) -> None:
     assert camera.size == (64, 48)
     assert camera.distortion.coefficients == (0.1, 0.0, 0.0, 0.0, 0.0)
     assert camera.P[0, 0] == 49.0
+
+
+@pytest.mark.parametrize('zeros', [0, 6])
+def test_the_values_of_a_calibration_tell_its_lens(tmp_path, zeros: int) -> None:
+    values = [0.1, -0.05, 1e-3, 1e-3, 0.01, 0.02, 0.03, 0.04]
+    path = tmp_path / 'camera.yaml'
+    path.write_text(
+        CALIBRATION.replace(
+            'cols: 5, data: [0.1, 0.0, 0.0, 0.0, 0.0]', f'data: {values + [0] * zeros}'
+        )
+    )
+    assert read_camera(path).distortion == Distortion('rational_polynomial', tuple(values))
 
 
 @pytest.mark.parametrize('coefficients', ['[0, 0, 0, 0, 0]', '', '{data: [0, 0, 0, 0, 0]}'])

@@ -95,31 +95,36 @@ def test_a_log_shows_the_path_of_the_camera_and_the_surface(room, tmp_path):
 
 
 def test_poses_come_from_odometry_where_it_is_named(room, tmp_path):
+    """A first message of zeros, as filters send before they start, is left out."""
     by_tf = [posed.T_world_camera for posed in posed_frames(room)]
     bag = tmp_path / 'odometry'
     types = typestore().types
+    nowhere = types['geometry_msgs/msg/Quaternion'](0.0, 0.0, 0.0, 0.0)
+    nothing = types['geometry_msgs/msg/Vector3'](0.0, 0.0, 0.0)
+    covariance = np.zeros(36)
+
+    def odometry(stamp_ns, place, turn):
+        pose = types['geometry_msgs/msg/Pose'](
+            types['geometry_msgs/msg/Point'](place.x, place.y, place.z), turn
+        )
+        return types['nav_msgs/msg/Odometry'](
+            header(stamp_ns, 'odom'),
+            'base_link',
+            types['geometry_msgs/msg/PoseWithCovariance'](pose, covariance),
+            types['geometry_msgs/msg/TwistWithCovariance'](
+                types['geometry_msgs/msg/Twist'](nothing, nothing), covariance
+            ),
+        )
+
     with BagReader(room) as reader, BagWriter(bag) as writer:
+        writer.write('/odometry', odometry(0, nothing, nowhere), 0)
         for raw, message in reader.messages():
             if raw.topic != layout.TF_TOPIC:
                 writer.write(raw.topic, message, raw.log_ns)
                 continue
-            place = message.transforms[0].transform
-            point = types['geometry_msgs/msg/Point'](
-                place.translation.x, place.translation.y, place.translation.z
-            )
-            nothing = types['geometry_msgs/msg/Vector3'](0.0, 0.0, 0.0)
-            covariance = np.zeros(36)
-            odometry = types['nav_msgs/msg/Odometry'](
-                header(raw.log_ns, 'odom'),
-                'base_link',
-                types['geometry_msgs/msg/PoseWithCovariance'](
-                    types['geometry_msgs/msg/Pose'](point, place.rotation), covariance
-                ),
-                types['geometry_msgs/msg/TwistWithCovariance'](
-                    types['geometry_msgs/msg/Twist'](nothing, nothing), covariance
-                ),
-            )
-            writer.write('/odometry', odometry, raw.log_ns)
+            moved = message.transforms[0].transform
+            said = odometry(raw.log_ns, moved.translation, moved.rotation)
+            writer.write('/odometry', said, raw.log_ns)
     by_odometry = [p.T_world_camera for p in posed_frames(bag, odometry_topic='/odometry')]
     np.testing.assert_allclose(by_odometry, by_tf, atol=1e-9)
 

@@ -111,7 +111,15 @@ def test_a_distorting_lens_is_undone():
     np.testing.assert_allclose(fused.surface().vertices[:, 2], 1.99, atol=1e-3)
 
 
-@pytest.mark.parametrize('wrong', [{'voxel_m': 0.0}, {'window_m': 1.0}, {'max_depth_m': -1.0}])
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        {'voxel_m': 0.0},
+        {'voxel_m': float('inf')},
+        {'window_m': 1.0},
+        {'max_depth_m': -1.0},
+    ],
+)
 def test_settings_that_cannot_work_are_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         VolumeSettings(**wrong)

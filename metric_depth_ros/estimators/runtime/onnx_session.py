@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.threads import CORES
+from metric_depth_ros.resources import user_path
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -139,7 +140,7 @@ def open_exported(
     InputError
         No ONNX Runtime, no such file, or a file that is not an export of this network.
     """
-    path = Path(file).expanduser()
+    path = user_path(str(file))
     if not path.is_file() or path.suffix != '.onnx':
         raise InputError(
             'onnx_file',

@@ -11,6 +11,7 @@ from typing import Any
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.rigid import Transform
+from metric_depth_ros.resources import user_path
 from metric_depth_ros.ros.realsense.calibration import transform
 from metric_depth_ros.ros.realsense.parameters import (
     ColorSettings,
@@ -207,7 +208,7 @@ def recording_path(settings: RealsenseSettings) -> Path:
     InputError
         There is no such file.
     """
-    path = Path(settings.playback.file).expanduser()
+    path = user_path(settings.playback.file)
     if not path.is_file():
         raise InputError(
             'recording', f'there is no file {path} to play (parameter playback.file).'

@@ -6,7 +6,6 @@ configure: parameters, publishers. activate: the thread that opens the camera an
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -14,6 +13,7 @@ from rclpy.time import Time
 from std_msgs.msg import Header
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.resources import user_path
 from metric_depth_ros.ros.camera_feed import CameraFeed
 from metric_depth_ros.ros.diagnostics import Problem, problems_status
 from metric_depth_ros.ros.managed_node import ManagedNode
@@ -119,7 +119,7 @@ class RealsenseNode(ManagedNode[RealsenseSettings]):
         self.feed.tree = StaticTree(transforms, f'the camera {self._prefix}')
         self._frames.publish(transforms, self.get_clock().now().to_msg())
         if self._settings.calibration_file:
-            path = Path(self._settings.calibration_file).expanduser()
+            path = user_path(self._settings.calibration_file)
             try:
                 write_calibration(path, transforms)
             except InputError as error:
