@@ -5,9 +5,10 @@
     python scripts/acceptance.py DIR --estimator compact_teacher [--weights FILE]
 
 DIR holds the evaluation frame sets, which are not shipped, and their `baselines.json`. Measured
-are the ratios to the best of the five baselines, contours, what replaced points cost, and whether
-confidence tells the error. Figures go to OUT as JSON, pictures as PNG; with `--document` the
-tables go into a document, between its `figures` markers.
+are the ratios to the best of the five baselines, contours, what replaced points cost, whether
+confidence tells the error, and how far the prompts themselves are from the truth. Figures go to
+OUT as JSON, pictures as PNG; with `--document` the tables go into a document, between its
+`figures` markers.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ from metric_depth_ros.types import DepthEstimate, Frame
 
 OUTLIERS = 0.05  # share of the points whose depth is replaced by any other
 DECILES = 10
+APART = 0.01  # of the true depth: a point farther off disagrees with the truth
+COVERED = 0.03  # of the true pixels have a point, where the points' own error tells something
 LOOKED_AT = ('lingbot_examples', 'rgbd')
 _CELL_PX = 320
 _TRIANGLE = 3
@@ -112,7 +115,14 @@ def main() -> int:
     contours = _contours(sets, [Linear(estimators['nearest']), *estimators.values()])
     costs = {name: _cost_of_outliers(sets, estimators[name]) for name in names[1:]}
     deciles = {'/'.join(k): v for k, v in measured[args.estimator].deciles.items()}
-    figures = {'ratios': ratios, 'contours': contours, 'outliers': costs, 'deciles': deciles}
+    points = _errors_of_points(sets)
+    figures = {
+        'ratios': ratios,
+        'contours': contours,
+        'outliers': costs,
+        'deciles': deciles,
+        'points': points,
+    }
     (args.out / 'figures.json').write_text(json.dumps(figures, indent=1) + '\n', 'utf-8')
     _write_pictures(args.out / 'pictures.png', sets, list(estimators.values())[1:])
     tables = {
@@ -120,6 +130,7 @@ def main() -> int:
         'contours': '\n'.join(_contour_table(contours)),
         'outliers': '\n'.join(_outlier_table(costs)),
         'deciles': '\n'.join(_decile_table(deciles)),
+        'points': '\n'.join(_point_table(points)),
     }
     print('\n\n'.join(tables.values()))
     if args.document is not None:
@@ -227,6 +238,36 @@ def _cost_of_outliers(sets: Sequence[FrameSet], estimator: Estimator) -> dict[st
     return costs
 
 
+def _errors_of_points(sets: Sequence[FrameSet]) -> dict[str, list[float]]:
+    """Return, by group, what the truth says of the points in its own pixels.
+
+    That is the share of the true pixels that have a point, and there its AbsRel and how often it
+    is farther and nearer than the truth by more than `APART`.
+    """
+    errors = {}
+    for group in find_groups(sets):
+        rows = []
+        for recorded in group.frames:
+            frame, truth = recorded.load_frame(group.prompt), recorded.load_ground_truth()
+            assert frame.prompt is not None
+            known = np.isfinite(truth)
+            off = (frame.prompt.to_map(recorded.width, recorded.height) - truth) / truth
+            off = off[known & np.isfinite(off)]
+            if off.size / known.sum() >= COVERED:
+                rows.append(
+                    [
+                        off.size / known.sum(),
+                        np.abs(off).mean(),
+                        np.mean(off > APART),
+                        np.mean(off < -APART),
+                    ]
+                )
+        if rows:
+            means = [float(mean) for mean in np.mean(rows, axis=0)]
+            errors[f'{group.frame_set.name}/{group.prompt}'] = means
+    return errors
+
+
 def _write_pictures(path: Path, sets: Sequence[FrameSet], estimators: Sequence[Estimator]) -> None:
     """Write image, prompt and each estimator's depth of frames that have no ground truth."""
     cells = []
@@ -291,6 +332,14 @@ def _decile_table(deciles: Mapping[str, Sequence[float]]) -> Iterator[str]:
         yield f'| {group.replace("/", " / ")} | ' + ' | '.join(cells) + ' |'
     mean = np.nanmean(list(deciles.values()), axis=0)
     yield '| **mean** | ' + ' | '.join(f'**{value:.4f}**' for value in mean) + ' |'
+
+
+def _point_table(points: Mapping[str, Sequence[float]]) -> Iterator[str]:
+    yield '| frames / prompt | true pixels with a point | AbsRel there | farther | nearer |'
+    yield '|---|' + '---:|' * 4
+    for group, (covered, abs_rel, farther, nearer) in points.items():
+        cells = [f'{covered:.0%}', f'{abs_rel:.4f}', f'{farther:.1%}', f'{nearer:.1%}']
+        yield f'| {group.replace("/", " / ")} | ' + ' | '.join(cells) + ' |'
 
 
 if __name__ == '__main__':

@@ -168,12 +168,12 @@ def filled(text: str, tables: dict[str, str]) -> str:
     """Return a document with the text between its markers replaced, of the tables that it has."""
     for name, table in tables.items():
         pattern = _between_markers(name)
-        text = re.sub(pattern, lambda m, t=table: m[1] + t + m[2], text, flags=re.DOTALL)  # type: ignore[misc]
+        text = re.sub(pattern, lambda m, t=table: f'{m[1]}{t}\n{m[2]}', text, flags=re.DOTALL)  # type: ignore[misc]
     return text
 
 
 def _between_markers(name: str) -> str:
-    return rf'(<!-- figures:{name} -->\n).*?(\n<!-- end -->)'
+    return rf'(<!-- figures:{name} -->\n).*?(<!-- end -->)'
 
 
 if __name__ == '__main__':

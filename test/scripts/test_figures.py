@@ -14,12 +14,14 @@ from metric_depth_ros.replay.session import RECORDING
 PLACE = '<!-- figures:{} -->\nold\n<!-- end -->\n'
 
 
-def test_a_table_goes_between_its_markers(tmp_path):
+@pytest.mark.parametrize('old', ['old\n', ''])
+def test_a_table_goes_between_its_markers(tmp_path, old):
     document = tmp_path / 'COMPACT.md'
-    document.write_text(f'before\n{PLACE.format("monocular")}after\n')
+    place = PLACE.format('monocular').replace('old\n', old)
+    document.write_text(f'before\n{place}after\n{PLACE.format("ratios")}')
     fill(document, {'monocular': '| new |'})
     expected = 'before\n<!-- figures:monocular -->\n| new |\n<!-- end -->\nafter\n'
-    assert document.read_text() == expected
+    assert document.read_text() == expected + PLACE.format('ratios')
 
 
 def test_a_document_without_the_place_of_a_table_is_refused_and_left_alone(tmp_path):
