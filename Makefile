@@ -10,7 +10,8 @@ help:
 	@echo 'make bench   measure speed; figures go to out/bench/'
 	@echo 'make torture faults against a live node; the report goes to out/torture/'
 	@echo 'make audit   look the pinned dependencies up among known vulnerabilities (needs a network)'
-	@echo 'make figures measure the tables of README.md and docs/BENCHMARKS.md, and write them in'
+	@echo 'make figures DATA=DIR  measure the tables of README.md and docs/BENCHMARKS.md on the evaluation'
+	@echo '             frames in DIR (CONTRIBUTING.md), and write them in'
 	@echo 'make format  format the code'
 	@echo 'make clean   remove .venv and everything that was made'
 
@@ -55,7 +56,7 @@ audit:
 
 figures:
 	@$(PYTHON) scripts/setup_venv.py --extras embedded
-	@$(BIN)/python scripts/figures.py
+	@$(BIN)/python scripts/figures.py --data '$(DATA)'
 
 clean:
 	rm -rf .venv .venv-audit out build install log .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

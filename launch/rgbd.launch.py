@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A depth camera: its holes filled and its noise smoothed, guided by its color image.
 
-``ros2 launch metric_depth_ros rgbd.launch.py sensor_depth_image:=/camera/depth/image_rect_raw``.
+``ros2 launch metric_depth_ros rgbd.launch.py image:=/camera/color/image_raw \
+camera_info:=/camera/color/camera_info sensor_depth_image:=/camera/aligned_depth/image_raw``.
 All arguments of depth.launch.py are accepted too; ``--show-args`` lists them.
 """
 
@@ -21,7 +22,8 @@ ARGUMENTS = {
     'image': ('camera/image_raw', 'Color image.'),
     'camera_info': ('camera/camera_info', 'CameraInfo of the color image.'),
     'sensor_depth_image': (
-        'camera/depth/image_raw', 'Depth image, 16UC1 or 32FC1, registered to the image or not.',
+        'camera/depth/image_raw',
+        'Depth image, 16UC1 or 32FC1, registered to the image; another: prompt.depth_alignment.',
     ),
     'sensor_depth_camera_info': (
         'camera/depth/camera_info', 'CameraInfo of the depth image; not needed if registered.',

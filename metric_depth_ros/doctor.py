@@ -28,6 +28,7 @@ from metric_depth_ros.resources import (
 )
 
 IMPORT_TIMEOUT_S = 120
+_OF_OPEN3D = {'usb-1.0': 'libusb-1.0-0', 'GL': 'libgl1', 'EGL': 'libegl1'}
 GPU_TIMEOUT_S = 20
 _LIST_ESTIMATORS = (
     'from metric_depth_ros.estimators.registry import ESTIMATOR_NAMES; '
@@ -66,7 +67,8 @@ def examine() -> Iterator[Finding]:
     for library in OPTIONAL:
         yield _library(library, 'absent')
     if _is_installed('open3d'):
-        yield _system_library('usb-1.0', 'libusb-1.0-0', 'open3d')
+        for name, package in _OF_OPEN3D.items():
+            yield _system_library(name, package, 'open3d')
     yield _rviz()
     yield _dds_profile()
     yield _shared_memory()

@@ -29,15 +29,15 @@ ESTIMATORS = ('nearest', 'classical:fast', 'classical:quality', 'compact_teacher
 def main() -> int:
     """Measure what is asked for and rewrite the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--data', type=Path, default=ROOT.parent / 'shared' / 'data')
+    parser.add_argument('--data', type=Path, required=True, help='the evaluation frame sets')
     parser.add_argument(
         '--tables-only', action='store_true', help='use the figures of out/figures'
     )
     args = parser.parse_args()
+    if not (args.data / 'baselines.json').is_file():
+        print(f'--data {args.data} has no baselines.json: expected frame sets', file=sys.stderr)
+        return 2
     if not args.tables_only:
-        if not (args.data / 'baselines.json').is_file():
-            print(f'no evaluation frame sets at {args.data}: pass --data', file=sys.stderr)
-            return 2
         measure(args.data)
     tables = {
         'accuracy': accuracy_table(json.loads((args.data / 'baselines.json').read_text())),

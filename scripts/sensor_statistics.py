@@ -43,11 +43,11 @@ Measured = tuple[CameraModel, SparsePrompt, NDArray[np.float32]]
 def main() -> int:
     """Print the table, and write it into the document."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--data', type=Path, default=ROOT.parent / 'shared' / 'data')
+    parser.add_argument('--data', type=Path, required=True, help='the evaluation frame sets')
     parser.add_argument('--views', type=int, default=60, help='simulated streets')
     args = parser.parse_args()
     if not args.data.is_dir():
-        print(f'no evaluation frame sets at {args.data}: pass --data', file=sys.stderr)
+        print(f'--data {args.data} is no folder of evaluation frame sets', file=sys.stderr)
         return 2
     torch.set_num_threads(1)
     rows = [row(f'{s} {p}', recorded(args.data / s, p)) for s, p in RECORDED]

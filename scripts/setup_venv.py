@@ -23,7 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / '.venv'
 SUPPORTED = [(3, 10), (3, 11), (3, 12), (3, 13)]
 # Libraries that wheels load but do not carry: (name for the loader, Debian package, who needs it).
-SYSTEM_LIBRARIES = [('usb-1.0', 'libusb-1.0-0', 'open3d'), ('gomp', 'libgomp1', 'open3d')]
+SYSTEM_LIBRARIES = [
+    ('usb-1.0', 'libusb-1.0-0', 'open3d'),
+    ('GL', 'libgl1', 'open3d'),
+    ('EGL', 'libegl1', 'open3d'),
+]
 
 
 def main() -> int:

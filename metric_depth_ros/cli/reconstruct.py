@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from metric_depth_ros.cli.estimator_options import add_estimator_arguments, options_from
 from metric_depth_ros.cli.rerun_option import add_rerun_argument, open_rerun
+from metric_depth_ros.cli.topic_arguments import RECORDED, add_topic_argument, topics_from
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,13 +80,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         '--odometry', default='', metavar='TOPIC', help='poses of a bag; default: its /tf'
     )
-    source.add_argument(
-        '--topic',
-        action='append',
-        default=[],
-        metavar='INPUT:=TOPIC',
-        help='of a bag: image, camera_info, points, sensor_depth/image, sensor_depth/camera_info; '
-        'with --estimator published depth/image, depth/camera_info, depth/confidence, image',
+    add_topic_argument(
+        source,
+        f'of a bag: {RECORDED}; with --estimator published depth/image, depth/camera_info, '
+        'depth/confidence, image; may be repeated',
     )
 
 
@@ -96,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     from metric_depth_ros.estimators.registry import create_estimator
     from metric_depth_ros.reconstruction.fusion import estimated, measured, published
 
-    if 'depth/image' in _topics(args):
+    if 'depth/image' in topics_from(args):
         args.estimator = PUBLISHED
     _refuse_numbers(args)
     _refuse_files(args)
@@ -240,18 +238,9 @@ def _frames(args: argparse.Namespace) -> Any:
         prompt=args.prompt,
         world_frame=args.world_frame,
         odometry_topic=args.odometry,
-        topics=_topics(args),
+        topics=topics_from(args),
         published=args.estimator == PUBLISHED,
     )
-
-
-def _topics(args: argparse.Namespace) -> dict[str, str]:
-    from metric_depth_ros.errors import InputError
-
-    for text in args.topic:
-        if ':=' not in text:
-            raise InputError('usage', f'--topic {text!r} has no ":=": write INPUT:=TOPIC.')
-    return dict(text.split(':=', 1) for text in args.topic)
 
 
 def _exporting(

@@ -14,11 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metric_depth_ros.cli.estimator_options import add_estimator_arguments, options_from
+from metric_depth_ros.cli.topic_arguments import RECORDED, add_topic_argument, topics_from
 
 if TYPE_CHECKING:
     from metric_depth_ros.estimators.base import Estimator
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='weights that `metric-depth train depth_tokens` wrote; default: the shipped ones',
     )
     parser.add_argument('-o', '--out', type=Path, required=True, metavar='TOKENS.jsonl')
+    add_topic_argument(parser, f'topic of the bags for {RECORDED}; may be repeated')
     add_estimator_arguments(parser)
 
 
@@ -51,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from metric_depth_ros.estimators.registry import create_estimator
     from metric_depth_ros.networks.checkpoints import read_checkpoint
 
+    topics = topics_from(args)
     prepare_file(args.out, '--out')
     given = args.tokenizer
     checkpoint = shipped_checkpoint('depth_tokenizer') if given is None else read_checkpoint(given)
@@ -68,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     # What is refused at the first frame or the last leaves the tokens of another time alone.
     with whole_file(args.out, '--out') as path, path.open('w', encoding='utf-8') as out:
         out.write(json.dumps(head) + '\n')
-        for row in _rows(args.sources, estimator, tokenizer):
+        for row in _rows(args.sources, topics, estimator, tokenizer):
             out.write(json.dumps(row) + '\n')
             if row['tokens'] is None:
                 unknown += 1
@@ -90,11 +93,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _rows(
-    sources: Sequence[Path], estimator: Estimator, tokenizer: DepthTokenizer
+    sources: Sequence[Path],
+    topics: Mapping[str, str],
+    estimator: Estimator,
+    tokenizer: DepthTokenizer,
 ) -> Iterator[dict[str, Any]]:
     """Yield what is written of every frame."""
     for source in sources:
-        for name, frame in _frames(source):
+        for name, frame in _frames(source, topics):
             row: dict[str, Any] = {
                 'source': source.name,
                 'frame': name,
@@ -114,7 +120,7 @@ def _rows(
             yield row
 
 
-def _frames(source: Path) -> Iterator[tuple[str, Frame]]:
+def _frames(source: Path, topics: Mapping[str, str]) -> Iterator[tuple[str, Frame]]:
     """Yield name and frame of everything in a frame set or a bag, each with its first prompt."""
     from metric_depth_ros.framesets import INDEX_NAME, load_frame_set
     from metric_depth_ros.replay.scoring import recorded_frames
@@ -125,5 +131,5 @@ def _frames(source: Path) -> Iterator[tuple[str, Frame]]:
             prompt = next(iter(recorded.prompt_names(scored_only=False)), None)
             yield recorded.id, recorded.load_frame(prompt)
         return
-    for frame, _ in recorded_frames(source, find_streams(source, {})):
+    for frame, _ in recorded_frames(source, find_streams(source, topics)):
         yield str(frame.stamp_ns), frame

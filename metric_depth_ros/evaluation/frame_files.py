@@ -204,7 +204,7 @@ def import_open3d() -> Any:
         raise InputError(
             'open3d',
             f'clouds need open3d, which cannot be loaded ({error}): pip install open3d; on '
-            'Debian and Ubuntu it needs apt install libusb-1.0-0 libgl1 libgomp1.',
+            'Debian and Ubuntu it needs apt install libusb-1.0-0 libgl1 libegl1.',
         ) from error
     return open3d
 

@@ -18,7 +18,7 @@ def describe_machine() -> dict[str, object]:
         'cores': len(os.sched_getaffinity(0))
         if hasattr(os, 'sched_getaffinity')
         else os.cpu_count(),
-        'system': f'{platform.system()} {platform.release()}',
+        'system': platform.system(),
         'architecture': platform.machine(),
     }
 

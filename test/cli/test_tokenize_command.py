@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from metric_depth_ros.bags.reader import BagReader
+from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.estimators.learned.depth_tokenizer import DepthTokenizer
 
@@ -74,3 +76,23 @@ def test_a_file_that_cannot_be_written_is_refused_by_its_option(write, tmp_path,
     (tmp_path / 'out').symlink_to(tmp_path / 'nowhere' / 'tokens.jsonl')
     assert main(arguments) == 2
     assert '--out' in capsys.readouterr().err
+
+
+def test_topics_of_other_bags_are_chosen(write, tmp_path, capsys):
+    command = write({'rgbd': PROMPT})
+    index = json.loads((tmp_path / 'frames.json').read_text())
+    index['frames'][0] |= {'K': [[50, 0, 32], [0, 50, 24], [0, 0, 1]], 'stamp_ns': 1}
+    (tmp_path / 'frames.json').write_text(json.dumps(index))
+    ours, theirs = tmp_path / 'ours', tmp_path / 'theirs'
+    assert main(['make-bag', str(tmp_path), str(ours), '--prompt', 'rgbd']) == 0
+    with BagReader(ours) as reader, BagWriter(theirs) as writer:
+        for raw, message in reader.messages():
+            writer.write(raw.topic.replace('/camera/image_raw', '/front'), message, raw.log_ns)
+    command[1] = str(theirs)
+    assert main(command) == 2
+    assert '--topic image:=TOPIC' in capsys.readouterr().err
+    assert main([*command, '--topic', 'image=/front']) == 2
+    assert main([*command, '--topic', 'image:=/front']) == 0
+    _, frame = map(json.loads, (tmp_path / 'out').read_text().splitlines())
+    assert frame['source'] == 'theirs'
+    assert len(frame['tokens']) == 100

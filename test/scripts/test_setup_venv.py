@@ -49,7 +49,7 @@ def test_a_missing_system_library_is_named_with_the_command(setup_venv, monkeypa
     monkeypatch.setattr(setup_venv.ctypes.util, 'find_library', lambda name: None)
     monkeypatch.setattr(setup_venv.os, 'geteuid', lambda: 1000)
     assert not setup_venv.provide_system_libraries()
-    assert 'sudo apt-get install -y libusb-1.0-0' in capsys.readouterr().err
+    assert 'sudo apt-get install -y libusb-1.0-0 libgl1 libegl1' in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 """Sampling patterns over dense depth, against the published sampler where it can be had."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +11,24 @@ from hypothesis import strategies as st
 from metric_depth_ros.simulation.sensors import patterns
 from metric_depth_ros.types import Source
 
-GOLDENS = Path(__file__).parents[3] / 'shared' / 'goldens' / 'algorithms' / 'sparse_sampler'
-needs_goldens = pytest.mark.skipif(
-    not GOLDENS.is_dir(), reason='needs ../shared/goldens/algorithms/sparse_sampler'
-)
+
+@pytest.fixture
+def golden(shared):
+    """Return what reads a case of the published sampler: depth, flat pixels, their depths."""
+    folder = shared / 'goldens' / 'algorithms' / 'sparse_sampler'
+    cases = {c['name']: c for c in json.loads((folder / 'config.json').read_text())['cases']}
+
+    def read(name):
+        with np.load(folder / 'inputs.npz') as inputs, np.load(folder / 'outputs.npz') as outputs:
+            depth = inputs['gt_' + cases[name]['gt']]
+            values = outputs.get(f'{name}_depth')
+            return (
+                np.where(depth > 1e-4, depth, np.float32(np.nan)),
+                outputs[f'{name}_idx'],
+                values,
+            )
+
+    return read
 
 
 def smooth_depth(height=48, width=64):
@@ -100,27 +113,17 @@ def test_blocks_cover_their_share(share, seed):
     assert share <= mask.mean() <= share + 0.04
 
 
-@needs_goldens
 @pytest.mark.parametrize('name', ['lidar8_full', 'lidar8_holes', 'lidar16_holes'])
-def test_scan_lines_are_the_published_ones(name):
+def test_scan_lines_are_the_published_ones(golden, name):
     depth, index, _ = golden(name)
     prompt = patterns.scan_lines(depth, int(name[5:].split('_')[0]))
     row, column = pixels(prompt)
     assert set(row * depth.shape[1] + column) == set(index)
 
 
-@needs_goldens
-def test_the_grid_is_the_published_one():
+def test_the_grid_is_the_published_one(golden):
     depth, index, values = golden('down8_full')
     prompt = patterns.grid(depth, 8)
     row, column = pixels(prompt)
     np.testing.assert_array_equal(row * depth.shape[1] + column, index)
     np.testing.assert_allclose(prompt.depth, values, rtol=1e-5)
-
-
-def golden(name):
-    cases = {c['name']: c for c in json.loads((GOLDENS / 'config.json').read_text())['cases']}
-    with np.load(GOLDENS / 'inputs.npz') as inputs, np.load(GOLDENS / 'outputs.npz') as outputs:
-        depth = inputs['gt_' + cases[name]['gt']]
-        values = outputs.get(f'{name}_depth')
-        return np.where(depth > 1e-4, depth, np.float32(np.nan)), outputs[f'{name}_idx'], values
