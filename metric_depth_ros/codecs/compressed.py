@@ -2,7 +2,7 @@
 """sensor_msgs/CompressedImage (JPEG, PNG) to arrays.
 
 The size that a header claims is checked before OpenCV allocates for it. May import OpenCV, the
-sibling `layout` and `errors`.
+sibling `layout`, `geometry.camera` (limits of size) and `errors`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 
 ``format`` says what was compressed and how: ``16UC1; compressedDepth rvl``. The data begins with
 12 bytes: a number without meaning and two floats A and B, by which 32FC1 was quantized as inverse
-depth, ``depth = A / (value - B)``. May import OpenCV, the sibling `layout` and `errors`.
+depth, ``depth = A / (value - B)``. May import OpenCV, the sibling `layout`,
+`geometry.camera` (the limit of size) and `errors`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """sensor_msgs/Image to arrays and back (REP-118 depth, cv_bridge's encoding names).
 
-May import OpenCV, the sibling `layout` and `errors`.
+May import OpenCV, the sibling `layout`, `geometry.camera` (limits of size) and `errors`.
 """
 
 from __future__ import annotations

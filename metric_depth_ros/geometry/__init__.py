@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Camera models, rigid transforms, projection and unprojection. NumPy and OpenCV only.
+"""The mathematics of cameras, clouds and depth images. NumPy, SciPy and OpenCV only.
 
-Nothing here knows of sensors, estimators or ROS. Pixel centers lie at integer coordinates; the
-camera optical frame is x right, y down, z forward (REP-103).
+Lenses and cameras, rigid transforms and motion, projection, unprojection and rectification;
+edges, voxels, relative depth, focal lengths and uncertainty. Nothing here knows of sensors,
+estimators or ROS. Pixel centers lie at integer coordinates; the camera optical frame is x right,
+y down, z forward (REP-103).
 """

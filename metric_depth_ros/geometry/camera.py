@@ -86,7 +86,8 @@ class CameraModel:
             raise InputError(
                 'camera_uncalibrated',
                 f'CameraInfo.p[0] is {P[0, 0]:g}, expected a positive focal length for a '
-                'rectified image: set the parameter camera.rectified to false for a raw image.',
+                'rectified image: set the parameter camera.rectified (of a depth camera: '
+                'prompt.depth_rectified) to false for a raw image.',
             )
         return cls(width, height, P[:, :3], P=P)
 

@@ -25,6 +25,8 @@ COEFFICIENT_COUNTS: dict[str, tuple[int, ...]] = {
     'equidistant': (0, 4),
 }
 _PLAIN_TERMS, _MOST_TERMS = 5, 8  # of plumb_bob and rational_polynomial
+_FISHEYE_TERMS = 4
+_IDEAL_NAMES = ('', 'none', 'ideal')  # what drivers call a lens without coefficients
 _NEWTON_STEPS = 20
 _NEWTON_TOLERANCE = 1e-10  # on the normalized plane; far below 1e-3 px for any real focal length
 _SEARCH_LIMIT = 12.0  # tan of 85 degrees: beyond it a polynomial lens model means nothing
@@ -58,7 +60,8 @@ class Distortion:
                 'distortion_model',
                 f'distortion model {self.model!r} is not supported: expected one of '
                 f'{", ".join(COEFFICIENT_COUNTS)}. Rectify the image upstream (image_proc) and '
-                'set the parameter camera.rectified to true.',
+                'set the parameter camera.rectified (of a depth camera: prompt.depth_rectified) '
+                'to true.',
             )
         if len(self.coefficients) not in counts:
             raise InputError(
@@ -79,22 +82,28 @@ class Distortion:
 
         They have any number of values under either name of the polynomial lens, zeros for those
         that theirs does not have. As in OpenCV and image_geometry the values decide, not the name.
+        A fisheye may have zeros after its four, and a lens without values may be called none.
 
         Raises
         ------
         InputError
             As for the class; or the lens has terms beyond k6.
         """
+        used = max((place for place, value in enumerate(coefficients, 1) if value), default=0)
+        if used == 0 and model.lower() in _IDEAL_NAMES:
+            return cls()
+        if model == 'equidistant' and used <= _FISHEYE_TERMS:
+            return cls(model, coefficients[:_FISHEYE_TERMS])
         if model not in ('plumb_bob', 'rational_polynomial'):
             return cls(model, coefficients)
-        used = max((place for place, value in enumerate(coefficients, 1) if value), default=0)
         if used > _MOST_TERMS:
             raise InputError(
                 'distortion_coefficients',
                 f'distortion coefficients of {model} are {list(coefficients)}, expected zeros '
                 f'after the first {_MOST_TERMS} (k1, k2, p1, p2, k3 to k6): the terms of thin '
                 'prisms and tilted sensors are not supported. Rectify the image upstream '
-                '(image_proc) and set the parameter camera.rectified to true.',
+                '(image_proc) and set the parameter camera.rectified (of a depth camera: '
+                'prompt.depth_rectified) to true.',
             )
         if used == 0:
             return cls()

@@ -1,21 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Depth images to organized points. NumPy only.
 
-The rays of a camera do not change from frame to frame, so they are computed once per camera.
+The rays of a camera do not change from frame to frame, so those that a lens bends are computed
+once per camera.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
+from metric_depth_ros.geometry.array_cache import ArrayCache, Arrays
 from metric_depth_ros.geometry.camera import CameraModel
+from metric_depth_ros.geometry.distortion import FloatArray
+
+# A frame asks for the rays of up to three cameras: that of the image, the same at the size that a
+# network works at, and that of the depth camera. Were they forgotten before the next frame, every
+# frame would wait for Newton's method. At 8 bytes a pixel this is room for the three of 64 cameras
+# of 640x480, or of 10 of 1920x1080.
+_MOST_CAMERAS = 3 * 64
+_MOST_BYTES = 1 << 29
 
 
-@lru_cache(maxsize=8)
-def ray_slopes(camera: CameraModel) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def ray_slopes(camera: CameraModel) -> Arrays:
     """Return X/Z and Y/Z of every pixel's ray.
 
     Returns
@@ -24,19 +31,28 @@ def ray_slopes(camera: CameraModel) -> tuple[NDArray[np.float32], NDArray[np.flo
         Two read-only float32 arrays that broadcast to (H, W): (1, W) and (H, 1) for an ideal
         pinhole without skew, both (H, W) otherwise. NaN where no ray reaches the pixel.
     """
-    column = np.arange(camera.width, dtype=np.float64)
-    row = np.arange(camera.height, dtype=np.float64)
     K = camera.K
-    if camera.distortion.is_identity and K[0, 1] == 0.0:
-        x = ((column - K[0, 2]) / K[0, 0])[None, :].astype(np.float32)
-        y = ((row - K[1, 2]) / K[1, 1])[:, None].astype(np.float32)
-    else:
-        slopes = camera.pixel_to_normalized(np.stack(np.meshgrid(column, row), axis=-1))
-        x = slopes[..., 0].astype(np.float32)
-        y = slopes[..., 1].astype(np.float32)
-    x.setflags(write=False)
-    y.setflags(write=False)
-    return x, y
+    if not camera.distortion.is_identity or K[0, 1] != 0.0:
+        return _bent_rays.get(camera)
+    x = (np.arange(camera.width) - K[0, 2]) / K[0, 0]
+    y = (np.arange(camera.height) - K[1, 2]) / K[1, 1]
+    return _read_only(x[None, :], y[:, None])
+
+
+def _ray_slopes_of_pixels(camera: CameraModel) -> Arrays:
+    row, column = np.mgrid[: camera.height, : camera.width].astype(np.float64)
+    slopes = camera.pixel_to_normalized(np.stack((column, row), axis=-1))
+    return _read_only(slopes[..., 0], slopes[..., 1])
+
+
+_bent_rays = ArrayCache(_ray_slopes_of_pixels, _MOST_CAMERAS, _MOST_BYTES)
+
+
+def _read_only(x: FloatArray, y: FloatArray) -> Arrays:
+    pair = x.astype(np.float32), y.astype(np.float32)
+    for slopes in pair:
+        slopes.setflags(write=False)
+    return pair
 
 
 def depth_to_points(

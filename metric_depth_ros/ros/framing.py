@@ -7,7 +7,6 @@ that prompt. Both are reported under the name of the stream.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,10 +22,8 @@ from metric_depth_ros.geometry.rectification import Rectification
 from metric_depth_ros.ros.assembly import Arrival, Bundle
 from metric_depth_ros.ros.extrinsics import Extrinsics
 from metric_depth_ros.ros.parameters import CameraSettings, DepthNodeSettings
-from metric_depth_ros.ros.prompts import View, prompt_from
+from metric_depth_ros.ros.prompts import Report, View, prompt_from
 from metric_depth_ros.types import CameraModel, DepthEstimate, Frame, SparsePrompt
-
-Report = Callable[[str, InputError], None]
 
 # Faults of a CameraInfo that mean that the camera is not known.
 _NO_CAMERA = ('camera_info_missing', 'camera_uncalibrated')
@@ -87,7 +84,10 @@ class FrameBuilder:
         view = View(
             frame,
             self._extrinsics,
-            lambda: self._camera(bundle, 'sensor_depth/camera_info', rectified=False),
+            lambda: self._camera(
+                bundle, 'sensor_depth/camera_info', settings.prompt.depth_rectified
+            ),
+            self._report,
             rectification,
         )
         prompts = [

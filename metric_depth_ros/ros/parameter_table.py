@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a node's parameters are made of: rows of a table that frozen dataclasses state.
 
-Each node has one such table (`parameters`, `query_parameters`). Standard library only.
+Each node has one such table (`parameters`, `query_parameters`, `reconstruct_parameters`,
+`realsense.parameters`). Standard library only.
 """
 
 from __future__ import annotations

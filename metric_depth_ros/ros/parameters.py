@@ -39,8 +39,8 @@ class ModelSettings:
     )
     precision: str = parameter(
         'auto',
-        'What the network computes in. auto: bf16 on a GPU that has it, for compact_teacher on a '
-        'CPU with bf16 instructions too, else fp32.',
+        'What the network computes in. auto: bf16 on a GPU that has it (fp16 for student_pointmap '
+        'and depth_pro), for compact_teacher on a CPU with bf16 instructions too, else fp32.',
         choices=('auto', 'fp32', 'bf16', 'fp16'),
         change=ESTIMATOR,
     )
@@ -212,6 +212,12 @@ class PromptSettings:
         'points are those of points). auto: registered when frame and size are those of the '
         'image, else unregistered.',
         choices=('auto', 'registered', 'unregistered', 'low_resolution', 'projected'),
+        change=CONFIGURE,
+    )
+    depth_rectified: bool = parameter(
+        False,
+        'With sensor_depth unregistered: its image is rectified, so use P of '
+        'sensor_depth/camera_info and no distortion (REP-104).',
         change=CONFIGURE,
     )
     depth_sigma_m_at_1m: float = parameter(

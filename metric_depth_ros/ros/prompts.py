@@ -22,6 +22,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.edges import floating_pixels
 from metric_depth_ros.geometry.motion import move_swept_points
 from metric_depth_ros.geometry.rectification import Rectification
+from metric_depth_ros.geometry.rigid import Transform, inverse
 from metric_depth_ros.prompting.depth_image import (
     prompt_from_depth_image,
     prompt_from_registered_depth,
@@ -33,6 +34,9 @@ from metric_depth_ros.ros.assembly import Arrival
 from metric_depth_ros.ros.extrinsics import Extrinsics
 from metric_depth_ros.ros.parameters import PromptSettings
 from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
+
+# Called with a stream and a fault of it.
+Report = Callable[[str, InputError], None]
 
 _S = 1e-9
 
@@ -49,6 +53,8 @@ class View:
         Where the sensors are.
     depth_camera
         Returns the camera of sensor_depth, or refuses.
+    report
+        Told of faults that do not cost the prompt.
     rectification
         How the image of the frame came about, None for the raw image.
     """
@@ -56,7 +62,14 @@ class View:
     frame: Frame
     extrinsics: Extrinsics
     depth_camera: Callable[[], CameraModel]
+    report: Report
     rectification: Rectification | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the image in pixels."""
+        height, width = self.frame.image.shape[:2]
+        return width, height
 
     def camera(self) -> CameraModel:
         """Return the camera of the image, or refuse."""
@@ -68,13 +81,22 @@ class View:
             )
         return self.frame.camera
 
-    def transform(self, arrival: Arrival) -> NDArray[np.float64]:
+    def transform(self, arrival: Arrival) -> Transform:
         """Return (4, 4) from the sensor at its stamp to the camera at that of the image."""
         return self.extrinsics.lookup(
             self.frame.frame_id,
             self.frame.stamp_ns,
             arrival.message.header.frame_id,
             arrival.stamp_ns,
+        )
+
+    def transform_moved(self, arrival: Arrival, after_s: float = 0.0) -> Transform | None:
+        """Return the same from the sensor some time after its stamp, None with unknown motion."""
+        return self.extrinsics.lookup_moved(
+            self.frame.frame_id,
+            self.frame.stamp_ns,
+            arrival.message.header.frame_id,
+            arrival.stamp_ns + round(after_s / _S),
         )
 
 
@@ -105,16 +127,13 @@ def _from_points(arrival: Arrival, view: View, settings: PromptSettings) -> Spar
     cloud = arrival.message
     count = _checked_count(cloud, settings)
     camera = view.camera()
-    points, transform = decode_xyz(cloud), None
-    times = _point_times(cloud, arrival.stamp_ns, settings)
-    if times is not None:
-        moved = _moved(points, times, arrival, view)
-        if moved is not None:
-            points, transform = moved, np.eye(4)
+    points = decode_xyz(cloud)
+    stilled = _stilled(points, arrival, view, settings)
+    points, transform = stilled or (points, view.transform(arrival))
     prompt = prompt_from_cloud(
         camera,
         points,
-        view.transform(arrival) if transform is None else transform,
+        transform,
         sigma_m=settings.sigma_m,
         sigma_rel=settings.sigma_rel,
         min_depth_m=settings.min_depth_m,
@@ -147,75 +166,111 @@ def _from_depth(arrival: Arrival, view: View, settings: PromptSettings) -> Spars
         decode_compressed_depth if settings.depth_transport == 'compressedDepth' else decode_depth
     )
     depth = decode(arrival.message)
-    height, width = view.frame.image.shape[:2]
-    same_pixels = (
-        depth.shape == (height, width) and arrival.message.header.frame_id == view.frame.frame_id
-    )
     alignment = settings.depth_alignment
     if alignment == 'auto':
+        same_frame = arrival.message.header.frame_id == view.frame.frame_id
+        same_pixels = same_frame and depth.shape == view.frame.image.shape[:2]
         alignment = 'registered' if same_pixels else 'unregistered'
-    least_m, most_m = settings.min_depth_m, settings.max_depth_m
-    if alignment == 'low_resolution':
-        _refuse_rectified_low_resolution(view)
-        return prompt_from_low_resolution(
-            width, height, depth, min_depth_m=least_m, max_depth_m=most_m
-        )
-    if alignment == 'projected':
-        return prompt_from_projected_cloud(
-            _registered(depth, width, height, view),
-            sigma_m=settings.sigma_m,
-            sigma_rel=settings.sigma_rel,
-            min_depth_m=least_m,
-            max_depth_m=most_m,
-            remove_occluded=settings.remove_occluded,
-        )
-    if settings.remove_flying_pixels:
-        depth = np.where(floating_pixels(depth), np.float32(np.nan), depth)
-    if alignment == 'registered':
-        return prompt_from_registered_depth(
-            _registered(depth, width, height, view),
-            sigma_m_at_1m=settings.depth_sigma_m_at_1m,
-            min_depth_m=least_m,
-            max_depth_m=most_m,
-        )
+    by_alignment = {
+        'registered': _from_registered,
+        'unregistered': _from_unregistered,
+        'low_resolution': _from_low_resolution,
+        'projected': _from_projected,
+    }
+    return by_alignment[alignment](depth, arrival, view, settings)
+
+
+def _from_registered(
+    depth: NDArray[np.float32], arrival: Arrival, view: View, settings: PromptSettings
+) -> SparsePrompt:
+    return prompt_from_registered_depth(
+        _in_image(_without_flying_pixels(depth, settings), view),
+        sigma_m_at_1m=settings.depth_sigma_m_at_1m,
+        min_depth_m=settings.min_depth_m,
+        max_depth_m=settings.max_depth_m,
+    )
+
+
+def _from_unregistered(
+    depth: NDArray[np.float32], arrival: Arrival, view: View, settings: PromptSettings
+) -> SparsePrompt:
     return prompt_from_depth_image(
         view.camera(),
-        depth,
+        _without_flying_pixels(depth, settings),
         view.depth_camera(),
         view.transform(arrival),
         sigma_m_at_1m=settings.depth_sigma_m_at_1m,
-        min_depth_m=least_m,
-        max_depth_m=most_m,
+        min_depth_m=settings.min_depth_m,
+        max_depth_m=settings.max_depth_m,
     )
 
 
-def _point_times(
-    cloud: Message, stamp_ns: int, settings: PromptSettings
-) -> NDArray[np.float64] | None:
-    if not settings.compensate_motion:
+def _from_low_resolution(
+    depth: NDArray[np.float32], arrival: Arrival, view: View, settings: PromptSettings
+) -> SparsePrompt:
+    if view.rectification is not None:
+        raise InputError(
+            'sensor_depth_size',
+            'prompt.depth_alignment is low_resolution, which has the view of the raw image, but '
+            'camera.rectify gives the image another one: set one of the two otherwise.',
+        )
+    return prompt_from_low_resolution(
+        *view.size, depth, min_depth_m=settings.min_depth_m, max_depth_m=settings.max_depth_m
+    )
+
+
+def _from_projected(
+    depth: NDArray[np.float32], arrival: Arrival, view: View, settings: PromptSettings
+) -> SparsePrompt:
+    return prompt_from_projected_cloud(
+        _in_image(depth, view),
+        sigma_m=settings.sigma_m,
+        sigma_rel=settings.sigma_rel,
+        min_depth_m=settings.min_depth_m,
+        max_depth_m=settings.max_depth_m,
+        remove_occluded=settings.remove_occluded,
+    )
+
+
+def _stilled(
+    points: NDArray[np.float32], arrival: Arrival, view: View, settings: PromptSettings
+) -> tuple[NDArray[np.float32], Transform] | None:
+    """Return the points as the sensor would have seen them all at once, amid its sweep.
+
+    And (4, 4) from there to the camera, which tells how the sensor stands to it. None where the
+    times of the points or the motion are not known.
+    """
+    times_s = _point_times(arrival, view, settings)
+    if times_s is None:
         return None
-    unit = '' if settings.time_unit == 'auto' else settings.time_unit
-    return decode_point_times(cloud, stamp_ns, field=settings.time_field, unit=unit)
-
-
-def _moved(
-    points: NDArray[np.float32], times_s: NDArray[np.float64], arrival: Arrival, view: View
-) -> NDArray[np.float32] | None:
-    """Return every point where the camera sees it at its stamp, None with unknown motion."""
     begin_s, end_s = float(times_s.min()), float(times_s.max())
     knots = []
     for time_s in (begin_s, 0.5 * (begin_s + end_s), end_s):
-        transform = view.extrinsics.lookup_moved(
-            view.frame.frame_id,
-            view.frame.stamp_ns,
-            arrival.message.header.frame_id,
-            arrival.stamp_ns + round(time_s / _S),
-        )
+        transform = view.transform_moved(arrival, time_s)
         if transform is None:
             return None
         knots.append(transform)
     share = ((times_s - begin_s) / (end_s - begin_s)).astype(np.float32)
-    return move_swept_points(points, share, *knots)
+    middle = knots[1]
+    return move_swept_points(points, share, *(inverse(middle) @ knot for knot in knots)), middle
+
+
+def _point_times(
+    arrival: Arrival, view: View, settings: PromptSettings
+) -> NDArray[np.float64] | None:
+    """Return when each point was measured after the stamp, None where that is not known."""
+    if not settings.compensate_motion:
+        return None
+    unit = '' if settings.time_unit == 'auto' else settings.time_unit
+    try:
+        return decode_point_times(
+            arrival.message, arrival.stamp_ns, field=settings.time_field, unit=unit
+        )
+    except InputError as error:
+        if view.transform_moved(arrival) is not None:  # else nobody needs them
+            told = f'{error} Until then the cloud is moved as a whole.'
+            view.report('points', InputError(error.fault, told))
+        return None
 
 
 def _checked_count(cloud: Message, settings: PromptSettings) -> int:
@@ -245,10 +300,17 @@ def _seen(
     return prompt
 
 
-def _registered(
-    depth: NDArray[np.float32], width: int, height: int, view: View
+def _without_flying_pixels(
+    depth: NDArray[np.float32], settings: PromptSettings
 ) -> NDArray[np.float32]:
-    """Return depth in the pixels of the image, or refuse."""
+    if not settings.remove_flying_pixels:
+        return depth
+    return np.where(floating_pixels(depth), np.float32(np.nan), depth)
+
+
+def _in_image(depth: NDArray[np.float32], view: View) -> NDArray[np.float32]:
+    """Return depth that has the pixels of the raw image in those of the image, or refuse."""
+    width, height = view.size
     if depth.shape != (height, width):
         raise InputError(
             'sensor_depth_size',
@@ -256,12 +318,3 @@ def _registered(
             f'{width}x{height}: set prompt.depth_alignment to unregistered or low_resolution.',
         )
     return depth if view.rectification is None else view.rectification.depth(depth)
-
-
-def _refuse_rectified_low_resolution(view: View) -> None:
-    if view.rectification is not None:
-        raise InputError(
-            'sensor_depth_size',
-            'prompt.depth_alignment is low_resolution, which has the view of the raw image, but '
-            'camera.rectify gives the image another one: set one of the two otherwise.',
-        )

@@ -84,6 +84,36 @@ def test_any_number_of_zero_coefficients_is_a_pinhole(count):
     assert camera.distortion.coefficients == ()
 
 
+@pytest.mark.parametrize('model', ['none', 'None', 'ideal', ''])
+@pytest.mark.parametrize('count', [0, 5])
+def test_a_lens_without_coefficients_may_be_called_none(model, count):
+    camera = camera_from_info(info(distortion_model=model, d=[0.0] * count))
+    assert camera.distortion == Distortion()
+
+
+@pytest.mark.parametrize('model', ['none', 'ideal'])
+def test_a_lens_called_none_that_has_coefficients_is_refused(model):
+    with pytest.raises(InputError, match=f'{model!r} is not supported') as refusal:
+        camera_from_info(info(distortion_model=model, d=[0.1, 0.0, 0.0, 0.0, 0.0]))
+    assert refusal.value.fault == 'distortion_model'
+
+
+FISHEYE = (-0.0093, 0.0462, -0.0434, 0.008)
+
+
+@pytest.mark.parametrize('terms', [FISHEYE, (0.0,) * 4])
+@pytest.mark.parametrize('zeros', [0, 1, 4])
+def test_a_fisheye_may_have_zeros_after_its_four_coefficients(terms, zeros):
+    camera = camera_from_info(info(distortion_model='equidistant', d=[*terms, *[0.0] * zeros]))
+    assert camera.distortion == Distortion('equidistant', terms)
+
+
+def test_a_fisheye_of_more_than_four_terms_is_refused():
+    with pytest.raises(InputError, match=r'takes 0 or 4 .* got 5') as refusal:
+        camera_from_info(info(distortion_model='equidistant', d=[*FISHEYE, 0.001]))
+    assert refusal.value.fault == 'distortion_coefficients'
+
+
 BROWN_CONRADY = (0.1, -0.05, 0.001, -0.002, 0.01)
 RATIONAL = (*BROWN_CONRADY, 0.4, -0.03, 0.002)
 
@@ -154,6 +184,7 @@ def test_a_rectified_image_without_p_is_refused_with_what_is_missing():
     with pytest.raises(InputError, match=r'CameraInfo\.p\[0\] is 0.*camera\.rectified') as refusal:
         camera_from_info(info(p=[0.0] * 12), rectified=True)
     assert refusal.value.fault == 'camera_uncalibrated'
+    assert 'of a depth camera: prompt.depth_rectified' in str(refusal.value)
 
 
 @pytest.mark.parametrize('binning', [(1000, 0), (0, 481)])

@@ -15,7 +15,7 @@ from metric_depth_ros.geometry.rigid import (
     quaternion_from_matrix,
     transform_from_quaternion,
 )
-from metric_depth_ros.geometry.unprojection import depth_to_points
+from metric_depth_ros.geometry.unprojection import depth_to_points, ray_slopes
 
 CAMERA = CameraModel.pinhole(8, 6, 10.0, 12.0, 3.5, 2.5)
 component = st.floats(-1.0, 1.0).filter(lambda x: abs(x) > 1e-3)
@@ -77,6 +77,36 @@ def test_a_distorted_camera_agrees_with_its_own_unproject():
     points = depth_to_points(camera, np.full((6, 8), 3.0, np.float32))
     expected = camera.unproject(np.array([7.0, 5.0]), np.array(3.0))
     np.testing.assert_allclose(points[5, 7], expected, rtol=1e-5)
+
+
+def test_the_rays_of_a_robot_with_many_cameras_are_computed_once(monkeypatch):
+    lens = Distortion('plumb_bob', (-0.11, 0.0, 0.0, 0.0))  # of no camera before
+    cameras = [
+        CameraModel(8, 6, np.array([[10.0 + i, 0, 3.5], [0, 12.0, 2.5], [0, 0, 1.0]]), lens)
+        for i in range(64)
+    ]
+    of_depth = [camera.resized(6, 4) for camera in cameras]
+    computed = []
+    by_newton = CameraModel.pixel_to_normalized
+    monkeypatch.setattr(
+        CameraModel,
+        'pixel_to_normalized',
+        lambda camera, uv: computed.append(camera) or by_newton(camera, uv),
+    )
+    for _ in range(3):
+        for camera, depth_camera in zip(cameras, of_depth, strict=True):
+            ray_slopes(camera.resized(4, 3))  # as networks ask for them
+            depth_to_points(depth_camera, np.ones((4, 6), np.float32))
+            depth_to_points(camera, np.ones((6, 8), np.float32))
+    assert len(computed) == len(set(computed)) == 3 * 64
+
+
+def test_rays_cannot_be_changed_in_place():
+    bent = CameraModel(8, 6, CAMERA.K, Distortion('plumb_bob', (-0.1, 0.0, 0.0, 0.0)))
+    for camera in (CAMERA, bent):
+        for slopes in ray_slopes(camera):
+            with pytest.raises(ValueError, match='read-only'):
+                slopes[0] = 0.0
 
 
 def test_points_are_written_into_a_strided_buffer():

@@ -118,6 +118,10 @@ def errors_px(drive, **settings):
     return np.array(errors)
 
 
+def refuse(stream, error):
+    raise error
+
+
 def prompt_of(columns, start_s, image_s, tree, **settings):
     fields = encode_cloud(columns)
     header = SimpleNamespace(frame_id='lidar')
@@ -125,7 +129,7 @@ def prompt_of(columns, start_s, image_s, tree, **settings):
     arrival = Arrival(cloud, START_NS + round(start_s * S), 0.0)
     image = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
     frame = Frame(START_NS + round(image_s * S), 'camera', image, CAMERA)
-    view = View(frame, tree, lambda: CAMERA)
+    view = View(frame, tree, lambda: CAMERA, refuse)
     wanted = replace(PromptSettings(remove_occluded=False), **settings)
     return prompt_from('points', arrival, view, wanted)
 

@@ -143,6 +143,27 @@ def test_compressed_depth_is_taken_registered_or_not(frame_id):
     assert len(frame.prompt) == whole if frame_id == 'camera' else 0.9 * whole < len(frame.prompt)
 
 
+BARREL = CameraModel(WIDTH, HEIGHT, CAMERA.K, Distortion('plumb_bob', (-0.27, 0.09, 0.0, 0.0)))
+
+
+@pytest.mark.parametrize('depth_rectified', [False, True])
+def test_a_rectified_depth_image_is_not_bent_by_the_lens_that_it_no_longer_has(depth_rectified):
+    depth = received(encode_depth(np.full((HEIGHT, WIDTH), 2.0, np.float32)), 'depth')
+    frame, faults = built(
+        {'sensor_depth': depth, 'sensor_depth/camera_info': info(BARREL, 'depth')},
+        prompt__sources=['sensor_depth'],
+        prompt__depth_rectified=depth_rectified,
+    )
+    assert faults == []
+    shift_px = CAMERA.K[0, 0] * ASIDE[0, 3] / 2.0
+    row, column = np.mgrid[:HEIGHT, : WIDTH - int(shift_px)]
+    expected = np.stack((column + shift_px, row), axis=-1).reshape(-1, 2)
+    in_place = frame.prompt.uv.shape == expected.shape and np.allclose(
+        frame.prompt.uv, expected, atol=1e-3
+    )
+    assert in_place is depth_rectified
+
+
 def test_a_point_of_a_fisheye_has_its_pixel_in_the_raw_image():
     xyz = {'x': np.full(1, 1.0), 'y': np.zeros(1), 'z': np.full(1, 1.0)}
     points = {'points': received(encode_cloud(xyz), 'lidar')}

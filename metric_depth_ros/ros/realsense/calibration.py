@@ -27,7 +27,7 @@ BODY_OPTICAL: Transform = np.array(
 # librealsense projects through its modified and inverse models by formulas that differ from
 # plumb_bob only in products of tangential coefficients: 0.02 px on a lens with 0.002 of them.
 _LENSES = {
-    'none': '',
+    'none': '',  # whatever its coefficients
     'brown_conrady': 'plumb_bob',
     'modified_brown_conrady': 'plumb_bob',
     'inverse_brown_conrady': 'plumb_bob',
@@ -45,9 +45,6 @@ def camera_model(intrinsics: Any) -> CameraModel:
     """
     name = intrinsics.model.name
     lens = _LENSES.get(name)
-    coefficients = tuple(float(c) for c in intrinsics.coeffs)
-    if lens is None and not any(coefficients):
-        lens = ''
     if lens is None:
         raise InputError(
             'camera_distortion',
@@ -61,10 +58,8 @@ def camera_model(intrinsics: Any) -> CameraModel:
             [0.0, 0.0, 1.0],
         ]
     )
-    if lens == 'equidistant':
-        distortion = Distortion(lens, coefficients[:4])
-    else:
-        distortion = Distortion(lens, coefficients) if lens and any(coefficients) else Distortion()
+    coefficients = tuple(map(float, intrinsics.coeffs))
+    distortion = Distortion.calibrated(lens, coefficients) if lens else Distortion()
     return CameraModel(intrinsics.width, intrinsics.height, K, distortion)
 
 
