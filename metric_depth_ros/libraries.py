@@ -70,7 +70,7 @@ OPTIONAL = (
     _of_pypi('rosbags', 'rosbags', 'bags, in commands, as extrinsics.source and in snapshots'),
     _of_pypi('torch', 'torch', 'simulation, reconstruction, training, learned estimators'),
     _of_pypi('open3d', 'open3d', 'reconstruction, .ply and .pcd prompts'),
-    _of_pypi('transformers', 'transformers', 'tokenize, learned estimators other than the compact ones'),
+    _of_pypi('transformers', 'transformers', 'tokenize, learned estimators (not compact)'),
     _of_pypi('safetensors', 'safetensors', 'weights of learned estimators'),
     _of_pypi('huggingface_hub', 'huggingface_hub', 'weights from the Hugging Face hub'),
     _of_pypi('PIL', 'pillow', 'language models, images of some benchmarks'),

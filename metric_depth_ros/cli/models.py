@@ -27,14 +27,15 @@ _OTHERS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     actions = parser.add_subparsers(dest='action', metavar='[check]')
-    check = actions.add_parser('check', help='compare keys and shapes with the released ones')
+    check = actions.add_parser('check', help='compare keys and shapes with the published ones')
     check.add_argument('names', nargs='*', metavar='NAME', help='of `metric-depth models`')
     check.add_argument('--all', action='store_true', help='all models')
     check.add_argument(
         '--released',
         type=Path,
         metavar='FILE',
-        help='JSON of key -> shape of one released checkpoint (default: digest in this package)',
+        help='JSON of key -> shape of one checkpoint (default: the digest in this package, where '
+        'it has one)',
     )
     check.add_argument(
         '--weights',
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List the models, or check them: 1 when one differs from its release."""
+    """List the models, or check them: 1 when one differs from what was published."""
     return _check(args) if args.action == 'check' else _list()
 
 
@@ -127,7 +128,8 @@ def _check(args: argparse.Namespace) -> int:
         report = check_keys(name, released)
         differing += bool(report.differences)
         verdict = 'FAIL' if report.differences else 'ok  ' if report.compared else 'none'
-        said = f'compared with {report.compared}' if report.compared else 'nothing was released'
+        compared = f'compared with {report.compared}'
+        said = compared if report.compared else 'not compared: no key list in this package'
         print(f'{verdict}  {name}  {report.parameters:,} parameters, {report.keys} keys; {said}')
         for difference in report.differences:
             print(f'      {difference}')

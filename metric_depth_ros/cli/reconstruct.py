@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from metric_depth_ros.cli.estimator_options import add_estimator_arguments, options_from
 from metric_depth_ros.cli.rerun_option import add_rerun_argument, open_rerun
 from metric_depth_ros.cli.topic_arguments import RECORDED, add_topic_argument, topics_from
+from metric_depth_ros.ros.reconstruct_parameters import FusionSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,8 +34,12 @@ _HEAVIEST = 100.0  # a voxel weighs no more
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument('source', type=Path, metavar='BAG|FRAMESET', help='with poses')
-    parser.add_argument('-o', '--out', type=Path, required=True, metavar='MESH.ply')
+    parser.add_argument(
+        'source', type=Path, metavar='BAG|FRAMESET', help='recording with poses of the camera'
+    )
+    parser.add_argument(
+        '-o', '--out', type=Path, required=True, metavar='MESH.ply', help='mesh to write'
+    )
     parser.add_argument('--cloud', type=Path, metavar='PLY', help='write its points alone too')
     add_estimator_arguments(parser)
     parser.epilog = (
@@ -53,21 +58,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--mapanything', type=Path, metavar='DIR', help='write the views as MapAnything takes them'
     )
     add_rerun_argument(parser)
-    fusion = parser.add_argument_group('fusion')
-    fusion.add_argument('--voxel', type=float, default=0.02, metavar='M', help='default: 0.02')
-    fusion.add_argument('--max-depth', type=float, default=10.0, metavar='M', help='default: 10')
+    node = FusionSettings()
+    fusion = parser.add_argument_group(
+        'fusion', 'The node `reconstruct` has other defaults for the first three.'
+    )
+    fusion.add_argument(
+        '--voxel',
+        type=float,
+        default=0.02,
+        metavar='M',
+        help=f'edge of a voxel in meters; default: 0.02 (node: {node.voxel_size_m:g})',
+    )
+    fusion.add_argument(
+        '--max-depth',
+        type=float,
+        default=10.0,
+        metavar='M',
+        help=f'leave out depth beyond, in meters; default: 10 (node: {node.max_depth_m:g})',
+    )
     fusion.add_argument(
         '--window',
         type=float,
         default=float('inf'),
         metavar='M',
-        help='finish and free what is farther from the camera (default: never); bounds memory',
+        help='finish and free what is farther from the camera, in meters, which bounds memory; '
+        f'default: never (node: {node.window_m:g})',
     )
     fusion.add_argument(
-        '--min-weight', type=float, default=0.2, metavar='W', help='of a surface; default: 0.2'
+        '--min-weight',
+        type=float,
+        default=0.2,
+        metavar='W',
+        help='leave out surfaces of less weight: the confidences of their measurements, added up; '
+        'default: 0.2',
     )
     fusion.add_argument(
-        '--min-confidence', type=float, default=0.1, metavar='C', help='of depth; default: 0.1'
+        '--min-confidence',
+        type=float,
+        default=0.1,
+        metavar='C',
+        help='leave out depth of lower confidence, 0 to 1; default: 0.1',
     )
     fusion.add_argument(
         '--fusion-device', default='auto', metavar='D', help='auto (default), cpu, cuda, cuda:1'

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
 from metric_depth_ros.cli.rerun_option import add_rerun_argument, open_rerun
+from metric_depth_ros.cli.topic_arguments import RECORDED, add_topic_argument, topics_from
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,14 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='NAME:=VALUE',
         help='one parameter, e.g. estimator:=classical:fast; may be repeated',
     )
-    parser.add_argument(
-        '--topic',
-        action='append',
-        default=[],
-        metavar='INPUT:=TOPIC',
-        help='topic of the bag for image, camera_info, points, radar, sensor_depth/image, '
-        'sensor_depth/camera_info or ground_truth (a depth image, or the cloud of a LiDAR that '
-        'the node does not get); may be repeated',
+    add_topic_argument(
+        parser,
+        f'topic of the bag for {RECORDED} or ground_truth (a depth image, or the cloud of a LiDAR '
+        'that the node does not get); may be repeated',
     )
     parser.add_argument(
         '--rate', type=_positive, default=1.0, help='2 plays twice as fast (default 1)'
@@ -96,12 +93,7 @@ def run(args: argparse.Namespace) -> int:
     from metric_depth_ros.evaluation.fail_if import parse_condition
 
     conditions = [parse_condition(text) for text in args.fail_if]
-    topics = {}
-    for text in args.topic:
-        name, separator, topic = text.partition(':=')
-        if not separator:
-            raise InputError('usage', f'--topic {text!r} has no ":=": write INPUT:=TOPIC.')
-        topics[name] = topic
+    topics = topics_from(args)
     if args.loops < 1:
         raise InputError('usage', f'--loops is {args.loops}, expected 1 or more.')
     if not args.bag.exists():  # before a folder is made for it
@@ -116,8 +108,6 @@ def run(args: argparse.Namespace) -> int:
 def _replay(
     args: argparse.Namespace, out: Path, topics: dict[str, str], conditions: list[Condition]
 ) -> int:
-    import json
-
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress
@@ -151,7 +141,9 @@ def _replay(
     with open_rerun(args) as log, Progress(console=console, transient=True) as bar:
         task = bar.add_task(escape(f'replay {args.bag}'), total=None)
         result = replay(options, lambda done, total: bar.update(task, completed=done, total=total))
+        # What was measured stays, whatever may be wrong with what it is compared with.
         score = None
+        _write_figures(json_file, replay_figures(options, result, score))
         if GROUND_TRUTH in result.streams.topics:
             bar.update(task, description='score', total=None)
             score = score_recording(
@@ -160,12 +152,13 @@ def _replay(
                 result.recording,
                 DEPTH_TOPIC,
                 camera=result.settings.camera,
+                extrinsics=result.settings.extrinsics,
+                sources=result.settings.prompt.sources,
             )
         bar.update(task, description='report', total=None)
         _show(args.bag, result, report, log)
     figures = replay_figures(options, result, score)
-    with whole_file(json_file, '--json') as path:
-        path.write_text(json.dumps(figures, indent=2, allow_nan=False) + '\n', encoding='utf-8')
+    _write_figures(json_file, figures)
     if report is not None:
         with whole_file(args.html, '--html') as path:
             _write_html(path, figures, report)
@@ -187,6 +180,15 @@ def _show(bag: Path, result: ReplayRun, report: ErrorReport | None, log: RerunLo
             add_to_report(report, replayed, latency_ms)
         if log is not None:
             log_frame(log, replayed, latency_ms)
+
+
+def _write_figures(file: Path, figures: dict[str, Any]) -> None:
+    import json
+
+    from metric_depth_ros.cli.outputs import whole_file
+
+    with whole_file(file, '--json') as path:
+        path.write_text(json.dumps(figures, indent=2, allow_nan=False) + '\n', encoding='utf-8')
 
 
 def _write_html(path: Path, figures: dict[str, Any], report: ErrorReport) -> None:

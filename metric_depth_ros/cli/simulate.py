@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='length of the recording (default: 5); in a long one the robot goes to and fro',
     )
     parser.add_argument(
-        '--rate', type=_positive, metavar='HZ', default=DEFAULT_RATE_HZ, help='frames a second'
+        '--rate',
+        type=_positive,
+        metavar='HZ',
+        default=DEFAULT_RATE_HZ,
+        help=f'frames a second (default: {DEFAULT_RATE_HZ:g})',
     )
     parser.add_argument('--seed', type=natural, default=0, help='same seed, same bag (default 0)')
     parser.add_argument(

@@ -32,14 +32,27 @@ FORMAT = 'metric-depth-tokens/1'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument('sources', type=Path, nargs='+', metavar='BAG|FRAMESET')
+    parser.add_argument(
+        'sources',
+        type=Path,
+        nargs='+',
+        metavar='BAG|FRAMESET',
+        help='recordings; of a frame set, the first prompt of every frame',
+    )
     parser.add_argument(
         '--tokenizer',
         type=Path,
         metavar='W',
         help='weights that `metric-depth train depth_tokens` wrote; default: the shipped ones',
     )
-    parser.add_argument('-o', '--out', type=Path, required=True, metavar='TOKENS.jsonl')
+    parser.add_argument(
+        '-o',
+        '--out',
+        type=Path,
+        required=True,
+        metavar='TOKENS.jsonl',
+        help='file to write: what the tokens are, then a line a frame (docs/TRAINING.md)',
+    )
     add_topic_argument(parser, f'topic of the bags for {RECORDED}; may be repeated')
     add_estimator_arguments(parser)
 

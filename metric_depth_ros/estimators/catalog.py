@@ -31,8 +31,10 @@ class Model:
     variants
         Variant of the specification -> another repository of the same network.
     released_keys, released_digest
-        Number of keys of the released checkpoint, and SHA-256 over its sorted ``key:shape``
-        lines; 0 and empty where unreleased.
+        Number of keys of the published network, and SHA-256 over their sorted ``key:shape``
+        lines; 0 and empty where this package has no list of them.
+    keys_of
+        What the list is of, in words.
     is_folder
         Whether the weights are a whole repository: configuration, tokenizer and files.
     """
@@ -46,6 +48,7 @@ class Model:
     variants: Mapping[str, str] = field(default_factory=dict)
     released_keys: int = 0
     released_digest: str = ''
+    keys_of: str = 'the released architecture'
     is_folder: bool = False
 
     def repository_of(self, variant: str) -> str:
@@ -74,6 +77,9 @@ _DEPTHVLM_LICENSE = (
     'code and the Qwen3-VL that it is made from: Apache-2.0; what the card of the weights says is '
     'not known here'
 )
+
+# No file of weights was read for these lists.
+_DEPTHVLM_KEYS = "the authors' class, built with the configuration of Qwen3-VL-{}-Instruct"
 
 MODELS: Mapping[str, Model] = {
     model.name: model
@@ -158,6 +164,7 @@ MODELS: Mapping[str, Model] = {
             _DEPTHVLM_LICENSE,
             released_keys=776,
             released_digest='f792aee98950488b883916a2086a81bfb862d52aa398fcfe0d8d2927911ae52b',
+            keys_of=_DEPTHVLM_KEYS.format('4B'),
             is_folder=True,
         ),
         Model(
@@ -169,6 +176,7 @@ MODELS: Mapping[str, Model] = {
             _DEPTHVLM_LICENSE,
             released_keys=812,
             released_digest='81d64f23e70c06a0eeba57cc1212b062b30db71cdb4debfbbcc6da5568e6cb90',
+            keys_of=_DEPTHVLM_KEYS.format('8B'),
             is_folder=True,
         ),
         Model(

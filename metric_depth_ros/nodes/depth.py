@@ -24,6 +24,7 @@ subscribes to  image (or image/compressed), camera_info, points, radar, sensor_d
                sensor_depth/image/compressedDepth), sensor_depth/camera_info
 publishes      depth/image, depth/camera_info, depth/points, depth/points_voxels,
                depth/confidence, depth/image_color, depth/prompt, ~/status, /diagnostics
+services       ~/save_snapshot writes the newest frame and what was made of it into a folder
 
 Parameters are described in docs/PARAMETERS.md and by `ros2 param describe /depth NAME`.
 """

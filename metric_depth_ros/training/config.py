@@ -71,6 +71,8 @@ class OptimizerConfig:
     schedule
         ``'cosine'`` to `final_share` of the peak at the last step, ``'constant'``, or
         ``'halving'`` every `halving_steps`.
+    final_share, halving_steps
+        See `schedule`.
     """
 
     rate: float
@@ -107,8 +109,8 @@ class EveryConfig:
     Attributes
     ----------
     log, validate, checkpoint, pictures
-        Lines of metrics.jsonl, figures of the validation set, checkpoints, picture sheets; 0 is
-        never, which lines cannot be.
+        Steps between lines of metrics.jsonl, figures of the validation set, checkpoints and
+        picture sheets; 0 is never, which lines cannot be.
     keep
         Checkpoints that are kept, newest first.
     """
@@ -132,11 +134,11 @@ class TrainingConfig:
     Attributes
     ----------
     recipe
-        What is trained: see `recipes`.
+        What is trained, and how: the name of a recipe.
     data, validation
         Where examples come from; without a validation set no figures but the loss are known.
     optimizer
-        Rates.
+        AdamW, and how its rates change.
     steps, batch_size
         Updates of the weights, and images in each, over all processes together.
     accumulate
@@ -146,17 +148,21 @@ class TrainingConfig:
     network, options
         Of the recipe: the shape of its network, and its own choices.
     start_from
-        Weights to begin with, of the network or of its backbone, or none.
+        File of the weights to begin with, of the network or of its transformer alone; null begins
+        at random.
     precision
         ``'fp32'`` or ``'bf16'`` (products in bf16, sums and weights in fp32).
     ema_decay
         Of the running mean of the weights, which is what is validated and shipped; 0 for none.
     window
-        See `order.EpochOrder`.
+        Examples that are shuffled among each other at a time, after whole files are; 0 shuffles
+        everything.
     workers
         Processes that prepare examples, of each training process; 0 prepares in line.
     validation_count
         Examples of the validation set that are looked at; 0 for all.
+    every
+        How often something is told, checked and saved.
     """
 
     recipe: str

@@ -94,6 +94,24 @@ def test_networks_have_the_released_keys(name, capsys):
     assert printed.startswith(f'ok    {name}  {COUNTS[name]} parameters')
 
 
+@pytest.mark.parametrize('name', ['compact_teacher', 'depthlm'])
+def test_a_network_without_a_key_list_is_not_called_unreleased(name, capsys):
+    pytest.importorskip('transformers')
+    assert main(['models', 'check', name]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f'none  {name}  ')
+    assert 'not compared: no key list in this package' in printed
+
+
+def test_the_key_list_of_unpublished_weights_says_where_it_is_from(capsys):
+    pytest.importorskip('transformers')
+    assert main(['models', 'check', 'depthvlm_8b']) == 0
+    assert (
+        "the digest of the 812 keys of the authors' class, built with the configuration of "
+        'Qwen3-VL-8B-Instruct' in capsys.readouterr().out
+    )
+
+
 def test_the_digest_is_that_of_the_released_list(shared):
     from metric_depth_ros.estimators.learned.key_check import keys_digest, read_released
 

@@ -66,6 +66,17 @@ def test_transformer_alone_is_taken(teacher, tmp_path):
     assert not same['head.0.weight']
 
 
+def test_transformer_with_the_keys_of_transformers_is_refused(teacher, tmp_path):
+    from transformers import DINOv3ViTModel
+
+    from metric_depth_ros.networks.backbones.dinov3 import _transformers_config
+
+    recipe, given = teacher
+    of_hub = DINOv3ViTModel(_transformers_config(given.encoder.patch_encoder.config))
+    with pytest.raises(InputError, match=r'does not fit Teacher: \d+ unexpected'):
+        started(recipe, written(tmp_path, of_hub.state_dict()))
+
+
 def test_deeper_compact_teacher_begins_by_answering_as_the_shallower_did(tmp_path):
     shape = {'widths': [4, 6, 8], 'rounds': 0}
     shallow, deep = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a network has exactly the keys and shapes of its released checkpoint.
+"""Whether a network has exactly the keys and shapes of the published one.
 
 Without the checkpoint, and without allocating a weight: networks are built on the meta device.
 """
@@ -30,9 +30,9 @@ class KeyReport:
     parameters, keys
         Counts of the network.
     differences
-        A line for each difference to the released checkpoint.
+        A line for each difference to the published network.
     compared
-        What it was compared with, in words; empty for an unreleased network.
+        What it was compared with, in words; empty where there is no list of keys.
     """
 
     parameters: int
@@ -107,7 +107,7 @@ def _digest_differences(name: str, ours: Keys) -> tuple[list[str], str]:
     model = MODELS[name]
     if not model.released_digest:
         return [], ''
-    compared = f'the digest of the {model.released_keys} released keys'
+    compared = f'the digest of the {model.released_keys} keys of {model.keys_of}'
     if keys_digest(ours) == model.released_digest:
         return [], compared
     return [f'keys or shapes differ from {compared}; --released FILE names which'], compared

@@ -75,8 +75,8 @@ class CompactOptions:
         sky, and what it does there reaches over the edges of things. The likelihood moves the
         width alone: as a loss of the depth it would give up the hard pixels for the easy ones.
     space
-        Where the error is taken: ``'relative'`` as `relative_difference` has it, or ``'log'``,
-        ``'depth'`` or ``'inverse'`` depth, the latter two relative to their mean.
+        Where the error is taken: ``'relative'`` to the truth, bent so that no pixel rules, or of
+        ``'log'``, ``'depth'`` or ``'inverse'`` depth, the latter two relative to their mean.
     robust
         Drop the largest fifth of the errors.
     blank_image_share

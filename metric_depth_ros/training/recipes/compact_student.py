@@ -55,7 +55,8 @@ class CompactStudentOptions:
         (width, height) that the examples of a step may have, multiples of 32. The network knows
         things by their size in pixels: these should have about the pixels of its canvas.
     quantity
-        What of depth is compared: a key of `QUANTITIES`.
+        What of depth is compared: ``'distance_balanced'``, ``'log'``, ``'inverse'`` or
+        ``'depth'``.
     error_weight, gradient_weight
         Of the mean absolute error of the quantity, and of its gradients.
     least_relief, longest_focal

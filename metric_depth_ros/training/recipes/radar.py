@@ -14,7 +14,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.training.recipes.teacher import TeacherRecipe
 from metric_depth_ros.training.recipes.teacher import create as create_teacher
 
-_FARTHEST_M = 100.0
+FARTHEST_M = 100.0
 
 
 def create(network: Mapping[str, Any], options: Mapping[str, Any], where: str) -> TeacherRecipe:
@@ -25,5 +25,5 @@ def create(network: Mapping[str, Any], options: Mapping[str, Any], where: str) -
             f'{where}: options: prompts is {options["prompts"]!r}, expected no such key: the '
             'recipe radar has the returns of a radar for prompts; recipe teacher has a choice.',
         )
-    chosen = {'farthest_m': _FARTHEST_M, **options, 'prompts': 'radar'}
+    chosen = {'farthest_m': FARTHEST_M, **options, 'prompts': 'radar'}
     return create_teacher(network, chosen, where)

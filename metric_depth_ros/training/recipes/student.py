@@ -53,7 +53,8 @@ class StudentOptions:
     Attributes
     ----------
     quantity
-        What of depth is compared: a key of `QUANTITIES`.
+        What of depth is compared: ``'distance_balanced'`` is 1 - ln(d) / ln(`farthest_m`);
+        ``'log'``, ``'inverse'`` and ``'depth'`` are for the ablation.
     farthest_m
         The constant C: depth beyond counts as this.
     sizes
