@@ -90,7 +90,8 @@ def run_nodes(
     try:
         with missing_libraries_named():
             refuse_missing_middleware()
-            code = _spin(name, make_nodes, arguments, stop, noticed)
+            _serve(_started(make_nodes, arguments), stop, noticed)
+        code = 0
     except InputError as error:
         sys.stderr.write(f'{name}: {error}\n')
         code = _BAD_USAGE
@@ -150,36 +151,45 @@ def _refuse_strays(arguments: Sequence[str]) -> None:
         )
 
 
-def _spin(
-    name: str,
-    make_nodes: Callable[[], Sequence[ManagedNode]],
-    arguments: Sequence[str],
-    stop: threading.Event,
-    noticed: threading.Event,
-) -> int:
+def _started(
+    make_nodes: Callable[[], Sequence[ManagedNode]], arguments: Sequence[str]
+) -> Sequence[ManagedNode]:
+    """Start ROS and return the nodes.
+
+    Raises
+    ------
+    InputError
+        A file or rule that ROS cannot read, an option or a parameter of its own that is wrong;
+        security that is asked for and cannot be had; or as `make_nodes`.
+    """
     import rclpy
     from rclpy.exceptions import ParameterException
     from rclpy.impl.implementation_singleton import rclpy_implementation
     from rclpy.signals import SignalHandlerOptions
 
-    from metric_depth_ros.ros.executor import NamingExecutor
-
     try:
         _refuse_strays(arguments)
         rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
         with missing_libraries_named():
-            nodes = make_nodes()
+            return make_nodes()
+    except InputError:
+        rclpy.try_shutdown()
+        raise
     except (
         rclpy_implementation.RCLError,
         rclpy_implementation.UnknownROSArgsError,
         ParameterException,
-        InputError,
     ) as error:
-        # A file or rule that it cannot read, an option or a parameter of its own that is wrong;
-        # security that is asked for and cannot be had.
-        sys.stderr.write(f'{name}: {error}\n')
         rclpy.try_shutdown()
-        return _BAD_USAGE
+        raise InputError('usage', str(error)) from error
+
+
+def _serve(nodes: Sequence[ManagedNode], stop: threading.Event, noticed: threading.Event) -> None:
+    """Spin nodes until a signal stops them, and release them."""
+    import rclpy
+
+    from metric_depth_ros.ros.executor import NamingExecutor
+
     executor = NamingExecutor()
     for node in nodes:
         executor.add_node(node)
@@ -200,4 +210,3 @@ def _spin(
         for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
-    return 0

@@ -37,6 +37,8 @@ def answered_frames(bag: Path, run: ReplayRun) -> Iterator[tuple[ReplayedFrame, 
         DEPTH_TOPIC,
         confidence_topic=CONFIDENCE_TOPIC,
         camera=run.settings.camera,
+        extrinsics=run.settings.extrinsics,
+        sources=run.settings.prompt.sources,
     ):
         yield replayed, latency_ms.get(replayed.frame.stamp_ns, _NAN)
 

@@ -26,7 +26,6 @@ from metric_depth_ros.replay.published import (
 )
 
 STATUS_TOPIC = '/depth/status'
-STATUS_TYPE = 'diagnostic_msgs/msg/DiagnosticStatus'
 _QUEUE = 10
 
 

@@ -2,14 +2,15 @@
 """Score recorded depth against the ground truth of the bag it came from; needs no rclpy.
 
 The ground truth is a depth image, or a cloud that the node was not given (held-back LiDAR), which
-is projected and cleaned like a prompt. "Unprompted" pixels are those where the bag's own sensors
-have no value: the prompt is made again here, so that scoring costs the running node nothing. Truth
-and prompt are those of the view that the node answers, which camera.rectify makes another.
+is projected and cleaned like a prompt. "Unprompted" pixels are those where the sensors that the
+node takes have no value: the prompt is made again here, so that scoring costs the running node
+nothing. Truth and prompt are those of the view that the node answers, which camera.rectify makes
+another, and sensors are where the node had them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -41,7 +42,8 @@ from metric_depth_ros.prompting.radar import prompt_from_radar
 from metric_depth_ros.replay.cdr import read_stamp_ns
 from metric_depth_ros.replay.recorded_sets import recorded_sets
 from metric_depth_ros.replay.streams import GROUND_TRUTH, Streams
-from metric_depth_ros.ros.parameters import CameraSettings
+from metric_depth_ros.ros.extrinsics import Extrinsics, read_extrinsics
+from metric_depth_ros.ros.parameters import CameraSettings, ExtrinsicsSettings
 from metric_depth_ros.ros.static_tree import StaticTree
 from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
 
@@ -102,6 +104,8 @@ def score_recording(
     depth_topic: str,
     *,
     camera: CameraSettings = _AS_RECORDED,
+    extrinsics: ExtrinsicsSettings | None = None,
+    sources: Sequence[str] | None = None,
 ) -> ReplayScore:
     """Score the depth of a recording against the bag that was played.
 
@@ -111,16 +115,20 @@ def score_recording(
         What was played.
     recording, depth_topic
         Bag with the node's answers, and the topic of its depth.
-    camera
-        The node's parameters ``camera.*``.
+    camera, extrinsics, sources
+        As of `replayed_frames`.
     """
-    scores = [
-        replayed.score()
-        for replayed in replayed_frames(
-            bag, streams, recording, depth_topic, with_image=False, camera=camera
-        )
-        if replayed.ground_truth is not None
-    ]
+    frames = replayed_frames(
+        bag,
+        streams,
+        recording,
+        depth_topic,
+        with_image=False,
+        camera=camera,
+        extrinsics=extrinsics,
+        sources=sources,
+    )
+    scores = [replayed.score() for replayed in frames if replayed.ground_truth is not None]
     return ReplayScore(
         len(scores),
         aggregate([s.overall for s in scores], Aggregation.PER_IMAGE),
@@ -137,6 +145,8 @@ def replayed_frames(
     with_image: bool = True,
     confidence_topic: str = '',
     camera: CameraSettings = _AS_RECORDED,
+    extrinsics: ExtrinsicsSettings | None = None,
+    sources: Sequence[str] | None = None,
 ) -> Iterator[ReplayedFrame]:
     """Yield each recorded depth with the frame that it answers, one at a time.
 
@@ -152,20 +162,23 @@ def replayed_frames(
         Topic of its confidence; empty, or not recorded: None.
     camera
         The node's parameters ``camera.*``, which say of what view its answers are.
+    extrinsics
+        Its parameters ``extrinsics.*``. None, and what it heard from tf2: /tf_static of the bag.
+    sources
+        Its parameter ``prompt.sources``; None: all that the bag has.
     """
-    tree = _Places(bag)
-    topics = [streams.topics[name] for name in streams.topics]
+    recorded = _Recorded(bag, streams, extrinsics, sources)
     with BagReader(recording) as answers, BagReader(bag) as source:
         if depth_topic not in answers.topics:
             return
-        window = _Window(source, topics)
+        window = _Window(source, list(streams.topics.values()))
         recorded_ns = {read_stamp_ns(m.data): m.log_ns for m in source.raw([streams.image])}
         optional = [topic for topic in (confidence_topic,) if topic in answers.topics]
         for stamp_ns, found in recorded_sets(answers, [depth_topic], optional):
             window.advance(stamp_ns, recorded_ns.get(stamp_ns, stamp_ns))
             confidence = found.get(confidence_topic)
             yield _replayed(
-                streams, window, tree, stamp_ns, found[depth_topic], with_image, confidence, camera
+                recorded, window, stamp_ns, found[depth_topic], with_image, confidence, camera
             )
 
 
@@ -179,7 +192,7 @@ def recorded_frames(
     bag, streams
         What was recorded. Images before the first CameraInfo have no camera and no prompt.
     """
-    places = _Places(bag)
+    recorded = _Recorded(bag, streams)
     topics = [topic for name, topic in streams.topics.items() if name != 'image']
     decode = decode_compressed_color if streams.is_compressed else decode_color
     with BagReader(bag) as images, BagReader(bag) as source:
@@ -190,10 +203,10 @@ def recorded_frames(
             info = window.nearest(streams.topics['camera_info'], stamp_ns, 2**62)
             camera = prompt = truth = None
             if info is not None:
-                view = _view(info, _AS_RECORDED)
+                view = _view(info, stamp_ns, _AS_RECORDED)
                 camera = view.camera
-                prompt = _prompt(streams, window, places, stamp_ns, view)
-                truth = _ground_truth(streams, window, places, stamp_ns, view)
+                prompt = _prompt(recorded, window, view)
+                truth = _ground_truth(recorded, window, view)
             frame_id = message.header.frame_id
             yield Frame(stamp_ns, frame_id, decode(message), camera, prompt), truth
 
@@ -234,23 +247,45 @@ class _Window:
         return found[1]
 
 
-class _Places:
-    """Static transforms of a bag, looked up by the frames of two messages."""
+class _Recorded:
+    """A bag with the sensors that make the prompt, and where they are.
 
-    def __init__(self, bag: Path) -> None:
+    Parameters
+    ----------
+    bag, streams
+        What was recorded.
+    extrinsics, sources
+        As of `replayed_frames`.
+    """
+
+    def __init__(
+        self,
+        bag: Path,
+        streams: Streams,
+        extrinsics: ExtrinsicsSettings | None = None,
+        sources: Sequence[str] | None = None,
+    ) -> None:
+        self.streams = streams
+        self.sources = streams.prompt_sources if sources is None else sources
         self._bag = bag
-        self._tree: StaticTree | None = None
+        self._settings = extrinsics
+        self._places: Extrinsics | None = None
 
-    def between(self, target: Message, source: Message) -> Transform:
-        """Return the transform from the frame of `source` to that of `target`."""
-        frames = target.header.frame_id, source.header.frame_id
-        if frames[0] == frames[1]:
+    def place(self, message: Message, view: _View) -> Transform:
+        """Return the transform from what measured a message to the camera of a view."""
+        camera, sensor = view.info.header.frame_id, message.header.frame_id
+        if camera == sensor:
             return np.eye(4)
-        if self._tree is None:
-            transforms = read_static_transforms(self._bag)
-            origin = f'/tf_static of {self._bag}'
-            self._tree = StaticTree(transforms, origin, 'check header.frame_id of both topics')
-        return self._tree.lookup(frames[0], 0, frames[1], 0)
+        if self._places is None:  # a bag that needs no places may have none
+            self._places = self._read_places()
+        return self._places.lookup(camera, view.stamp_ns, sensor, stamp_of(message))
+
+    def _read_places(self) -> Extrinsics:
+        if self._settings is not None and self._settings.source != 'tf2':
+            return read_extrinsics(self._settings)
+        transforms = read_static_transforms(self._bag)
+        origin = f'/tf_static of {self._bag}'
+        return StaticTree(transforms, origin, 'check header.frame_id of both topics')
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,8 +294,8 @@ class _View:
 
     Parameters
     ----------
-    info
-        CameraInfo of the image.
+    info, stamp_ns
+        CameraInfo and stamp of the image.
     camera
         Camera of the answer.
     rectification
@@ -268,6 +303,7 @@ class _View:
     """
 
     info: Message
+    stamp_ns: int
     camera: CameraModel
     rectification: Rectification | None
 
@@ -278,12 +314,12 @@ class _View:
         return self.rectification.depth(depth)
 
 
-def _view(info: Message, settings: CameraSettings) -> _View:
+def _view(info: Message, stamp_ns: int, settings: CameraSettings) -> _View:
     camera = camera_from_info(info, rectified=settings.rectified)
     if not settings.rectify:
-        return _View(info, camera, None)
+        return _View(info, stamp_ns, camera, None)
     rectification = _rectification(camera, settings.rectified_fov_deg)
-    return _View(info, rectification.pinhole, rectification)
+    return _View(info, stamp_ns, rectification.pinhole, rectification)
 
 
 @lru_cache(maxsize=1)  # all frames of a bag have the same
@@ -292,19 +328,19 @@ def _rectification(camera: CameraModel, fov_x_deg: float) -> Rectification:
 
 
 def _replayed(
-    streams: Streams,
+    recorded: _Recorded,
     window: _Window,
-    places: _Places,
     stamp_ns: int,
     depth_message: Message,
     with_image: bool,
     confidence_message: Message | None,
     settings: CameraSettings,
 ) -> ReplayedFrame:
+    streams = recorded.streams
     depth = decode_depth(depth_message)
     image_message = window.nearest(streams.image, stamp_ns, 0)
     info = window.nearest(streams.topics['camera_info'], stamp_ns, 2**62)
-    view = None if info is None else _view(info, settings)
+    view = None if info is None else _view(info, stamp_ns, settings)
     image = np.zeros((*depth.shape, 3), np.uint8)
     if with_image and image_message is not None:
         decode = decode_compressed_color if streams.is_compressed else decode_color
@@ -314,55 +350,47 @@ def _replayed(
     camera = prompt = truth = None
     if view is not None:
         camera = view.camera
-        prompt = _prompt(streams, window, places, stamp_ns, view)
-        truth = _ground_truth(streams, window, places, stamp_ns, view)
+        prompt = _prompt(recorded, window, view)
+        truth = _ground_truth(recorded, window, view)
     frame_id = depth_message.header.frame_id
     confidence = None if confidence_message is None else decode_depth(confidence_message)
     frame = Frame(stamp_ns, frame_id, image, camera, prompt)
     return ReplayedFrame(frame, depth, truth, confidence)
 
 
-def _prompt(
-    streams: Streams,
-    window: _Window,
-    places: _Places,
-    stamp_ns: int,
-    view: _View,
-) -> SparsePrompt | None:
-    def near(name: str, within_ns: int = _PROMPT_AGE_NS) -> Message | None:
-        topic = streams.topics.get(name)
-        return window.nearest(topic, stamp_ns, within_ns) if topic else None
+def _prompt(recorded: _Recorded, window: _Window, view: _View) -> SparsePrompt | None:
+    def near(source: str, name: str, within_ns: int = _PROMPT_AGE_NS) -> Message | None:
+        topic = recorded.streams.topics.get(name) if source in recorded.sources else None
+        return window.nearest(topic, view.stamp_ns, within_ns) if topic else None
 
     parts = []
-    camera, info = view.camera, view.info
-    if (cloud := near('points')) is not None:
-        parts.append(prompt_from_cloud(camera, decode_xyz(cloud), places.between(info, cloud)))
-    if (radar := near('radar')) is not None:
-        parts.append(_radar_prompt(radar, places.between(info, radar), stamp_ns, camera))
-    if (depth := near('sensor_depth/image')) is not None:
-        depth_info = near('sensor_depth/camera_info', 2**62)
-        parts += _depth_prompts(depth, depth_info, places, view)
+    if (cloud := near('points', 'points')) is not None:
+        place = recorded.place(cloud, view)
+        parts.append(prompt_from_cloud(view.camera, decode_xyz(cloud), place))
+    if (radar := near('radar', 'radar')) is not None:
+        parts.append(_radar_prompt(radar, recorded, view))
+    if (depth := near('sensor_depth', 'sensor_depth/image')) is not None:
+        depth_info = near('sensor_depth', 'sensor_depth/camera_info', 2**62)
+        parts += _depth_prompts(depth, depth_info, recorded, view)
     return SparsePrompt.merge(parts) if parts else None
 
 
-def _radar_prompt(
-    message: Message, T_camera_sensor: Transform, stamp_ns: int, camera: CameraModel
-) -> SparsePrompt:
+def _radar_prompt(message: Message, recorded: _Recorded, view: _View) -> SparsePrompt:
     returns = decode_radar(message)
     return prompt_from_radar(
-        camera,
+        view.camera,
         returns.xyz,
-        T_camera_sensor,
+        recorded.place(message, view),
         rcs_db=returns.rcs_db,
         velocity_mps=returns.velocity_mps,
-        stamp_distance_s=1e-9 * abs(stamp_of(message) - stamp_ns),
+        stamp_distance_s=1e-9 * abs(stamp_of(message) - view.stamp_ns),
     )
 
 
 def _depth_prompts(
     message: Message,
     depth_info: Message | None,
-    places: _Places,
+    recorded: _Recorded,
     view: _View,
 ) -> list[SparsePrompt]:
     """Return one prompt; none for a depth camera of which it is not known where it looks."""
@@ -371,28 +399,21 @@ def _depth_prompts(
         return [prompt_from_registered_depth(view.of_pixels(depth))]
     if depth_info is None:
         return []
-    T_camera_sensor = places.between(view.info, message)
+    T_camera_sensor = recorded.place(message, view)
     depth_camera = camera_from_info(depth_info)
     return [prompt_from_depth_image(view.camera, depth, depth_camera, T_camera_sensor)]
 
 
-def _ground_truth(
-    streams: Streams,
-    window: _Window,
-    places: _Places,
-    stamp_ns: int,
-    view: _View,
-) -> NDArray[np.float32] | None:
-    topic = streams.topics.get(GROUND_TRUTH)
-    message = topic and window.nearest(topic, stamp_ns, _SAME_INSTANT_NS)
+def _ground_truth(recorded: _Recorded, window: _Window, view: _View) -> NDArray[np.float32] | None:
+    topic = recorded.streams.topics.get(GROUND_TRUTH)
+    message = topic and window.nearest(topic, view.stamp_ns, _SAME_INSTANT_NS)
     if not message:
         return None
     assert topic is not None
-    if streams.types[topic] == IMAGE_TYPE:
+    if recorded.streams.types[topic] == IMAGE_TYPE:
         return view.of_pixels(decode_depth(message))
-    points = prompt_from_cloud(
-        view.camera, decode_xyz(message), places.between(view.info, message)
-    )
+    place = recorded.place(message, view)
+    points = prompt_from_cloud(view.camera, decode_xyz(message), place)
     return points.to_map(*view.camera.size)
 
 

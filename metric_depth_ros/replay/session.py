@@ -26,8 +26,10 @@ from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from rclpy.signals import SignalHandlerOptions
 
+from metric_depth_ros.bags.layout import TF_STATIC_TOPIC
 from metric_depth_ros.bags.writer import BagWriter, new_bag
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.replay.given_parameters import file_parameters, single_parameters
 from metric_depth_ros.replay.node_process import NodeProcess
 from metric_depth_ros.replay.player import (
     Player,
@@ -64,7 +66,7 @@ class ReplayOptions:
     out
         Folder for the recording and the node's log; must exist.
     params_file
-        Parameters of the node, or None.
+        Parameters of the node, or None; they win over what the bag says.
     parameters
         Single parameters, ``name:=value`` each; they win over the file.
     topics
@@ -196,8 +198,15 @@ def replay(
 
 
 def node_arguments(options: ReplayOptions, streams: Streams) -> list[str]:
-    """Return the command line of the node; later parameters win over earlier ones."""
+    """Return the command line of the node; later parameters win over earlier ones.
+
+    Prompt sources and extrinsics are those of the bag, unless the user gives others. What tf2
+    would hear on a robot lies in the bag, so that extrinsics.source tf2 of a file is the bag, too.
+    """
     arguments = ['--ros-args']
+    single = single_parameters(options.parameters)
+    given = {} if options.params_file is None else file_parameters(options.params_file)
+    given |= single
 
     def parameter(name: str, value: str) -> None:
         arguments.extend(('-p', f'{name}:={value}'))
@@ -206,15 +215,13 @@ def node_arguments(options: ReplayOptions, streams: Streams) -> list[str]:
     if options.params_file is not None:
         arguments += ['--params-file', str(options.params_file)]
     parameter('use_sim_time', 'true')
-    if len(streams.prompt_sources) and '/tf_static' in streams.types:
+    names_places = given.get('extrinsics.source', 'tf2') != 'tf2'
+    if streams.prompt_sources and TF_STATIC_TOPIC in streams.types and not names_places:
         parameter('extrinsics.source', 'bag')
         parameter('extrinsics.path', str(options.bag.resolve()))
     if streams.is_compressed:
         parameter('image_transport', 'compressed')
-    for text in options.parameters:
-        name, separator, value = text.partition(':=')
-        if not separator:
-            raise InputError('usage', f'--param {text!r} has no ":=": write --param NAME:=VALUE.')
+    for name, value in single.items():
         parameter(name, value)
     for relative, topic in streams.remappings.items():
         arguments += ['-r', f'{relative}:={topic}']

@@ -118,14 +118,22 @@ class Line:
         with self._changed:
             return time.monotonic() - self._began_s if self._current else 0.0
 
-    def stop(self, timeout_s: float) -> bool:
-        """Refuse all questions and end; False if the one at hand takes longer."""
+    def stop(self, timeout_s: float, why: str = 'the node stops answering.') -> bool:
+        """Refuse all questions and end; False if the one at hand takes longer.
+
+        Parameters
+        ----------
+        timeout_s
+            How long the one at hand is waited for.
+        why
+            What the questions are refused with.
+        """
         with self._changed:
             self._closed = True
             questions = [*self._waiting, *([self._current] if self._current else ())]
             self._waiting.clear()
             self._changed.notify()
-        error = InputError('stopped', 'the node stops answering.')
+        error = InputError('stopped', why)
         for question in questions:
             question.refused(error)
         self._thread.join(timeout_s)

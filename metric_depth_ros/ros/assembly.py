@@ -3,7 +3,8 @@
 
 Callbacks offer messages from one thread, a worker takes bundles from another. The image leads:
 there is room for one, and a newer one replaces it. A bundle holds, per source, the message whose
-stamp is nearest to that of the image. An image waits for a measurement only where the rhythm of
+stamp is nearest to that of the image; of a latched source that of its stamp, else the last that
+arrived. An image waits for a measurement only where the rhythm of
 the source says that a nearer one is about to arrive; an image that comes late finds what was
 measured at its time. Standard library only; knows no ROS.
 """
@@ -64,7 +65,8 @@ class Bundle:
 class _Source:
     """The messages of one topic that an image may still need, and its rhythm.
 
-    A latched source (CameraInfo) holds for every image and is waited for only until it has come.
+    The last message of a latched source (CameraInfo) holds for every image that has none of its
+    own stamp; it is waited for only until one has come.
     """
 
     max_age_s: float
@@ -106,8 +108,15 @@ class _Source:
                 return
             self.recent.popleft()
 
-    def nearest(self, stamp_ns: int) -> Arrival | None:
-        """Return the message with the nearest stamp, the newer of two equally near ones."""
+    def fitting(self, stamp_ns: int) -> Arrival | None:
+        """Return the message with the nearest stamp, the newer of two equally near ones.
+
+        Of a latched source, whose stamps may be of any clock, that of this very stamp, else the
+        last that arrived.
+        """
+        if self.latched:
+            own = (a for a in reversed(self.recent) if a.stamp_ns == stamp_ns)
+            return next(own, self.recent[-1] if self.recent else None)
         return min(reversed(self.recent), key=lambda a: abs(a.stamp_ns - stamp_ns), default=None)
 
     def wait_until(self, image: Arrival, max_wait_s: float) -> float:
@@ -143,7 +152,8 @@ class Assembly:
     sources
         Names of the streams that give measurements.
     latched
-        Names of the streams whose last message holds until the next (CameraInfo).
+        Names of the streams whose last message holds until the next (CameraInfo), but for images
+        that have one of their own stamp.
     max_age_s
         Largest difference between the stamps of an image and of a measurement.
     max_wait_s
@@ -278,7 +288,7 @@ class Assembly:
     def _bundle(self, image: Arrival, waited_s: float) -> Bundle:
         bundle = Bundle(image, {}, waited_s)
         for name, source in self._sources.items():
-            found = source.nearest(image.stamp_ns)
+            found = source.fitting(image.stamp_ns)
             offset_s = None if found is None else (found.stamp_ns - image.stamp_ns) * _S
             if found is not None and offset_s is not None and abs(offset_s) <= source.max_age_s:
                 bundle.measurements[name] = found

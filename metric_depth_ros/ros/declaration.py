@@ -117,22 +117,31 @@ class DeclaredParameters(Generic[Settings]):
                         f'parameter {parameter.name} cannot be deleted; a list may be set to [].',
                     )
                 values[parameter.name] = table[parameter.name].checked(parameter.value)
-                if self.configured and table[parameter.name].change == CONFIGURE:
-                    raise InputError(
-                        'parameter',
-                        f'parameter {parameter.name} takes effect at the next configure: '
-                        'deactivate and clean up the node first.',
-                    )
             if self.configured:
-                settings = self._table.settings(values)
-                changed = (p.name for p in mine if values[p.name] != before[p.name])
-                if any(table[name].change == ESTIMATOR for name in changed):
-                    self._prepare(settings)
+                rows = [table[parameter.name] for parameter in mine]
+                # A list comes back from rclpy as another kind of sequence.
+                self._use(
+                    [row for row in rows if values[row.name] != row.checked(before[row.name])],
+                    values,
+                )
         except InputError as error:
             return SetParametersResult(successful=False, reason=str(error))
         for parameter in mine:
             self._refused.pop(parameter.name, None)
         return SetParametersResult(successful=True)
+
+    def _use(self, changed: list[Parameter], values: dict[str, object]) -> None:
+        """Make ready what changed values ask for, or refuse them."""
+        for row in changed:
+            if row.change == CONFIGURE:
+                raise InputError(
+                    'parameter',
+                    f'parameter {row.name} takes effect at the next configure: deactivate and '
+                    'clean up the node first.',
+                )
+        settings = self._table.settings(values)
+        if any(row.change == ESTIMATOR for row in changed):
+            self._prepare(settings)
 
 
 def _descriptor(row: Parameter) -> ParameterDescriptor:

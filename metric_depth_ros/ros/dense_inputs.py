@@ -19,7 +19,6 @@ from metric_depth_ros.ros.silence import Silence
 from metric_depth_ros.ros.stamp_sets import StampSets
 from metric_depth_ros.ros.stream_subscriptions import StreamSubscriptions
 
-COLOR_TRANSPORTS = ('none', 'raw', 'compressed')
 _QUEUE = 5
 _IMAGES_MEANWHILE = 40  # that a camera sends while the depth of one of them is computed
 
@@ -39,7 +38,7 @@ class DenseInputs:
     camera
         Name of the camera, which the topics begin with where the depth node has several.
     color
-        How the color image is subscribed to: one of `COLOR_TRANSPORTS`.
+        How the color image is subscribed to: none, raw or compressed.
     on_jump
         Called when the stamps went back.
     """

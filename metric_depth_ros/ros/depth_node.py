@@ -154,6 +154,7 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
     def _take_next_estimator(self) -> None:
         assert self._next_estimator is not None
         self._estimator, self._next_estimator = self._next_estimator, None
+        self._estimator_is_busy = False
 
     def _prepare(self, settings: DepthNodeSettings) -> None:
         """Make the estimator that changed parameters ask for.

@@ -13,9 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.geometry.rigid import Transform, transform_from_quaternion
+from metric_depth_ros.geometry.rigid import Transform
 from metric_depth_ros.resources import user_path
 from metric_depth_ros.ros.calibration_files import (
     is_kitti_calibration,
@@ -25,6 +24,7 @@ from metric_depth_ros.ros.calibration_files import (
 from metric_depth_ros.ros.moving_tree import MovingTree
 from metric_depth_ros.ros.parameters import ExtrinsicsSettings, PromptSettings
 from metric_depth_ros.ros.static_tree import FixedTransform, StaticTree
+from metric_depth_ros.ros.tf2_tree import Tf2Tree, matrix_of
 from metric_depth_ros.ros.watched_calibration import WatchedCalibration
 
 if TYPE_CHECKING:
@@ -66,8 +66,18 @@ class Extrinsics(Protocol):
         """Return the same through the fixed frame, None where the motion is not known."""
         ...
 
-    def lookup_at(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform:
+    def lookup_at(
+        self, target_frame: str, source_frame: str, stamp_ns: int, *, wait: bool = True
+    ) -> Transform:
         """Return (4, 4) from one frame to another, both at one stamp; never that of another.
+
+        Parameters
+        ----------
+        target_frame, source_frame, stamp_ns
+            What is asked for.
+        wait
+            Whether to wait for a transform that is about to arrive. A callback must not: while it
+            waits, nothing arrives.
 
         Raises
         ------
@@ -106,23 +116,13 @@ class Tf2Extrinsics:
     problem = ''
 
     def __init__(self, node: Node, fixed_frame: str, max_wait_s: float) -> None:
-        try:
-            import tf2_ros
-        except ImportError as error:
-            raise InputError(
-                'extrinsics',
-                'extrinsics.source is tf2, but tf2_ros is not installed (sudo apt install '
-                'ros-$ROS_DISTRO-tf2-ros-py). Without it, set extrinsics.source to file or bag '
-                'and extrinsics.path.',
-            ) from error
-        self._tf2 = tf2_ros
+        instead = 'extrinsics.source to file or bag and extrinsics.path'
+        self._tree = Tf2Tree(node, 'extrinsics', 'extrinsics.source', instead)
         self._fixed_frame = fixed_frame
         self._max_wait_s = max_wait_s
         self._newest_ns: dict[str, int] = {}  # by camera: those of several may differ in clock
         self._judging = threading.RLock()
         self._skipped = self._to_skip = 0  # lookups since one waited in vain
-        self._buffer = tf2_ros.Buffer()
-        self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
 
     def lookup(
         self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
@@ -135,15 +135,15 @@ class Tf2Extrinsics:
         if moved is not None:
             return moved
         try:
-            found = self._buffer.lookup_transform(camera_frame, sensor_frame, Time())
-        except self._tf2.TransformException as error:
+            found = self._tree.buffer.lookup_transform(camera_frame, sensor_frame, Time())
+        except self._tree.unknown as error:
             raise InputError(
                 'transform_missing',
                 f'no transform from {sensor_frame!r} to {camera_frame!r} on /tf and /tf_static: '
                 f'{error}. Publish it (static_transform_publisher), or set extrinsics.source to '
                 'file or bag.',
             ) from error
-        return _matrix(found)
+        return matrix_of(found)
 
     def lookup_moved(
         self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
@@ -156,7 +156,7 @@ class Tf2Extrinsics:
         from rclpy.time import Time
 
         self._forget_if_jumped_back(camera_frame, camera_stamp_ns)
-        if not self._fixed_frame or not self._buffer.can_transform(
+        if not self._fixed_frame or not self._tree.buffer.can_transform(
             self._fixed_frame, camera_frame, Time()
         ):
             return None
@@ -165,22 +165,25 @@ class Tf2Extrinsics:
         asked = (camera_frame, camera_time, sensor_frame, sensor_time, self._fixed_frame)
         try:
             self._wait_for(asked)
-            return _matrix(self._buffer.lookup_transform_full(*asked))
-        except self._tf2.TransformException:
+            return matrix_of(self._tree.buffer.lookup_transform_full(*asked))
+        except self._tree.unknown:
             return None
 
-    def lookup_at(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform:
-        """Return the transform at a stamp; one that is about to arrive is waited for.
+    def lookup_at(
+        self, target_frame: str, source_frame: str, stamp_ns: int, *, wait: bool = True
+    ) -> Transform:
+        """Return the transform at a stamp.
 
         Stamps come in any order: an older one is no clock that went back.
         """
         from rclpy.time import Time
 
         asked = target_frame, source_frame, Time(nanoseconds=stamp_ns)
-        self._arrives(lambda: self._buffer.can_transform(*asked))
+        if wait:
+            self._arrives(lambda: self._tree.buffer.can_transform(*asked))
         try:
-            return _matrix(self._buffer.lookup_transform(*asked))
-        except self._tf2.TransformException as error:
+            return matrix_of(self._tree.buffer.lookup_transform(*asked))
+        except self._tree.unknown as error:
             raise InputError(
                 'transform_missing',
                 f'no transform from {source_frame!r} to {target_frame!r} on /tf and /tf_static at '
@@ -189,7 +192,7 @@ class Tf2Extrinsics:
 
     def _wait_for(self, asked: tuple[object, ...]) -> None:
         """Wait, after one time in vain at every second lookup, then at every third, fifth ..."""
-        known = partial(self._buffer.can_transform_full, *asked)
+        known = partial(self._tree.buffer.can_transform_full, *asked)
         if not known() and self._skipped < self._to_skip:
             self._skipped += 1
         elif self._arrives(known):
@@ -209,12 +212,12 @@ class Tf2Extrinsics:
     def clear(self) -> None:
         """Forget what moves: the clock went back; what is static stays."""
         with self._judging:
-            self._buffer.clear()
+            self._tree.clear()
             self._newest_ns.clear()  # the other cameras of that clock have jumped with it
 
     def close(self) -> None:
         """Stop listening."""
-        self._listener.unregister()
+        self._tree.close()
 
     def _forget_if_jumped_back(self, camera_frame: str, stamp_ns: int) -> None:
         """Let the tree take transforms that are older than those it has: a bag began anew."""
@@ -276,13 +279,26 @@ def create_extrinsics(settings: ExtrinsicsSettings, node: Node) -> Extrinsics:
     """
     if settings.source == 'tf2':
         return Tf2Extrinsics(node, settings.fixed_frame, settings.max_wait_s)
-    path = user_path(settings.path)
     if settings.source == 'file':
         return WatchedCalibration(
-            path,
+            user_path(settings.path),
             lambda p: _from_file(p, settings),
             lambda sentence: node.get_logger().warning(sentence),
         )
+    return read_extrinsics(settings)
+
+
+def read_extrinsics(settings: ExtrinsicsSettings) -> Extrinsics:
+    """Return the extrinsics of a file as it is now, or of a bag; the source is one of these.
+
+    Raises
+    ------
+    InputError
+        The file or bag cannot be used.
+    """
+    path = user_path(settings.path)
+    if settings.source == 'file':
+        return _from_file(path, settings)
     from metric_depth_ros.bags.extrinsics import read_poses, read_static_transforms
 
     static = read_static_transforms(path)
@@ -321,8 +337,3 @@ def _renamed(
     transforms: Mapping[tuple[str, str], _Edge], names: Mapping[str, str]
 ) -> dict[tuple[str, str], _Edge]:
     return {(names.get(p, p), names.get(c, c)): edge for (p, c), edge in transforms.items()}
-
-
-def _matrix(stamped: Message) -> Transform:
-    move, turn = stamped.transform.translation, stamped.transform.rotation
-    return transform_from_quaternion((move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w))

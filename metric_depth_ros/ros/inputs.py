@@ -2,8 +2,8 @@
 """Subscriptions of the node: callbacks check the stamp, store the message, and return.
 
 Nothing is decoded here, so that a burst of messages costs the executor nothing but their receipt.
-Images and clouds are received as bytes and read in place (`codecs.cdr`); message_filters, which
-wants messages of rclpy, gets those.
+Images and clouds are read in place (`in_place`); message_filters, which wants messages of rclpy,
+gets those.
 """
 
 from __future__ import annotations
@@ -15,17 +15,12 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
-from metric_depth_ros.codecs.cdr import (
-    WireMessage,
-    read_cloud,
-    read_compressed_image,
-    read_image,
-)
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.camera_feed import CameraFeed
 from metric_depth_ros.ros.diagnostics import Counters, Problem
 from metric_depth_ros.ros.faults import FaultLog
+from metric_depth_ros.ros.in_place import subscribe_in_place
 from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.pairing import Pairing
 from metric_depth_ros.ros.parameters import DepthNodeSettings
@@ -38,13 +33,6 @@ _IMAGE_DEPTH = 2
 _MEASUREMENT_DEPTH = 5
 _COMPRESSED = 'image/compressed'
 _COMPRESSED_DEPTH = 'sensor_depth/image/compressedDepth'
-# Messages that are too large to be copied into objects of rclpy.
-_READ_IN_PLACE: dict[type, Callable[[bytes], WireMessage]] = {
-    Image: read_image,
-    CompressedImage: read_compressed_image,
-    PointCloud2: read_cloud,
-}
-
 # Streams of the robot, not of one camera.
 _SHARED = ('points', 'radar')
 
@@ -186,8 +174,7 @@ class Inputs:
         callbacks['image'] = self.on_image
         if settings.sync.policy == 'nearest':
             for stream, (topic, kind) in self._streams.items():
-                read = _READ_IN_PLACE.get(kind)
-                self._subscribe(stream, topic, kind, callbacks[stream], read)
+                self._subscribe(stream, topic, kind, callbacks[stream])
         else:
             self._pair(settings, callbacks)
 
@@ -252,9 +239,9 @@ class Inputs:
         topic: str,
         kind: type,
         callback: Callable[[Any], None],
-        read: Callable[[bytes], WireMessage] | None = None,
+        *,
+        in_place: bool = True,
     ) -> None:
-        """Subscribe to messages of rclpy, or to bytes that are read in place."""
         if stream in self._feed.topics:
             self._feed.connect(stream, callback)
             return
@@ -264,31 +251,18 @@ class Inputs:
             if passed_on is None:
                 return
             callback = passed_on
-        if read is not None:
-            callback = self._reading(stream, read, callback)
         profile = sensor_qos(_IMAGE_DEPTH if stream == 'image' else _MEASUREMENT_DEPTH)
-        raw, warn = read is not None, self._faults.report
+        asked = self._node, kind, topic, callback, profile, self._faults.report
         self._subscriptions.append(
-            subscribe(self._node, kind, topic, callback, profile, warn, raw=raw)
+            subscribe_in_place(*asked, damaged=lambda: self._note_damaged(stream))
+            if in_place
+            else subscribe(*asked)
         )
 
-    def _reading(
-        self,
-        stream: str,
-        read: Callable[[bytes], WireMessage],
-        callback: Callable[[Any], None],
-    ) -> Callable[[bytes], None]:
-        def receive(serialized: bytes) -> None:
-            try:
-                message = read(serialized)
-            except InputError as error:
-                self._assembly.heard(stream)
-                self._counters.count('bad_input')
-                self._faults.report(self.topics[stream], error.fault, str(error))
-            else:
-                callback(message)
-
-        return receive
+    def _note_damaged(self, stream: str) -> None:
+        self._assembly.heard(stream)
+        if stream == 'image':  # any other costs no frame
+            self._counters.count('bad_input')
 
     def _pair(
         self, settings: DepthNodeSettings, callbacks: dict[str, Callable[[Any], None]]
@@ -320,4 +294,4 @@ class Inputs:
 
         for stream, (topic, kind) in self._streams.items():
             callback = to_pairing(stream) if stream in paired else callbacks[stream]
-            self._subscribe(stream, topic, kind, callback)
+            self._subscribe(stream, topic, kind, callback, in_place=False)

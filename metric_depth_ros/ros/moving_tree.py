@@ -65,7 +65,9 @@ class MovingTree:
             return None
         return to_camera @ to_fixed
 
-    def lookup_at(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform:
+    def lookup_at(
+        self, target_frame: str, source_frame: str, stamp_ns: int, *, wait: bool = True
+    ) -> Transform:
         """Return the transform at a stamp, by what is known then."""
         return self._known_at(stamp_ns).lookup(target_frame, stamp_ns, source_frame, stamp_ns)
 

@@ -29,13 +29,7 @@ from metric_depth_ros.ros.messages import (
     image_message,
 )
 from metric_depth_ros.ros.parameters import DepthSettings
-from metric_depth_ros.ros.qos import (
-    Warn,
-    output_qos,
-    overridable,
-    publisher_events,
-    refused_topics,
-)
+from metric_depth_ros.ros.qos import Warn, advertise
 from metric_depth_ros.types import DepthEstimate, Frame
 
 _MIB = 2.0**20
@@ -80,15 +74,8 @@ class Outputs:
             Quality of service overrides that cannot be.
         """
         for topic, kind in OUTPUTS.items():
-            resolved = self._node.resolve_topic_name(self._prefix + topic)
-            with refused_topics(self._node, resolved):
-                self._publishers[topic] = self._node.create_publisher(
-                    kind,
-                    self._prefix + topic,
-                    output_qos(),
-                    event_callbacks=publisher_events(resolved, self._warn),
-                    qos_overriding_options=overridable(),
-                )
+            name = self._prefix + topic
+            self._publishers[topic] = advertise(self._node, kind, name, self._warn)
 
     def close(self) -> None:
         """Destroy the publishers."""

@@ -32,11 +32,11 @@ Generated from the tables in `metric_depth_ros/ros` by
 `python -m metric_depth_ros.ros.parameter_document docs/PARAMETERS.md`; a test keeps it true.
 
 Every value is checked before it is used. An integer is accepted where a double is meant. A
-parameter that takes effect at the next configure is refused while the node is configured:
-deactivate and clean up first. One that takes effect when the new estimator is ready makes a new
-estimator first: with a network that may take seconds, in which no new image is taken. It is
-refused, and the old one stays, where the new one cannot be made. Names that are not in the table
-of their node are reported at start.
+parameter that takes effect at the next configure cannot be changed while the node is configured:
+deactivate and clean up first. One that takes effect when the new estimator is ready loads that
+estimator first. With a network this can take seconds; of the images that arrive meanwhile only the
+last ones are processed, afterwards. If loading fails, the change is refused and the old estimator
+stays. Names that are not in the table of their node are reported at start.
 """
 
 _COLUMNS = """\
@@ -48,8 +48,9 @@ _TAIL = """
 ## Quality of service
 
 Inputs are best effort, keep last (as `SensorDataQoS`), which matches any publisher; outputs are
-reliable, keep last. Both can be overridden per topic by read-only parameters that ROS itself
-defines, with the resolved name of the topic:
+reliable, keep last. Pixels, clicks and questions to the `query` node are reliable, too: what is
+asked once must not be lost, and a publisher that is best effort is reported. All can be overridden
+per topic by read-only parameters that ROS itself defines, with the resolved name of the topic:
 
 ```yaml
 /**:

@@ -21,6 +21,7 @@ from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.qos import sensor_qos, subscribe
 from metric_depth_ros.ros.reconstruct_parameters import ReconstructNodeSettings
+from metric_depth_ros.ros.tf2_tree import Tf2Tree, matrix_of
 
 _KEPT_NS = 30_000_000_000  # poses older than this against the newest are forgotten
 # Farther apart than this nobody knows what the robot did in between.
@@ -86,42 +87,29 @@ class Tf2Poses:
     problem = ''
 
     def __init__(self, node: Node, world: str) -> None:
-        try:
-            import tf2_ros
-        except ImportError as error:
-            raise InputError(
-                'pose_source',
-                'pose.source is tf2, but tf2_ros is not installed (sudo apt install '
-                'ros-$ROS_DISTRO-tf2-ros-py). Without it, set pose.source to odometry or pose, '
-                'and extrinsics.source to file or bag.',
-            ) from error
+        instead = 'pose.source to odometry or pose, and extrinsics.source to file or bag'
+        self._tree = Tf2Tree(node, 'pose_source', 'pose.source', instead)
         self.world = world
-        self._tf2 = tf2_ros
-        self._buffer = tf2_ros.Buffer()
-        self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
 
     def at(self, camera_frame: str, stamp_ns: int) -> Transform | None:
         """Return T_world_camera, None where the tree does not know it (yet)."""
         from rclpy.time import Time
 
         try:
-            found = self._buffer.lookup_transform(
+            found = self._tree.buffer.lookup_transform(
                 self.world, camera_frame, Time(nanoseconds=stamp_ns)
             )
-        except self._tf2.TransformException:
+        except self._tree.unknown:
             return None
-        move, turn = found.transform.translation, found.transform.rotation
-        return transform_from_quaternion(
-            (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
-        )
+        return matrix_of(found)
 
     def clear(self) -> None:
         """Forget what moves; what is static stays."""
-        self._buffer.clear()
+        self._tree.clear()
 
     def close(self) -> None:
         """Stop listening."""
-        self._listener.unregister()
+        self._tree.close()
 
 
 class PoseHistory:

@@ -10,6 +10,7 @@ from typing import Any
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import (
     HistoryPolicy,
     QoSPolicyKind,
@@ -23,6 +24,7 @@ from rclpy.subscription import Subscription
 from metric_depth_ros.errors import InputError
 
 Warn = Callable[[str, str, str], object]  # topic, fault, message
+_OUTPUT_DEPTH = 2
 
 
 def sensor_qos(depth: int) -> QoSProfile:
@@ -32,10 +34,10 @@ def sensor_qos(depth: int) -> QoSProfile:
     )
 
 
-def output_qos() -> QoSProfile:
+def output_qos(depth: int = _OUTPUT_DEPTH) -> QoSProfile:
     """Return the profile of an output: reliable matches every subscriber (rviz included)."""
     return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE
+        history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.RELIABLE
     )
 
 
@@ -86,6 +88,36 @@ def refused_topics(node: Node, topic: str) -> Iterator[None]:
         raise InputError('qos', f'{topic}: {error}: {remedy}.') from error
 
 
+def advertise(
+    node: Node, kind: type, topic: str, warn: Warn, depth: int = _OUTPUT_DEPTH
+) -> Publisher:
+    """Publish in a way that users may override, and that tells who cannot receive it.
+
+    Parameters
+    ----------
+    topic
+        Relative names are resolved by the node.
+    warn
+        Called with the resolved topic, the name of a fault, and a sentence.
+    depth
+        Messages that wait in the middleware.
+
+    Raises
+    ------
+    InputError
+        Quality of service overrides that cannot be, or a topic in use with another type.
+    """
+    resolved = node.resolve_topic_name(topic)
+    with refused_topics(node, resolved):
+        return node.create_publisher(
+            kind,
+            topic,
+            output_qos(depth),
+            event_callbacks=publisher_events(resolved, warn),
+            qos_overriding_options=overridable(),
+        )
+
+
 def subscribe(
     node: Node,
     kind: type,
@@ -102,6 +134,8 @@ def subscribe(
     ----------
     topic
         Relative names are resolved by the node.
+    profile
+        Of this subscription alone: rclpy writes what the user overrides into it.
     warn
         Called with the resolved topic, the name of a fault, and a sentence.
     raw

@@ -20,9 +20,11 @@ from std_msgs.msg import String
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator, Speaker, recovers_camera
+from metric_depth_ros.geometry.rigid import Transform
 from metric_depth_ros.ros.answering import Line, Question
-from metric_depth_ros.ros.dense_depth import decode_dense
-from metric_depth_ros.ros.dense_history import DenseHistory, KeptEstimate
+from metric_depth_ros.ros.assembly import Arrival
+from metric_depth_ros.ros.dense_depth import DEPTH, decode_dense
+from metric_depth_ros.ros.dense_history import DenseHistory
 from metric_depth_ros.ros.dense_inputs import DenseInputs
 from metric_depth_ros.ros.diagnostics import Problem, lasting_problem, problems_status
 from metric_depth_ros.ros.extrinsics import Extrinsics, create_extrinsics
@@ -42,6 +44,7 @@ from metric_depth_ros.ros.query_models import QueryModels, models_from
 from metric_depth_ros.ros.query_outputs import QueryOutputs
 from metric_depth_ros.ros.query_parameters import DENSE, QUERY_NODE, QueryNodeSettings
 from metric_depth_ros.ros.static_tree import StaticTree
+from metric_depth_ros.types import Frame
 
 PIXEL, QUESTION = 'pixel', '~/question'
 # rqt_image_view publishes clicks beside the image that it shows.
@@ -159,8 +162,12 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         if self._next_models is None:
             return
         self._models, self._next_models = self._next_models, None
+        self._models_are_busy = False
         self.get_logger().info(f'changed: {self._words_of_models()}')
         if self._lines:
+            # One of its own: the thread of the other may be in a model that never comes back.
+            self._lines['model'].stop(0.0, 'the model was replaced meanwhile: ask again.')
+            self._lines['model'] = Line('query-model')
             self._close_inputs()
             self._open_inputs()
 
@@ -229,26 +236,29 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         self._lines[line].put(question, self._settings.queue_size)
 
     def _find_in_dense(self, pixel: Pixel, stamp: int) -> Callable[[], PixelPoint]:
-        settings = self._settings
         if stamp:
-            kept = self._history.nearest(stamp, settings.max_stamp_difference_s)
+            kept = self._history.nearest(stamp, self._settings.max_stamp_difference_s)
         else:
             kept = self._history.newest()
             self._check_age('depth estimate', kept.stamp_ns, kept.arrived_s)
-        return partial(self._point_of_kept, kept, pixel)
-
-    def _point_of_kept(self, kept: KeptEstimate, pixel: Pixel) -> PixelPoint:
-        dense = decode_dense(kept.stamp_ns, kept.messages)
-        return self._in_target_frame(
-            point_of_dense(dense, pixel, self._settings.uncertainty, DENSE)
-        )
-
-    def _find_in_image(self, estimator: Estimator, pixel: Pixel) -> Callable[[], PixelPoint]:
-        see = self._seen(camera_needed=not recovers_camera(estimator))
+        way = self._way_to_target(kept.messages[DEPTH].header.frame_id, kept.stamp_ns)
 
         def find() -> PixelPoint:
-            uncertainty = self._settings.uncertainty
-            return self._in_target_frame(point_of_estimator(estimator, see(), pixel, uncertainty))
+            transform = way()
+            dense = decode_dense(kept.stamp_ns, kept.messages)
+            found = point_of_dense(dense, pixel, self._settings.uncertainty, DENSE)
+            return self._in_target_frame(found, transform)
+
+        return find
+
+    def _find_in_image(self, estimator: Estimator, pixel: Pixel) -> Callable[[], PixelPoint]:
+        image, see = self._seen(camera_needed=not recovers_camera(estimator))
+        way = self._way_to_target(image.message.header.frame_id, image.stamp_ns)
+
+        def find() -> PixelPoint:
+            transform = way()
+            found = point_of_estimator(estimator, see(), pixel, self._settings.uncertainty)
+            return self._in_target_frame(found, transform)
 
         return find
 
@@ -265,31 +275,45 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
                 'question_length',
                 f'the question has {len(words)} letters, expected 1 to {_MOST_LETTERS}.',
             )
-        see = self._seen(camera_needed=True)
+        _, see = self._seen(camera_needed=True)
 
         def find(speaker: Speaker = speaker) -> str:
             return speaker.answer(see(), words, self._settings.answer_tokens)
 
         return find
 
-    def _seen(self, *, camera_needed: bool) -> Callable[[], Any]:
-        """Take the newest image; return what decodes it."""
+    def _seen(self, *, camera_needed: bool) -> tuple[Arrival, Callable[[], Frame]]:
+        """Take the newest image; return it, and what decodes it."""
         assert self._image is not None
         image = self._image
         bundle = image.take()
         self._check_age('image', bundle.image.stamp_ns, bundle.image.arrived_s)
-        return lambda: image.frame(bundle, camera_needed=camera_needed)
+        return bundle.image, partial(image.frame, bundle, camera_needed=camera_needed)
 
     def _check_age(self, what: str, stamp: int, arrived_s: float) -> None:
         now_ns = self.get_clock().now().nanoseconds
         check_age(what, age_s(stamp, arrived_s, now_ns), self._settings.max_age_s)
 
-    def _in_target_frame(self, found: PixelPoint) -> PixelPoint:
+    def _way_to_target(self, frame_id: str, stamp: int) -> Callable[[], Transform | None]:
+        """Return what gives the transform to target_frame; the line calls it before it answers.
+
+        It is looked up now where it is known: until a slow model has answered, tf2 may have
+        forgotten it.
+        """
         target = self._settings.target_frame
         if not target:
+            return lambda: None
+        look_up = partial(self._extrinsics.lookup_at, target, frame_id, stamp)
+        try:
+            known = look_up(wait=False)
+        except InputError:  # it may be about to arrive
+            return look_up
+        return lambda: known
+
+    def _in_target_frame(self, found: PixelPoint, transform: Transform | None) -> PixelPoint:
+        if transform is None:
             return found
-        transform = self._extrinsics.lookup_at(target, found.frame_id, found.stamp_ns)
-        return in_frame(found, transform, target)
+        return in_frame(found, transform, self._settings.target_frame)
 
     def _give_up_late(self) -> None:
         if self._settings.timeout_s:

@@ -18,6 +18,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.diagnostics import Tally, status_message
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.pixel_point import PixelPoint
+from metric_depth_ros.ros.qos import advertise
 
 OUTPUTS: Mapping[str, type] = {
     'point': PointStamped,
@@ -28,6 +29,7 @@ OUTPUTS: Mapping[str, type] = {
 
 # A point has no orientation: identity, with the variance of an angle that may be any.
 _ANY_ANGLE = math.pi**2 / 3.0
+_QUEUE = 10  # answers of questions that end together
 
 
 class QueryOutputs:
@@ -38,7 +40,12 @@ class QueryOutputs:
     node
         Node to publish from.
     faults
-        Where questions that are not answered are logged.
+        Where questions that are not answered, and subscribers that do not match, are logged.
+
+    Raises
+    ------
+    InputError
+        Quality of service overrides that cannot be.
     """
 
     def __init__(self, node: Node, faults: FaultLog) -> None:
@@ -46,7 +53,8 @@ class QueryOutputs:
         self._node = node
         self._faults = faults
         self._publishers: dict[str, Publisher] = {
-            topic: node.create_publisher(kind, topic, 10) for topic, kind in OUTPUTS.items()
+            topic: advertise(node, kind, topic, faults.report, _QUEUE)
+            for topic, kind in OUTPUTS.items()
         }
 
     def close(self) -> None:

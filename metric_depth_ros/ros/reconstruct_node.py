@@ -26,7 +26,7 @@ from metric_depth_ros.ros.fusing import FusionCounts, FusionWorker
 from metric_depth_ros.ros.managed_node import ManagedNode
 from metric_depth_ros.ros.messages import MessageBuffer, cloud_message
 from metric_depth_ros.ros.pose_sources import create_poses
-from metric_depth_ros.ros.qos import output_qos, overridable, publisher_events, refused_topics
+from metric_depth_ros.ros.qos import advertise
 from metric_depth_ros.ros.reconstruct_parameters import (
     RECONSTRUCT_NODE,
     ReconstructNodeSettings,
@@ -63,15 +63,7 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
         self._releases.append(self._poses.close)
         self._surface = _live_surface(settings, self._folder)
         self._releases.append(self._forget)
-        topic = self.resolve_topic_name(CLOUD)
-        with refused_topics(self, topic):
-            self._cloud = self.create_publisher(
-                PointCloud2,
-                CLOUD,
-                output_qos(),
-                event_callbacks=publisher_events(topic, self._faults.report),
-                qos_overriding_options=overridable(),
-            )
+        self._cloud = advertise(self, PointCloud2, CLOUD, self._faults.report)
         self._releases.append(lambda: self.destroy_publisher(self._cloud))
         self._offer('~/save', self._save)
         self.get_logger().info(

@@ -30,7 +30,9 @@ class RigidExtrinsics(ABC):
         """Return None: nothing is known about motion."""
         return None
 
-    def lookup_at(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform:
+    def lookup_at(
+        self, target_frame: str, source_frame: str, stamp_ns: int, *, wait: bool = True
+    ) -> Transform:
         """Return the transform, which is that of any stamp."""
         return self.lookup(target_frame, stamp_ns, source_frame, stamp_ns)
 

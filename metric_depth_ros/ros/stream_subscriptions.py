@@ -10,11 +10,12 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 
-from metric_depth_ros.ros.qos import Warn, sensor_qos, subscribe
+from metric_depth_ros.ros.in_place import subscribe_in_place
+from metric_depth_ros.ros.qos import Warn, sensor_qos
 
 
 class StreamSubscriptions:
-    """Subscriptions whose messages come with the name of their stream.
+    """Subscriptions whose messages come with the name of their stream, large ones read in place.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ class StreamSubscriptions:
         self.topics = {s: node.resolve_topic_name(topic) for s, (topic, _) in streams.items()}
         self._node = node
         self._streams = dict(streams)
-        self._profile = sensor_qos(depth)
+        self._depth = depth
         self._warn = warn
         self._open: list[Subscription] = []
 
@@ -57,9 +58,9 @@ class StreamSubscriptions:
             Quality of service overrides that cannot be.
         """
         for name, (topic, kind) in self._streams.items():
-            callback = partial(receive, name)
+            callback, profile = partial(receive, name), sensor_qos(self._depth)
             self._open.append(
-                subscribe(self._node, kind, topic, callback, self._profile, self._warn)
+                subscribe_in_place(self._node, kind, topic, callback, profile, self._warn)
             )
 
     def close(self) -> None:

@@ -411,6 +411,56 @@ def test_a_library_that_hangs_is_left_behind():
     for_ever.set()
 
 
+class Opened:
+    """A camera that is handed out, and notes what becomes of it."""
+
+    has_ended, is_connected, is_recording = False, True, False
+    silent_s, quietest = 0.0, ('color', 0.0)
+
+    def __init__(self, frames):
+        self.closed = threading.Event()
+        self._frames = frames
+
+    def wait(self, timeout_s):
+        return self._frames()
+
+    def close(self):
+        self.closed.set()
+
+
+def test_a_camera_that_opens_after_it_was_given_up_is_closed_and_nobody_is_told():
+    gate, opened, told = threading.Event(), Opened(lambda: 'frames'), []
+
+    def open_late():
+        gate.wait()
+        return opened
+
+    capture = Capture(open_late, told.append, told.append, lambda *f: told.append(f), 1.0, 1.0)
+    assert not capture.stop(0.0)
+    gate.set()
+    assert opened.closed.wait(DEADLINE_S)
+    assert capture.stop(DEADLINE_S)
+    assert told == []
+
+
+def test_frames_that_come_after_the_end_are_dropped():
+    asked, gate, told = threading.Event(), threading.Event(), []
+
+    def come_late():
+        asked.set()
+        gate.wait()
+        return 'frames'
+
+    opened = Opened(come_late)
+    capture = Capture(lambda: opened, lambda c: None, told.append, lambda *f: None, 1.0, 1.0)
+    assert asked.wait(DEADLINE_S)
+    assert not capture.stop(0.0)
+    gate.set()
+    assert capture.stop(DEADLINE_S)
+    assert told == []
+    assert opened.closed.is_set()
+
+
 def test_a_frame_that_cannot_be_used_costs_only_itself():
     camera = soft.SoftwareCamera().start()
     received = Received(lambda: [camera.device])

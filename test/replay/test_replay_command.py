@@ -19,12 +19,16 @@ from metric_depth_ros.bags.reader import BagReader
 from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.codecs.pointcloud import decode_xyz
+from metric_depth_ros.errors import InputError
 from metric_depth_ros.replay.cdr import with_shifted_stamp
 from metric_depth_ros.replay.figures import failures, replay_figures
+from metric_depth_ros.replay.streams import find_streams
+from metric_depth_ros.ros.parameters import settings_from
 
 pytest.importorskip('rclpy', reason='needs ROS 2 or its wheels')
 
-from metric_depth_ros.replay.session import ReplayOptions
+from metric_depth_ros.replay.recorder import Answers
+from metric_depth_ros.replay.session import ReplayOptions, ReplayRun
 from metric_depth_ros.replay.session import replay as replay_in_this_process
 
 GENERIC = Path(__file__).resolve().parents[2] / 'config' / 'generic.yaml'
@@ -199,6 +203,35 @@ def test_answers_of_a_rectified_view_are_scored_in_that_view(tabletop_bag, tmp_p
     finished, figures = replay(tabletop_bag, tmp_path, *wide)
     assert figures, finished.stderr
     assert figures['metrics']['abs_rel'] < 0.1  # 0.06 as in the raw view; beside it 0.16
+
+
+def test_latencies_stay_where_the_score_is_refused(street_bag, tmp_path, monkeypatch):
+    out = tmp_path / 'out'
+
+    def measured(options, progress):
+        return ReplayRun(
+            streams=find_streams(street_bag, {}),
+            settings=settings_from({}),
+            recording=out / 'recording',
+            answers=Answers(played={1: 0.0}, depth={1: 0.5}),
+            warm_up_frames=1,
+            counters={},
+            rss_mb={'start': None, 'end': None},
+            cpu_percent=None,
+            exit_code=0,
+            node_died=False,
+            last_words='',
+        )
+
+    def refuse(*given, **settings):
+        raise InputError('transform_missing', 'nobody knows where the LiDAR is')
+
+    monkeypatch.setattr('metric_depth_ros.replay.session.replay', measured)
+    monkeypatch.setattr('metric_depth_ros.replay.scoring.score_recording', refuse)
+    assert main(['replay', str(street_bag), '--out', str(out)]) == 2
+    figures = json.loads((out / 'figures.json').read_text())
+    assert figures['latency_ms']['max'] == 500.0
+    assert figures['metrics'] is None
 
 
 def test_a_missing_bag_is_bad_input(tmp_path):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a replay is made of, without a node."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metric_depth_ros.bags import layout
+from metric_depth_ros.bags.extrinsics import read_static_transforms
 from metric_depth_ros.bags.messages import (
     camera_info_message,
     color_message,
@@ -22,6 +24,7 @@ from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.distortion import Distortion
+from metric_depth_ros.replay.answered import answered_frames
 from metric_depth_ros.replay.cdr import read_stamp_ns, with_shifted_stamp
 from metric_depth_ros.replay.figures import failures
 from metric_depth_ros.replay.player import Timing, looped, read_timing
@@ -29,9 +32,11 @@ from metric_depth_ros.replay.posed_frames import posed_frames
 from metric_depth_ros.replay.scoring import recorded_frames, replayed_frames, score_recording
 from metric_depth_ros.replay.session import ReplayOptions, node_arguments
 from metric_depth_ros.replay.streams import check_sources, find_streams
-from metric_depth_ros.ros.parameters import CameraSettings
+from metric_depth_ros.ros.parameters import CameraSettings, ExtrinsicsSettings, settings_from
+from metric_depth_ros.ros.realsense.calibration import write_calibration
 from metric_depth_ros.types import Source
 
+CONFIG = Path(__file__).resolve().parents[2] / 'config'
 IMAGE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 
 
@@ -154,6 +159,46 @@ def test_own_parameters_win_over_a_file_and_the_bag_gives_the_extrinsics(street_
     assert order == sorted(order)
 
 
+@pytest.mark.parametrize(
+    'content',
+    [
+        '/**: {ros__parameters: {extrinsics.source: file, extrinsics.path: rig.yaml}}',
+        'depth: {ros__parameters: {extrinsics: {source: file, path: rig.yaml}}}',
+    ],
+)
+def test_a_calibration_of_the_parameter_file_wins_over_the_bag(content, street_bag, tmp_path):
+    params = tmp_path / 'params.yaml'
+    params.write_text(content)
+    options = ReplayOptions(street_bag, tmp_path, params_file=params)
+    arguments = node_arguments(options, find_streams(street_bag, {}))
+    assert str(params) in arguments
+    assert not [word for word in arguments if word.startswith('extrinsics.')]
+
+
+def test_a_calibration_given_singly_wins_over_the_bag(street_bag, tmp_path):
+    given = ['extrinsics.source:=file', 'extrinsics.path:=rig.yaml']
+    options = ReplayOptions(street_bag, tmp_path, parameters=given)
+    arguments = node_arguments(options, find_streams(street_bag, {}))
+    assert [word for word in arguments if word.startswith('extrinsics.')] == given
+
+
+@pytest.mark.parametrize('name', ['generic.yaml', 'rgbd.yaml', 'learned.yaml'])
+def test_what_a_robot_hears_from_tf2_comes_from_the_bag(name, street_bag, tmp_path):
+    options = ReplayOptions(street_bag, tmp_path, params_file=CONFIG / name)
+    arguments = node_arguments(options, find_streams(street_bag, {}))
+    file = arguments.index(str(CONFIG / name))
+    assert arguments.index('extrinsics.source:=bag') > file
+    assert arguments.index(f'extrinsics.path:={street_bag}') > file
+
+
+def test_a_parameter_file_that_is_no_yaml_is_refused(street_bag, tmp_path):
+    params = tmp_path / 'params.yaml'
+    params.write_text('a: [')
+    options = ReplayOptions(street_bag, tmp_path, params_file=params)
+    with pytest.raises(InputError, match=r'params\.yaml cannot be read as YAML'):
+        node_arguments(options, find_streams(street_bag, {}))
+
+
 def recording_of(bag, path, change, topic='/depth/image'):
     """Write a recording whose depth is the ground truth of `bag` after `change`."""
     with BagReader(bag) as reader, BagWriter(path) as writer:
@@ -196,6 +241,53 @@ def test_held_back_points_serve_as_ground_truth(street_bag, tmp_path):
     score = score_recording(street_bag, streams, recording, '/depth/image')
     assert score.frames == 6
     assert 0.0 < score.metrics['mae_m'] < 1.0
+
+
+def without_places(bag, path):
+    """Write a copy of a bag without its transforms."""
+    with BagReader(bag) as reader, BagWriter(path) as writer:
+        for raw in reader.raw([t for t in reader.topics if not t.startswith('/tf')]):
+            writer.write_raw(raw.topic, raw.message_type, raw.data, raw.log_ns)
+    return path
+
+
+def test_sensors_are_scored_where_the_node_had_them(street_bag, tmp_path):
+    calibration = tmp_path / 'rig.yaml'
+    write_calibration(calibration, read_static_transforms(street_bag))
+    recording = recording_of(street_bag, tmp_path / 'recording', lambda depth: depth)
+    bare = without_places(street_bag, tmp_path / 'bare')
+    streams = find_streams(bare, {'ground_truth': '/lidar/points'})
+    played = bare, streams, recording, '/depth/image'
+    settings = ExtrinsicsSettings('file', str(calibration))
+    found = next(replayed_frames(*played, extrinsics=settings))
+    expected = next(replayed_frames(street_bag, *played[1:]))
+    np.testing.assert_allclose(found.frame.prompt.uv, expected.frame.prompt.uv, atol=1e-3)
+    np.testing.assert_allclose(found.ground_truth, expected.ground_truth, rtol=1e-5)
+    with pytest.raises(InputError, match='/tf_static'):
+        next(replayed_frames(*played))
+
+
+def test_the_prompt_of_a_score_is_of_the_sources_that_the_node_takes(street_bag, tmp_path):
+    recording = recording_of(street_bag, tmp_path / 'recording', lambda depth: depth)
+    streams = find_streams(street_bag, {'radar': '/lidar/points'})
+    for sources in (['points'], ['radar'], []):
+        frames = replayed_frames(street_bag, streams, recording, '/depth/image', sources=sources)
+        prompt = next(frames).frame.prompt
+        measured = {'points': {Source.LIDAR}, 'radar': {Source.RADAR}}
+        found = set() if prompt is None else set(prompt.source)
+        assert found == (measured[sources[0]] if sources else set())
+
+
+def test_a_report_shows_frames_as_the_settings_of_the_run_make_them(street_bag, tmp_path):
+    run = SimpleNamespace(
+        streams=find_streams(street_bag, {}),
+        recording=recording_of(street_bag, tmp_path / 'recording', lambda depth: depth),
+        settings=settings_from({'prompt.sources': []}),
+        answers=SimpleNamespace(latency_ms_by_stamp=dict),
+    )
+    frames = [replayed.frame for replayed, _ in answered_frames(street_bag, run)]
+    assert len(frames) == 6
+    assert all(frame.prompt is None for frame in frames)
 
 
 def test_ground_truth_of_another_size_is_refused(street_bag, tmp_path):

@@ -114,6 +114,16 @@ def test_a_library_that_exits_ends_no_thread(line):
     assert asker.wait(2)[1] == 'next'
 
 
+def test_questions_that_are_ended_are_told_why():
+    gate, line, told = Gate(), Line('test'), []
+    line.put(Question(gate, told.append, told.append), room=4)
+    gate.wait_begun()
+    assert not line.stop(0.0, 'another one answers now.')
+    assert [str(error) for error in told] == ['another one answers now.']
+    gate.open()
+    assert line.stop(DEADLINE_S)
+
+
 def test_ending_refuses_what_waits_and_leaves_the_one_at_hand():
     asker, gate, line = Asker(), Gate(), Line('test')
     line.put(asker.question(gate), room=4)

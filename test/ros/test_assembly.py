@@ -71,6 +71,24 @@ def test_camera_info_holds_whatever_its_stamp():
     assert meeting.take().measurements['camera_info'].message == 'info'
 
 
+@pytest.mark.parametrize('ahead_s', [-1e9, -0.2, 0.2, 1e9])
+def test_camera_info_of_another_clock_is_the_last_that_arrived(ahead_s):
+    meeting = assembly(sources=(), latched=('camera_info',))
+    for number in range(100):
+        stamp_ns = T0 + number * 33 * MS
+        meeting.offer('camera_info', number, stamp_ns + int(ahead_s * 1000) * MS)
+        meeting.offer_image(number, stamp_ns)
+        assert meeting.take().measurements['camera_info'].message == number
+
+
+def test_a_late_image_gets_the_camera_info_of_its_own_stamp():
+    meeting = assembly(sources=(), latched=('camera_info',))
+    for number in range(3):
+        meeting.offer('camera_info', number, T0 + number * 33 * MS)
+    meeting.offer_image('image', T0 + 33 * MS)
+    assert meeting.take().measurements['camera_info'].message == 1
+
+
 def test_a_measurement_that_is_due_is_waited_for():
     meeting = assembly(max_wait_s=2.0)
     for scan in (-2, -1):

@@ -423,10 +423,10 @@ def test_an_end_that_takes_its_time_is_waited_for():
     code = (
         'import threading, time; from metric_depth_ros.nodes import running\n'
         'running._PATIENCE_S = 0.2\n'
-        'def spin(name, make, arguments, stop, noticed):\n'
+        'def serve(nodes, stop, noticed):\n'
         "    print('here', flush=True); stop.wait(); noticed.set(); time.sleep(1.0)\n"
-        "    print('written', flush=True); return 0\n"
-        'running._spin = spin\n'
+        "    print('written', flush=True)\n"
+        'running._started, running._serve = lambda *_: [], serve\n'
         "running.run_node('node', '', list, [])"
     )
     with subprocess.Popen(
@@ -483,7 +483,7 @@ def test_a_signal_during_start_ends_the_node_with_exit_code_0(start_node):
 def test_a_crash_of_a_library_leaves_the_stack_of_every_thread(tmp_path):
     code = (
         'import os, signal; from metric_depth_ros.nodes import running; '
-        'running._spin = lambda *_: os.kill(os.getpid(), signal.SIGSEGV); '
+        'running._started = lambda *_: os.kill(os.getpid(), signal.SIGSEGV); '
         "running.run_nodes('node', '', list, [])"
     )
     done = subprocess.run(

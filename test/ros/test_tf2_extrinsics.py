@@ -240,11 +240,12 @@ def test_after_a_jump_back_of_the_clock_motion_is_known_again(ros):
 
 
 class RememberingBuffer:
-    """A tree of tf2 that knows no motion, and remembers how often it was cleared."""
+    """A tree of tf2 that knows no motion, and remembers how often it was cleared and asked."""
 
-    cleared = 0
+    cleared = waits = 0
 
     def can_transform(self, *asked):
+        self.waits += 1
         return False
 
     def lookup_transform(self, *asked):
@@ -292,6 +293,16 @@ def test_a_question_about_an_older_stamp_is_no_clock_that_went_back(stubbed):
         with pytest.raises(InputError):
             extrinsics.lookup_at('map', 'camera', second * S)
     assert buffer.cleared == 0
+
+
+def test_a_callback_asks_for_a_transform_without_waiting_for_it(stubbed):
+    extrinsics, buffer = stubbed
+    with pytest.raises(InputError, match="'camera' to 'map'"):
+        extrinsics.lookup_at('map', 'camera', S, wait=False)
+    assert buffer.waits == 0
+    with pytest.raises(InputError):
+        extrinsics.lookup_at('map', 'camera', S)
+    assert buffer.waits == 1
 
 
 def test_frame_names_that_are_made_up_are_forgotten_again(stubbed):

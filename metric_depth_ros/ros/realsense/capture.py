@@ -93,6 +93,8 @@ class Capture:
         """Open the camera and pass on its frames until it is lost, or has ended."""
         camera = self._open_camera()
         try:
+            if self._stop.is_set():  # it took so long that another one is at work by now
+                return
             self._on_opened(camera)
             self.camera, self.opened = camera, self.opened + 1
             self._pass_on(camera)
@@ -105,8 +107,10 @@ class Capture:
 
     def _pass_on(self, camera: OpenCamera) -> None:
         limit_s = max(self._timeout_s, _FIRST_FRAME_S)
-        while not self._stop.is_set():
+        while True:
             frames = camera.wait(_POLL_S)
+            if self._stop.is_set():
+                return
             if frames is not None:
                 self.problem, limit_s = None, self._timeout_s
                 self._deliver(frames)

@@ -40,8 +40,6 @@ class Picture:
         As sensor_msgs/Image has them; depth is 16UC1, millimeters.
     camera
         Its camera.
-    timestamp_ms, domain
-        When, and by which clock.
     number
         Of the frame, counted by the camera.
     """
@@ -50,8 +48,6 @@ class Picture:
     encoding: str
     width: int
     camera: CameraModel
-    timestamp_ms: float
-    domain: str
     number: int
 
 
@@ -94,8 +90,6 @@ class PictureReader:
             encoding,
             width,
             self._camera(frame.profile.as_video_stream_profile().get_intrinsics()),
-            frame.get_timestamp(),
-            frame.get_frame_timestamp_domain().name,
             frame.get_frame_number(),
         )
 

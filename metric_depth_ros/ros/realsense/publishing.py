@@ -17,13 +17,7 @@ from metric_depth_ros.codecs.image import ImageFields
 from metric_depth_ros.geometry.rigid import Transform, quaternion_from_matrix
 from metric_depth_ros.ros.camera_feed import CameraFeed
 from metric_depth_ros.ros.messages import MessageBuffer, camera_info_message, image_message
-from metric_depth_ros.ros.qos import (
-    Warn,
-    output_qos,
-    overridable,
-    publisher_events,
-    refused_topics,
-)
+from metric_depth_ros.ros.qos import Warn, advertise
 from metric_depth_ros.ros.realsense.frames import Picture
 
 # By picture: topics of the image and of its CameraInfo.
@@ -81,15 +75,7 @@ class PictureOutputs:
         """
         for picture in pictures:
             for topic, kind in zip(TOPICS[picture], (Image, CameraInfo), strict=True):
-                resolved = self._node.resolve_topic_name(topic)
-                with refused_topics(self._node, resolved):
-                    self._publishers[topic] = self._node.create_publisher(
-                        kind,
-                        topic,
-                        output_qos(),
-                        event_callbacks=publisher_events(resolved, self._warn),
-                        qos_overriding_options=overridable(),
-                    )
+                self._publishers[topic] = advertise(self._node, kind, topic, self._warn)
 
     def close(self) -> None:
         """Destroy the publishers."""
