@@ -175,7 +175,11 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
             if (newest := channel.newest) is not None
         ]
         if not answered:
-            raise InputError('snapshot', 'no frame has been answered yet: there is none to save.')
+            raise InputError(
+                'snapshot',
+                'no frame has been answered yet: there is none to save. Subscribe to an output, '
+                'or set the parameter lazy to false.',
+            )
         # By arrival: the stamps of a bag that began anew are earlier than those before.
         newest, camera = max(answered, key=lambda a: a[0].bundle.image.arrived_s)
         prefix = '_'.join((self.get_name(), *filter(None, (camera.replace('/', '_'),))))

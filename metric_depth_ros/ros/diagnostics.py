@@ -75,9 +75,16 @@ class Counters:
         self.stale = 0
         self.bad_input = 0
         self.failed = 0
+        self.idle = 0
         self._recent: deque[FrameReport] = deque(maxlen=_WINDOW)
+        self._idle_before = 0  # when the last frame was answered
         self._told: dict[str, int] = {}
         self._lock = threading.Lock()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the last frames were not answered because nobody subscribes."""
+        return self.idle > self._idle_before
 
     def count(self, name: str) -> None:
         """Add one to a counter."""
@@ -90,6 +97,7 @@ class Counters:
             self.frames_out += 1
             self.fallback += report.by_fallback
             self._recent.append(report)
+            self._idle_before = self.idle
 
     def recent(self) -> list[FrameReport]:
         """Return the reports of the last frames, oldest first."""
@@ -124,6 +132,7 @@ class Counters:
             'stale': self.stale,
             'bad_input': self.bad_input,
             'failed': self.failed,
+            'idle': self.idle,
         }
 
 
@@ -207,7 +216,8 @@ def health_status(
     if recent:
         values['method'] = recent[-1].method
         values['prompt_points'] = recent[-1].prompt_points
-    return problems_status(name, hardware_id, problems, 'frames are answered', {**values, **extra})
+    words = 'nobody subscribes: images are checked' if counters.is_idle else 'frames are answered'
+    return problems_status(name, hardware_id, problems, words, {**values, **extra})
 
 
 def problems_status(

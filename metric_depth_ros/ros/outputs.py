@@ -83,6 +83,11 @@ class Outputs:
             self._node.destroy_publisher(publisher)
         self._publishers.clear()
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether somebody subscribes to any of them."""
+        return any(p.get_subscription_count() for p in tuple(self._publishers.values()))
+
     def publish(
         self,
         header: object,

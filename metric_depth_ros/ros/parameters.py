@@ -418,6 +418,11 @@ class DepthNodeSettings:
         minimum=0.0,
         maximum=3600.0,
     )
+    lazy: bool = parameter(
+        True,
+        'Estimate depth only while somebody subscribes to an output or to ~/status; images are '
+        'checked meanwhile. false estimates every image, for ~/save_snapshot without subscribers.',
+    )
     log_throttle_s: float = parameter(
         5.0,
         'The same fault of the same topic is logged at most this often, in seconds.',

@@ -82,7 +82,7 @@ class FrameProcessor:
         settings: DepthNodeSettings,
         replaced: int,
         may_publish: Callable[[], bool],
-    ) -> None:
+    ) -> bool:
         """Estimate and publish the depth of a bundle; a bundle that cannot be used is dropped.
 
         Parameters
@@ -94,6 +94,11 @@ class FrameProcessor:
         may_publish
             Waits for the frames before this one; false where it comes too late.
 
+        Returns
+        -------
+        bool
+            Whether the estimator answered.
+
         Raises
         ------
         InputError
@@ -104,12 +109,15 @@ class FrameProcessor:
             frame = self._builder.build(bundle, settings)
         if frame is None:
             self._counters.count('bad_input')
-            return
+            return False
+        if settings.lazy and not self._is_heard():
+            self._counters.count('idle')
+            return False
         framed_s = time.monotonic()
         estimate = estimator.estimate(frame)
         estimated_s = time.monotonic()
         if self._abandoned:
-            return
+            return True
         check_estimate(frame, estimate)
         limited = limited_depth(
             estimate,
@@ -118,7 +126,7 @@ class FrameProcessor:
             settings.depth.edge_filter,
         )
         if not may_publish():
-            return
+            return True
         called_s = time.monotonic()
         header = header_message(bundle.image.message.header)
         self._outputs.publish(header, frame, estimate, limited, settings.depth)
@@ -139,6 +147,10 @@ class FrameProcessor:
             self._status.publish(
                 frame_status(self._name, frame.frame_id, report, self._counters, replaced)
             )
+        return True
+
+    def _is_heard(self) -> bool:
+        return self._outputs.is_heard or bool(self._status.get_subscription_count())
 
 
 def check_estimate(frame: Frame, estimate: DepthEstimate) -> None:
@@ -309,14 +321,14 @@ class Worker:
     ) -> None:
         self._at_hand[turn] = time.monotonic(), estimator
         try:
-            self._processor.answer(
+            if self._processor.answer(
                 bundle,
                 estimator,
                 settings,
                 self._assembly.replaced,
                 lambda: self._turns.wait_for(turn),
-            )
-            self._answered_by = estimator
+            ):
+                self._answered_by = estimator
         except InputError as error:
             self._counters.count('bad_input')
             self._faults.report(self._topic, error.fault, str(error))
