@@ -22,7 +22,7 @@ from metric_depth_ros.ros.calibration_files import (
     read_transforms_yaml,
 )
 from metric_depth_ros.ros.moving_tree import MovingTree
-from metric_depth_ros.ros.parameters import ExtrinsicsSettings, PromptSettings
+from metric_depth_ros.ros.parameters import ExtrinsicsSettings, MountSettings, PromptSettings
 from metric_depth_ros.ros.static_tree import FixedTransform, StaticTree
 from metric_depth_ros.ros.tf2_tree import Tf2Tree, matrix_of
 from metric_depth_ros.ros.watched_calibration import WatchedCalibration
@@ -286,6 +286,24 @@ def create_extrinsics(settings: ExtrinsicsSettings, node: Node) -> Extrinsics:
             lambda sentence: node.get_logger().warning(sentence),
         )
     return read_extrinsics(settings)
+
+
+def create_mount(settings: MountSettings, node: Node) -> Extrinsics:
+    """Return the same for a node that asks for frames by name.
+
+    Raises
+    ------
+    InputError
+        As `create_extrinsics`; or a file of KITTI, which names no frames.
+    """
+    if settings.source == 'file' and is_kitti_calibration(Path(settings.path)):
+        raise InputError(
+            'extrinsics',
+            f'calibration file {settings.path} (parameter extrinsics.path) names no frames, as no '
+            '.txt file of KITTI does: give a YAML file with the place of every frame '
+            '(docs/INPUTS.md), or set extrinsics.source to tf2 or bag.',
+        )
+    return create_extrinsics(settings.extrinsics, node)
 
 
 def read_extrinsics(settings: ExtrinsicsSettings) -> Extrinsics:

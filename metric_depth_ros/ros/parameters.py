@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.fallback import POLICIES
 from metric_depth_ros.ros.parameter_table import (
     CONFIGURE,
     ESTIMATOR,
@@ -94,8 +95,8 @@ class CameraSettings:
     )
     rectify: bool = parameter(
         False,
-        'Rectify the image first: prompts, depth and clouds are those of an ideal pinhole. For '
-        'fisheye cameras, and for methods that know pinholes only.',
+        'Rectify the image first: all that is made of it is that of an ideal pinhole. For fisheye '
+        'cameras, and for methods that know pinholes only.',
         change=CONFIGURE,
     )
     rectified_fov_deg: float = parameter(
@@ -275,6 +276,35 @@ class ExtrinsicsSettings:
 
 
 @dataclass(frozen=True)
+class MountSettings:
+    """How frames lie to each other, for nodes that place no sensor in an image."""
+
+    source: str = parameter(
+        'tf2',
+        'tf2 (needs tf2_ros), file (calibration file) or bag (/tf_static of a recording).',
+        choices=('tf2', 'file', 'bag'),
+        change=CONFIGURE,
+    )
+    path: str = parameter(
+        '',
+        'The calibration file (YAML, Kalibr camchain) or the bag. A file that changes is read '
+        'again.',
+        change=CONFIGURE,
+    )
+    frames: str = parameter(
+        '',
+        'Names of frames that differ in file and messages: camera_optical_frame=cam0, several '
+        'separated by commas.',
+        change=CONFIGURE,
+    )
+
+    @property
+    def extrinsics(self) -> ExtrinsicsSettings:
+        """The same as the depth node knows it; rigid, so without a fixed frame."""
+        return ExtrinsicsSettings(self.source, self.path, self.frames, fixed_frame='')
+
+
+@dataclass(frozen=True)
 class DepthSettings:
     """What is published."""
 
@@ -375,7 +405,7 @@ class DepthNodeSettings:
         'the prompt is fresh and has enough points (back after three such frames with half as '
         'many again), else the fallback. prompted, monocular: always the estimator, always the '
         'fallback.',
-        choices=('auto', 'prompted', 'monocular'),
+        choices=POLICIES,
     )
     device: str = parameter(
         'auto',
@@ -465,7 +495,7 @@ def check_camera(settings: CameraSettings) -> None:
         )
 
 
-def check_extrinsics(settings: ExtrinsicsSettings) -> None:
+def check_extrinsics(settings: ExtrinsicsSettings | MountSettings) -> None:
     """Refuse a source without its path."""
     if settings.source != 'tf2' and not settings.path:
         raise InputError(

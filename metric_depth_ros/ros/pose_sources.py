@@ -16,7 +16,7 @@ from rclpy.node import Node
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.motion import between
 from metric_depth_ros.geometry.rigid import Transform, transform_from_quaternion
-from metric_depth_ros.ros.extrinsics import Extrinsics, create_extrinsics
+from metric_depth_ros.ros.extrinsics import Extrinsics, create_mount
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.qos import sensor_qos, subscribe
@@ -187,7 +187,7 @@ class TopicPoses:
         self._history = PoseHistory()
         self._extrinsics: Extrinsics | None = None
         if not self._of_camera:
-            self._extrinsics = create_extrinsics(settings.extrinsics.extrinsics, node)
+            self._extrinsics = create_mount(settings.extrinsics, node)
         self._subscription = subscribe(
             node, kind, settings.pose.source, self._receive, sensor_qos(_QUEUE), faults.report
         )

@@ -27,7 +27,7 @@ from metric_depth_ros.ros.dense_depth import DEPTH, decode_dense
 from metric_depth_ros.ros.dense_history import DenseHistory
 from metric_depth_ros.ros.dense_inputs import DenseInputs
 from metric_depth_ros.ros.diagnostics import Problem, lasting_problem, problems_status
-from metric_depth_ros.ros.extrinsics import Extrinsics, create_extrinsics
+from metric_depth_ros.ros.extrinsics import Extrinsics, create_mount
 from metric_depth_ros.ros.freshness import age_s, check_age
 from metric_depth_ros.ros.managed_node import ManagedNode
 from metric_depth_ros.ros.messages import stamp_ns
@@ -75,7 +75,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         self._models, self._models_are_busy = models_from(settings), False
         self._releases.append(self._forget_models)
         self._extrinsics: Extrinsics = (
-            create_extrinsics(settings.extrinsics, self)
+            create_mount(settings.extrinsics, self)
             if settings.target_frame
             else StaticTree({}, 'nothing')
         )

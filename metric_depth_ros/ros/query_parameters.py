@@ -15,8 +15,8 @@ from metric_depth_ros.ros.parameter_table import (
 from metric_depth_ros.ros.parameters import (
     CameraSettings,
     DiagnosticsSettings,
-    ExtrinsicsSettings,
     ModelSettings,
+    MountSettings,
     check_camera,
     check_extrinsics,
 )
@@ -164,7 +164,7 @@ class QueryNodeSettings:
     uncertainty: UncertaintySettings = field(default_factory=UncertaintySettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     camera: CameraSettings = field(default_factory=CameraSettings)
-    extrinsics: ExtrinsicsSettings = field(default_factory=ExtrinsicsSettings)
+    extrinsics: MountSettings = field(default_factory=MountSettings)
     diagnostics: DiagnosticsSettings = field(default_factory=DiagnosticsSettings)
 
 

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.parameter_table import CONFIGURE, READ_ONLY, ParameterTable, parameter
-from metric_depth_ros.ros.parameters import DiagnosticsSettings, ExtrinsicsSettings
+from metric_depth_ros.ros.parameters import (
+    DiagnosticsSettings,
+    MountSettings,
+    check_extrinsics,
+)
 
 
 @dataclass(frozen=True)
@@ -16,8 +20,9 @@ class PoseSettings:
 
     source: str = parameter(
         'tf2',
-        'tf2 (needs tf2_ros): the transform from world_frame to the frame of the depth. odometry: '
-        'nav_msgs/Odometry on odometry. pose: geometry_msgs/PoseStamped on pose.',
+        'tf2 (needs tf2_ros): the transform from world_frame to the frame of the depth, without '
+        'extrinsics.source. odometry: nav_msgs/Odometry on odometry. pose: '
+        'geometry_msgs/PoseStamped on pose.',
         choices=('tf2', 'odometry', 'pose'),
         change=CONFIGURE,
     )
@@ -34,33 +39,6 @@ class PoseSettings:
         minimum=0.0,
         maximum=60.0,
     )
-
-
-@dataclass(frozen=True)
-class MountSettings:
-    """Where the camera sits on what odometry or poses are the place of."""
-
-    source: str = parameter(
-        'tf2',
-        'tf2 (needs tf2_ros), file (calibration file) or bag (/tf_static of a recording). With '
-        'pose.source tf2 the tree has it already.',
-        choices=('tf2', 'file', 'bag'),
-        change=CONFIGURE,
-    )
-    path: str = parameter(
-        '', 'The calibration file (YAML, Kalibr camchain) or the bag.', change=CONFIGURE
-    )
-    frames: str = parameter(
-        '',
-        'Names of frames that differ in file and messages: camera_optical_frame=cam0, several '
-        'separated by commas.',
-        change=CONFIGURE,
-    )
-
-    @property
-    def extrinsics(self) -> ExtrinsicsSettings:
-        """The same as the depth node knows it; rigid, so without a fixed frame."""
-        return ExtrinsicsSettings(self.source, self.path, self.frames, fixed_frame='')
 
 
 @dataclass(frozen=True)
@@ -194,7 +172,7 @@ class ReconstructNodeSettings:
 
 
 def _check_together(settings: ReconstructNodeSettings) -> None:
-    fusion, mount = settings.fusion, settings.extrinsics
+    fusion = settings.fusion
     if fusion.window_m < fusion.max_depth_m:
         raise InputError(
             'parameter',
@@ -202,12 +180,8 @@ def _check_together(settings: ReconstructNodeSettings) -> None:
             f'fusion.max_depth_m, which is {fusion.max_depth_m:g}: what the camera sees must lie '
             'in its window.',
         )
-    if settings.pose.source != 'tf2' and mount.source != 'tf2' and not mount.path:
-        raise InputError(
-            'parameter',
-            f'parameter extrinsics.path is empty, but extrinsics.source is {mount.source!r}: give '
-            f'the path of the {"bag" if mount.source == "bag" else "calibration file"}.',
-        )
+    if settings.pose.source != 'tf2':
+        check_extrinsics(settings.extrinsics)
 
 
 RECONSTRUCT_NODE = ParameterTable(ReconstructNodeSettings, _check_together)

@@ -13,9 +13,9 @@ from metric_depth_ros.bags.messages import transforms_message
 from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.motion import PoseTrack
-from metric_depth_ros.ros.extrinsics import create_extrinsics
+from metric_depth_ros.ros.extrinsics import create_extrinsics, create_mount
 from metric_depth_ros.ros.moving_tree import MovingTree
-from metric_depth_ros.ros.parameters import ExtrinsicsSettings
+from metric_depth_ros.ros.parameters import ExtrinsicsSettings, MountSettings
 from metric_depth_ros.ros.static_tree import StaticTree
 from metric_depth_ros.ros.watched_calibration import WatchedCalibration
 
@@ -254,3 +254,19 @@ def test_a_transform_that_was_never_filled_in_is_missed_by_bag_and_frames(tmp_pa
     assert error.value.fault == 'transform_missing'
     (said,) = caplog.messages
     assert f"{path}: the place of 'lidar' in 'base' on /tf_static is left out" in said
+
+
+def test_a_file_of_kitti_places_no_frames_by_name(tmp_path):
+    path = tmp_path / 'calib.txt'
+    path.write_text('anything')
+    with pytest.raises(InputError, match=r'calib\.txt .*names no frames.*give a YAML file'):
+        create_mount(MountSettings('file', str(path)), node=None)
+
+
+def test_frames_of_a_file_are_found_by_name(tmp_path):
+    path = tmp_path / 'places.yaml'
+    place = {'parent': 'base', 'child': 'camera', 'translation': [1, 2, 3]}
+    path.write_text(yaml.safe_dump({'transforms': [{**place, 'rotation': [0, 0, 0, 1]}]}))
+    mount = create_mount(MountSettings('file', str(path)), node=None)
+    np.testing.assert_allclose(mount.lookup_at('base', 'camera', 0)[:3, 3], [1, 2, 3])
+    mount.close()
