@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from metric_depth_ros.estimators.base import (
     warm_up,
 )
 from metric_depth_ros.estimators.classical.layout import nearest_per_pixel, pixel_index
+from metric_depth_ros.estimators.runtime.workplace import Workplace
 from metric_depth_ros.estimators.threads import one_thread
 from metric_depth_ros.prompting.radar import vertical_support
 from metric_depth_ros.types import DepthEstimate, Frame, SparsePrompt
@@ -49,12 +51,12 @@ class ComposedEstimator:
     prior
         Gives the shape of the scene; monocular methods ignore the frame's prompt.
     device
-        Torch device of the alignment.
+        Torch device of the alignment, while its memory lasts.
     """
 
     def __init__(self, prior: Estimator, device: str = 'cpu') -> None:
         self._prior = prior
-        self._device = torch.device(device)
+        self._workplace = Workplace(torch.device(device), 'the alignment')
 
     @property
     def name(self) -> str:
@@ -114,10 +116,13 @@ class ComposedEstimator:
         ]
         if not any(anchored):
             return list(priors)
-        depth, confidence = self._align(
-            np.stack([_positive(prior.depth) for prior in priors]),
-            np.stack(prompts),
-            np.stack(sure),
+        depth, confidence = self._workplace.do(
+            partial(
+                _align,
+                np.stack([_positive(prior.depth) for prior in priors]),
+                np.stack(prompts),
+                np.stack(sure),
+            )
         )
         end = time.perf_counter()
         return [
@@ -133,25 +138,26 @@ class ComposedEstimator:
             for i, prior in enumerate(priors)
         ]
 
-    def _align(
-        self,
-        prior_depth: NDArray[np.float32],
-        prompt: NDArray[np.float32],
-        sure: NDArray[np.float32],
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return aligned depth and confidence, (B, H, W) each."""
-        prior = torch.from_numpy(prior_depth).to(self._device)
-        measured = torch.from_numpy(prompt).to(self._device)
-        with torch.inference_mode(), one_thread():
-            inverse = torch.where(prior.isnan(), torch.nan, inverse_depth(prior))
-            aligned = pixel_alignment(inverse, measured)
-            beyond = prior.isinf() & measured.isnan()
-            depth = torch.where(beyond, torch.inf, aligned.inverse.reciprocal())
-            confidence = _confidence(aligned)
-            at_points = torch.from_numpy(sure).to(self._device)
-            confidence = torch.where(measured.isnan(), confidence, at_points)
-            confidence = torch.where(depth.isnan(), 0.0, confidence)
-        return depth.cpu().numpy(), confidence.cpu().numpy()
+
+def _align(
+    prior_depth: NDArray[np.float32],
+    prompt: NDArray[np.float32],
+    sure: NDArray[np.float32],
+    device: torch.device,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return aligned depth and confidence, (B, H, W) each."""
+    prior = torch.from_numpy(prior_depth).to(device)
+    measured = torch.from_numpy(prompt).to(device)
+    with torch.inference_mode(), one_thread():
+        inverse = torch.where(prior.isnan(), torch.nan, inverse_depth(prior))
+        aligned = pixel_alignment(inverse, measured)
+        beyond = prior.isinf() & measured.isnan()
+        depth = torch.where(beyond, torch.inf, aligned.inverse.reciprocal())
+        confidence = _confidence(aligned)
+        at_points = torch.from_numpy(sure).to(device)
+        confidence = torch.where(measured.isnan(), confidence, at_points)
+        confidence = torch.where(depth.isnan(), 0.0, confidence)
+    return depth.cpu().numpy(), confidence.cpu().numpy()
 
 
 def _confidence(aligned: PixelAlignment) -> Tensor:

@@ -36,8 +36,8 @@ class EstimatorOptions:
     revision
         Commit, tag or branch of the Hugging Face repository; empty takes its default.
     precision
-        ``'auto'`` is bf16 on a GPU that has it, for ``compact_teacher`` on a CPU with bf16
-        instructions too, else fp32.
+        ``'auto'`` is bf16 on a GPU that has it (fp16 for ``student_pointmap`` and ``depth_pro``),
+        for ``compact_teacher`` on a CPU with bf16 instructions too, else fp32.
     compile
         Compile the network (torch.compile); the first frame of each size then takes long.
     resolution_scale

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The two formats of checkpoint files, read without trusting them.
 
-Whatever a file claims, nothing in it is executed, and reading it takes no more memory than a few
-times its size. Links are followed, for the cache of Hugging Face consists of them; what is no
-regular file in the end is not opened. Imports torch, `errors` and, when needed, safetensors.
+Whatever a file claims, nothing in it is executed, and reading it takes time and memory in
+proportion to its size. Links are followed, for the cache of Hugging Face consists of them; what is
+no regular file in the end is not opened. Imports torch, `errors`, siblings and, when needed,
+safetensors.
 
 Source: the documentation of `torch.load` and of safetensors; CVE-2025-32434 for the oldest torch.
 """
@@ -12,10 +13,9 @@ from __future__ import annotations
 
 import json
 import pickle
-import pickletools
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks.key_names import State
+from metric_depth_ros.networks.pickled_values import names_in, refuse_bulk
 
 _SAFETENSORS_SUFFIX = '.safetensors'
 _TORCH_SUFFIXES = ('.pt', '.pth', '.bin', '.ckpt')
@@ -36,9 +37,9 @@ _PLAIN_NAME = re.compile(
     r'|bool|bfloat16|u?int\d+|float\d\w*|complex\d+)'
     r'|torch\._utils\._rebuild_(tensor_v2|tensor_v3|parameter)'
 )
-_OTHER_CALLS = ('STACK_GLOBAL', 'INST', 'EXT1', 'EXT2', 'EXT4')
 _NAMED_AT_MOST = 8
-_LARGEST_CONFIG = 1_000_000  # of its values and characters; released ones have some hundred
+_LARGEST_PICKLE_BYTES = 1 << 21  # ten times that of the released network with most weights
+_LARGEST_CONFIG = 1_000_000  # characters; released ones have some hundred
 _LONGEST_TEXT = 200
 
 
@@ -152,11 +153,13 @@ def _read_safetensors(path: Path) -> FileContent:
     if _CONFIG_KEY not in metadata:
         return FileContent(state, None)
     try:
+        if len(metadata[_CONFIG_KEY]) > _LARGEST_CONFIG:
+            raise ValueError(f'more than {_LARGEST_CONFIG} characters')
         model_config = json.loads(metadata[_CONFIG_KEY])
     except (ValueError, RecursionError) as error:
         raise InputError(
             'checkpoint_config',
-            f'the metadata {_CONFIG_KEY} of {path} is not JSON: {first_line(error)}.',
+            f'the metadata {_CONFIG_KEY} of {path} cannot be read: {first_line(error)}.',
         ) from error
     return FileContent(state, _plain_config(path, model_config))
 
@@ -176,7 +179,7 @@ def _read_torch_file(path: Path) -> FileContent:
     key = next((k for k in _STATE_KEYS if isinstance(content.get(k), dict)), None)
     state = content if key is None else _plain_dict(path, content[key])
     others = [
-        f'{name}: {type(value).__name__}'
+        f'{name if isinstance(name, str) else type(name).__name__}: {type(value).__name__}'
         for name, value in state.items()
         if not (isinstance(name, str) and _is_dense(value))
     ]
@@ -207,9 +210,9 @@ def _refuse_old_torch(path: Path) -> None:
 def _refuse_other_archives(path: Path) -> None:
     """Refuse what `torch.save` does not write, and what would grow when it is read.
 
-    Its archives hold tensors as they are, uncompressed and once, and one pickle of plain values
-    around them. `torch.load` refuses names of its own too, but lets a pickle of a hundred bytes
-    ask for an array of any size.
+    Its archives hold tensors as they are, uncompressed and once, and one small pickle of plain
+    values around them. `torch.load` refuses names of its own too, but lets a pickle of a hundred
+    bytes ask for an array of any size, and hashes whatever it makes the key of a dict.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -218,12 +221,25 @@ def _refuse_other_archives(path: Path) -> None:
             if packed or sum(entry.file_size for entry in entries) > path.stat().st_size:
                 raise _damaged(path, 'it is an archive that unpacks to more than its size')
             (pickled,) = (e for e in entries if e.filename.lower().endswith('data.pkl'))
-            asked_for = set(_names_in(archive.read(pickled)))
+            if pickled.file_size > _LARGEST_PICKLE_BYTES:
+                raise ValueError(
+                    f'beside them it holds {pickled.file_size} bytes, expected at most '
+                    f'{_LARGEST_PICKLE_BYTES}'
+                )
+            content = archive.read(pickled)
+            _refuse_foreign(path, set(names_in(content)))
+            refuse_bulk(content)
     except InputError:
         raise
     except Exception as error:  # a damaged archive can make its readers raise anything
-        raise _damaged(path, 'it is not an archive of tensors as torch.save makes it') from error
-    foreign = sorted(name for name in asked_for if not _PLAIN_NAME.fullmatch(name))
+        raise _damaged(
+            path,
+            f'it is not an archive of tensors as torch.save makes it: {first_line(error)}',
+        ) from error
+
+
+def _refuse_foreign(path: Path, names: set[str]) -> None:
+    foreign = sorted(name for name in names if not _PLAIN_NAME.fullmatch(name))
     if foreign:
         raise InputError(
             'checkpoint_unsafe',
@@ -231,15 +247,6 @@ def _refuse_other_archives(path: Path) -> None:
             'refused: a checkpoint holds tensors only. Fetch it from its authors, as '
             f'{_SAFETENSORS_SUFFIX} if they have it.',
         )
-
-
-def _names_in(pickled: bytes) -> Iterator[str]:
-    """Yield what a pickle asks Python for; opcodes of other protocols by their own name."""
-    for opcode, argument, _ in pickletools.genops(pickled):
-        if opcode.name == 'GLOBAL':
-            yield str(argument).replace(' ', '.', 1)
-        elif opcode.name in _OTHER_CALLS:
-            yield opcode.name
 
 
 def _is_dense(value: Any) -> bool:
@@ -268,25 +275,10 @@ def _is_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor).all())
 
 
-def _refuse_bulk(model_config: Any) -> None:
-    """Refuse what is too much for a configuration, before JSON writes out what a pickle shares."""
-    size, pending = 0, [model_config]
-    while pending:
-        value = pending.pop()
-        size += len(value) if isinstance(value, str | bytes) else 1
-        if size > _LARGEST_CONFIG:
-            raise ValueError(f'more than {_LARGEST_CONFIG} values and characters')
-        if isinstance(value, Mapping):
-            pending += [*value.keys(), *value.values()]
-        elif isinstance(value, list | tuple):
-            pending += value
-
-
 def _plain_config(path: Path, model_config: Any) -> Mapping[str, Any]:
     """Return a configuration as JSON has it, whatever the format of the file."""
     try:
-        _refuse_bulk(model_config)
-        plain = json.loads(json.dumps(model_config, default=str))
+        plain = json.loads(json.dumps(model_config, default=_word))
     except Exception as error:  # of too deep, circular and odd values
         raise InputError(
             'checkpoint_config',
@@ -298,6 +290,14 @@ def _plain_config(path: Path, model_config: Any) -> Mapping[str, Any]:
             f'the {_CONFIG_KEY} of {path} is a {type(plain).__name__}, expected a dict.',
         )
     return plain
+
+
+def _word(value: Any) -> str:
+    """Return what JSON has no word for: types of numbers by name, others by what they are.
+
+    Never as they print themselves, for all numbers of the file may be one value of it.
+    """
+    return str(value) if isinstance(value, torch.dtype) else type(value).__name__
 
 
 def _damaged(path: Path, reason: str) -> InputError:

@@ -3,7 +3,7 @@
 
 The 3x3 crops of the middle level take the place of the 5x5 crops of the full-size image, and one
 view of the whole image takes that of the 3x3. All weights are those of the full pyramid. Imports
-torch, `errors` and `pyramid`.
+torch and `pyramid`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metric_depth_ros.errors import InputError
-from metric_depth_ros.networks.pyramid import MIDDLE_CROPS, PyramidEncoder, encode_crops
+from metric_depth_ros.networks.pyramid import (
+    MIDDLE_CROPS,
+    PyramidEncoder,
+    encode_crops,
+    require_square,
+)
 
 
 def coarse_canvas_multiple(patch_size: int) -> int:
@@ -67,7 +71,7 @@ class CoarsePyramid(nn.Module):
             `network_input_size` if the images are not square or not divisible.
         """
         full, batch = self.full, len(images)
-        _check(images, coarse_canvas_multiple(full.patch_encoder.patch_size))
+        require_square(images, coarse_canvas_multiple(full.patch_encoder.patch_size))
         crops = cut_coarse_crops(images)
         tokens, latents = encode_crops(
             full.patch_encoder, crops, full.taps, MIDDLE_CROPS * batch, max_crops_per_batch
@@ -88,13 +92,3 @@ class CoarsePyramid(nn.Module):
             full.fuse_lowres(torch.cat([full.upsample2(low), full.upsample_lowres(seen)], dim=1))
         )
         return encodings
-
-
-def _check(images: Tensor, multiple: int) -> None:
-    height, width = images.shape[-2:]
-    if height != width or height % multiple:
-        raise InputError(
-            'network_input_size',
-            f'the network was given {width}x{height} pixels; expected a square whose side is a '
-            f'multiple of {multiple}',
-        )

@@ -103,6 +103,8 @@ class DepthPro(PyramidNetwork):
         Shape of the network.
     """
 
+    low_precision = 'fp16'  # as its authors run it: bf16 is eight times as coarse
+
     def __init__(self, config: DepthProConfig) -> None:
         super().__init__(config, HALF)
         self.encoder = depth_pro_encoder(

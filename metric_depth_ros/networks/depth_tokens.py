@@ -22,7 +22,6 @@ _NEAREST_M = 0.01  # measurements up to it are none
 # A patch counts when one of its processed pixels, 0 meaning none, lies up to this.
 _LARGEST_PROCESSED = 200.0
 _SMALLEST_PROCESSED = -9.5
-_IMAGE_OFFSET, _DEPTH_OFFSET = 1.0, 2.0  # added to every channel of the tokens of a modality
 
 
 class Sequences(NamedTuple):
@@ -84,6 +83,10 @@ class ImageDepthEncoder(MoGeEncoder):
     ) -> Sequences:
         """Build the sequences that enter the first block.
 
+        The authors add 1 to every channel of the image tokens and 2 to those of the depth tokens.
+        All that reads tokens normalizes them and takes such a constant away again; here it is left
+        out, for in half precision it would take the tokens' last digits along.
+
         Parameters
         ----------
         image, depth
@@ -99,8 +102,7 @@ class ImageDepthEncoder(MoGeEncoder):
         rows, columns = (side // vit.patch_size for side in image.shape[-2:])
         positions = vit.position_embedding(rows, columns)
         image_tokens = vit.embed_image(image)
-        image_tokens[:, 1:] += _IMAGE_OFFSET
-        depth_tokens = self.depth_patch_embed(depth) + _DEPTH_OFFSET + positions[:, 1:]
+        depth_tokens = self.depth_patch_embed(depth) + positions[:, 1:]
         if keep is None or fixed_length:
             everything = torch.cat((image_tokens, depth_tokens), dim=1)
             if keep is None:

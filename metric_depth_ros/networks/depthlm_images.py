@@ -23,6 +23,8 @@ Pixel = tuple[int, int]  # (u, v)
 
 MARKER_COLOR = (255, 0, 0)
 MARKER_PX = 5
+# Twice what Qwen2.5-VL sees of an image, more than Pixtral does. Several marked copies are made.
+_MOST_PX = 2 * 16384 * 28 * 28
 # A red arrow of five pixels to the left of the pixel, which it leaves as it is.
 MARKER_OFFSETS: tuple[Pixel, ...] = (
     *((-step, 0) for step in range(1, MARKER_PX + 1)),
@@ -116,7 +118,8 @@ def unify(image: NDArray[np.uint8], intrinsics: Intrinsics, focal_px: float) -> 
     Raises
     ------
     InputError
-        `camera_focal`: no focal length, or one at which there is no image left or no room for it.
+        `camera_focal`: no focal length, or one at which there is no image left, or far more of it
+        than the network sees.
     """
     height, width = image.shape[:2]
     unseen = unify_unseen((width, height), intrinsics, focal_px)
@@ -141,11 +144,13 @@ def unify_unseen(size: tuple[int, int], intrinsics: Intrinsics, focal_px: float)
     before = fx, fy, cx, cy
     scale = focal_px / before[0]
     width, height = int(size[0] * scale), int(size[1] * scale)
-    if min(width, height) <= 2 * MARKER_PX or width * height > 2**28:
+    if min(width, height) <= 2 * MARKER_PX or width * height > _MOST_PX:
         raise InputError(
             'camera_focal',
-            f'at a focal length of {focal_px:g} px, which depthlm needs, the image would be '
-            f'{width}x{height}: is {fx:g} px its focal length?',
+            f'the camera of {size[0]}x{size[1]} pixels has a focal length of {fx:g} px: at '
+            f'{focal_px:g} px, which depthlm needs, its image would be {width}x{height}, expected '
+            f'sides of more than {2 * MARKER_PX} and at most {_MOST_PX} pixels. Correct fx in its '
+            'CameraInfo (--camera): it is in pixels of this image.',
         )
     new_fx, new_fy, new_cx, new_cy = (value * scale for value in before)
     black = np.broadcast_to(np.uint8(0), (height, width, 3))

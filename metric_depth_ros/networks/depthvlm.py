@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -24,8 +24,8 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import (
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks import model_config as reading
-from metric_depth_ros.networks.backbones import MOST_BLOCKS
 from metric_depth_ros.networks.checkpoints import load_strict
+from metric_depth_ros.networks.config_limits import refuse_excess
 from metric_depth_ros.networks.depthvlm_head import (
     FEATURE_MODES,
     DptHeadConfig,
@@ -84,27 +84,6 @@ _RELEASED: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-_LIMITS: Mapping[str, Mapping[str, int]] = {
-    'text_config': {
-        'num_hidden_layers': MOST_BLOCKS,
-        'vocab_size': 1 << 20,
-        'hidden_size': reading.LARGEST,
-        'intermediate_size': reading.LARGEST,
-        'num_attention_heads': reading.LARGEST,
-        'num_key_value_heads': reading.LARGEST,
-        'head_dim': reading.LARGEST,
-    },
-    'vision_config': {
-        'depth': MOST_BLOCKS,
-        'hidden_size': reading.LARGEST,
-        'intermediate_size': reading.LARGEST,
-        'num_heads': reading.LARGEST,
-        'out_hidden_size': reading.LARGEST,
-        'num_position_embeddings': reading.LARGEST,
-    },
-}
-
-
 @dataclass(frozen=True)
 class DepthVlmConfig:
     """Architecture.
@@ -132,7 +111,7 @@ class DepthVlmConfig:
 
     @classmethod
     def from_model_config(cls, values: Mapping[str, Any]) -> DepthVlmConfig:
-        """Read the ``config.json`` of a checkpoint's folder, or what `to_model_config` wrote.
+        """Read the ``config.json`` of a checkpoint's folder.
 
         Raises
         ------
@@ -147,23 +126,10 @@ class DepthVlmConfig:
                 f'the configuration is of a {kind!r} with {sorted(values)[:8]}, expected a '
                 "'qwen3_vl' with text_config and vision_config.",
             )
-        for name, limits in _LIMITS.items():
-            reading.limited_part(values, name, limits)
+        for name in ('text_config', 'vision_config'):
+            reading.part(values, name)
+        refuse_excess(values, 'the model_config')
         return cls(values, _head_config(values))
-
-    def to_model_config(self) -> dict[str, Any]:
-        """Return the values of a ``config.json`` that `from_model_config` reads."""
-        extra: dict[str, Any] = {
-            f'depth_head_{name}': list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self.head).items()
-        }
-        kind = 'dpt' if isinstance(self.head, DptHeadConfig) else 'mlp'
-        return {
-            'model_type': 'qwen3_vl',
-            **self.language_model,
-            **extra,
-            'depth_head_type': kind,
-        }
 
 
 def _head_config(values: Mapping[str, Any]) -> DptHeadConfig | MlpHeadConfig:

@@ -40,7 +40,8 @@ class _Grid(NamedTuple):
 
 _TOOLS = _Grid(28, 4 * 28 * 28, 16384 * 28 * 28)
 _NETWORK = _Grid(PATCH_PX * MERGE, 65_536, 16_777_216)
-_LONGEST_RATIO = 200.0
+_LONGEST_RATIO = 200
+_MOST_PX = 2 * _NETWORK.most_px  # more is seen no better: it is shrunk again
 
 
 class SeenImage(NamedTuple):
@@ -63,16 +64,6 @@ def canonical_size(size: Size, focal_px: float) -> Size:
     """Return the size at which an image has the canonical focal length."""
     width, height = (round(side * CANONICAL_FOCAL_PX / focal_px) for side in size)
     return width, height
-
-
-def centered_crop(size: Size, longest: int) -> tuple[int, int, int, int] | None:
-    """Return (left, top, right, bottom) of at most this many pixels a side; None for all."""
-    width, height = size
-    if max(size) <= longest:
-        return None
-    cut_width, cut_height = min(width, longest), min(height, longest)
-    left, top = (width - cut_width) // 2, (height - cut_height) // 2
-    return left, top, left + cut_width, top + cut_height
 
 
 def staged_size(size: Size) -> Size:
@@ -98,8 +89,8 @@ def see(image: NDArray[np.uint8], focal_px: float) -> SeenImage:
     Raises
     ------
     InputError
-        A focal length at which nothing of the image would be left, or more than there is room
-        for, or an image of more than 200 times its width.
+        `camera_focal`: a focal length at which nothing of the image would be left, or far more
+        than the network sees, or an image that is 200 times as long as it is wide.
     """
     height, width = image.shape[:2]
     if not (math.isfinite(focal_px) and focal_px > 0.0):
@@ -107,7 +98,7 @@ def see(image: NDArray[np.uint8], focal_px: float) -> SeenImage:
             'camera_focal', f'the focal length is {focal_px} px, expected a positive one.'
         )
     size = canonical_size((width, height), focal_px)
-    _refuse_extreme(size, focal_px)
+    _refuse_extreme((width, height), focal_px, size)
     canonical = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
     staged = canonical.resize(staged_size(size), Image.Resampling.BICUBIC)
     tensor = torch.from_numpy(np.array(staged)).permute(2, 0, 1)
@@ -156,11 +147,14 @@ def _rounded(size: Size, grid: _Grid) -> Size:
     return rounded_width, rounded_height
 
 
-def _refuse_extreme(size: Size, focal_px: float) -> None:
-    width, height = size
-    if min(size) < 1 or max(size) > _LONGEST_RATIO * min(size) or width * height > 2**30:
+def _refuse_extreme(size: Size, focal_px: float, seen: Size) -> None:
+    width, height = seen
+    if min(seen) < 1 or max(seen) > _LONGEST_RATIO * min(seen) or width * height > _MOST_PX:
         raise InputError(
             'camera_focal',
-            f'at a focal length of {CANONICAL_FOCAL_PX:g} px, which depthvlm needs, the image '
-            f'would be {width}x{height}: is {focal_px:g} px its focal length?',
+            f'the camera of {size[0]}x{size[1]} pixels has a focal length of {focal_px:g} px: at '
+            f'{CANONICAL_FOCAL_PX:g} px, which depthvlm needs, its image would be {width}x'
+            f'{height}, expected at most {_MOST_PX} pixels and sides of a ratio up to '
+            f'{_LONGEST_RATIO}. Correct fx in its CameraInfo (--camera): it is in pixels of this '
+            'image.',
         )

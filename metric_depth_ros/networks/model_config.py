@@ -31,7 +31,7 @@ from metric_depth_ros.networks.convstack import (
 _LOGGER = logging.getLogger(__name__)
 
 _NUM_TOKENS_RANGE = (1200, 3600)
-LARGEST = 1 << 16  # channels or tokens
+_LARGEST = 1 << 16  # channels or tokens
 _MOST_LAYERS = 64  # in a row
 
 
@@ -61,21 +61,9 @@ def integers(values: Any, name: str) -> tuple[int, ...]:
         or not all(_is_count(value) for value in values)
     ):
         raise _unreadable(
-            name, values, f'at most {_MOST_LAYERS} integers from 1 to {LARGEST} in a list'
+            name, values, f'at most {_MOST_LAYERS} integers from 1 to {_LARGEST} in a list'
         )
     return tuple(values)
-
-
-def limited_part(
-    model_config: Mapping[str, Any], name: str, limits: Mapping[str, int]
-) -> Mapping[str, Any]:
-    """Return a part that must be there, and whose counts, where it has them, have limits."""
-    found = part(model_config, name)
-    for key, most in limits.items():
-        value = found.get(key, 1)
-        if type(value) is not int or not 1 <= value <= most:
-            raise _unreadable(f'{key} in the {name}', value, f'an integer from 1 to {most}')
-    return found
 
 
 def choice(
@@ -253,7 +241,7 @@ def _levels(
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 < value <= LARGEST
+    return type(value) is int and 0 < value <= _LARGEST
 
 
 def _is_width(value: Any) -> bool:

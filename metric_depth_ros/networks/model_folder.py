@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints that are folders, as transformers writes them: configuration, tokenizer, weights.
 
-Weights are safetensors, in one file or several; nothing in them is executed. Imports
-huggingface_hub when an id is given that is not here, `errors` and siblings.
+Weights are safetensors, in one file or several; nothing in them is executed. Imports torch,
+huggingface_hub when an id is given that is not here, transformers when it is asked what a folder
+describes, `errors` and siblings.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks.checkpoints import Checkpoint, read_checkpoint
+from metric_depth_ros.networks.config_limits import refuse_excess
 from metric_depth_ros.networks.hub import (
     cached_checkpoint,
     fetch_command,
@@ -29,6 +32,7 @@ _WEIGHTS = 'model.safetensors'
 _INDEX = 'model.safetensors.index.json'
 _SUFFIX = '.safetensors'
 _MAX_JSON_BYTES = 64 * 1024 * 1024
+_COMPUTED_NUMBERS = 1 << 24  # of buffers that are in no file
 _FETCHED = ('*.json', '*.safetensors', '*.txt', '*.jinja')
 
 
@@ -77,7 +81,7 @@ def read_folder(folder: Path) -> Checkpoint:
         A folder without configuration or weights, or files that cannot be read or that are named
         as if they lay elsewhere, or a tensor that two of them have.
     """
-    config = _read_json(folder / CONFIG)
+    config = read_config(folder)
     files = weight_files(folder)
     state: dict[str, Tensor] = {}
     digests = []
@@ -91,6 +95,55 @@ def read_folder(folder: Path) -> Checkpoint:
         state.update(part.state)
         digests.append(part.sha256)
     return Checkpoint(folder, _digest(digests), state, config)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the configuration of a folder, within the limits of any network.
+
+    Raises
+    ------
+    InputError
+        `checkpoint_config`: it cannot be read, or it asks for more.
+    """
+    path = folder / CONFIG
+    config = _read_json(path)
+    refuse_excess(config, str(path))
+    return config
+
+
+def refuse_claims(folder: Path, kind: Any) -> None:
+    """Refuse a network of many more numbers than its weight files have bytes.
+
+    Numbers that no file has are made up by transformers, and memory is filled with them, before
+    it tells that they are missing.
+
+    Parameters
+    ----------
+    folder
+        Configuration and weights.
+    kind
+        Auto class of transformers that makes the network.
+
+    Raises
+    ------
+    InputError
+        `checkpoint_config`; whatever transformers raises where there is no such network.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(
+        str(folder), local_files_only=True, trust_remote_code=False
+    )
+    with torch.device('meta'):
+        network = kind.from_config(config, trust_remote_code=False)
+    claimed = sum(part.numel() for part in (*network.parameters(), *network.buffers()))
+    held = sum(path.stat().st_size for path in weight_files(folder))
+    if claimed > 2 * held + _COMPUTED_NUMBERS:
+        raise InputError(
+            'checkpoint_config',
+            f'{folder / CONFIG} describes a network of {claimed} numbers, its weight files have '
+            f'{held} bytes: they do not belong together. Fetch {folder} again.',
+        )
 
 
 def weight_files(folder: Path) -> list[Path]:

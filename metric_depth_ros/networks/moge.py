@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -59,6 +59,16 @@ class MoGeEncoder(nn.Module):
         )
         self.register_buffer('image_mean', torch.tensor(IMAGENET.mean).view(1, 3, 1, 1))
         self.register_buffer('image_std', torch.tensor(IMAGENET.std).view(1, 3, 1, 1))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+        """Move and cast, but keep in float32 what the pixels are normalized with."""
+        exact = {name: getattr(self, name) for name in ('image_mean', 'image_std')}
+        super()._apply(fn, recurse)
+        for name, buffer in exact.items():
+            cast = getattr(self, name)
+            if cast.dtype != buffer.dtype:
+                setattr(self, name, buffer.to(cast.device))
+        return self
 
     def prepare_image(self, image: Tensor, rows: int, columns: int) -> Tensor:
         """Resize (N, 3, H, W) in [0, 1] to the grid and normalize it, in the network's dtype."""

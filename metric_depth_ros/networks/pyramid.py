@@ -196,7 +196,7 @@ class PyramidEncoder(nn.Module):
         InputError
             `network_input_size` if the images are not square or not divisible.
         """
-        self._check(images)
+        require_square(images, canvas_multiple(self.patch_encoder.patch_size))
         batch = len(images)
         crops = cut_crops(images)
         tokens, latents = encode_crops(
@@ -221,15 +221,22 @@ class PyramidEncoder(nn.Module):
         )
         return encodings
 
-    def _check(self, images: Tensor) -> None:
-        height, width = images.shape[-2:]
-        multiple = canvas_multiple(self.patch_encoder.patch_size)
-        if height != width or height % multiple:
-            raise InputError(
-                'network_input_size',
-                f'the network was given {width}x{height} pixels; expected a square whose side is '
-                f'a multiple of {multiple}',
-            )
+
+def require_square(images: Tensor, multiple: int) -> None:
+    """Refuse images that cannot be cut into crops.
+
+    Raises
+    ------
+    InputError
+        `network_input_size` if they are not square or their side is not such a multiple.
+    """
+    height, width = images.shape[-2:]
+    if height != width or height % multiple:
+        raise InputError(
+            'network_input_size',
+            f'the network was given {width}x{height} pixels; expected a square whose side is a '
+            f'multiple of {multiple}',
+        )
 
 
 def encode_crops(

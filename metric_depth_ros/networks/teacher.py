@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from reprlib import repr as shown
 from typing import Any
 
 import torch
@@ -26,9 +27,11 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks.backbones.dinov2 import DinoV2, DinoV2Config
 from metric_depth_ros.networks.backbones.dinov3 import DinoV3, DinoV3Config
 from metric_depth_ros.networks.canonical import PerImage, per_image
+from metric_depth_ros.networks.compact_blocks import start_at_zero
 from metric_depth_ros.networks.depth_pro import depth_pro_decoder, depth_pro_encoder, vit_large
 from metric_depth_ros.networks.fusion import depth_head
 from metric_depth_ros.networks.images import HALF, IMAGENET, batched, resized
+from metric_depth_ros.networks.prompt_choices import GMDR_MODES, PROMPT_NORMS
 from metric_depth_ros.networks.pyramid_network import PyramidConfig, PyramidNetwork
 
 INVERSE_DEPTH_LIMITS = (1e-4, 1e4)  # in units of the prompt
@@ -43,11 +46,31 @@ class TeacherConfig(PyramidConfig):
     The paper does not name the vision transformer; its arithmetic fits ViT-H+ and not ViT-L. The
     taps, fine to coarse, are at a quarter and at half of the depth. The prompt branches are as
     wide as the decoder. See `PyramidConfig`.
+
+    Attributes
+    ----------
+    prompt_norm
+        Unit of the prompt's inverse depth: ``'median'``, that of its median point, or ``'none'``,
+        1/m.
+    gmdr_mode
+        How the prior is aligned as a whole: ``'global'``, by one scale and shift, or ``'lwlr'``,
+        by some that vary slowly.
     """
 
     backbone: DinoV3Config | DinoV2Config = field(default_factory=DinoV3Config)
     taps: tuple[int, int] = (7, 15)
     widths: tuple[int, int, int, int] = (256, 512, 1024, 1024)
+    prompt_norm: str = 'median'
+    gmdr_mode: str = 'global'
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, known in (('prompt_norm', PROMPT_NORMS), ('gmdr_mode', GMDR_MODES)):
+            if getattr(self, name) not in known:
+                raise InputError(
+                    'checkpoint_config',
+                    f'{name} is {shown(getattr(self, name))}, expected one of {", ".join(known)}.',
+                )
 
     @classmethod
     def vit_large(cls) -> TeacherConfig:
@@ -67,8 +90,7 @@ class PromptBranch(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         last = nn.Conv2d(width, width, 3, padding=1)
-        for parameter in last.parameters():
-            nn.init.zeros_(parameter)
+        start_at_zero(last)
         self.layers = nn.Sequential(
             nn.Conv2d(PROMPT_CHANNELS, width, 3, padding=1),
             nn.ReLU(),

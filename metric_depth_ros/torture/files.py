@@ -8,6 +8,7 @@ as processes; knows no rclpy.
 from __future__ import annotations
 
 import io
+import json
 import resource
 import shutil
 import sqlite3
@@ -15,11 +16,13 @@ import struct
 import subprocess
 import sys
 import time
+import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,10 +59,11 @@ except InputError as error:
 
 @dataclass(frozen=True)
 class FileFault:
-    """A file that is made in a folder, and the command line that reads it."""
+    """A file that is made in a folder, the command that reads it, and words of its refusal."""
 
     name: str
     make: Callable[[Path], list[str]]
+    says: str = ''
 
 
 def run_file_fault(fault: FileFault, folder: Path) -> Outcome:
@@ -76,10 +80,11 @@ def run_file_fault(fault: FileFault, folder: Path) -> Outcome:
             check=False,
             preexec_fn=_limit_memory,
         )
-        words = (done.stderr.strip() or done.stdout.strip())[-400:]
+        words = (done.stderr.strip() or done.stdout.strip())[-600:]
         in_one_sentence = 'Traceback' not in done.stderr
-        passed = done.returncode == _REFUSED and in_one_sentence
-        observed = words if passed else f'exit code {done.returncode}: {words}'
+        passed = done.returncode == _REFUSED and in_one_sentence and fault.says in words
+        expected = f' without {fault.says!r}' if fault.says not in words else ''
+        observed = words if passed else f'exit code {done.returncode}{expected}: {words}'
     except subprocess.TimeoutExpired:
         passed, observed = False, f'no answer within {_TIMEOUT_S:g} s'
     return Outcome(
@@ -172,12 +177,49 @@ def _weights(content: bytes, name: str) -> Callable[[Path], list[str]]:
     def make(folder: Path) -> list[str]:
         path = folder / name
         path.write_bytes(content)
-        return _metric_depth(
-            'complete', _picture(folder), '--estimator', 'student_pointmap', '--weights', path,
-            '-o', folder / 'out',
-        )  # fmt: skip
+        return _complete_by(folder, 'student_pointmap', '--weights', path)
 
     return make
+
+
+def _pickled_weights(pickled: bytes) -> Callable[[Path], list[str]]:
+    """Return the maker of an archive as torch has it, around a pickle."""
+
+    def make(folder: Path) -> list[str]:
+        path = folder / 'weights.pt'
+        with zipfile.ZipFile(path, 'w') as archive:
+            archive.writestr('x/data.pkl', pickled)
+        return _complete_by(folder, 'student_pointmap', '--weights', path)
+
+    return make
+
+
+def _described_model(
+    config: Mapping[str, Any], command: Callable[[Path], Sequence[object]]
+) -> Callable[[Path], list[str]]:
+    """Return the maker of a folder of transformers whose configuration asks for too much.
+
+    Parameters
+    ----------
+    config
+        Its ``config.json``.
+    command
+        Returns the options that name the folder.
+    """
+
+    def make(folder: Path) -> list[str]:
+        model = folder / 'model'
+        model.mkdir()
+        (model / 'config.json').write_text(json.dumps(config))
+        (model / 'model.safetensors').write_bytes(_EMPTY_SAFETENSORS)
+        return _complete_by(folder, *command(model))
+
+    return make
+
+
+def _complete_by(folder: Path, estimator: object, *options: object) -> list[str]:
+    options = ('--estimator', estimator, *options, '-o', folder / 'out')
+    return _metric_depth('complete', _picture(folder), *options)
 
 
 def _picture(folder: Path) -> Path:
@@ -253,6 +295,20 @@ INSERT INTO messages(topic_id, timestamp) VALUES(1, 1), (1, 2), (1, 3);
 """
 _PLY = b'ply\nformat ascii 1.0\nelement vertex 2147483648\nproperty float x\nend_header\n'
 _PICKLE = b'cos\nsystem\n(S"touch stolen"\ntR.'
+# A pair of nothing twice, a pair of that twice and so on, as the key of a dict: to hash it, Python
+# would go through 2^60 pairs.
+_PAIRS = b''.join(b'h%c\x86q%c' % (number, number + 1) for number in range(60))
+_KEY_OF_PAIRS = b'\x80\x02})q\0' + _PAIRS + b'K\1s.'
+_MANY_DICTS = b'\x80\x02(' + b'}' * 3_000_000 + b't.'
+_EMPTY_SAFETENSORS = struct.pack('<Q', 2) + b'{}'
+_LONG_CONFIG = b'{"__metadata__": {"model_config": "%b"}}' % (b'[' * 2_000_000)
+_MANY_LABELS = {'model_type': 'glpn', 'num_labels': 30_000_000}
+_MANY_TAPS = {
+    'model_type': 'qwen3_vl',
+    'text_config': {},
+    'vision_config': {'deepstack_visual_indexes': [0] * 100_000},
+}
+_MANY_LAYERS = {'model_type': 'llava', 'vision_config': {'num_hidden_layers': 1_000_000}}
 
 FILE_FAULTS: tuple[FileFault, ...] = (
     FileFault('bag cut in half', _replay_changed(lambda data: data[: len(data) // 2])),
@@ -296,7 +352,22 @@ FILE_FAULTS: tuple[FileFault, ...] = (
               _node('params.yaml', b'depth: [\x00\xff', '--params-file')),
     FileFault('parameter file of the wrong schema',
               _node('params.yaml', b'- just\n- a list\n', '--params-file')),
-    FileFault('weights that run code', _weights(_PICKLE, 'weights.pt')),
+    FileFault('weights that run code', _pickled_weights(_PICKLE), 'asks for os.system'),
+    FileFault('weights with a key that takes years to hash', _pickled_weights(_KEY_OF_PAIRS),
+              'values and characters'),
+    FileFault('weights around three million dicts', _pickled_weights(_MANY_DICTS),
+              'expected at most'),
+    FileFault('weights with a configuration of megabytes',
+              _weights(struct.pack('<Q', len(_LONG_CONFIG)) + _LONG_CONFIG, 'weights.safetensors'),
+              'characters'),
+    FileFault('model that asks for millions of labels',
+              _described_model(_MANY_LABELS, lambda model: (f'hf:{model}',)), 'num_labels'),
+    FileFault('model that asks for a million layers',
+              _described_model(_MANY_LAYERS, lambda model: ('depthlm', '--weights', model)),
+              'num_hidden_layers'),
+    FileFault('model that asks for too many taps',
+              _described_model(_MANY_TAPS, lambda model: ('depthvlm', '--weights', model)),
+              'deepstack_visual_indexes'),
     FileFault('weights cut short',
               _weights(struct.pack('<Q', 1 << 60) + b'{', 'weights.safetensors')),
     FileFault('frame set that leads out of its folder', _escape),

@@ -42,6 +42,7 @@ PERIOD_S = 0.1
 DISCOVERY_S = 30.0
 _SEEN_S = 10.0
 _KEPT = 200  # answers, for those who ask about one
+_REMEMBERED = 600  # good frames, of a minute: longer than anybody waits for an answer
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,7 @@ class Rig:
         stamp = self.now_ns()
         with self._changed:
             self._sent[stamp] = time.monotonic()
+            _forget(self._sent, _REMEMBERED)
         self.send(frame(stamp))
         return stamp
 
@@ -319,8 +321,7 @@ class Rig:
         with self._changed:
             self._answered[stamp_ns(message.header)] = (time.monotonic(), message)
             self._count += 1
-            while len(self._answered) > _KEPT:
-                self._answered.pop(next(iter(self._answered)))
+            _forget(self._answered, _KEPT)
             self._changed.notify_all()
 
     def _hear(self, message: DiagnosticArray) -> None:
@@ -341,3 +342,9 @@ class Rig:
                 return
             self.send_good()
             self._ended.wait(PERIOD_S)
+
+
+def _forget(by_stamp: dict[int, Any], kept: int) -> None:
+    """Drop the oldest."""
+    while len(by_stamp) > kept:
+        by_stamp.pop(next(iter(by_stamp)))

@@ -34,6 +34,10 @@ def load_depth_model(folder):
     return create_estimator(f'hf:{folder}', OPTIONS)
 
 
+def not_to_be_called(*_arguments, **_named):
+    pytest.fail('what is refused was begun')
+
+
 def of_its_own(*kinds):
     """Return what names a class of the folder's own, for the Auto classes of transformers."""
     return {'model_type': 'own', 'auto_map': dict.fromkeys(kinds, 'own.Own')}
@@ -80,6 +84,7 @@ def test_code_of_a_folder_is_refused_and_not_run_even_if_somebody_says_yes(
     trace = tmp_path / 'was_run'
     (tmp_path / 'own.py').write_text(f'open({str(trace)!r}, "w")\nclass Own: pass\n')
     (tmp_path / 'model.safetensors').write_bytes(b'')
+    (tmp_path / 'config.json').write_text('{"model_type": "glpn"}')
     for name, content in files.items():
         (tmp_path / name).write_text(json.dumps(content))
     monkeypatch.setattr('builtins.input', lambda *_: 'y')
@@ -121,6 +126,48 @@ def test_pickled_weights_are_refused_with_the_command_that_makes_safetensors(dep
     command = shlex.split(str(refused.value).split('`')[1])
     subprocess.run([sys.executable, *command[1:]], check=True, capture_output=True)
     assert load_depth_model(depth_model).name == f'hf:{depth_model}'
+
+
+@pytest.mark.parametrize('load', [load_depth_model, load_model])
+@pytest.mark.parametrize(
+    ('change', 'reason'),
+    [
+        ({'num_labels': 4_000_000}, 'num_labels in .*config.json is 4000000, expected at most'),
+        ({'fusion_hidden_size': 10**12}, 'fusion_hidden_size in .* is 1000000000000, expected'),
+        ({'head_in_index': 10**30}, 'head_in_index in .* expected at most 2147483648'),
+        ({'out_indices': [1] * 5000}, r'out_indices in .* is \[1, .*expected at most 128 entries'),
+        ({'id2label': dict.fromkeys(range(70_000), 'a')}, 'id2label in .* 65536 entries'),
+        (
+            {'backbone_config': {'model_type': 'dinov2', 'num_hidden_layers': 100_000}},
+            'num_hidden_layers in .* is 100000, expected at most 256',
+        ),
+    ],
+    ids=['labels', 'width', 'number', 'list', 'dict', 'layers'],
+)
+def test_a_configuration_that_asks_for_more_than_any_network_is_refused_before_it_is_obeyed(
+    load, change, reason, depth_model, monkeypatch
+):
+    path = depth_model / 'config.json'
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    monkeypatch.setattr('transformers.AutoConfig.from_pretrained', not_to_be_called)
+    monkeypatch.setattr('transformers.AutoImageProcessor.from_pretrained', not_to_be_called)
+    with pytest.raises(InputError, match=reason) as refused:
+        load(depth_model)
+    assert refused.value.fault == 'checkpoint_config'
+
+
+def test_a_configuration_of_more_numbers_than_its_weights_have_fills_no_memory(
+    depth_model, monkeypatch
+):
+    path = depth_model / 'config.json'
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, 'fusion_hidden_size': 1 << 14}))
+    monkeypatch.setattr(
+        'transformers.AutoModelForDepthEstimation.from_pretrained', not_to_be_called
+    )
+    with pytest.raises(InputError, match='do not belong together') as refused:
+        load_depth_model(depth_model)
+    assert refused.value.fault == 'checkpoint_config'
 
 
 @pytest.mark.parametrize('load', [load_depth_model, load_model])

@@ -8,7 +8,11 @@ import pytest
 
 pytest.importorskip('torch')
 
+import torch
+
 from metric_depth_ros.bench.scene import random_prompt, street_like
+from metric_depth_ros.estimators import composed as composed_module
+from metric_depth_ros.estimators.alignment import pixel_alignment
 from metric_depth_ros.estimators.composed import ComposedEstimator
 from metric_depth_ros.types import CameraModel, DepthEstimate, Frame, Source, SparsePrompt
 
@@ -109,6 +113,23 @@ def test_cameras_are_aligned_as_one_batch(scene):
         alone = estimator.estimate(frame)
         np.testing.assert_allclose(estimate.depth, alone.depth, rtol=1e-5)
         assert estimate.method == alone.method
+
+
+def test_an_alignment_that_does_not_fit_on_its_device_is_made_on_the_cpu(scene, monkeypatch):
+    aligned_on = []
+
+    def crowded(prior, prompt):
+        aligned_on.append(prior.device.type)
+        if prior.is_meta:  # stands for a GPU
+            raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 256 MiB')
+        return pixel_alignment(prior, prompt)
+
+    monkeypatch.setattr(composed_module, 'pixel_alignment', crowded)
+    estimator = ComposedEstimator(ScaledTruth(0.3 * scene.depth), 'meta')
+    frame = scene.frame(random_prompt(scene, 400))
+    for _ in range(2):
+        np.testing.assert_allclose(estimator.estimate(frame).depth, scene.depth, rtol=1e-3)
+    assert aligned_on == ['meta', 'cpu', 'cpu']
 
 
 class Wall:

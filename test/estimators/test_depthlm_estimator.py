@@ -17,6 +17,7 @@ from tiny_vlm import write_depthlm, write_qwen_depthlm
 
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.learned import depthlm as depthlm_module
 from metric_depth_ros.estimators.learned.depthlm import grid
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
@@ -46,6 +47,12 @@ def frame(rng):
     image = rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
     camera = CameraModel.pinhole(WIDTH, HEIGHT, 500.0, 510.0, 31.5, 23.5)
     return Frame(0, 'camera', image, camera)
+
+
+def test_a_configuration_of_too_much_is_refused_before_the_tokenizer_is_made(tmp_path, options):
+    (tmp_path / 'config.json').write_text('{"model_type": "llava", "num_labels": 4000000}')
+    with pytest.raises(InputError, match=r'num_labels in .* is 4000000'):
+        create_estimator('depthlm', replace(options, weights=str(tmp_path)))
 
 
 def test_an_answered_distance_becomes_a_point_of_the_optical_frame(options, frame):
@@ -146,6 +153,37 @@ def test_a_folder_with_nan_weights_is_refused(tmp_path, options):
     save_file(state, folder / 'model.safetensors', {'format': 'pt'})
     with pytest.raises(InputError, match='NaN or infinite weights'):
         create_estimator('depthlm', replace(options, weights=str(folder)))
+
+
+def test_weights_that_do_not_fit_are_refused_as_such(options, monkeypatch):
+    load = depthlm_module.load_model
+
+    def without_room(folder):
+        processor, model = load(folder)
+
+        def full(*_):
+            raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 20 GiB')
+
+        monkeypatch.setattr(model, 'to', full)
+        return processor, model
+
+    monkeypatch.setattr(depthlm_module, 'load_model', without_room)
+    with pytest.raises(InputError, match='do not fit into the memory of cpu') as refused:
+        create_estimator('depthlm', options)
+    assert refused.value.fault == 'out_of_memory'
+
+
+def test_positions_keep_their_digits_in_half_precision(options, frame):
+    exact, low = (
+        create_estimator('depthlm', replace(options, precision=precision))
+        for precision in ('fp32', 'bf16')
+    )
+    assert isinstance(low.answer(frame, 'What is this?', 4), str)
+    assert {parameter.dtype for parameter in low._model.parameters()} == {torch.bfloat16}
+    frequencies = dict(exact._model.named_buffers())
+    assert frequencies
+    for name, buffer in low._model.named_buffers():
+        assert torch.equal(buffer, frequencies[name]), name
 
 
 def test_a_grid_keeps_off_the_border():

@@ -11,7 +11,7 @@ pytest.importorskip('torch')
 pytest.importorskip('transformers')
 
 import torch
-from tiny_vlm import tiny_depthvlm, write_depthvlm
+from tiny_vlm import config_json, tiny_depthvlm, write_depthvlm
 
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.errors import InputError
@@ -140,11 +140,14 @@ def test_a_lacking_file_is_named(lost, tmp_path, options):
         {'text_config': 5},
         {'hidden_act': 'nope'},
         {'rope_parameters': 'x'},
+        {'head_dim': 1.5},
         {'num_hidden_layers': 10**9},
+        {'num_labels': 10**6},
+        {'vision_config': {'deepstack_visual_indexes': [0] * 1000}},
     ],
 )
 def test_a_configuration_of_no_network_is_refused(damage):
-    config = json.loads(json.dumps(tiny_depthvlm().config.to_model_config()))
+    config = config_json(tiny_depthvlm().config)
     for key, value in damage.items():
         (config if key in config else config['text_config'])[key] = value
     with pytest.raises(InputError) as refused:

@@ -425,22 +425,81 @@ def test_a_relative_model_of_transformers_is_refused(tmp_path, options):
         create_estimator(spec, options)
 
 
-def test_prompt_depth_anything_takes_its_scale_from_the_prompt(tmp_path, options, frame):
+@pytest.fixture(scope='module')
+def prompted_model(tmp_path_factory):
+    """A tiny Prompt Depth Anything, as a folder."""
     from transformers import (
         PromptDepthAnythingConfig,
         PromptDepthAnythingForDepthEstimation,
     )
 
-    spec = _save(
-        tmp_path, PromptDepthAnythingForDepthEstimation, PromptDepthAnythingConfig,
+    return _save(
+        tmp_path_factory.mktemp('prompted'),
+        PromptDepthAnythingForDepthEstimation,
+        PromptDepthAnythingConfig,
         depth_estimation_type='metric',
-    )  # fmt: skip
-    estimator = create_estimator(spec, options)
+    )
+
+
+def test_prompt_depth_anything_takes_its_scale_from_the_prompt(prompted_model, options, frame):
+    estimator = create_estimator(prompted_model, options)
     depth = estimator.estimate(frame).depth
     assert frame.prompt.depth.min() <= depth.min() <= depth.max() <= frame.prompt.depth.max()
     silent = estimator.estimate(replace(frame, prompt=None))
     assert np.isnan(silent.depth).all()
-    assert silent.method == f'{spec} (no prompt)'
+    assert silent.method == f'{prompted_model} (no prompt)'
+
+
+def test_prompt_depth_anything_answers_as_given_the_prompt_in_meters(
+    prompted_model, options, frame
+):
+    from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+
+    from metric_depth_ros.estimators.learned.huggingface import coarse_depth
+
+    folder = prompted_model.removeprefix('hf:')
+    model = AutoModelForDepthEstimation.from_pretrained(folder).eval()
+    pixels = AutoImageProcessor.from_pretrained(folder)([frame.image], return_tensors='pt')
+    with torch.inference_mode():
+        raw = model(**pixels, prompt_depth=torch.from_numpy(coarse_depth(frame))[None, None])
+        expected = torch.nn.functional.interpolate(
+            raw.predicted_depth[None], (HEIGHT, WIDTH), mode='bicubic'
+        )[0, 0]
+    depth = create_estimator(prompted_model, options).estimate(frame).depth
+    np.testing.assert_allclose(depth, expected, rtol=1e-5)
+
+
+def with_depth(frame, nearest, farthest):
+    """Return a frame whose prompt spans these depths in meters."""
+    prompt = frame.prompt
+    depth = np.linspace(nearest, farthest, len(prompt)).astype(np.float32)
+    return replace(frame, prompt=SparsePrompt(prompt.uv, depth, prompt.sigma, prompt.source))
+
+
+@pytest.mark.parametrize('first', ['warm-up', 'no prompt', 'flat wall'])
+def test_prompt_depth_anything_keeps_its_precision_whatever_comes_first(
+    first, prompted_model, options, frame
+):
+    estimator = create_estimator(prompted_model, replace(options, precision='bf16'))
+    if first == 'warm-up':
+        warm_up(estimator, WIDTH, HEIGHT)
+    elif first == 'no prompt':
+        estimator.estimate(replace(frame, prompt=None))
+    else:
+        wall = estimator.estimate(with_depth(frame, 3.0, 3.0)).depth
+        np.testing.assert_allclose(wall, 3.0, rtol=2e-3)
+    assert estimator.estimate(frame).method == prompted_model
+
+
+def test_far_depth_of_a_narrow_range_keeps_its_digits_in_half_precision(
+    prompted_model, options, frame
+):
+    far = with_depth(frame, 100.0, 101.3)
+    exact, rounded = (
+        create_estimator(prompted_model, replace(options, precision=precision)).estimate(far).depth
+        for precision in ('fp32', 'bf16')
+    )
+    np.testing.assert_allclose(rounded, exact, atol=0.02)  # of the 1.3 m of the prompt
 
 
 def test_a_model_that_is_not_here_says_how_to_fetch_it(options, monkeypatch):

@@ -8,8 +8,14 @@ pytest.importorskip('torch')
 pytest.importorskip('transformers')
 
 import torch
+from tiny_checkpoints import tiny_network
 
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.alignment import prompt_tensor
+from metric_depth_ros.estimators.learned import teacher as teacher_module
 from metric_depth_ros.estimators.learned.teacher import MOST_POINTS, TeacherAdapter
+from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.networks.checkpoints import official_state
 from metric_depth_ros.types import DepthEstimate, Frame, SparsePrompt
 
 WIDTH, HEIGHT = 320, 240
@@ -76,3 +82,61 @@ def test_a_prompt_denser_than_any_in_training_is_thinned_the_same_way_every_time
     np.testing.assert_array_equal(first, again)
     thirds = [part.sum() / MOST_POINTS for part in np.array_split(points, 3)]
     np.testing.assert_allclose(thirds, 1 / 3, atol=0.02)  # of all parts of the image alike
+
+
+def test_an_alignment_that_does_not_fit_on_its_device_is_made_on_the_cpu(monkeypatch):
+    aligned_on = []
+
+    def crowded(prior, prompts, **_):
+        aligned_on.append(prior.device.type)
+        if prior.is_meta:  # stands for a GPU
+            raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 256 MiB')
+        return prompt_tensor(prior, prompts)
+
+    monkeypatch.setattr(teacher_module, 'prompt_tensor', crowded)
+    depth = floor()
+    adapter = TeacherAdapter(Prior(depth), torch.device('meta'))
+    for _ in range(2):
+        assert adapter.batch([frame_of(depth, 10)]).prompts['prompt'].isfinite().all()
+    assert aligned_on == ['meta', 'cpu', 'cpu']
+
+
+def teacher_of(folder, **described):
+    """Return the adapter of weights whose description is changed; None leaves a key out."""
+    network, model_config = tiny_network('teacher')
+    changed = {**model_config, **described}
+    kept = {key: value for key, value in changed.items() if value is not None}
+    torch.save({'model_config': kept, 'model': official_state(network)}, folder / 'teacher.pt')
+    options = EstimatorOptions(device='cpu', precision='fp32', weights=str(folder / 'teacher.pt'))
+    return teacher_module.create(options, Prior(np.sqrt(floor())))._adapter
+
+
+def prompts_of(adapter):
+    return adapter.batch([frame_of(floor(), 10)]).prompts
+
+
+def test_a_prompt_is_made_as_the_weights_say_that_it_was_in_training(tmp_path):
+    usual = prompts_of(teacher_of(tmp_path))
+    in_meters = prompts_of(teacher_of(tmp_path, prompt_norm='none'))
+    slow = prompts_of(teacher_of(tmp_path, gmdr_mode='lwlr'))
+    assert float(usual['unit_m']) == pytest.approx(np.median(floor()[::10, ::10]), rel=0.1)
+    assert float(in_meters['unit_m']) == 1.0
+    torch.testing.assert_close(
+        in_meters['prompt'][:, :2] * usual['unit_m'], usual['prompt'][:, :2]
+    )
+    assert torch.equal(slow['prompt'][:, 0], usual['prompt'][:, 0])
+    assert not torch.equal(slow['prompt'][:, 1], usual['prompt'][:, 1])
+
+
+def test_weights_that_do_not_say_how_their_prompt_was_made_see_the_usual_one(tmp_path):
+    usual = prompts_of(teacher_of(tmp_path))
+    silent = prompts_of(teacher_of(tmp_path, prompt_norm=None, gmdr_mode=None))
+    assert torch.equal(silent['prompt'], usual['prompt'])
+
+
+@pytest.mark.parametrize('described', [{'prompt_norm': 'mean'}, {'gmdr_mode': 'local'}])
+def test_weights_of_another_prompt_are_refused_by_name(tmp_path, described):
+    (name,) = described
+    with pytest.raises(InputError, match=f'{name} is .*, expected one of') as refused:
+        teacher_of(tmp_path, **described)
+    assert refused.value.fault == 'checkpoint_config'

@@ -101,6 +101,13 @@ def test_a_pixel_at_the_border_is_refused(pixel):
         unified.marked(pixel)
 
 
+def test_an_image_far_larger_than_the_network_sees_is_refused_before_it_is_made():
+    image = np.zeros((480, 640, 3), np.uint8)
+    with pytest.raises(InputError, match=r'camera of 640x480 .* 80 px.*CameraInfo') as refused:
+        unify(image, (80.0, 80.0, 320.0, 240.0), 750.0)
+    assert refused.value.fault == 'camera_focal'
+
+
 @pytest.mark.parametrize('focal_px', [0.0, -3.0, np.nan, 1e9])
 def test_a_focal_length_that_is_none_is_refused(focal_px):
     with pytest.raises(InputError, match='focal'):

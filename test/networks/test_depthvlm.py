@@ -10,23 +10,23 @@ pytest.importorskip('torch')
 pytest.importorskip('transformers')
 
 import torch
-from tiny_vlm import end_tokens, prompted, tiny_depthvlm
+from tiny_vlm import config_json, end_tokens, prompted, tiny_depthvlm
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.conformance.golden import Golden
 from metric_depth_ros.evaluation.conformance.run import find_kind, run_golden
+from metric_depth_ros.networks import depthvlm_images
 from metric_depth_ros.networks.checkpoints import parameter_count, released_keys
 from metric_depth_ros.networks.depthvlm import DepthVlm, DepthVlmConfig
 from metric_depth_ros.networks.depthvlm_head import MlpHeadConfig
 from metric_depth_ros.networks.depthvlm_images import (
     canonical_size,
-    centered_crop,
     network_size,
     see,
     staged_size,
 )
 from metric_depth_ros.networks.depthvlm_losses import depth_loss
-from metric_depth_ros.networks.depthvlm_text import STAGE2_REPLY, rendered
+from metric_depth_ros.networks.depthvlm_text import END_TOKEN, rendered
 
 
 @pytest.mark.parametrize(
@@ -90,17 +90,14 @@ def test_sizes_are_those_of_the_authors_tools(shared):
         assert list(staged[::-1]) == case['stage1_hw']
         assert list(network_size(staged)[::-1]) == case['network_hw']
         assert list(network_size(canonical)[::-1]) == case['network_hw_if_stage1_skipped']
-    for crop in listed['crops']:
-        longest = crop['max_edge'] or 10**6
-        box = centered_crop(tuple(crop['canonical_wh']), longest)
-        assert box == (tuple(crop['box_ltrb']) if crop['box_ltrb'] else None)
 
 
 def test_texts_are_those_of_the_authors_template(shared):
     chat = json.loads((shared / 'goldens/depthvlm/chat.json').read_text())
     assert rendered() == chat['text']
     assert rendered(image_tokens=80) == chat['text_with_80_image_tokens']
-    assert rendered(reply=STAGE2_REPLY) == chat['stage2_text']
+    reply = 'OK, I will estimate the depth map of this image.'
+    assert f'{rendered()}{reply}{END_TOKEN}\n' == chat['stage2_text']
 
 
 def test_depth_and_text_are_of_one_pass(monkeypatch):
@@ -162,9 +159,9 @@ def test_casting_keeps_the_frequencies_of_positions_exact():
     assert torch.equal(rotary.inv_freq, exact)
 
 
-def test_a_configuration_survives_being_written():
+def test_a_head_is_read_from_its_configuration():
     config = tiny_depthvlm(MlpHeadConfig(16, 'sum')).config
-    again = DepthVlmConfig.from_model_config(json.loads(json.dumps(config.to_model_config())))
+    again = DepthVlmConfig.from_model_config(config_json(config))
     assert again.head == config.head
     assert again.tied == config.tied
 
@@ -185,7 +182,6 @@ def test_a_configuration_survives_being_written():
         {'text_config': {}, 'vision_config': None},
         {'text_config': {'num_hidden_layers': 10**9}, 'vision_config': {}},
         {'text_config': {'hidden_size': 10**30}, 'vision_config': {}},
-        {'text_config': {'head_dim': 1.5}, 'vision_config': {}},
         {'text_config': {}, 'vision_config': {'depth': 10**9}},
         {'text_config': {}, 'vision_config': {}, 'depth_head_out_channels': [1, 2]},
         {'text_config': {}, 'vision_config': {}, 'depth_head_out_channels': 5},
@@ -208,3 +204,17 @@ def test_another_configuration_is_refused(values):
 def test_a_focal_length_that_is_none_is_refused(focal_px):
     with pytest.raises(InputError, match='focal length'):
         see(np.zeros((48, 64, 3), np.uint8), focal_px)
+
+
+def test_an_image_far_larger_than_the_network_sees_is_refused_before_it_is_made(monkeypatch):
+    image = np.zeros((480, 640, 3), np.uint8)
+    least = 1000 * (640 * 480 / 2 / 16_777_216) ** 0.5
+    monkeypatch.setattr(depthvlm_images, 'Image', None)
+
+    with pytest.raises(AttributeError):  # it goes on to resize
+        see(image, least * 1.01)
+    with pytest.raises(InputError, match=r'camera of 640x480 .* 94 px.*CameraInfo') as refused:
+        see(image, 94.0)
+
+    assert least > 94.0
+    assert refused.value.fault == 'camera_focal'

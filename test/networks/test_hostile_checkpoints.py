@@ -9,6 +9,7 @@ import pickle
 import resource
 import struct
 import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -20,6 +21,7 @@ from safetensors.torch import save, save_file
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks import checkpoint_files
 from metric_depth_ros.networks.checkpoints import read_checkpoint
+from metric_depth_ros.networks.pickled_values import MOST_OPCODES, MOST_VALUES
 
 MEGABYTE_KB = 1 << 10
 
@@ -54,6 +56,10 @@ def refused(path):
         read_checkpoint(path)
     assert len(str(error.value)) < 2000 + len(str(path))
     return error.value
+
+
+def not_to_be_called(*_arguments, **_named):
+    pytest.fail('what is refused was opened')
 
 
 def rezipped(path, change, compression=zipfile.ZIP_STORED):
@@ -208,7 +214,128 @@ def test_a_circular_config_is_refused(tmp_path, state):
     config['again'] = config
     torch.save({'model': state, 'model_config': config}, tmp_path / 'model.pt')
 
-    assert refused(tmp_path / 'model.pt').fault == 'checkpoint_config'
+    assert 'in themselves' in str(refused(tmp_path / 'model.pt'))
+
+
+def write_pickled(path, opcodes):
+    """Write an archive around the opcodes of a pickle."""
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('x/data.pkl', b'\x80\x02' + opcodes + b'.')
+        archive.writestr('x/version', '3')
+        archive.writestr('x/byteorder', 'little')
+
+
+def doubled(times, opcode=b'\x86'):
+    """Return opcodes of an empty tuple, a pair of it twice, a pair of that twice, and so on."""
+    pairs = (b'h%c%cq%c' % (n, opcode, n + 1) for n in range(times))
+    return b')q\0' + b''.join(pairs)
+
+
+KEY_OF_A_DICT, FUNCTION, LIST = b'}%bK\x01s', b'%b)R', b']%ba'
+
+
+@pytest.mark.parametrize('around', [KEY_OF_A_DICT, FUNCTION, LIST], ids=['key', 'call', 'list'])
+def test_a_value_that_holds_another_twice_over_and_over_is_refused_before_it_is_made(
+    tmp_path, around, monkeypatch
+):
+    write_pickled(tmp_path / 'model.pt', around % doubled(60))
+    monkeypatch.setattr(torch, 'load', not_to_be_called)  # to hash or to print it would not end
+
+    assert f'more than {MOST_VALUES} values' in str(refused(tmp_path / 'model.pt'))
+
+
+def test_values_too_deep_in_each_other_are_refused_before_they_are_made(tmp_path, monkeypatch):
+    write_pickled(tmp_path / 'model.pt', b'})' + b'\x85' * 300_000 + b'K\x01s')
+    monkeypatch.setattr(torch, 'load', not_to_be_called)  # to hash it would end the process
+
+    assert 'deep in each other' in str(refused(tmp_path / 'model.pt'))
+
+
+def test_numbers_that_hash_alike_are_refused_before_they_are_keys(tmp_path, monkeypatch):
+    alike = {number * sys.hash_info.modulus: None for number in range(1, 20_000)}
+    assert len({hash(number) for number in alike}) == 1
+    torch.save(alike, tmp_path / 'model.pt')
+    monkeypatch.setattr(torch, 'load', not_to_be_called)
+
+    assert f'more than {MOST_VALUES} values' in str(refused(tmp_path / 'model.pt'))
+
+
+def test_a_key_that_is_no_word_is_told_by_its_type_alone(tmp_path):
+    write_pickled(tmp_path / 'model.pt', KEY_OF_A_DICT % doubled(15))
+
+    message = str(refused(tmp_path / 'model.pt'))
+
+    assert 'tuple: int' in message
+    assert '((' not in message
+
+
+@pytest.mark.parametrize(
+    ('opcodes', 'reason'),
+    [
+        (b'(' + b'}' * (MOST_OPCODES + 1) + b't', f'more than {MOST_OPCODES} opcodes'),
+        (b'X' + struct.pack('<I', 1 << 22) + b'x' * (1 << 22), 'bytes, expected at most'),
+    ],
+    ids=['opcodes', 'bytes'],
+)
+def test_a_pickle_larger_than_that_of_any_network_is_refused_before_it_is_opened(
+    tmp_path, opcodes, reason, monkeypatch
+):
+    write_pickled(tmp_path / 'model.pt', opcodes)
+    monkeypatch.setattr(torch, 'load', not_to_be_called)
+
+    assert reason in str(refused(tmp_path / 'model.pt'))
+
+
+def test_a_config_holds_no_numbers_of_the_file_in_words(tmp_path, state):
+    config = {'type': torch.float16, 'odd': torch.zeros(1000).untyped_storage()}
+    torch.save({'model': state, 'model_config': config}, tmp_path / 'model.pt')
+
+    read = read_checkpoint(tmp_path / 'model.pt').model_config
+
+    assert read == {'type': 'torch.float16', 'odd': 'TypedStorage'}
+
+
+def test_a_config_longer_than_any_is_refused_before_it_is_parsed(tmp_path, state, monkeypatch):
+    save_file(state, tmp_path / 'model.safetensors', {'model_config': '[' + '0,' * 500_000 + '0]'})
+    monkeypatch.setattr(checkpoint_files.json, 'loads', not_to_be_called)
+
+    error = refused(tmp_path / 'model.safetensors')
+
+    assert error.fault == 'checkpoint_config'
+    assert 'more than 1000000 characters' in str(error)
+
+
+def module_with_every_kind():
+    """Return what a state dict can come from: tied, shared and of all types of numbers."""
+    module = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3))
+    module.tied = torch.nn.Linear(3, 3)
+    module.tied.weight = module[0].weight
+    for kind in (torch.bfloat16, torch.float16, torch.int8, torch.bool, torch.complex64):
+        module.register_buffer(str(kind).replace('.', '_'), torch.zeros(2, dtype=kind))
+    module.register_buffer('empty', torch.zeros(0))
+    return module
+
+
+@pytest.mark.parametrize('of_parameters', [True, False])
+def test_states_as_torch_saves_them_are_read(tmp_path, of_parameters):
+    module = module_with_every_kind()
+    state = module.state_dict(keep_vars=of_parameters)
+    shared = [1, 2, (3, 4)]
+    config = {'a': shared, 'b': shared, 'long': 1 << 80, 'none': None, 'size': torch.Size([2])}
+    whole = {'model': state, 'model_config': config, 'epoch': 3, 'of': {1: 'one'}}
+    for content in (whole, {'state_dict': dict(state)}, state):
+        torch.save(content, tmp_path / 'model.pt')
+        assert read_checkpoint(tmp_path / 'model.pt').state.keys() == state.keys()
+
+
+@pytest.mark.parametrize('network', ['depth_pro', 'student_depthmap', 'student_pointmap'])
+def test_states_of_the_released_names_are_read(tmp_path, network, shared):
+    listed = json.loads((shared / f'goldens/{network}/released_keys.json').read_text())
+    names = listed.get('keys', listed)
+    state = {name: torch.nn.Parameter(torch.zeros(1)) for name in names}
+    torch.save({'model': state}, tmp_path / 'model.pt')
+
+    assert read_checkpoint(tmp_path / 'model.pt').state.keys() == state.keys()
 
 
 def test_a_config_that_shares_its_parts_until_it_is_huge_is_refused(tmp_path, state):
@@ -217,9 +344,7 @@ def test_a_config_that_shares_its_parts_until_it_is_huge_is_refused(tmp_path, st
         shared = [shared] * 10
     torch.save({'model': state, 'model_config': {'x': shared}}, tmp_path / 'model.pt')
 
-    error = refused(tmp_path / 'model.pt')
-    assert error.fault == 'checkpoint_config'
-    assert 'more than 1000000 values' in str(error)
+    assert f'more than {MOST_VALUES} values' in str(refused(tmp_path / 'model.pt'))
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,24 @@ def test_kept_patches_follow_the_image_in_their_order(network, images, depth):
 
 
 @torch.inference_mode()
+def test_tokens_keep_their_digits_in_half_precision(images, depth):
+    encoder = build().encoder
+    for parameter in (*encoder.backbone.parameters(), *encoder.depth_patch_embed.parameters()):
+        parameter.mul_(0.05)  # far less than 1 and 2
+    prepared = encoder.prepare_image(images, *GRID), encoder.prepare_depth(depth, *GRID)
+
+    def without_mean(encoder, dtype):
+        image, measured = (one.to(dtype) for one in prepared)
+        tokens = encoder.sequences(image, measured, None).tokens.float()
+        return tokens - tokens.mean(dim=-1, keepdim=True)
+
+    exact = without_mean(encoder, torch.float32)
+    rounded = without_mean(encoder.bfloat16(), torch.bfloat16)
+
+    assert (rounded - exact).std() < 0.01 * exact.std()
+
+
+@torch.inference_mode()
 def test_a_patch_counts_with_one_measured_pixel():
     encoder = build().encoder
     depth = torch.zeros(1, 56, 70)

@@ -3,6 +3,7 @@
 
 import math
 
+import pytest
 import torch
 
 from metric_depth_ros.networks.backbones.dinov2 import DinoV2Config
@@ -78,3 +79,20 @@ def test_the_encoder_sums_projections_of_normalized_taps():
     )
     torch.testing.assert_close(features, expected)
     assert torch.equal(class_token, taps[-1][:, 0])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize('low', [torch.bfloat16, torch.float16])
+def test_pixels_are_normalized_in_single_precision_whatever_the_encoder_was_cast_to(low):
+    encoder = MoGeEncoder(TINY, (2,), 7)
+    image = torch.rand(1, 3, 28, 42)
+    exact = encoder.prepare_image(image, 2, 3)
+
+    assert torch.equal(encoder.to(low).prepare_image(image, 2, 3), exact.to(low))
+    assert torch.equal(encoder.float().prepare_image(image, 2, 3), exact)
+
+
+def test_an_encoder_without_memory_gets_some():
+    with torch.device('meta'):
+        encoder = MoGeEncoder(TINY, (2,), 7)
+    assert encoder.half().to_empty(device='cpu').image_mean.dtype == torch.float32

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_checkpoints import NETWORKS, tiny_network
+from torch import nn
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.learned.depth_pro import DepthProAdapter
@@ -20,10 +21,13 @@ from metric_depth_ros.estimators.runtime.onnx_session import (
     open_exported,
     providers,
 )
+from metric_depth_ros.estimators.runtime.settings import is_out_of_memory
 from metric_depth_ros.types import Frame
 
 onnx = pytest.importorskip('onnx', reason='needs the extra onnx: pip install .[onnx]')
-pytest.importorskip('onnxruntime', reason='needs the extra onnx: pip install .[onnx]')
+onnxruntime = pytest.importorskip(
+    'onnxruntime', reason='needs the extra onnx: pip install .[onnx]'
+)
 pytest.importorskip('onnxscript', reason='needs the extra onnx: pip install .[onnx]')
 
 from metric_depth_ros.estimators.runtime.onnx_export import (  # noqa: E402
@@ -73,7 +77,7 @@ def exported(tmp_path_factory):
     return export
 
 
-def opened(name, path):
+def opened(name, path, device='cpu'):
     """Open with another network's weights, so that only the file can give the right answer."""
 
     def skeleton(model_config):
@@ -81,7 +85,7 @@ def opened(name, path):
         assert model_config == json.loads(json.dumps(known))
         return network.to('meta')
 
-    return open_exported(name, str(path), 'cpu', skeleton)
+    return open_exported(name, str(path), device, skeleton)
 
 
 def run(network, name, data):
@@ -236,5 +240,129 @@ def test_recording_a_call_leaves_the_network_as_it_was():
 def test_the_fastest_provider_at_hand_comes_first():
     known = ['CPUExecutionProvider', 'CUDAExecutionProvider', 'TensorrtExecutionProvider']
     assert providers('cpu', known) == ['CPUExecutionProvider']
-    assert providers('cuda', known)[0] == 'TensorrtExecutionProvider'
+    assert providers('cuda', known)[0] == ('TensorrtExecutionProvider', {'device_id': 0})
     assert providers('auto', known[:1]) == ['CPUExecutionProvider']
+
+
+def test_the_gpu_of_the_device_is_the_one_asked_for():
+    known = ['CPUExecutionProvider', 'CUDAExecutionProvider']
+    chosen = [('CUDAExecutionProvider', {'device_id': 1}), 'CPUExecutionProvider']
+    assert providers('cuda:1', known) == chosen
+
+
+class OnGpu:
+    """Stands for a session on a GPU, whose memory is too small from the second image on."""
+
+    opened = ()  # devices
+    fails = onnxruntime.capi.onnxruntime_pybind11_state.Fail(
+        '[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Conv node. '
+        'Status Message: bfc_arena.cc:360 Failed to allocate memory for requested buffer of size 9'
+    )
+
+    def __init__(self, path, settings, providers):
+        on_cpu = providers == ['CPUExecutionProvider']
+        type(self).opened += ('cpu' if on_cpu else 'gpu',)
+        self._session = ON_CPU(path, settings, providers=['CPUExecutionProvider'])
+        self.get_inputs, self.get_outputs = self._session.get_inputs, self._session.get_outputs
+        self.get_modelmeta = self._session.get_modelmeta
+        self._images_left = 10**9 if on_cpu else 1
+        self._options = {} if on_cpu else {'CUDAExecutionProvider': {'device_id': '0'}}
+
+    def get_providers(self):
+        return [*self._options, 'CPUExecutionProvider']
+
+    def get_provider_options(self):
+        return {**self._options, 'CPUExecutionProvider': {}}
+
+    def run(self, names, inputs):
+        if not self._images_left:
+            raise self.fails
+        self._images_left -= 1
+        return self._session.run(names, inputs)
+
+
+ON_CPU = onnxruntime.InferenceSession
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """An ONNX Runtime that has a GPU, the first one."""
+    known = ['CUDAExecutionProvider', 'CPUExecutionProvider']
+    monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: known)
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', OnGpu)
+    monkeypatch.setattr(OnGpu, 'opened', ())
+    return OnGpu
+
+
+def test_a_gpu_that_this_onnx_runtime_does_not_have_is_refused(exported):
+    with pytest.raises(InputError, match="device is 'cuda', but ONNX Runtime") as refused:
+        opened('lingbot_depth', exported('lingbot_depth'), 'cuda')
+    assert refused.value.fault == 'device'
+
+
+def test_another_gpu_than_the_one_asked_for_is_refused(exported, gpu):
+    with pytest.raises(InputError, match="device is 'cuda:1', but ONNX Runtime"):
+        opened('lingbot_depth', exported('lingbot_depth'), 'cuda:1')
+
+
+@pytest.mark.parametrize('name', ['lingbot_depth', 'depth_pro'])
+def test_when_the_gpu_of_onnx_runtime_is_full_the_cpu_answers_for_good(
+    name, exported, gpu, caplog
+):
+    runner = Runner(opened(name, exported(name), 'auto'), INFER[name], EstimatorOptions())
+    right = runner.run(batch(name))
+    assert right.note == ''
+    for _ in range(2):
+        outcome = runner.run(batch(name))
+        assert outcome.note.endswith('on the CPU, out of memory')
+        assert outcome.scale == 1.0
+        assert torch.equal(outcome.outputs['depth'], right.outputs['depth'])
+    assert gpu.opened == ('gpu', 'cpu')
+    assert sum('runs on the CPU' in record.message for record in caplog.records) == 1
+
+
+def test_a_full_memory_of_the_cpu_is_told_as_such(exported, gpu, monkeypatch):
+    runner = Runner(
+        opened('lingbot_depth', exported('lingbot_depth')),
+        INFER['lingbot_depth'],
+        EstimatorOptions(),
+    )
+    monkeypatch.setattr(OnGpu, 'run', lambda *_: (_ for _ in ()).throw(OnGpu.fails))
+    with pytest.raises(InputError, match='Failed to allocate memory') as refused:
+        runner.run(batch('lingbot_depth'))
+    assert refused.value.fault == 'out_of_memory'
+
+
+def test_a_file_that_does_not_fit_into_memory_is_told_as_such(exported, monkeypatch):
+    path = exported('lingbot_depth')
+
+    def full(*_, **__):
+        raise OnGpu.fails
+
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', full)
+    with pytest.raises(InputError, match='set device to cpu') as refused:
+        opened('lingbot_depth', path, 'auto')
+    assert refused.value.fault == 'out_of_memory'
+
+
+def test_the_words_of_onnx_runtime_for_a_full_memory_are_known():
+    side = 1 << 24  # no machine addresses a pebibyte
+    tensor = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node('Expand', ['x', 'shape'], ['y'])],
+        'large',
+        [tensor('x', onnx.TensorProto.FLOAT, [1]), tensor('shape', onnx.TensorProto.INT64, [2])],
+        [tensor('y', onnx.TensorProto.FLOAT, None)],
+    )
+    opset = [onnx.helper.make_opsetid('', 17)]
+    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString()
+    session = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])
+    with pytest.raises(Exception) as full:  # noqa: PT011 (they have no base of their own)
+        session.run(None, {'x': np.ones(1, np.float32), 'shape': np.array([side, side])})
+    assert is_out_of_memory(full.value)
+
+
+def test_the_weights_that_an_exported_network_does_not_have_are_not_touched(exported, monkeypatch):
+    network = opened('student_pointmap', exported('student_pointmap'))
+    monkeypatch.setattr(nn.Module, 'to', lambda *_, **__: pytest.fail('touched'))
+    assert run(network, 'student_pointmap', batch('student_pointmap'))['depth'].isfinite().all()

@@ -8,6 +8,7 @@ from torch import nn
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch, Runner
+from metric_depth_ros.estimators.runtime import runner as runner_module
 
 CPU = {'device': 'cpu'}
 
@@ -170,6 +171,50 @@ def test_what_does_not_even_fit_on_the_cpu_is_refused():
         retreating(Hungry(lambda images, crops, side: False)).run(batch())
 
 
+class Tight(Doubling):
+    """Has no room for its exact weights the first times, after some of them are cast."""
+
+    def __init__(self, failures):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.failures = failures
+
+    def forward(self, images, max_crops_per_batch=None):
+        assert self.offset.dtype == self.scale.dtype
+        answer = super().forward(images) * self.scale
+        return answer.where(answer < 100.0, torch.nan) if answer.dtype != torch.float32 else answer
+
+    def _apply(self, fn, recurse=True):
+        exact = fn(torch.zeros(1, dtype=torch.float16)).dtype == torch.float32
+        if exact and self.scale.dtype != torch.float32 and self.failures:
+            self.failures -= 1
+            self.offset.data = fn(self.offset.data)
+            raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 20 MiB')
+        return super()._apply(fn, recurse)
+
+
+def test_a_change_of_precision_that_does_not_fit_ends_on_the_cpu():
+    network = Tight(1)
+    outcome = retreating(network).run(of_value(1000.0))
+    assert (outcome.precision, network.failures) == ('fp32', 0)
+    assert 'on the CPU, out of memory' in outcome.note
+    assert torch.equal(outcome.outputs['depth'].unique(), 2000.0 + network.offset.detach()[None])
+
+
+@pytest.mark.parametrize(('failures', 'last_resort'), [(1, None), (2, torch.device('cpu'))])
+def test_a_change_of_precision_that_fits_nowhere_leaves_the_network_as_it_was(
+    failures, last_resort
+):
+    options = EstimatorOptions(**CPU, precision='fp16')
+    runner = Runner(Tight(failures), infer, options, last_resort)
+    before = runner.run(of_value(1.0))
+    with pytest.raises(InputError, match='not even the weights in fp32 fit into memory'):
+        runner.run(of_value(1000.0))
+    after = runner.run(of_value(1.0))
+    assert (after.precision, after.note) == (before.precision, before.note) == ('fp16', '')
+    assert torch.equal(after.outputs['depth'], before.outputs['depth'])
+
+
 @pytest.mark.parametrize(
     'words', ['CUDA error: CUBLAS_STATUS_ALLOC_FAILED', "can't allocate memory: you tried"]
 )
@@ -239,8 +284,39 @@ class OverflowingAbove(nn.Module):
         return answer
 
 
+def test_what_float32_needed_in_vain_is_not_kept():
+    class Large(OverflowingAbove):
+        def forward(self, images):
+            if self.weight.dtype == torch.float32 and len(images) > 1:
+                raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 20 MiB')
+            return super().forward(images)
+
+    runner = Runner(Large(), infer, EstimatorOptions(**CPU, precision='bf16'))
+    nothing = Batch(torch.full((2, 3, 4, 4), torch.nan))
+    assert runner.run(nothing).note == ''
+    assert runner.run(Batch(torch.ones(2, 3, 4, 4))).note == ''
+
+
+def test_a_frame_that_is_no_number_on_the_cpu_either_does_not_keep_it_there(caplog):
+    class Heavy(OverflowingAbove):
+        exact_weights_fit = False
+
+        def _apply(self, fn, recurse=True):
+            exact = fn(torch.zeros(1, dtype=torch.float16)).dtype == torch.float32
+            if exact and not self.exact_weights_fit:
+                self.exact_weights_fit = True  # on the CPU
+                raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 4 GiB')
+            return super()._apply(fn, recurse)
+
+    runner = retreating(Heavy())
+    outcome = runner.run(of_value(torch.nan))
+    assert (outcome.precision, outcome.note) == ('bf16', '')
+    assert caplog.records[-1].message == 'fp32 needed this in vain: the network runs as before'
+    assert runner.run(of_value(1.0)).precision == 'bf16'
+
+
 def of_value(value):
-    return Batch(torch.full((1, 3, 4, 4), value))
+    return Batch(torch.full((1, 3, 9, 9), value))
 
 
 def test_an_input_without_numbers_does_not_end_the_watch_for_overflow():
@@ -281,6 +357,33 @@ def test_tensors_beside_the_images_stay_with_their_image():
     torch.testing.assert_close(outcome.outputs['sum'], expected)
 
 
+def test_a_network_may_prefer_another_low_precision(monkeypatch):
+    monkeypatch.setattr(runner_module, 'chosen_precision', lambda wanted, device, low: low)
+    preferring = Doubling()
+    preferring.low_precision = 'fp16'
+    precisions = [
+        Runner(network, infer, EstimatorOptions(**CPU)).run(batch()).precision
+        for network in (Doubling(), preferring)
+    ]
+    assert precisions == ['bf16', 'fp16']
+
+
+def test_what_the_weights_held_is_given_back_after_they_left(monkeypatch):
+    events = []
+
+    class Watched(SmallDevice):
+        def _apply(self, fn, recurse=True):
+            events.append('moved')
+            return super()._apply(fn, recurse)
+
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'empty_cache', lambda: events.append('given back'))
+    runner = retreating(Watched())
+    events.clear()
+    assert 'on the CPU' in runner.run(batch()).note
+    assert events[-1] == 'given back'
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
 def test_a_gpu_answers_like_the_cpu():
     data = batch(2)
@@ -305,7 +408,7 @@ def test_a_graph_recorded_in_one_thread_runs_in_another():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
 def test_a_gpu_takes_the_lower_precision_by_itself():
     assert Runner(Doubling(), infer, EstimatorOptions(device='cuda')).run(batch()).precision == (
-        'bf16' if torch.cuda.is_bf16_supported() else 'fp32'
+        'bf16' if torch.cuda.get_device_capability() >= (8, 0) else 'fp32'
     )
 
 

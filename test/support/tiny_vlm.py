@@ -2,6 +2,7 @@
 """Tiny random language models that see: the real classes, in folders like released ones."""
 
 import json
+from dataclasses import asdict
 
 import torch
 from safetensors.torch import save_file
@@ -10,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from metric_depth_ros.networks.checkpoints import official_state
 from metric_depth_ros.networks.depthvlm import DepthVlm, DepthVlmConfig, Prompted
-from metric_depth_ros.networks.depthvlm_head import DptHeadConfig
+from metric_depth_ros.networks.depthvlm_head import DptHeadConfig, MlpHeadConfig
 
 _SPECIAL = (
     '<|im_start|>',
@@ -99,11 +100,19 @@ def write_tokenizer(folder, special=_SPECIAL, end='<|im_end|>'):
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end).save_pretrained(folder)
 
 
+def config_json(config):
+    """Return the ``config.json`` of a folder with such a network, parsed."""
+    head = {f'depth_head_{name}': value for name, value in asdict(config.head).items()}
+    kind = 'mlp' if isinstance(config.head, MlpHeadConfig) else 'dpt'
+    values = {'model_type': 'qwen3_vl', **config.language_model, **head, 'depth_head_type': kind}
+    return json.loads(json.dumps(values))
+
+
 def write_depthvlm(folder, network=None):
     """Write a DepthVLM as it is released: configuration, tokenizer, weights in two files."""
     network = network or tiny_depthvlm()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'config.json').write_text(json.dumps(network.config.to_model_config()))
+    (folder / 'config.json').write_text(json.dumps(config_json(network.config)))
     write_tokenizer(folder)
     state = {key: tensor.contiguous() for key, tensor in official_state(network).items()}
     del state['lm_head.weight']  # as files leave it out where it is the input's

@@ -3,9 +3,14 @@
 
 import pytest
 
-from metric_depth_ros.torture.files import FILE_FAULTS, run_file_fault
+from metric_depth_ros.torture.files import FILE_FAULTS, FileFault, run_file_fault
 
-QUICK = ('bag whose records claim 2^60 bytes', 'disk full while recording')
+QUICK = (
+    'bag whose records claim 2^60 bytes',
+    'disk full while recording',
+    'weights that run code',
+    'model that asks for a million layers',
+)
 
 
 @pytest.mark.parametrize('name', QUICK)
@@ -13,3 +18,12 @@ def test_a_harmful_file_is_refused_in_one_sentence(name, tmp_path):
     fault = next(fault for fault in FILE_FAULTS if fault.name == name)
     outcome = run_file_fault(fault, tmp_path)
     assert outcome.passed, outcome.observed
+
+
+@pytest.mark.parametrize(('says', 'passed'), [('of this', True), ('of that', False)])
+def test_a_refusal_of_something_else_is_not_as_expected(says, passed, tmp_path):
+    program = (
+        'raise SystemExit(print("refused because of this", file=__import__("sys").stderr) or 2)'
+    )
+    fault = FileFault('of this', lambda folder: ['-c', program], says)
+    assert run_file_fault(fault, tmp_path).passed is passed

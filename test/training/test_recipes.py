@@ -215,6 +215,24 @@ def test_part_of_the_prompt_is_blank_when_off(option, channel):
     assert blank == [number == channel for number in range(3)]
 
 
+def test_a_prompt_is_made_as_the_configuration_says():
+    def prompts_of(**choices):
+        network = {**small_pyramid('teacher'), **choices}
+        options = {'prior': 'nearest', 'masked_share': 1.0}
+        recipe = create_recipe('teacher', network, options, 'test')
+        _, batch = batch_of(recipe, count=1)
+        bent = {**batch, 'prior': [prior**2 for prior in batch['prior']]}
+        return recipe._prompts(bent, torch.device('cpu'), 64)
+
+    usual, unit_m = prompts_of()
+    in_meters, one = prompts_of(prompt_norm='none')
+    slow, _ = prompts_of(gmdr_mode='lwlr')
+    assert unit_m != 1.0
+    assert one == 1.0
+    torch.testing.assert_close(in_meters[:, :2] * unit_m, usual[:, :2])
+    assert not torch.equal(slow[:, 1], usual[:, 1])
+
+
 def test_radar_sees_radar_only():
     prepared, _ = batch_of(tiny_recipe('radar'))
     assert all((one.prompt.source == Source.RADAR).all() for one in prepared)

@@ -6,20 +6,14 @@
 batch of images with different numbers of prompts, on the CPU or on a GPU.
 """
 
-from metric_depth_ros.estimators.alignment.gmdr import GMDR_MODES, global_alignment
+from metric_depth_ros.estimators.alignment.gmdr import global_alignment
 from metric_depth_ros.estimators.alignment.neighbors import nearest_prompts
 from metric_depth_ros.estimators.alignment.pdsa import PixelAlignment, pixel_alignment
 from metric_depth_ros.estimators.alignment.prompt_list import PromptList, inverse_depth
-from metric_depth_ros.estimators.alignment.prompt_tensor import (
-    PROMPT_NORMS,
-    PromptTensor,
-    prompt_tensor,
-)
+from metric_depth_ros.estimators.alignment.prompt_tensor import PromptTensor, prompt_tensor
 from metric_depth_ros.estimators.alignment.scale_shift import ScaleShift, fit_global, fit_local
 
 __all__ = [
-    'GMDR_MODES',
-    'PROMPT_NORMS',
     'PixelAlignment',
     'PromptList',
     'PromptTensor',

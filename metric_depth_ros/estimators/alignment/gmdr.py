@@ -16,8 +16,9 @@ from torch.nn.functional import interpolate
 from metric_depth_ros.estimators.alignment.prompt_list import PromptList, has_depth, inverse_depth
 from metric_depth_ros.estimators.alignment.scale_shift import fit_global
 from metric_depth_ros.estimators.threads import one_thread
+from metric_depth_ros.networks.prompt_choices import GMDR_MODES
 
-GMDR_MODES = ('global', 'lwlr')
+_BANDWIDTH_PX = 50.0  # standard deviation of the guides' weights
 _GRID_STRIDE_PX = 32
 _GUIDE_CELLS = 10  # a side: about a hundred guides
 _GUIDE_ERROR = 0.15  # relative depth error after the global fit that disqualifies a guide
@@ -31,7 +32,6 @@ def global_alignment(
     mask: Tensor | None = None,
     *,
     mode: str = 'global',
-    bandwidth_px: float = 50.0,
     regularized: bool = True,
 ) -> Tensor:
     """Align a prior to all prompts of its image; prompts are not written into the result.
@@ -42,8 +42,6 @@ def global_alignment(
         As in `pixel_alignment`.
     mode
         ``'global'`` or ``'lwlr'``.
-    bandwidth_px
-        Standard deviation of the guides' weights in pixels (``'lwlr'`` only).
     regularized
         Fall back where the fit is degenerate, and keep results near the prompts' range.
 
@@ -73,11 +71,11 @@ def global_alignment(
         inverse = prompts.limit(inverse)
     if mode == 'global':
         return inverse
-    inverse = _regress_locally(inverse, prompts, bandwidth_px)
+    inverse = _regress_locally(inverse, prompts)
     return prompts.limit(inverse) if regularized else inverse
 
 
-def _regress_locally(inverse: Tensor, prompts: PromptList, bandwidth_px: float) -> Tensor:
+def _regress_locally(inverse: Tensor, prompts: PromptList) -> Tensor:
     """Correct a globally aligned map by a scale and shift in depth that vary slowly."""
     height, width = inverse.shape[1:]
     guides = _choose_guides(inverse, prompts)
@@ -94,7 +92,7 @@ def _regress_locally(inverse: Tensor, prompts: PromptList, bandwidth_px: float) 
     down = rows[:, None] - torch.div(guides.pixel, width, rounding_mode='floor')[:, None]
     right = columns[:, None] - (guides.pixel % width)[:, None]
     squared = down.square()[:, :, None] + right.square()[:, None]  # (B, h, w, guides)
-    weight = torch.exp(squared / (-2.0 * bandwidth_px**2)) * usable[:, None, None]
+    weight = torch.exp(squared / (-2.0 * _BANDWIDTH_PX**2)) * usable[:, None, None]
     guess, target = guess[:, None, None], target[:, None, None]
     dd, d, n = ((weight * x).sum(-1) for x in (guess * guess, guess, torch.ones_like(guess)))
     dy, y = ((weight * x).sum(-1) for x in (guess * target, target))

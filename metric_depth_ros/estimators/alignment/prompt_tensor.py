@@ -12,8 +12,8 @@ from metric_depth_ros.estimators.alignment.gmdr import global_alignment
 from metric_depth_ros.estimators.alignment.pdsa import FAST_STRIDE, pixel_alignment
 from metric_depth_ros.estimators.alignment.prompt_list import has_depth
 from metric_depth_ros.estimators.threads import one_thread
+from metric_depth_ros.networks.prompt_choices import PROMPT_NORMS
 
-PROMPT_NORMS = ('median', 'none')
 _LARGEST = 20.0  # of a normalized channel
 
 

@@ -8,11 +8,9 @@ import time
 import numpy as np
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.classical.completion import complete
+from metric_depth_ros.estimators.classical.completion import PRESETS, complete
 from metric_depth_ros.prompting.radar import vertical_support
 from metric_depth_ros.types import DepthEstimate, Frame, SparsePrompt
-
-PRESETS = ('quality', 'fast')
 
 
 class ClassicalCompletion:

@@ -23,9 +23,9 @@ from transformers import AutoImageProcessor, AutoModelForImageTextToText
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.catalog import MODELS
 from metric_depth_ros.estimators.devices import torch_device
+from metric_depth_ros.estimators.learned.known_camera import camera_of
 from metric_depth_ros.estimators.learned.language import (
     MOST_TOKENS,
-    camera_of,
     load_tokenizer,
     plain_words,
     refuse_options,
@@ -41,7 +41,12 @@ from metric_depth_ros.networks.depthlm_text import (
     qwen_prompt,
     read_distance,
 )
-from metric_depth_ros.networks.model_folder import resolve_folder, weight_files
+from metric_depth_ros.networks.model_folder import (
+    read_config,
+    refuse_claims,
+    resolve_folder,
+    weight_files,
+)
 from metric_depth_ros.types import CameraModel, DepthEstimate, Frame
 
 NAME = 'depthlm'
@@ -146,11 +151,12 @@ class DepthLmEstimator:
         self.name = NAME if queries == USUAL_QUERIES else f'{NAME}:{queries}'
         self._queries = queries
         self._at_once = _QUERIES_AT_ONCE
+        read_config(folder)  # which transformers reads for the tokenizer, too
         self._tokenizer = load_tokenizer(folder)
         self._processor, self._model = load_model(folder)
         self._family = _FAMILIES[self._model.config.model_type]
         device = torch_device(options.device)
-        self._model.to(device, DTYPES[chosen_precision(options.precision, device)])
+        _settle(self._model, device, chosen_precision(options.precision, device))
 
     @property
     def focal_px(self) -> float:
@@ -328,10 +334,12 @@ def load_model(folder: Path) -> tuple[Any, Any]:
     """
     kind_of_model: Any = AutoModelForImageTextToText
     weight_files(folder)
+    read_config(folder)
     try:
         processor = AutoImageProcessor.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=False
         )
+        refuse_claims(folder, kind_of_model)
         model, report = kind_of_model.from_pretrained(
             str(folder),
             local_files_only=True,
@@ -340,6 +348,8 @@ def load_model(folder: Path) -> tuple[Any, Any]:
             dtype='auto',
             output_loading_info=True,
         )
+    except InputError:
+        raise
     except Exception as error:  # of files that are damaged in any way
         raise InputError(
             'checkpoint_missing',
@@ -363,6 +373,29 @@ def load_model(folder: Path) -> tuple[Any, Any]:
         )
     refuse_not_finite(folder, model.state_dict())
     return processor, model.eval()
+
+
+def _settle(model: Any, device: torch.device, precision: str) -> None:
+    """Move and cast a model, but keep its frequencies of positions, buffers of it, in float32.
+
+    Raises
+    ------
+    InputError
+        `out_of_memory`.
+    """
+    try:
+        for parameter in model.parameters():
+            parameter.data = parameter.data.to(device, DTYPES[precision])
+        model.to(device)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(
+            'out_of_memory',
+            f'the weights of depthlm in {precision} do not fit into the memory of {device} '
+            f'({first_line(error)}): free the memory that others hold, or set precision to bf16 '
+            'or device to cpu.',
+        ) from error
 
 
 def _queries(variant: str) -> int:

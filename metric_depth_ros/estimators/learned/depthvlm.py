@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.learned.known_camera import camera_of
 from metric_depth_ros.estimators.learned.language import (
     MOST_TOKENS,
-    camera_of,
     load_tokenizer,
     plain_words,
     refuse_options,

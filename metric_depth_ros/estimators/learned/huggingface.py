@@ -32,7 +32,13 @@ from metric_depth_ros.estimators.nearest import NearestFill
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch
 from metric_depth_ros.networks.checkpoint_files import first_line, refuse_not_finite
-from metric_depth_ros.networks.model_folder import pickled_weights, resolve_folder, weight_files
+from metric_depth_ros.networks.model_folder import (
+    pickled_weights,
+    read_config,
+    refuse_claims,
+    resolve_folder,
+    weight_files,
+)
 from metric_depth_ros.types import Frame, SparsePrompt
 
 _ALWAYS_METRIC = ('depth_pro', 'glpn', 'prompt_depth_anything', 'zoedepth')
@@ -106,20 +112,18 @@ class HuggingFaceAdapter:
         """Preprocess images, and fill the prompts to coarse maps."""
         images = [np.ascontiguousarray(frame.image) for frame in frames]
         pixels = self._processor(images=images, return_tensors='pt')['pixel_values']
-        prompts = {}
-        if self._prompted:
-            maps = np.stack([coarse_depth(frame) for frame in frames])
-            prompts['depth'] = torch.from_numpy(maps)[:, None]
-        return Batch(pixels, prompts=prompts)
+        return Batch(pixels, prompts=normalized_prompts(frames) if self._prompted else {})
 
     def infer(self, network: nn.Module, batch: Batch, scale: float) -> Mapping[str, Tensor]:
         """Run at the resolution that the preprocessor chose."""
         dtype = next(network.parameters()).dtype
-        prompt = {'prompt_depth': batch.prompts['depth'].to(dtype)} if self._prompted else {}
+        prompt = {'prompt_depth': batch.prompts['coarse'].to(dtype)} if self._prompted else {}
         output = network(pixel_values=batch.images.to(dtype), **prompt)
-        depth = {'depth': output.predicted_depth}
+        outputs = {'depth': output.predicted_depth}
+        if self._prompted:
+            outputs |= {name: batch.prompts[name] for name in ('nearest', 'spread')}
         fov = getattr(output, 'field_of_view', None)
-        return depth if fov is None else {**depth, 'field_of_view': fov}
+        return outputs if fov is None else {**outputs, 'field_of_view': fov}
 
     def answer(self, frame: Frame, outputs: Arrays) -> Answer:
         """Postprocess; NaN without the prompt that gives the scale."""
@@ -127,6 +131,9 @@ class HuggingFaceAdapter:
         if self._prompted and not has_prompt(frame):
             nothing = np.full((height, width), np.nan, np.float32)
             return Answer(nothing, note='no prompt')
+        if self._prompted:
+            metric = outputs['depth'] * outputs['spread'] + outputs['nearest']
+            outputs = {**outputs, 'depth': metric}
         result = self._postprocess(_with_known_focal(outputs, frame), (height, width))
         depth = result['predicted_depth'].float().numpy()
         camera = None
@@ -156,6 +163,19 @@ def _with_known_focal(outputs: Arrays, frame: Frame) -> Arrays:
     return {**outputs, 'field_of_view': np.float32(np.degrees(2.0 * half))}
 
 
+def normalized_prompts(frames: Sequence[Frame]) -> dict[str, Tensor]:
+    """Return coarse maps (B, 1, 192, 256) from 0 to 1; what was 0 and its distance to 1, both m.
+
+    The network does this with the maps that it is given, and the reverse with its answer: to one
+    from 0 to 1 it does nothing. Here both are done in float32, whatever the network computes in.
+    """
+    maps = torch.from_numpy(np.stack([coarse_depth(frame) for frame in frames]))
+    nearest = maps.amin((1, 2))
+    spread = maps.amax((1, 2)) - nearest
+    coarse = (maps - nearest[:, None, None]) / spread[:, None, None]
+    return {'coarse': coarse[:, None], 'nearest': nearest, 'spread': spread}
+
+
 def coarse_depth(frame: Frame) -> NDArray[np.float32]:
     """Return the prompt as a coarse map (192, 256) m without holes; ones without a prompt."""
     width, height = _PROMPT_SIZE
@@ -178,6 +198,7 @@ def _load(model_id: str, revision: str | None) -> tuple[Any, Any]:
     folder = resolve_folder(model_id, revision)
     _refuse_pickles(model_id, folder)
     weight_files(folder)
+    read_config(folder)
     try:
         return _loaded(model_id, folder)
     except InputError:
@@ -209,6 +230,7 @@ def _loaded(model_id: str, folder: Path) -> tuple[Any, Any]:
             f'the preprocessor of {model_id} needs a library that is not installed '
             f'({str(error).strip().splitlines()[0]}): most often `pip install torchvision`.',
         ) from error
+    refuse_claims(folder, AutoModelForDepthEstimation)
     model, report = AutoModelForDepthEstimation.from_pretrained(
         str(folder),
         local_files_only=True,

@@ -11,7 +11,6 @@ from transformers import AutoTokenizer
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.networks.checkpoint_files import first_line
-from metric_depth_ros.types import CameraModel, Frame
 
 MOST_TOKENS = 256  # of an answer
 
@@ -50,23 +49,6 @@ def plain_words(question: str, tokenizer: Any) -> str:
         if len(mark) > 1:
             question = question.replace(mark, f'{mark[0]} {mark[1:]}')
     return question.strip()
-
-
-def camera_of(name: str, frame: Frame) -> CameraModel:
-    """Return the camera of a frame.
-
-    Raises
-    ------
-    InputError
-        `camera_missing`: without it no image can be shown at the focal length of training.
-    """
-    if frame.camera is None:
-        raise InputError(
-            'camera_missing',
-            f'{name} needs the focal length: publish CameraInfo beside the image (--camera), or '
-            'use student_pointmap or depth_pro, which recover it from the image.',
-        )
-    return frame.camera
 
 
 def refuse_options(name: str, options: EstimatorOptions) -> None:

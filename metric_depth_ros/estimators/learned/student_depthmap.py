@@ -8,7 +8,6 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.learned.estimator import (
     Answer,
     Arrays,
@@ -17,6 +16,7 @@ from metric_depth_ros.estimators.learned.estimator import (
     focal_tensor,
     image_tensor,
 )
+from metric_depth_ros.estimators.learned.known_camera import camera_of
 from metric_depth_ros.estimators.learned.loading import load_network
 from metric_depth_ros.estimators.learned.presets import canvas_side
 from metric_depth_ros.estimators.options import EstimatorOptions
@@ -43,16 +43,11 @@ class StudentDepthMapAdapter:
         Raises
         ------
         InputError
-            Frames without a camera: depth of an assumed focal length would look metric.
+            `camera_missing`.
         """
-        focal_px = focal_tensor(frames)
-        if focal_px is None:
-            raise InputError(
-                'camera_missing',
-                f'{NAME} needs the focal length: publish CameraInfo beside the image (--camera), '
-                'or use student_pointmap or depth_pro, which recover it from the image.',
-            )
-        return Batch(image_tensor(frames), focal_px)
+        for frame in frames:
+            camera_of(NAME, frame)
+        return Batch(image_tensor(frames), focal_tensor(frames))
 
     def infer(self, network: nn.Module, batch: Batch, scale: float) -> Mapping[str, Tensor]:
         """Run on a canvas of `scale` times the usual area."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metric_depth_ros.estimators.alignment import inverse_depth, prompt_tensor
+from metric_depth_ros.estimators.alignment import PromptTensor, inverse_depth, prompt_tensor
 from metric_depth_ros.estimators.base import Estimator, estimate_batch, recovers_camera
 from metric_depth_ros.estimators.devices import torch_device
 from metric_depth_ros.estimators.learned.estimator import (
@@ -27,7 +28,8 @@ from metric_depth_ros.estimators.learned.loading import load_network
 from metric_depth_ros.estimators.learned.presets import canvas_side
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch
-from metric_depth_ros.networks.teacher import Teacher
+from metric_depth_ros.estimators.runtime.workplace import Workplace
+from metric_depth_ros.networks.teacher import Teacher, TeacherConfig
 from metric_depth_ros.types import Frame
 
 NAME = 'teacher'
@@ -45,8 +47,10 @@ def create(options: EstimatorOptions, prior: Estimator) -> LearnedEstimator:
     prior
         Gives the shape of the scene.
     """
-    adapter = TeacherAdapter(prior, torch_device(options.device))
+    device = torch_device(options.device)
     network = load_network(NAME, options)
+    config = cast(TeacherConfig, network.config)
+    adapter = TeacherAdapter(prior, device, config.prompt_norm, config.gmdr_mode)
     return LearnedEstimator(f'{NAME}:{prior.name}', network, adapter, options)
 
 
@@ -61,12 +65,22 @@ class TeacherAdapter:
     prior
         Gives the shape of the scene, and the camera of an image that comes without one.
     device
-        Torch device of the alignment.
+        Torch device of the alignment, while its memory lasts.
+    prompt_norm, gmdr_mode
+        How the prompt was made in training; see `TeacherConfig`.
     """
 
-    def __init__(self, prior: Estimator, device: torch.device) -> None:
+    def __init__(
+        self,
+        prior: Estimator,
+        device: torch.device,
+        prompt_norm: str = 'median',
+        gmdr_mode: str = 'global',
+    ) -> None:
         self._prior = prior
-        self._device = device
+        self._prompt_norm = prompt_norm
+        self._gmdr_mode = gmdr_mode
+        self._workplace = Workplace(device, 'the alignment')
 
     @property
     def recovers_camera(self) -> bool:
@@ -78,17 +92,23 @@ class TeacherAdapter:
         priors = estimate_batch(self._prior, frames)
         cameras = [f.camera or p.camera for f, p in zip(frames, priors, strict=True)]
         focal_px = [np.nan if camera is None else camera.K[0, 0] for camera in cameras]
-        prior = torch.from_numpy(np.stack([p.depth for p in priors])).to(self._device)
-        prompts = prompt_maps([_thinned(frame) for frame in frames]).to(self._device)
-        with torch.inference_mode():
-            # What the prior does not know is not at infinity: nothing is to be fitted to it.
-            inverse = torch.where(prior.isnan(), torch.nan, inverse_depth(prior))
-            aligned = prompt_tensor(inverse, prompts)
+        prior = torch.from_numpy(np.stack([p.depth for p in priors]))
+        prompts = prompt_maps([_thinned(frame) for frame in frames])
+        aligned = self._workplace.do(partial(self._aligned, prior, prompts))
         return Batch(
             image_tensor(frames),
             torch.tensor(focal_px, dtype=torch.float32),
             {'prompt': aligned.channels, 'unit_m': aligned.unit_m},
         )
+
+    def _aligned(self, prior: Tensor, prompts: Tensor, device: torch.device) -> PromptTensor:
+        prior, prompts = prior.to(device), prompts.to(device)
+        with torch.inference_mode():
+            # What the prior does not know is not at infinity: nothing is to be fitted to it.
+            inverse = torch.where(prior.isnan(), torch.nan, inverse_depth(prior))
+            return prompt_tensor(
+                inverse, prompts, norm=self._prompt_norm, gmdr_mode=self._gmdr_mode
+            )
 
     def infer(self, network: nn.Module, batch: Batch, scale: float) -> Mapping[str, Tensor]:
         """Run on a canvas of `scale` times the usual area."""

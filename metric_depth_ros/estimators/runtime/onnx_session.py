@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.runtime.settings import is_out_of_memory
 from metric_depth_ros.estimators.threads import CORES
 from metric_depth_ros.resources import user_path
 
@@ -33,15 +35,10 @@ TOLD: Mapping[str, tuple[type, ...]] = {
 }
 """What a file tells about itself, and how."""
 
-_PROVIDERS = {
-    'cpu': ('CPUExecutionProvider',),
-    'cuda': (
-        'TensorrtExecutionProvider',
-        'CUDAExecutionProvider',
-        'CPUExecutionProvider',
-    ),
-}
+_GPU_PROVIDERS = ('TensorrtExecutionProvider', 'CUDAExecutionProvider')
+_CPU_PROVIDER = 'CPUExecutionProvider'
 
+Provider = str | tuple[str, dict[str, int]]
 Skeleton = Callable[[Mapping[str, Any] | None], nn.Module]
 
 
@@ -56,6 +53,8 @@ class ExportedForward:
         Of the network's own ``forward``.
     description
         What the export wrote about it, see `onnx_export`.
+    reopened
+        Opens the file once more, on the CPU.
     """
 
     def __init__(
@@ -63,13 +62,29 @@ class ExportedForward:
         session: onnxruntime.InferenceSession,
         signature: inspect.Signature,
         description: Mapping[str, Any],
+        reopened: Callable[[], onnxruntime.InferenceSession],
     ) -> None:
-        self._session = session
+        self._session: onnxruntime.InferenceSession | None = session
+        self._reopened = reopened
         # What stands in place of the method has the same arguments (crops, fixed length).
         self.__signature__ = signature
         self._fixed: Mapping[str, Any] = description['arguments']
         self._keys: Sequence[str] | None = description['outputs']
         self._shapes = {entry.name: tuple(entry.shape) for entry in session.get_inputs()}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the file is run; its inputs and outputs are on the CPU all the same."""
+        index = None if self._session is None else _gpu_of(self._session)
+        return torch.device('cpu') if index is None else torch.device('cuda', index)
+
+    def move(self, device: torch.device, precision: str) -> None:
+        """Run where it runs already, or on the CPU from now on.
+
+        Stands in place of `CastNetwork.move`: the weights are in the file, not in the module.
+        """
+        if device.type != self.device.type:
+            self._session = None  # opened with the next image, when its memory is free
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run image by image: the file takes one.
@@ -78,15 +93,15 @@ class ExportedForward:
         ------
         InputError
             `onnx_input` where the file was exported for other sizes.
+        torch.OutOfMemoryError
+            Memory ran out.
         """
         arguments = self.__signature__.bind(*args, **kwargs).arguments
         self._check(arguments)
         tensors: dict[str, Tensor] = {name: arguments[name] for name in self._shapes}
         batch = len(next(iter(tensors.values())))
         answers = [
-            self._session.run(
-                None, {name: tensor[i : i + 1].numpy() for name, tensor in tensors.items()}
-            )
+            self._run({name: tensor[i : i + 1].numpy() for name, tensor in tensors.items()})
             for i in range(batch)
         ]
         outputs = [
@@ -96,6 +111,18 @@ class ExportedForward:
         if self._keys is not None:
             return dict(zip(self._keys, outputs, strict=True))
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def _run(self, inputs: Mapping[str, Any]) -> Sequence[Any]:
+        if self._session is None:
+            self._session = self._reopened()
+        try:
+            return self._session.run(None, inputs)
+        except Exception as error:  # its exceptions have no common base but Exception
+            if not is_out_of_memory(error):
+                raise
+            reason = ' '.join(str(error).split())
+        # Outside of the handler: its traceback would keep the inputs alive.
+        raise torch.OutOfMemoryError(reason)
 
     def _check(self, arguments: Mapping[str, Any]) -> None:
         given = {
@@ -129,7 +156,7 @@ def open_exported(
     file
         What `onnx_export` wrote.
     device
-        ``'cpu'``, or another for the GPU providers that this ONNX Runtime has.
+        As of `EstimatorOptions`; ``'auto'`` is a GPU where this ONNX Runtime reaches one.
     skeleton
         Builds the network from its configuration on the meta device.
     preset
@@ -138,7 +165,8 @@ def open_exported(
     Raises
     ------
     InputError
-        No ONNX Runtime, no such file, or a file that is not an export of this network.
+        No ONNX Runtime, no such file, a file that is not an export of this network, or a GPU that
+        this ONNX Runtime does not reach.
     """
     path = user_path(str(file))
     if not path.is_file() or path.suffix != '.onnx':
@@ -162,7 +190,7 @@ def open_exported(
     network = skeleton(description['model_config']).eval()
     # Only the shape of the module is used; untouched memory of empty tensors costs nothing.
     network.to_empty(device='cpu')
-    _attach(network, session, description)
+    _attach(network, session, description, partial(_open, path, 'cpu'))
     return network
 
 
@@ -171,16 +199,34 @@ def is_exported(network: nn.Module) -> bool:
     return isinstance(network.forward, ExportedForward)
 
 
-def providers(device: str, available: Sequence[str]) -> list[str]:
+def providers(device: str, available: Sequence[str]) -> list[Provider]:
     """Return the providers for a device, of those that ONNX Runtime has, the fastest first."""
-    wanted = _PROVIDERS['cpu' if device == 'cpu' else 'cuda']
-    return [name for name in wanted if name in available]
+    on_gpu = {'device_id': _index(device)}
+    gpus: list[Provider] = [
+        (name, on_gpu) for name in _GPU_PROVIDERS if device != 'cpu' and name in available
+    ]
+    return [*gpus, _CPU_PROVIDER]
+
+
+def _index(device: str) -> int:
+    return int(device.partition(':')[2] or 0)
+
+
+def _gpu_of(session: onnxruntime.InferenceSession) -> int | None:
+    """Return the index of the GPU that a session runs on, None where it runs on none."""
+    options = session.get_provider_options()
+    found = [options[name] for name in _GPU_PROVIDERS if name in options]
+    return int(found[0].get('device_id', 0)) if found else None
 
 
 def _attach(
-    network: nn.Module, session: onnxruntime.InferenceSession, description: Mapping[str, Any]
+    network: nn.Module,
+    session: onnxruntime.InferenceSession,
+    description: Mapping[str, Any],
+    reopened: Callable[[], onnxruntime.InferenceSession],
 ) -> None:
-    forward = ExportedForward(session, inspect.signature(network.forward), description)
+    signature = inspect.signature(network.forward)
+    forward = ExportedForward(session, signature, description, reopened)
     network.forward = forward
     if hasattr(network, 'canonical_inverse_depth'):
         # The exported pass computes the field of view as well.
@@ -203,11 +249,25 @@ def _open(path: Path, device: str) -> onnxruntime.InferenceSession:
     settings.log_severity_level = 3
     chosen = providers(device, onnxruntime.get_available_providers())
     try:
-        return onnxruntime.InferenceSession(path, settings, providers=chosen)
+        session = onnxruntime.InferenceSession(path, settings, providers=chosen)
     except Exception as error:  # its exceptions have no common base but Exception
+        reason = str(error).splitlines()[0]
+        if is_out_of_memory(error):
+            raise InputError(
+                'out_of_memory',
+                f'{path} does not fit into memory (device {device}: {reason}): free the memory '
+                'that others hold, or set device to cpu.',
+            ) from error
+        raise InputError('onnx_file', f'{path} cannot be opened: {reason}') from error
+    # Where a GPU cannot be had, ONNX Runtime takes the first one, or the CPU, without a word.
+    if device.startswith('cuda') and _gpu_of(session) != _index(device):
         raise InputError(
-            'onnx_file', f'{path} cannot be opened: {str(error).splitlines()[0]}'
-        ) from error
+            'device',
+            f'device is {device!r}, but ONNX Runtime {onnxruntime.__version__} runs {path} with '
+            f"{', '.join(session.get_providers())} here: use 'cpu' or 'auto', or install the "
+            'driver and an ONNX Runtime built for CUDA (pip install onnxruntime-gpu).',
+        )
+    return session
 
 
 def _description(session: onnxruntime.InferenceSession, path: Path) -> Mapping[str, Any]:

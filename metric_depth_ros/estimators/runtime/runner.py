@@ -20,7 +20,7 @@ from metric_depth_ros.estimators.devices import torch_device
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime.batch import Batch
 from metric_depth_ros.estimators.runtime.entry_points import install
-from metric_depth_ros.estimators.runtime.onnx_session import is_exported
+from metric_depth_ros.estimators.runtime.onnx_session import ExportedForward
 from metric_depth_ros.estimators.runtime.precision import (
     CastNetwork,
     all_finite,
@@ -64,6 +64,28 @@ class Outcome:
     note: str = ''
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where and how a network runs.
+
+    Parameters
+    ----------
+    device
+        It is there.
+    precision
+        It computes in this.
+    step
+        Index of the setting: the first takes the most memory.
+    retreated
+        Whether this is the last resort.
+    """
+
+    device: torch.device
+    precision: str
+    step: int = 0
+    retreated: bool = False
+
+
 class Runner:
     """Runs one network.
 
@@ -91,33 +113,34 @@ class Runner:
         *,
         one_resolution: bool = False,
     ) -> None:
-        exported = is_exported(network)
-        device = torch.device('cpu') if exported else torch_device(options.device)
+        forward = network.forward
+        exported = forward if isinstance(forward, ExportedForward) else None
+        device = exported.device if exported else torch_device(options.device)
         on_cuda = device.type == 'cuda'
-        wanted = 'fp32' if exported else chosen_precision(options.precision, device)
-        parameters = inspect.signature(network.forward).parameters
+        low = getattr(network, 'low_precision', 'bf16')
+        precision = 'fp32' if exported else chosen_precision(options.precision, device, low)
+        parameters = inspect.signature(forward).parameters
+        self._network = network.eval()
         self._infer = infer
         self._settings = settings(
             options.resolution_scale,
-            has_crops='max_crops_per_batch' in parameters,
-            one_resolution=one_resolution,
+            has_crops='max_crops_per_batch' in parameters and exported is None,
+            one_resolution=one_resolution or exported is not None,
         )
-        self._step = 0
         self._last_resort = torch.device('cpu') if on_cuda else last_resort
-        self._device, self._wanted_precision = device, wanted
-        self._cast = CastNetwork(network.eval(), wanted)
+        self._move_weights = (exported or CastNetwork(network, precision)).move
+        self._exported = exported is not None
         compiled = options.compile and not exported
         self._points = install(network, compiled=compiled, on_cuda=on_cuda)
-        self._uploads = Uploads(device)
-        self._guarded = wanted != 'fp32'
+        self._wanted_precision = precision
+        self._guarded = precision != 'fp32'
         self._in_vain = 0
-        self._retreated = ''
-        self._move_in()
+        self._move(_Place(device, precision))
 
     @property
     def network(self) -> nn.Module:
         """The network, where and as it runs now."""
-        return self._cast.network
+        return self._network
 
     def warm_up(self, batch: Batch) -> Outcome:
         """Compile for the shape of a batch, record CUDA graphs and fill caches."""
@@ -140,44 +163,56 @@ class Runner:
         """
         with torch.inference_mode():
             outputs = self._run_guarded(batch)
-        setting = self._settings[self._step]
-        return Outcome(outputs, self._cast.precision, setting.scale, self._note(setting))
+        scale = self._settings[self._place.step].scale
+        return Outcome(outputs, self._place.precision, scale, self._note())
 
-    def _move_in(self) -> None:
-        """Put the weights onto the device, or onto the last resort if they do not fit."""
+    def _move(self, place: _Place) -> None:
+        """Run there from now on, or on the last resort if the weights do not fit."""
+        self._place = place
+        self._forget_compiled_code(compiled=not place.retreated)
         try:
-            self._cast.move(self._device, self._wanted_precision)
-            return
+            self._move_weights(place.device, place.precision)
         except RuntimeError as error:
-            if self._last_resort is None or not is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             reason = str(error).splitlines()[0]
-        self._retreat(self._last_resort, reason)
+        else:
+            self._uploads = Uploads(torch.device('cpu') if self._exported else place.device)
+            _free_unused_memory()  # what the weights held where they were
+            return
+        # Outside of the handler: its traceback would keep the tensors alive.
+        self._retreat(f'the weights in {place.precision}', reason)
 
     def _run_guarded(self, batch: Batch) -> dict[str, Tensor]:
         """Run; once more in float32 where a lower precision gave what is no number."""
         outputs, finite = self._run_fitting(batch)
         if finite:
             self._in_vain = 0
-        if finite or not self._guarded or self._in_vain == _MOST_IN_VAIN:
+        low = self._place
+        if finite or low.precision == 'fp32' or self._in_vain == _MOST_IN_VAIN:
             return outputs
-        low = self._cast.precision
-        self._change_precision('fp32')
-        exact, finite = self._run_fitting(batch)
+        full = replace(low, precision='fp32')
+        try:
+            self._move(full)
+            exact, finite = self._run_fitting(batch)
+        except Exception:
+            self._move(low)
+            raise
         if not finite:
-            # The network itself answers so: precision is not to blame, and stays.
+            # The network itself answers so: precision is not to blame, and all is as before.
             self._in_vain += 1
-            if not self._retreated:
-                self._change_precision(low)
+            if self._place != full:
+                _LOGGER.warning('fp32 needed this in vain: the network runs as before')
+            self._move(low)
             return outputs
         self._guarded = False
-        _LOGGER.warning('the network overflows in %s; it runs in fp32 from now on', low)
+        _LOGGER.warning('the network overflows in %s; it runs in fp32 from now on', low.precision)
         return exact
 
     def _run_fitting(self, batch: Batch) -> tuple[dict[str, Tensor], bool]:
         """Run with the first setting that fits into memory; return outputs, all finite or not."""
         while True:
-            setting = self._settings[self._step]
+            setting = self._settings[self._place.step]
             try:
                 return self._run_once(batch, setting)
             except RuntimeError as error:
@@ -202,62 +237,65 @@ class Runner:
         """Run one portion; what it answers and whether that is finite come back together."""
         for point in self._points:
             point.last_output = []
-        outputs = dict(self._infer(self._cast.network, batch, setting.scale))
+        outputs = dict(self._infer(self._network, batch, setting.scale))
         if self._guarded:
             outputs[_FINITE] = all_finite(x for p in self._points for x in p.last_output)
         return download(outputs)
 
     def _step_down(self, images: int, failed: Setting, reason: str) -> None:
-        step = self._step + 1
+        step = self._place.step + 1
         if images == 1 and failed.together:
             step += 1  # one image at a time is what failed
-        if step < len(self._settings):
-            self._step = step
-            self._forget_compiled_code()
-            said = ', '.join(self._settings[step].differences(self._settings[0]))
-            _LOGGER.warning('out of memory (%s); from now on: %s', reason, said)
-        elif self._last_resort is not None:
-            self._retreat(self._last_resort, reason)
-        else:
+        if step >= len(self._settings):
+            self._retreat(f'{failed.scale:.2g}x tokens of one image', reason)
+            return
+        self._place = replace(self._place, step=step)
+        self._forget_compiled_code()
+        _free_unused_memory()
+        said = ', '.join(self._settings[step].differences(self._settings[0]))
+        _LOGGER.warning('out of memory (%s); from now on: %s', reason, said)
+
+    def _retreat(self, least: str, reason: str) -> None:
+        """Answer elsewhere from now on, at the smallest setting: it is slow enough there.
+
+        Parameters
+        ----------
+        least
+            What did not fit, with nothing less to try.
+        reason
+            In the words of the library.
+        """
+        if self._last_resort is None or self._place.retreated:
             raise InputError(
                 'out_of_memory',
-                f'not even {failed.scale:.2g}x tokens of one image fit into memory ({reason}): '
-                'use a smaller network or image, or free the memory that others hold.',
+                f'not even {least} fit into memory ({reason}): use a smaller network or image, or '
+                'free the memory that others hold.',
             )
-
-    def _retreat(self, device: torch.device, reason: str) -> None:
-        """Answer elsewhere from now on, at the smallest setting: it is slow enough there."""
-        self._last_resort = None
-        self._step = len(self._settings) - 1
-        self._guarded = False
-        self._forget_compiled_code(compiled=False)
-        self._cast.move(device, 'fp32')
-        self._uploads = Uploads(device)
-        self._device, self._wanted_precision = device, 'fp32'
-        self._retreated = f'on the {device.type.upper()}, out of memory'
+        self._move(_Place(self._last_resort, 'fp32', len(self._settings) - 1, retreated=True))
         _LOGGER.warning(
             'out of memory (%s): the network runs on the %s from now on, slowly; free the memory '
             'that others hold and configure again',
             reason,
-            device.type.upper(),
+            self._last_resort.type.upper(),
         )
-
-    def _change_precision(self, precision: str) -> None:
-        self._forget_compiled_code()
-        self._cast.move(self._device, precision)
 
     def _forget_compiled_code(self, *, compiled: bool = True) -> None:
         for point in self._points:
             point.last_output = []
             point.start_over(compiled=compiled)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
-    def _note(self, setting: Setting) -> str:
-        said = setting.differences(self._settings[0])
-        if self._cast.precision != self._wanted_precision:
-            said.append(f'{self._cast.precision} after overflow in {self._wanted_precision}')
+    def _note(self) -> str:
+        place = self._place
+        said = self._settings[place.step].differences(self._settings[0])
+        if place.precision != self._wanted_precision and not place.retreated:
+            said.append(f'{place.precision} after overflow in {self._wanted_precision}')
         said += sorted({point.failure for point in self._points if point.failure})
-        if self._retreated:
-            said.append(self._retreated)
+        if place.retreated:
+            said.append(f'on the {place.device.type.upper()}, out of memory')
         return ', '.join(said)
+
+
+def _free_unused_memory() -> None:
+    """Give back to the GPU what tensors held that are gone."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -71,5 +71,12 @@ def is_out_of_memory(error: Exception) -> bool:
     """Whether an error means that memory ran out; libraries under torch have their own words."""
     import torch
 
-    words = ('out of memory', 'ALLOC_FAILED', "can't allocate memory", 'not enough memory')
+    words = (
+        'out of memory',
+        'ALLOC_FAILED',
+        "can't allocate memory",
+        'not enough memory',
+        'Failed to allocate memory',  # ONNX Runtime
+        'bad_alloc',
+    )
     return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)

@@ -231,7 +231,12 @@ class TeacherRecipe(Recipe):
             assert frame.prompt is not None  # always drawn, if empty
             height, width = frame.image.shape[:2]
             points = torch.from_numpy(frame.prompt.to_map(width, height))[None].to(device)
-            aligned = prompt_tensor(torch.from_numpy(prior)[None].to(device), points)
+            aligned = prompt_tensor(
+                torch.from_numpy(prior)[None].to(device),
+                points,
+                norm=self._config.prompt_norm,
+                gmdr_mode=self._config.gmdr_mode,
+            )
             prompted = len(frame.prompt) > 0
             units.append(aligned.unit_m if prompted else aligned.unit_m * focal_share(frame))
             channels.append(aligned.channels)

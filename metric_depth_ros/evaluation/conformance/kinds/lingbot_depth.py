@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from metric_depth_ros.networks.lingbot_depth import LingBotDepth
 
+# Constants that the authors add to all channels of a token, see `ImageDepthEncoder.sequences`.
+_IMAGE_OFFSET, _DEPTH_OFFSET = 1.0, 2.0
+
 
 def matches(golden: Golden) -> bool:
     """Whether the golden is of a LingBot-Depth network."""
@@ -92,11 +95,14 @@ def _encoder_steps(
     tokens, key_mask = encoder.sequences(image_14, depth_14, keep)
     *raw, _ = encoder.backbone.run_blocks(tokens, encoder.taps, key_mask)
     taps = [encoder.backbone.norm(tap) for tap in raw]
+    as_authors = tokens.clone()
+    as_authors[:, 1:] += _IMAGE_OFFSET
+    as_authors[:, 1 + grid[0] * grid[1] :] += _DEPTH_OFFSET - _IMAGE_OFFSET
     steps = {'i_image_14': image_14, 'i_depth_14': depth_14}
     for sample in range(len(tokens)):
         length = tokens.shape[1] if key_mask is None else int(key_mask[sample].sum())
         one = slice(sample, sample + 1)
-        steps[f'i_prepared_b{sample}'] = tokens[one, :length]
+        steps[f'i_prepared_b{sample}'] = as_authors[one, :length]
         for index, tap in enumerate(taps):
             steps[f'i_tap{index}_b{sample}_tokens'] = tap[one, 1:length]
             steps[f'i_tap{index}_b{sample}_cls'] = tap[one, 0]
