@@ -30,7 +30,7 @@ from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch, Runner
 from metric_depth_ros.estimators.runtime.buckets import STEADY_AFTER
 from metric_depth_ros.estimators.runtime.onnx_session import open_exported
-from metric_depth_ros.estimators.runtime.precision import DTYPES
+from metric_depth_ros.estimators.runtime.precision import DTYPES, low_precision_of
 
 EAGER = 'eager fp32'
 REALTIME_WAY = 'realtime'  # ends the names of the ways that use the preset
@@ -132,17 +132,19 @@ class ModelBench:
 
     def gpu_rows(self, rounds: int, frames: int, on_h200: bool) -> list[Row]:
         """Compare precisions, compiled code, three cameras, and the arithmetic floor."""
-        steady = self._runner(precision='bf16', compile=True)
+        network = self._subject.make()
+        low = low_precision_of(network)
+        steady = self._runner(low, compile=True)
         candidates = {
             EAGER: self._eager(),
-            'bf16': self._runner(precision='bf16'),
-            'bf16, compiled': steady,
-            **self._realtime('bf16', compile=True),
+            low: self._runner(low, network=network),
+            f'{low}, compiled': steady,
+            **self._realtime(low, compile=True),
         }
         rows = race(_named_calls(candidates, self._batch), rounds)
         errors = self._errors(candidates)
         flops = count_flops(lambda: candidates[EAGER](self._batch))
-        floor = self._floor(rows[0], flops, 'bf16')
+        floor = self._floor(rows[0], flops, low)
         fastest = rows[2]
         checks = [
             replace(
@@ -160,7 +162,7 @@ class ModelBench:
                 bar=_LARGEST_ABS_REL,
             ),
             *self._steadiness(fastest, steady, rounds, frames),
-            *self._limits(rows),
+            *self._limits(rows, low),
         ]
         if not on_h200:
             checks = [replace(check, bar=None) for check in checks]
@@ -284,10 +286,10 @@ class ModelBench:
         held = torch.cuda.memory_reserved(self._device) if self._device.type == 'cuda' else 0
         return held + psutil.Process().memory_info().rss
 
-    def _limits(self, rows: list[Row]) -> list[Row]:
+    def _limits(self, rows: list[Row], low: str) -> list[Row]:
         """Return the rows whose time has a limit of its own."""
-        limits = {'bf16, compiled': _LARGEST_MS.get(self._name)}
-        limits[f'bf16, compiled, {REALTIME_WAY}'] = _LARGEST_REALTIME_MS
+        limits = {f'{low}, compiled': _LARGEST_MS.get(self._name)}
+        limits[f'{low}, compiled, {REALTIME_WAY}'] = _LARGEST_REALTIME_MS
         return [
             replace(
                 row,

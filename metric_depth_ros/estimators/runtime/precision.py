@@ -41,6 +41,11 @@ def chosen_precision(wanted: str, device: torch.device, low: str = 'bf16') -> st
     return low if fast else 'fp32'
 
 
+def low_precision_of(network: nn.Module) -> str:
+    """Return the precision below float32 that the authors of a network chose, else bf16."""
+    return str(getattr(network, 'low_precision', 'bf16'))
+
+
 def cpu_has_bf16() -> bool:
     """Whether this processor multiplies bf16 itself; the others are slower in it than in fp32."""
     # Asked by name, for not every version of torch tells both.

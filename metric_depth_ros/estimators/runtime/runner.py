@@ -25,6 +25,7 @@ from metric_depth_ros.estimators.runtime.precision import (
     CastNetwork,
     all_finite,
     chosen_precision,
+    low_precision_of,
 )
 from metric_depth_ros.estimators.runtime.settings import Setting, is_out_of_memory, settings
 from metric_depth_ros.estimators.runtime.uploads import Uploads, download
@@ -117,7 +118,7 @@ class Runner:
         exported = forward if isinstance(forward, ExportedForward) else None
         device = exported.device if exported else torch_device(options.device)
         on_cuda = device.type == 'cuda'
-        low = getattr(network, 'low_precision', 'bf16')
+        low = low_precision_of(network)
         precision = 'fp32' if exported else chosen_precision(options.precision, device, low)
         parameters = inspect.signature(forward).parameters
         self._network = network.eval()
