@@ -220,10 +220,14 @@ class Client:
         The response to a client that the server has not discovered yet is lost. Hence one client
         a service for the whole session, and requests that change nothing are sent again.
         """
-        from lifecycle_msgs.srv import ChangeState
+        from lifecycle_msgs.srv import ChangeState, GetState
 
         if service not in self._callers:
             self._callers[service] = self.node.create_client(kind, service)
+            if kind is ChangeState:
+                # Sent once only: whoever answers this one by now knows the other client, too.
+                asked = service.replace('change_state', 'get_state')
+                self.call(GetState, asked, GetState.Request())
         caller = self._callers[service]
         self.wait_for(caller.service_is_ready, service)
         futures = [caller.call_async(request)]
