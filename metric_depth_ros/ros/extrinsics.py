@@ -303,7 +303,8 @@ def create_mount(settings: MountSettings, node: Node) -> Extrinsics:
             '.txt file of KITTI does: give a YAML file with the place of every frame '
             '(docs/INPUTS.md), or set extrinsics.source to tf2 or bag.',
         )
-    return create_extrinsics(settings.extrinsics, node)
+    rigid = ExtrinsicsSettings(settings.source, settings.path, settings.frames, fixed_frame='')
+    return create_extrinsics(rigid, node)
 
 
 def read_extrinsics(settings: ExtrinsicsSettings) -> Extrinsics:

@@ -230,8 +230,8 @@ class PromptSettings:
 
 
 @dataclass(frozen=True)
-class ExtrinsicsSettings:
-    """Where the place of the sensors comes from."""
+class MountSettings:
+    """How frames lie to each other; all that a node needs that places no sensor in an image."""
 
     source: str = parameter(
         'tf2',
@@ -241,14 +241,26 @@ class ExtrinsicsSettings:
     )
     path: str = parameter(
         '',
-        'The calibration file (YAML, Kalibr camchain, KITTI calib.txt / calib_velo_to_cam.txt) or '
-        'the bag. A file that changes is read again.',
+        'The calibration file (YAML, Kalibr camchain) or the bag. A file that changes is read '
+        'again.',
         change=CONFIGURE,
     )
     frames: str = parameter(
         '',
         'Names of frames that differ in file and messages: camera_optical_frame=cam0, several '
         'separated by commas.',
+        change=CONFIGURE,
+    )
+
+
+@dataclass(frozen=True)
+class ExtrinsicsSettings(MountSettings):
+    """Where the place of the sensors comes from."""
+
+    path: str = parameter(
+        '',
+        'The calibration file (YAML, Kalibr camchain, KITTI calib.txt / calib_velo_to_cam.txt) or '
+        'the bag. A file that changes is read again.',
         change=CONFIGURE,
     )
     kitti_camera: int = parameter(
@@ -273,35 +285,6 @@ class ExtrinsicsSettings:
         maximum=1.0,
         change=CONFIGURE,
     )
-
-
-@dataclass(frozen=True)
-class MountSettings:
-    """How frames lie to each other, for nodes that place no sensor in an image."""
-
-    source: str = parameter(
-        'tf2',
-        'tf2 (needs tf2_ros), file (calibration file) or bag (/tf_static of a recording).',
-        choices=('tf2', 'file', 'bag'),
-        change=CONFIGURE,
-    )
-    path: str = parameter(
-        '',
-        'The calibration file (YAML, Kalibr camchain) or the bag. A file that changes is read '
-        'again.',
-        change=CONFIGURE,
-    )
-    frames: str = parameter(
-        '',
-        'Names of frames that differ in file and messages: camera_optical_frame=cam0, several '
-        'separated by commas.',
-        change=CONFIGURE,
-    )
-
-    @property
-    def extrinsics(self) -> ExtrinsicsSettings:
-        """The same as the depth node knows it; rigid, so without a fixed frame."""
-        return ExtrinsicsSettings(self.source, self.path, self.frames, fixed_frame='')
 
 
 @dataclass(frozen=True)
@@ -495,7 +478,7 @@ def check_camera(settings: CameraSettings) -> None:
         )
 
 
-def check_extrinsics(settings: ExtrinsicsSettings | MountSettings) -> None:
+def check_extrinsics(settings: MountSettings) -> None:
     """Refuse a source without its path."""
     if settings.source != 'tf2' and not settings.path:
         raise InputError(
