@@ -199,12 +199,18 @@ def test_an_override_of_one_input_leaves_the_others_as_they_are(start):
     assert profiles['/depth/camera_info'] == profiles['/depth/confidence'] == 'BEST_EFFORT'
 
 
-def test_an_estimator_set_while_inactive_is_made_once(start, monkeypatch):
-    made = []
+@pytest.fixture
+def made(monkeypatch):
+    """Return the names of the estimators that the depth node makes from now on."""
+    names = []
     create = depth_node.estimator_from
     monkeypatch.setattr(
-        depth_node, 'estimator_from', lambda s: (made.append(s.estimator), create(s))[1]
+        depth_node, 'estimator_from', lambda s: (names.append(s.estimator), create(s))[1]
     )
+    return names
+
+
+def test_an_estimator_set_while_inactive_is_made_once(start, made):
     node = start(depth_node.DepthNode, prompt__sources='[]', estimator='classical')
     node._deactivate()
     node._estimator_is_busy = True  # a frame that was abandoned
@@ -213,12 +219,7 @@ def test_an_estimator_set_while_inactive_is_made_once(start, monkeypatch):
     assert made == ['classical', 'nearest']
 
 
-def test_an_estimator_that_an_abandoned_frame_holds_is_made_anew(start, monkeypatch):
-    made = []
-    create = depth_node.estimator_from
-    monkeypatch.setattr(
-        depth_node, 'estimator_from', lambda s: (made.append(s.estimator), create(s))[1]
-    )
+def test_an_estimator_that_an_abandoned_frame_holds_is_made_anew(start, made):
     node = start(depth_node.DepthNode, prompt__sources='[]', estimator='nearest')
     node._deactivate()
     node._estimator_is_busy = True
