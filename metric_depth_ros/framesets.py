@@ -57,6 +57,8 @@ _SIGMA = {
     'lowres': (0.0, 0.02),
     'random': (0.01, 0.002),
 }
+# Relative; what single precision makes of stored integers times a scale, at most.
+_ROUNDING = 2.0 * float(np.finfo(np.float32).eps)
 _REQUIRED = object()
 _NUMBERS = 'fiu'  # kinds of dtypes
 _POINT_NUMBERS = ('intensity', 'ring', 'rcs', 'velocity')
@@ -170,8 +172,9 @@ class RecordedFrame:
         else:
             depth = load_depth_map(entry.path, entry.scale)
         self._check_size(depth, entry.path)
+        least, most = entry.min_m * (1.0 - _ROUNDING), entry.max_m * (1.0 + _ROUNDING)
         with np.errstate(invalid='ignore'):
-            counted = (depth >= entry.min_m) & (depth <= entry.max_m) & (depth > 0.0)
+            counted = (depth >= least) & (depth <= most) & (depth > 0.0)
         return np.where(counted, depth, np.float32(np.nan))
 
     def load_mask(self, name: str) -> NDArray[np.bool_]:

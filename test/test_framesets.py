@@ -108,6 +108,16 @@ def test_ground_truth_outside_its_range_does_not_count(write, entry) -> None:
     assert depth[2:] == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize('limit_mm', [50_000, 60_000, 65_535, 7])
+def test_ground_truth_at_its_limits_counts(write, entry, tmp_path, limit_mm) -> None:
+    cv2.imwrite(str(tmp_path / 'depth.png'), np.full((6, 8), limit_mm, np.uint16))
+    for limits in ({'min_m': 0.001, 'max_m': limit_mm / 1000}, {'min_m': limit_mm / 1000}):
+        entry['gt'] |= {'max_m': 100.0, **limits}
+        assert np.isfinite(load_frame_set(write(entry)).frames[0].load_ground_truth()).all()
+    entry['gt'] |= {'min_m': 0.001, 'max_m': (limit_mm - 1) / 1000}
+    assert np.isnan(load_frame_set(write(entry)).frames[0].load_ground_truth()).all()
+
+
 def test_ground_truth_may_be_an_npz(write, entry, tmp_path) -> None:
     np.savez(tmp_path / 'gt.npz', depth=np.full((6, 8), 3.0, np.float32))
     entry['gt'] |= {'path': 'gt.npz', 'scale': 1.0}

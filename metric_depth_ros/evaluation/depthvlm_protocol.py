@@ -121,7 +121,7 @@ def canonical_points(
         Of the dataset.
     """
     scale = np.asarray(canonical, np.float64) / np.asarray(size, np.float64)
-    moved = np.asarray(pixels, np.float64) * scale - _crop_offset(canonical, limits)
+    moved = np.asarray(pixels, np.float64).reshape(-1, 2) * scale - _crop_offset(canonical, limits)
     return np.rint(moved).astype(np.int64)
 
 

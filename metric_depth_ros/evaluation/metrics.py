@@ -145,7 +145,8 @@ def error_sums(
         failed = ~(np.isfinite(p) & (p > 0.0))
     p = np.maximum(np.where(failed, dtype.type(FAILED_DEPTH_M), p), FAILED_DEPTH_M)
     # The ratio stays in the precision of the data: at exactly 1.25 a pixel is no inlier.
-    ratio = np.maximum(p / d, d / p)
+    with np.errstate(over='ignore'):  # of float32; an infinite ratio is no inlier either
+        ratio = np.maximum(p / d, d / p)
     ratio[failed] = np.inf
     d64, p64 = d.astype(np.float64), p.astype(np.float64)
     difference = np.abs(p64 - d64)

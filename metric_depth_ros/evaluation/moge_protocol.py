@@ -103,9 +103,11 @@ def moge_boundary_f1(
     """Return MoGe's boundary F1: depth ratios to all neighbors within a disc.
 
     Not comparable with `boundary.boundary_f1`: counts are pooled over directions and larger steps
-    weigh more.
+    weigh more. NaN of maps in which no pixel has all of its neighbors.
     """
     height, width = mask.shape
+    if min(height, width) <= 2 * radius or not mask.any():
+        return float('nan')
     inner = (slice(radius, height - radius), slice(radius, width - radius))
     offsets = [
         (dy, dx)
@@ -126,8 +128,6 @@ def moge_boundary_f1(
         for i, step in enumerate(_BOUNDARY_STEPS.astype(np.float32)):
             predicted, true = predicted_ratio > 1 + step, true_ratio > 1 + step
             counts[i] += (predicted & true).sum(), predicted.sum(), true.sum()
-    if not mask.any():
-        return float('nan')
     hits, predicted_count, true_count = counts.T
     precision = hits / np.maximum(predicted_count, 1e-12)
     recall = hits / np.maximum(true_count, 1e-12)

@@ -125,7 +125,9 @@ def observations(
     """
     height, width = points.shape[:2]
     step = -(-max(height, width) // _LARGEST_SIDE)
-    row, column = np.mgrid[step // 2 : height : step, step // 2 : width : step]
+    # The middle of a side that is shorter than half a step.
+    first_row, first_column = (min(step // 2, side // 2) for side in (height, width))
+    row, column = np.mgrid[first_row:height:step, first_column:width:step]
     xyz = points[row, column].astype(np.float64)
     usable = np.isfinite(xyz).all(-1) & (xyz[..., 2] > 0.0)
     if mask is not None:

@@ -25,7 +25,7 @@ QUESTION = (
 )
 THRESHOLD = 1.25
 
-_ANSWER = re.compile(r'<answer>(.*?)</answer>', re.DOTALL | re.IGNORECASE)
+_ANSWER = re.compile(r'<answer>((?:(?!<answer>).)*?)</answer>', re.DOTALL | re.IGNORECASE)
 _PLAIN_NUMBER = re.compile(r'(\d+(?:\.\d*)?|\.\d+)\s*(?:m|meters?|metres?)?', re.IGNORECASE)
 _FARTHEST_M = 1e5
 _SHOWN = 120

@@ -99,15 +99,15 @@ class PromptBranch(nn.Module):
             last,
         )
 
-    def forward(self, features: Tensor, prompt: Tensor, prompted: Tensor) -> Tensor:
+    def forward(self, features: Tensor, prompts: Sequence[Tensor], prompted: Tensor) -> Tensor:
         """Inject.
 
         Parameters
         ----------
         features
             (B, width, h, w).
-        prompt
-            (B, 3, H, W) normalized prompt tensor of any size.
+        prompts
+            Normalized prompt tensors (b, 3, H, W) of any sizes, of B images together.
         prompted
             (B, 1, 1, 1): 1 where the prompt counts, 0 where the image has none.
 
@@ -116,7 +116,7 @@ class PromptBranch(nn.Module):
         Tensor
             (B, width, h, w).
         """
-        seen = resized_prompt(prompt, features.shape[-2:])
+        seen = torch.cat([resized_prompt(prompt, features.shape[-2:]) for prompt in prompts])
         return torch.addcmul(features, self.layers(seen), prompted.to(features.dtype))
 
 
@@ -150,7 +150,7 @@ class Teacher(PyramidNetwork):
     def forward(
         self,
         canvas: Tensor,
-        prompt: Tensor | None = None,
+        prompt: Tensor | Sequence[Tensor] | None = None,
         max_crops_per_batch: int | None = None,
     ) -> Tensor:
         """Predict inverse depth in the prompt's unit.
@@ -160,8 +160,8 @@ class Teacher(PyramidNetwork):
         canvas
             (B, 3, S, S) normalized images; S a multiple of 32 patches.
         prompt
-            (B, 3, H, W) normalized, of any size. An image whose mask is empty gets the same
-            answer as without a prompt.
+            (B, 3, H, W) normalized, of any size, or one (1, 3, H, W) an image where the sizes
+            differ. An image whose mask is empty gets the same answer as without a prompt.
         max_crops_per_batch
             Crops that go through the transformer at once; None for all 35 B.
 
@@ -173,10 +173,11 @@ class Teacher(PyramidNetwork):
         levels = self.encoder(canvas, max_crops_per_batch)
         injections = None
         if prompt is not None:
-            prompt = prompt.to(canvas.dtype)
-            prompted = has_points(prompt).to(canvas.dtype)
+            given = [prompt] if isinstance(prompt, Tensor) else prompt
+            prompts = [part.to(canvas.dtype) for part in given]
+            prompted = torch.cat([has_points(part) for part in prompts]).to(canvas.dtype)
             injections = [
-                partial(branch, prompt=prompt, prompted=prompted)
+                partial(branch, prompts=prompts, prompted=prompted)
                 for branch in self.prompt_branches
             ]
         features, _ = self.decoder(levels, injections)

@@ -116,14 +116,31 @@ def expose_randomly(
     light = np.maximum(light, 0.0) ** np.float32(noise.contrast)
     filmic = light * (2.51 * light + 0.03) / (light * (2.43 * light + 0.59) + 0.14)
     srgb = 255.0 * np.clip(filmic, 0.0, 1.0) ** np.float32(1.0 / 2.2)
-    grain = rng.standard_normal((height, width, 3), np.float32)
-    grain = noise.chroma * grain + (1.0 - noise.chroma) * grain[..., :1]
-    # Photon noise: bright pixels vary more, and the tone curve evens most of it out again.
-    srgb += grain * noise.noise_steps * (0.6 + 0.4 * srgb / 128.0)
-    image = np.clip(np.rint(srgb), 0, 255).astype(np.uint8)
+    image = _grainy(srgb, rng, noise)
     if noise.saturation == 0.0:
         image[...] = image[..., 1:2]
     return image if noise.jpeg_quality is None else _compressed(image, noise.jpeg_quality)
+
+
+def spoil(
+    image: NDArray[np.uint8], rng: np.random.Generator, noise: CameraNoise
+) -> NDArray[np.uint8]:
+    """Return a recorded (H, W, 3) picture with a camera's blur, grain and compression added.
+
+    Exposure and colors stay.
+    """
+    spoiled = _grainy(_blurred(image.astype(np.float32), noise), rng, noise)
+    return spoiled if noise.jpeg_quality is None else _compressed(spoiled, noise.jpeg_quality)
+
+
+def _grainy(
+    srgb: NDArray[np.float32], rng: np.random.Generator, noise: CameraNoise
+) -> NDArray[np.uint8]:
+    grain = rng.standard_normal(srgb.shape, np.float32)
+    grain = noise.chroma * grain + (1.0 - noise.chroma) * grain[..., :1]
+    # Photon noise: bright pixels vary more, and the tone curve evens most of it out again.
+    srgb = srgb + grain * noise.noise_steps * (0.6 + 0.4 * srgb / 128.0)
+    return np.clip(np.rint(srgb), 0, 255).astype(np.uint8)
 
 
 def _blurred(light: NDArray[np.float32], noise: CameraNoise) -> NDArray[np.float32]:

@@ -91,25 +91,55 @@ def distance_balanced(
     return masked_mean((log_distance(predicted_m, farthest_m) - truth).abs(), mask)
 
 
-def teacher_loss(predicted: Tensor, truth: Tensor, mask: Tensor, *, real: bool) -> Tensor:
-    """Return the teacher's loss on inverse depth: robust on real, with gradients on rendered."""
+def teacher_loss(
+    predicted: Tensor,
+    truth: Tensor,
+    mask: Tensor,
+    *,
+    real: bool,
+    median_deviation: bool = False,
+) -> Tensor:
+    """Return the teacher's loss on inverse depth: robust on real, with gradients on rendered.
+
+    Parameters
+    ----------
+    real
+        The truth is measured.
+    median_deviation
+        As in `ssi_mage`.
+    """
     error, gradients = TEACHER_WEIGHTS
     if real:
         return error * robust_absolute_error(predicted, truth, mask)
     return error * absolute_error(predicted, truth, mask) + gradients * ssi_mage(
-        predicted, truth, mask
+        predicted, truth, mask, median_deviation=median_deviation
     )
 
 
 def student_loss(
-    predicted_m: Tensor, truth_m: Tensor, mask: Tensor, farthest_m: float = FARTHEST_M
+    predicted_m: Tensor,
+    truth_m: Tensor,
+    mask: Tensor,
+    farthest_m: float = FARTHEST_M,
+    *,
+    median_deviation: bool = False,
 ) -> Tensor:
-    """Return the student's loss on depth: distance-balanced, with gradients of `log_distance`."""
+    """Return the student's loss on depth: distance-balanced, with gradients of `log_distance`.
+
+    Parameters
+    ----------
+    farthest_m
+        As in `log_distance`.
+    median_deviation
+        As in `ssi_mage`.
+    """
     error, gradients = STUDENT_WEIGHTS
     predicted = log_distance(predicted_m, farthest_m)
     truth = log_distance(truth_m.where(mask, 1.0), farthest_m)
     balanced = distance_balanced(predicted_m, truth_m, mask, farthest_m)
-    return error * balanced + gradients * ssi_mage(predicted, truth, mask)
+    return error * balanced + gradients * ssi_mage(
+        predicted, truth, mask, median_deviation=median_deviation
+    )
 
 
 def laplace_likelihood(

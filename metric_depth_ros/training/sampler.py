@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch.nn.functional import interpolate
 
-from metric_depth_ros.errors import InputError
-
 NEAREST_M = 1e-4
 NEIGHBORS = 5
 RANGE_POINTS = 2000  # of patterns that say where, not how many
@@ -66,14 +64,12 @@ def downscaled(depth: NDArray[np.float32], factor: int) -> Samples:
     """Return what a map `factor` times smaller says, at the pixels where its cells begin.
 
     Holes are filled with the mean of the five nearest depths first; a cell counts where the
-    original has a depth at that pixel.
-
-    Raises
-    ------
-    InputError
-        Fewer than five pixels have a depth.
+    original has a depth at that pixel. Of fewer depths, or of a map that has no room for a cell,
+    there are no samples; the published code ends in an error there.
     """
     height, width = depth.shape
+    if len(valid_pixels(depth)) < NEIGHBORS or min(height, width) < factor:
+        return Samples(np.empty(0, np.int64), np.empty(0, np.float32))
     small = _resized(_filled(depth), (height // factor, width // factor))
     samples = scattered(small, depth.shape)
     keep = depth.reshape(-1)[samples.pixel] > NEAREST_M
@@ -96,12 +92,6 @@ def _filled(depth: NDArray[np.float32]) -> NDArray[np.float32]:
     known = depth > NEAREST_M
     if known.all():
         return depth
-    if known.sum() < NEIGHBORS:
-        raise InputError(
-            'sampler_depth',
-            f'{int(known.sum())} pixels have a depth, expected at least {NEIGHBORS} to fill the '
-            'others from.',
-        )
     _, nearest = cKDTree(np.argwhere(known)).query(np.argwhere(~known), k=NEIGHBORS)
     filled = depth.copy()
     filled[~known] = depth[known][nearest].mean(axis=1)

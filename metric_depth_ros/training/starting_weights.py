@@ -31,7 +31,8 @@ def start_from(
     new_prefixes
         Beginnings of the names of parts that may be missing and stay random.
     backbone_prefixes
-        Beginnings of the names of the backbone's weights.
+        Beginnings of the names of the backbone's weights; the first of them is that of the
+        transformer that may come alone.
 
     Raises
     ------
@@ -45,7 +46,7 @@ def start_from(
     parts = {name.partition('.')[0] for name in own}
     if backbone_prefixes and not any(name.partition('.')[0] in parts for name in state):
         state = {backbone_prefixes[0] + name: tensor for name, tensor in state.items()}
-        allowed = tuple(name for name in own if not name.startswith(tuple(backbone_prefixes)))
+        allowed = tuple(name for name in own if not name.startswith(backbone_prefixes[0]))
     translate = getattr(network, 'from_official', None)
     if translate is not None:
         state = translate(state)

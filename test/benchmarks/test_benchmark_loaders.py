@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.evaluation.benchmarks.catalog import NAMES, benchmark
 from metric_depth_ros.evaluation.benchmarks.depthlm import Markable, drawn_points
 from metric_depth_ros.evaluation.benchmarks.nuscenes import SCENES
@@ -56,7 +57,7 @@ def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('name', NAMES)
 def test_a_perfect_estimate_is_perfect_in_every_task(name: str, tmp_path: Path) -> None:
-    class GroundTruth:
+    class GroundTruth(Estimator):
         name = 'truth'
 
         def __init__(self, item: Item) -> None:
@@ -255,6 +256,35 @@ def test_points_of_depthlm_are_distances(tmp_path: Path) -> None:
     task = next(t for t in benchmark('depthlm').tasks if t.name == 'iBims-1')
     figures = task.score(DepthEstimate(depth), item).figures
     assert figures['abs_rel'] == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize('name', ['depthlm', 'depthvlm'])
+def test_a_second_list_of_a_data_set_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
+    root = getattr(benchmark_folders, name)(tmp_path)
+    (given,) = root.rglob('*.jsonl')
+    second = given.with_name(f'another_{given.name}')
+    second.write_text(given.read_text())
+    with pytest.raises(InputError, match=rf'{given.name} is a second list of .*{second.name}'):
+        benchmark(name).open(root)
+
+
+def test_the_training_list_of_depthlm_is_not_its_benchmark(tmp_path: Path) -> None:
+    root = benchmark_folders.depthlm(tmp_path)
+    given = root / 'ibims1/ibims1_val.jsonl'
+    alone = benchmark('depthlm').open(root).ids
+    given.with_name('ibims1_train.jsonl').write_text(given.read_text())
+    assert benchmark('depthlm').open(root).ids == alone
+
+
+def test_an_image_of_depthvlm_without_points_counts_as_published(tmp_path: Path) -> None:
+    root = benchmark_folders.depthvlm(tmp_path)
+    path = root / 'nyuv2_test.jsonl'
+    path.write_text(json.dumps(json.loads(path.read_text()) | {'pixel_coords': [], 'depth': []}))
+    item = benchmark('depthvlm').open(root).load(0)
+    assert item.points.shape == (0, 3)
+    task = next(t for t in benchmark('depthvlm').tasks if t.name == 'NYU')
+    figures = task.score(DepthEstimate(np.ones((120, 160), np.float32)), item).figures
+    assert figures['delta1_published'] == 0.0
 
 
 def test_points_of_depthvlm_are_looked_up_in_the_resized_map(tmp_path: Path) -> None:

@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.base import Estimator
+from metric_depth_ros.estimators.nearest import NearestFill
+from metric_depth_ros.evaluation.benchmarks.catalog import benchmark
 from metric_depth_ros.evaluation.benchmarks.families import (
+    METRIC,
     boundary_score,
     geometry_score,
     geometry_tasks,
+    metric_score,
+    sampled_tasks,
 )
 from metric_depth_ros.evaluation.benchmarks.moge_view import (
     lanczos_resized,
@@ -25,8 +31,9 @@ from metric_depth_ros.evaluation.benchmarks.records import (
     check_settings,
     read_records,
 )
+from metric_depth_ros.evaluation.benchmarks.result import summarize
 from metric_depth_ros.evaluation.benchmarks.run import Share, answer, seed_of
-from metric_depth_ros.evaluation.metrics import error_sums
+from metric_depth_ros.evaluation.metrics import ErrorSums, error_sums
 from metric_depth_ros.geometry.unprojection import depth_to_points
 from metric_depth_ros.types import CameraModel, DepthEstimate
 
@@ -104,6 +111,52 @@ def test_sampled_prompts_are_the_depth_of_their_pixels(item: Item, name: str) ->
     assert len(SAMPLED['Extreme'](item, 3)) == 100
 
 
+@pytest.mark.parametrize('known', [0, 1, 4])
+@pytest.mark.parametrize('task', sampled_tasks(), ids=lambda task: task.name)
+def test_an_image_with_too_little_ground_truth_to_sample_counts_as_one_without(
+    item: Item, task, known: int
+) -> None:
+    depth = np.full_like(item.depth, np.nan)
+    depth.reshape(-1)[:known] = 2.0
+    record = answer(replace(item, depth=depth), task, NearestFill())
+    assert record.score.sums == ErrorSums()
+    assert math.isnan(record.score.figures['abs_rel'])
+
+
+@pytest.mark.parametrize('task', sampled_tasks(), ids=lambda task: task.name)
+def test_an_image_smaller_than_a_cell_has_a_score(task) -> None:
+    camera = CameraModel.pinhole(9, 7, 9.0, 9.0, 4.0, 3.0)
+    tiny = Item('tiny', np.zeros((7, 9, 3), np.uint8), np.full((7, 9), 2.0, np.float32), camera)
+    assert answer(tiny, task, NearestFill()).score.sums.pixels == 63
+
+
+def test_a_farther_answer_never_scores_better_in_metric_depth(item: Item) -> None:
+    answers = [np.full_like(item.depth, far) for far in (900.0, 1000.0, 5000.0, 3e38, np.inf)]
+    errors = [metric_score(DepthEstimate(a), item).figures['abs_rel'] for a in answers]
+    assert errors[0] < errors[1] == errors[2] == errors[3] == errors[4]
+    missing = metric_score(DepthEstimate(np.full_like(item.depth, np.nan)), item)
+    assert missing.sums.failures == missing.sums.pixels
+
+
+@pytest.mark.parametrize('name', ['booster', 'eth3d', 'middlebury', 'nuscenes', 'sintel', 'sun'])
+def test_metric_depth_ends_at_1000_m_in_every_data_set_of_its_table(name: str) -> None:
+    (task,) = (task for task in benchmark(name).tasks if task.name == METRIC)
+    assert task.score is metric_score
+    tables = [t for t in benchmark(name).tables if 'metric depth' in t.title]
+    assert len(tables) == 2
+    assert all('count as 1000 m' in table.note for table in tables)
+
+
+def test_a_figure_of_some_images_only_is_said(item: Item) -> None:
+    found = geometry_score(DepthEstimate(item.depth, camera=item.camera), item)
+    lost = geometry_score(DepthEstimate(item.depth), item)
+    (task, _) = geometry_tasks(64, 48)
+    scores = {'a': found, 'b': lost, 'c': found}
+    records = {(task.name, i): Record(task.name, i, s, 1.0, 'm') for i, s in scores.items()}
+    result = summarize(benchmark('ibims'), [task], records, {'estimator': 'm'})
+    assert 'monocular: fov_error_deg of 2 of 3 images; the others have none.' in result['remarks']
+
+
 @pytest.mark.parametrize('level', BLOCK_LEVELS)
 def test_blocks_hide_their_share(item: Item, level: str) -> None:
     prompt = masked_blocks(level)(item, 5)
@@ -163,7 +216,6 @@ def test_the_field_of_view_error_is_scored_where_a_camera_was_found(item: Item) 
 
 
 def test_an_answer_is_scored_on_the_view_it_was_asked_of(item: Item) -> None:
-    from metric_depth_ros.estimators.nearest import NearestFill
     from metric_depth_ros.evaluation.benchmarks.protocol import Task
 
     task = Task('8x', SAMPLED['8x'], moge_view(64, 48))
@@ -172,7 +224,7 @@ def test_an_answer_is_scored_on_the_view_it_was_asked_of(item: Item) -> None:
     assert record.score.figures['abs_rel'] < 0.05
 
 
-class Masking:
+class Masking(Estimator):
     """Takes everything for sky, and knows its depth all the same."""
 
     name = 'masking'

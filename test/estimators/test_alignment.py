@@ -227,6 +227,42 @@ def test_prompt_tensor_is_independent_of_the_scale_of_the_prompts():
     assert torch.equal(near.channels[1, 0], prior[1])
 
 
+def untold(prior, prompt, of_prior):
+    """Return them with points in the right half only, of which the prior tells nothing."""
+    half = prior.shape[2] // 2
+    prior, prompt = prior.clone(), prompt.clone()
+    prior[:, :, half:] = of_prior
+    prompt[:, :, :half] = torch.nan
+    return prior, prompt, half
+
+
+@pytest.mark.parametrize('mode', ['global', 'lwlr'])
+@pytest.mark.parametrize('of_prior', [0.0, torch.nan])
+def test_prior_that_tells_nothing_at_the_points_lends_them_no_unit_of_its_own(of_prior, mode):
+    prior, prompt, half = untold(*smooth_scene(1, 41, 63, [200])[:2], of_prior)
+    seen = prompt_tensor(prior, prompt, gmdr_mode=mode)
+    for other in (
+        prompt_tensor(9.0 * prior, prompt, gmdr_mode=mode),
+        prompt_tensor(prior, 8.0 * prompt, gmdr_mode=mode),
+    ):
+        assert torch.equal(other.channels, seen.channels)
+    torch.testing.assert_close(
+        seen.channels[:, 1, :, :half], torch.ones(1, 41, half), rtol=0.05, atol=0.0
+    )
+    inverse = seen.unit_m / prompt[prompt > 0]
+    near = seen.channels[:, 0, :, :half]
+    assert inverse.min() <= near.min() <= near.max() <= inverse.max()
+    assert torch.equal(seen.channels[:, 2] > 0, prompt > 0)
+
+
+def test_image_whose_prior_tells_nothing_does_not_touch_the_others_of_its_batch():
+    prior, prompt, _ = smooth_scene(2, 41, 63, [200, 100])
+    lost, points, _ = untold(prior[:1], prompt[:1], 0.0)
+    together = prompt_tensor(torch.cat((lost, prior[1:])), torch.cat((points, prompt[1:])))
+    alone = prompt_tensor(prior[1:], prompt[1:])
+    torch.testing.assert_close(together.channels[1:], alone.channels, rtol=1e-5, atol=1e-6)
+
+
 def test_prompt_tensor_without_normalization_is_in_inverse_meters():
     prior, prompt, _ = smooth_scene(1, 41, 63, [200])
     plain = prompt_tensor(prior, prompt, norm='none')

@@ -70,6 +70,12 @@ def test_an_unusable_prediction_counts_as_a_failure_and_is_not_left_out(bad: flo
     assert all(math.isfinite(value) for value in metrics.values())
 
 
+def test_a_prediction_as_far_as_numbers_go_is_an_error_without_a_warning(recwarn) -> None:
+    metrics = depth_metrics(depth(3e38), depth(1e-2))
+    assert (metrics['delta3'], len(recwarn)) == (0.0, 0)
+    assert metrics['mae_m'] == pytest.approx(3e38, rel=1e-3)
+
+
 def test_a_failure_is_no_inlier_even_of_ground_truth_as_near_as_its_stand_in() -> None:
     assert depth_metrics(depth(np.nan), depth(1e-3))['delta1'] == 0.0
 

@@ -63,3 +63,12 @@ def test_a_prediction_of_nothing_fails_everywhere(truth):
     assert set(figures.pop('boundary').values()) == {0.0}
     for values in figures.values():
         assert values == {'rel': pytest.approx(1.0, abs=2e-3), 'delta1': 0.0}
+
+
+@pytest.mark.parametrize('side', [1, 4, 6])
+def test_boundaries_of_a_map_that_is_smaller_than_the_neighborhood_are_nan(side):
+    depth = np.linspace(1.0, 2.0, side * 9).reshape(side, 9)
+    small = PointMap(depth)
+    figures = moge_metrics(small, small, np.ones(depth.shape, bool))
+    assert math.isnan(figures['boundary']['radius3_f1'])
+    assert figures['depth_metric'] == {'rel': 0.0, 'delta1': 1.0}

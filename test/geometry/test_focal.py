@@ -44,6 +44,14 @@ def test_a_fifth_of_outliers_moves_the_focal_length_by_less_than_one_percent(kin
     assert recover_focal(points).focal_px == pytest.approx(150.0, rel=0.01)
 
 
+@pytest.mark.parametrize('size', [(2000, 5), (1600, 4), (700, 2), (500, 1), (5, 2000)])
+def test_focal_length_of_a_long_narrow_image_is_recovered(size, rng):
+    focal = 0.8 * max(size)
+    fit = recover_focal(point_map(*size, focal, rng))
+    assert fit.focal_px == pytest.approx(focal, rel=1e-9)
+    assert fit.points > 90
+
+
 def test_points_that_are_not_finite_or_behind_the_camera_are_ignored(rng):
     points = point_map(64, 48, 50.0, rng)
     points[:10] = np.nan

@@ -30,6 +30,7 @@ def test_the_golden_passes_with_every_quantity(shared):
         ('<answer>0.87</answer>', 0.87),
         ('<answer> 12 meters </answer>', 12.0),
         ('<answer> 9.0 </answer> no: <answer> 2.5 </answer>', 2.5),
+        ('I put it in <answer>. <answer> 3.2 </answer>', 3.2),
     ],
 )
 def test_a_distance_is_read_from_the_last_answer(answer, meters):

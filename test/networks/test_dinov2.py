@@ -3,6 +3,7 @@
 
 import pytest
 import torch
+from official_weights import official_state
 from torch.nn.functional import interpolate
 from transformers import Dinov2Model
 
@@ -14,7 +15,7 @@ from metric_depth_ros.networks.backbones.dinov2 import (
     named_config,
     translate,
 )
-from metric_depth_ros.networks.checkpoints import load_strict, official_state
+from metric_depth_ros.networks.checkpoints import load_strict
 
 TINY = DinoV2Config(embed_dim=24, depth=3, num_heads=2, native_grid=5)
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from official_weights import official_state
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks.checkpoints import (
     Checkpoint,
     load_strict,
-    official_state,
     parameter_count,
     released_keys,
 )

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from metric_depth_ros.simulation.photography import CameraNoise, expose_randomly, random_noise
+from metric_depth_ros.simulation.photography import (
+    CameraNoise,
+    expose_randomly,
+    random_noise,
+    spoil,
+)
 
 CLEAN = CameraNoise(vignette=0.0, noise_steps=0.0, blur_px=0.1)
 
@@ -69,3 +74,16 @@ def test_random_noise_varies():
     assert any(n.saturation == 0.0 for n in drawn)
     assert any(n.jpeg_quality is None for n in drawn)
     assert np.ptp([n.stops for n in drawn]) > 1.0
+
+
+@pytest.mark.parametrize(
+    'fault', [{'motion_px': 6.0}, {'blur_px': 2.0}, {'jpeg_quality': 20}, {'noise_steps': 4.0}]
+)
+def test_a_recorded_picture_is_spoiled_but_keeps_its_exposure(fault):
+    edge = np.full((48, 64, 3), 60, np.uint8)
+    edge[:, 32:] = 180
+    spoiled = spoil(edge, np.random.default_rng(0), replace(CLEAN, **fault))
+    assert spoiled.shape == edge.shape
+    assert (spoiled != edge).any()
+    assert spoiled[:, :24].mean() == pytest.approx(60.0, abs=2.0)
+    assert spoiled[:, 40:].mean() == pytest.approx(180.0, abs=2.0)

@@ -14,9 +14,12 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.learned.loading import network_from, skeleton
 from metric_depth_ros.networks.checkpoints import read_checkpoint
 from metric_depth_ros.networks.lingbot_depth import LingBotDepthConfig
+from metric_depth_ros.networks.student_depthmap import StudentDepthMap
 from metric_depth_ros.training.checkpoints import write_weights
+from metric_depth_ros.training.config import OptimizerConfig
 from metric_depth_ros.training.losses import QUANTITIES, absolute_error
 from metric_depth_ros.training.recipes import RECIPES, create_recipe
+from metric_depth_ros.training.schedule import parameter_groups
 from metric_depth_ros.types import Source, SparsePrompt
 
 TOKENS = {'side': 32, 'width': 4, 'halvings': 2, 'codes': 16, 'code_width': 8}
@@ -141,6 +144,23 @@ def test_backbone_learns_at_its_own_rate(name):
     assert 0 < len(of_backbone) < len(names)
 
 
+def test_embedding_of_depth_patches_learns_at_the_rate_of_the_backbone():
+    recipe = tiny_recipe('masked')
+    official = recipe.build().to_official(recipe.build().state_dict())
+    config = OptimizerConfig(rate=1e-4, backbone_rate=1e-5)
+    groups = parameter_groups(recipe.build(), config, recipe.backbone_prefixes)
+    slow = {name for group in groups if group['peak'] == 1e-5 for name in group['names']}
+    assert 'encoder.backbone.depth_patch_embed.proj.weight' in official  # as the authors name it
+    assert {f'encoder.depth_patch_embed.proj.{kind}' for kind in ('weight', 'bias')} <= slow
+
+
+def test_network_of_masked_depth_masks_nothing_before_it_has_learned_a_mask():
+    network = tiny_recipe('masked').build().eval()
+    with torch.inference_mode():
+        maps = network(torch.rand(2, 3, 60, 80), torch.zeros(2, 60, 80), (3, 4))
+    assert (maps['mask'] > 0.5).all()
+
+
 def test_teacher_scales_with_its_prompt():
     recipe = tiny_recipe('teacher')
     prepared, batch = batch_of(recipe, count=1)
@@ -210,8 +230,8 @@ def test_teacher_without_image_sees_gray_and_the_same_prompt():
 def test_part_of_the_prompt_is_blank_when_off(option, channel):
     recipe = tiny_recipe('teacher', masked_share=1.0, **{option: False})
     _, batch = batch_of(recipe, count=1)
-    prompts, _ = recipe._prompts(batch, torch.device('cpu'), 64)
-    blank = [bool((part == 0).all()) for part in prompts[0]]
+    (prompt,), _ = recipe._prompts(batch, torch.device('cpu'))
+    blank = [bool((part == 0).all()) for part in prompt[0]]
     assert blank == [number == channel for number in range(3)]
 
 
@@ -222,7 +242,8 @@ def test_a_prompt_is_made_as_the_configuration_says():
         recipe = create_recipe('teacher', network, options, 'test')
         _, batch = batch_of(recipe, count=1)
         bent = {**batch, 'prior': [prior**2 for prior in batch['prior']]}
-        return recipe._prompts(bent, torch.device('cpu'), 64)
+        (prompt,), unit_m = recipe._prompts(bent, torch.device('cpu'))
+        return prompt, unit_m
 
     usual, unit_m = prompts_of()
     in_meters, one = prompts_of(prompt_norm='none')
@@ -236,6 +257,56 @@ def test_a_prompt_is_made_as_the_configuration_says():
 def test_radar_sees_radar_only():
     prepared, _ = batch_of(tiny_recipe('radar'))
     assert all((one.prompt.source == Source.RADAR).all() for one in prepared)
+
+
+@pytest.mark.parametrize('augment', [False, True])
+def test_radar_returns_are_shown_as_they_are(augment):
+    recipe = tiny_recipe('radar')
+    seen = with_radar(example(0))
+    returns = seen.sensors['radar']
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        prepared = recipe.prepare(seen, None, rng, real=True, augment=augment)
+        np.testing.assert_array_equal(prepared.prompt.depth, returns.depth)
+        columns = prepared.prompt.uv[:, 0]
+        mirrored = 95.0 - returns.uv[:, 0]
+        assert any(np.array_equal(columns, shown) for shown in (returns.uv[:, 0], mirrored))
+
+
+def test_an_example_without_radar_returns_teaches_no_radar():
+    recipe = tiny_recipe('radar')
+    rng = np.random.default_rng(0)
+    silent = replace(example(0), sensors={'radar': SparsePrompt.empty()})
+    for seen in (example(0), silent):
+        assert recipe.prepare(seen, None, rng, real=True, augment=False) is None
+
+
+def test_an_image_sees_its_prompt_alike_alone_and_among_images_of_other_sizes():
+    recipe = tiny_recipe('teacher', masked_share=1.0)
+    network = recipe.build().eval()
+    for branch in network.prompt_branches:
+        torch.nn.init.normal_(branch.layers[-1].weight, std=0.2)
+    rng = np.random.default_rng(5)
+    prepared = [
+        recipe.prepare(example(seed, *size), None, rng, real=False, augment=False)
+        for seed, size in enumerate([(96, 64), (80, 112)])
+    ]
+    with torch.no_grad():
+        alone = [recipe._answers(network, recipe.collate([one]))[0] for one in prepared]
+        together, _ = recipe._answers(network, recipe.collate(prepared))
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['teacher', 'student'])
+def test_spread_of_the_gradients_loss_is_the_mean_unless_the_median_is_asked_for(name):
+    truth = 1.0 + torch.rand(1, 64, 64) ** 4
+    answer, mask = truth * (1.0 + 0.3 * torch.rand(1, 64, 64)), truth > 0
+    losses = []
+    for options in ({}, {'median_deviation': False}, {'median_deviation': True}):
+        recipe = tiny_recipe(name, **options)
+        given = {'real': False} if name == 'teacher' else {}
+        losses.append(recipe._loss(answer, truth, mask, **given).item())
+    assert losses[0] == losses[1] != losses[2]
 
 
 def test_student_sees_no_prompt():
@@ -262,10 +333,87 @@ def test_student_depth_beyond_the_farthest_still_learns():
     assert (inverse.grad < 0).all()
 
 
+def closed(network):
+    """Close the rectifier of a network everywhere."""
+    torch.nn.init.constant_(network.head[-2].bias, -50.0)
+    return network
+
+
+def test_student_learns_where_its_rectifier_is_closed():
+    recipe = tiny_recipe('student')
+    network = closed(recipe.build())
+    _, batch = batch_of(recipe, count=1)
+    recipe.losses(network, batch)['loss'].backward()
+    assert network.head[-2].bias.grad < 0  # it opens
+
+
+def test_student_in_training_answers_as_the_released_network_does():
+    recipe = tiny_recipe('student')
+    trained = recipe.build()
+    network = StudentDepthMap(trained.config)
+    network.load_state_dict(trained.state_dict())
+    middle = torch.rand(1, trained.config.decoder_width, 8, 8)
+    with torch.no_grad():
+        threshold = network.head[:-1](middle).median()
+        for one in (trained, network):
+            one.head[-2].bias -= threshold
+        answer = trained.head(middle)
+        assert torch.equal(answer, network.head(middle))
+    assert 0 < (answer > 0).float().mean() < 1
+
+
+def loss_of_sky(taken_for_m, sky_m=np.inf, real=False):
+    """Return the student's loss, and its gradient to inverse depth where the truth is `sky_m`."""
+    recipe = tiny_recipe('student')
+    answer = torch.full((1, 1, 96, 96), 80.0 / 96.0 / 5.0)
+    answer[..., :40, :] = 80.0 / 96.0 / taken_for_m
+    answer.requires_grad_()
+    truth = np.full((96, 96), 5.0, np.float32)
+    truth[:40] = sky_m
+    _, batch = batch_of(recipe, count=1)
+    batch = {**batch, 'truth': [truth], 'real': [real]}
+    network = recipe.build()
+    network.forward = lambda canvas: answer
+    loss = recipe.losses(network, batch)['loss']
+    loss.backward()
+    return loss.item(), answer.grad[0, 0, :20]
+
+
+@pytest.mark.parametrize('beyond_m', [np.inf, 450.0])
+def test_student_learns_that_the_sky_is_far(beyond_m):
+    losses = [loss_of_sky(meters, beyond_m)[0] for meters in (3.0, 30.0, 300.0, 4000.0)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 1e-3 * losses[0]
+    assert losses[0] == pytest.approx(loss_of_sky(3.0, 400.0)[0], rel=1e-3)
+
+
+def test_sky_that_the_student_takes_for_endless_is_not_pushed_farther():
+    _, gradient = loss_of_sky(4000.0)
+    assert (gradient <= 0).all()
+
+
+def test_student_learns_nothing_where_a_sensor_is_out_of_range():
+    _, gradient = loss_of_sky(3.0, real=True)
+    assert not gradient.any()
+
+
 def test_masked_depth_is_mostly_hidden():
     prepared, _ = batch_of(tiny_recipe('masked', camera_share=0.0))
     for one in prepared:
         assert 0.05 < (one.arrays['depth'] > 0).mean() < 0.45
+
+
+def test_recorded_images_of_masked_depth_are_augmented_with_the_noise_of_a_camera():
+    flat = replace(example(0), image=np.full_like(example(0).image, 120))
+    recipe = tiny_recipe('masked')
+
+    def varies(**how):
+        prepared = recipe.prepare(flat, (96, 64), np.random.default_rng(2), **how)
+        return prepared.arrays['image'].std(axis=(1, 2)).max() > 0.0
+
+    assert varies(real=True, augment=True)
+    assert not varies(real=False, augment=True)
+    assert not varies(real=True, augment=False)
 
 
 def test_an_enlarged_recording_of_a_depth_camera_has_no_holes_between_its_points():
@@ -327,7 +475,7 @@ def test_prompt_free_teacher_uses_the_focal_length():
     _, batch = batch_of(recipe)
     frames = [replace(frame, prompt=SparsePrompt.empty()) for frame in batch['frame']]
     with torch.no_grad():
-        _, units = recipe._prompts({**batch, 'frame': frames}, torch.device('cpu'), 32)
+        _, units = recipe._prompts({**batch, 'frame': frames}, torch.device('cpu'))
     np.testing.assert_allclose(units.numpy(), 80.0 / 96.0, rtol=1e-6)
 
 

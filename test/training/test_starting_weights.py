@@ -3,11 +3,11 @@
 
 import pytest
 import torch
+from official_weights import official_state
 from safetensors.torch import save_file
 from tiny_checkpoints import tiny_network
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.networks.checkpoints import official_state
 from metric_depth_ros.networks.compact_teacher import INPUT_CHANNELS
 from metric_depth_ros.training.recipes import create_recipe
 from metric_depth_ros.training.starting_weights import start_from
@@ -64,6 +64,27 @@ def test_transformer_alone_is_taken(teacher, tmp_path):
     same = {name: torch.equal(state[name], own[name]) for name in own}
     assert all(same[name] for name in own if name.startswith(BACKBONE))
     assert not same['head.0.weight']
+
+
+def test_masked_depth_begins_with_a_dinov2_under_its_authors_names(tmp_path):
+    transformer = 'encoder.backbone.'
+    given, shape = tiny_network('lingbot_depth')
+    recipe = create_recipe('masked', shape, {}, 'test')
+    dinov2 = {
+        name.removeprefix(transformer): tensor
+        for name, tensor in official_state(given).items()
+        if name.startswith(transformer) and 'depth_patch_embed' not in name
+    }
+    assert {'cls_token', 'pos_embed', 'mask_token', 'blocks.0.attn.qkv.weight'} <= dinov2.keys()
+    path = tmp_path / 'dinov2.pth'
+    torch.save(dinov2, path)
+
+    state = started(recipe, path)
+
+    same = {name: torch.equal(state[name], own) for name, own in given.state_dict().items()}
+    assert all(same[name] for name in same if name.startswith(transformer))
+    assert not same['encoder.depth_patch_embed.proj.weight']
+    assert not same['neck.input_blocks.0.weight']
 
 
 def test_transformer_with_the_keys_of_transformers_is_refused(teacher, tmp_path):

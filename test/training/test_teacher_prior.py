@@ -6,12 +6,13 @@ import torch
 from tiny_checkpoints import tiny_network
 from tiny_training import example
 
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.training.recipes import create_recipe
 from metric_depth_ros.training.recipes import teacher as recipes
 from metric_depth_ros.types import DepthEstimate
 
 
-class HalfBlind:
+class HalfBlind(Estimator):
     """Knows twice the depth of the right half of the image, and nothing of the left one."""
 
     name = 'half blind'
@@ -34,7 +35,7 @@ def test_points_where_the_prior_is_unknown_do_not_move_where_it_is_known(monkeyp
     rng = np.random.default_rng(5)
     prepared = recipe.prepare(seen, None, rng, real=False, augment=False)
     batch = recipe.collate([prepared])
-    channels, units = recipe._prompts(batch, torch.device('cpu'), 64)
+    (channels,), units = recipe._prompts(batch, torch.device('cpu'))
     expected = float(units[0]) / seen.depth
     for aligned in channels[0, :2].numpy():
         right = known[:, half:]

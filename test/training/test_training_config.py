@@ -13,6 +13,7 @@ from metric_depth_ros.cli.main import main
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.learned.compact_inputs import size_for
 from metric_depth_ros.networks.checkpoints import parameter_count
+from metric_depth_ros.networks.lingbot_depth import LingBotDepthConfig
 from metric_depth_ros.training.config import OptimizerConfig, read_config
 from metric_depth_ros.training.config_files import find_config
 from metric_depth_ros.training.recipes import create_recipe
@@ -31,6 +32,18 @@ def test_shipped_configuration_builds_its_network(path):
     recipe = recipe_of(find_config(path.stem))
     with torch.device('meta'):
         assert parameter_count(recipe.build()) > 1000
+
+
+def test_masked_depth_has_the_architecture_of_the_released_weights():
+    released = LingBotDepthConfig.released()
+    assert recipe_of(find_config('masked_depth')).model_config() == released.as_model_config()
+
+
+@pytest.mark.parametrize('name', ['masked_depth', 'paper_student', 'paper_teacher'])
+def test_large_networks_begin_with_a_pretrained_transformer(name):
+    config = read_config(find_config(name))
+    assert config.start_from is not None
+    assert config.optimizer.backbone_rate < config.optimizer.rate
 
 
 @pytest.mark.parametrize(

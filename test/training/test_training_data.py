@@ -341,7 +341,7 @@ def test_fewer_views_than_there_are_shards_for_are_refused(tmp_path, capsys):
 def test_negative_seed_is_refused(capsys, command):
     with pytest.raises(SystemExit, match='2'):
         main([*command, '--seed', '-1'])
-    assert '--seed: -1 is not 0 or more' in capsys.readouterr().err
+    assert '--seed: -1 is not a whole number, 0 or more' in capsys.readouterr().err
 
 
 def test_missing_device_is_refused_before_examples_are_made(tmp_path, capsys, monkeypatch):

@@ -58,7 +58,8 @@ def prompt_tensor(
     Returns
     -------
     PromptTensor
-        An image without prompts has its prior in both maps, an empty mask and the unit 1 m.
+        An image without prompts has its prior in both maps, an empty mask and the unit 1 m. One
+        whose prior is unknown or endless at every prompt is seen as flat where it is known.
 
     Raises
     ------
@@ -68,6 +69,7 @@ def prompt_tensor(
     if norm not in PROMPT_NORMS:
         raise ValueError(f'norm is {norm!r}, expected one of {", ".join(PROMPT_NORMS)}.')
     mask = has_depth(prompt)
+    prior = _flat_where_untold(prior, mask)
     pixel_map = pixel_alignment(prior, prompt, mask, stride=stride).inverse
     global_map = global_alignment(prior, prompt, mask, mode=gmdr_mode)
     unit_m = prompt.new_ones(len(prompt))
@@ -77,3 +79,14 @@ def prompt_tensor(
     maps = torch.stack((pixel_map, global_map), dim=1) * unit_m[:, None, None, None]
     maps = maps.nan_to_num(nan=0.0).clamp(0.0, _LARGEST)
     return PromptTensor(torch.cat((maps, mask[:, None].to(maps.dtype)), dim=1), unit_m)
+
+
+def _flat_where_untold(prior: Tensor, mask: Tensor) -> Tensor:
+    """Replace the prior of images of whose prompts it tells nothing by a flat one.
+
+    Nothing says what its own unit is in meters, and the maps have to be in those of the prompt.
+    """
+    told = (mask & (prior > 0)).flatten(1).any(1)
+    untold = (mask.flatten(1).any(1) & ~told)[:, None, None]
+    flat = torch.where(mask | ~prior.isnan(), 1.0, torch.nan)
+    return torch.where(untold, flat, prior)

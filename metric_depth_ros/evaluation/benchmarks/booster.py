@@ -3,25 +3,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from metric_depth_ros.evaluation.benchmarks.families import METRIC, metric_table
+from metric_depth_ros.evaluation.benchmarks.families import METRIC, metric_score, metric_table
 from metric_depth_ros.evaluation.benchmarks.layout import Folder, within
 from metric_depth_ros.evaluation.benchmarks.protocol import (
     Benchmark,
     Column,
     Item,
-    Score,
     Table,
     Task,
-    depth_score,
 )
 from metric_depth_ros.framesets import load_array
-from metric_depth_ros.types import DepthEstimate
 
 _LAYOUT = """\
 DIR/train/balanced/SCENE/camera_00/*.png    left images, one an illumination
@@ -30,7 +26,6 @@ DIR/train/balanced/SCENE/mask_00.png        0 where the disparity does not count
 DIR/train/balanced/SCENE/calib_00-02.xml    of OpenCV: proj_matL, and baselineLR in millimeters
 The archive booster_gt, unpacked."""
 _RANGE_M = (1e-3, 10.0)
-_FARTHEST_M = 1000.0
 _EPSILON_PX = 1e-6
 _POOLED = 'pooled'
 # Of the released student, printed by its own evaluation.
@@ -78,20 +73,13 @@ class _Images:
         return (float(P[0, 0]), float(P[1, 1]), float(P[0, 2]), float(P[1, 2])), baseline
 
 
-def _score(estimate: DepthEstimate, item: Item) -> Score:
-    """Score depth that ends where the published evaluation ends it."""
-    beyond = np.isposinf(estimate.depth)
-    depth = np.where(beyond, np.float32(_FARTHEST_M), estimate.depth)
-    return depth_score(replace(estimate, depth=depth), item)
-
-
 BENCHMARK = Benchmark(
     name='booster',
     title='Booster, balanced training scenes',
     layout=_LAYOUT,
     open=_Images,
     images=228,
-    tasks=(Task(METRIC, score=_score),),
+    tasks=(Task(METRIC, score=metric_score),),
     tables=(
         *metric_table('booster', _POOLED),
         Table(
@@ -103,8 +91,6 @@ BENCHMARK = Benchmark(
     choices=(
         'As the evaluation of the released student: depth from disparity between 0.001 and 10 m, '
         'camera given, all pixels of all images in one mean.',
-        'Missing and non-positive predictions count as 0.001 m and are no inliers; what an '
-        'estimator puts beyond its range (+Inf) counts as 1000 m, where that evaluation ends.',
         'That evaluation smooths the image while it brings it to the size of the network; the '
         "estimators do as their networks' own code, which does not.",
     ),

@@ -53,7 +53,7 @@ class _Images:
         self._folder = Folder(path, 'depthlm')
         self._drawn: list[tuple[Listed, dict, list[int]]] = []
         self.ids: list[str] = []
-        for listed in lists_of(self._folder, '*/*.jsonl', _DATA_SETS, ('intrinsics',)):
+        for listed in lists_of(self._folder, '*/*_val.jsonl', _DATA_SETS, ('intrinsics',)):
             records = [
                 listed.records[i]
                 for i in record_order(len(listed.records), scannet=listed.data_set == _SCANNET)
@@ -180,8 +180,11 @@ BENCHMARK = Benchmark(
         f'A point less than {MARKER_PX} pixels from the border of the image at a focal length of '
         f'{_FOCAL_PX:g} px cannot be marked and is replaced by the next sample, which then counts '
         'twice, as published; for whichever estimator, so that all answer the same points.',
-        'Depth of the estimator at the pixel, turned into the distance from the camera. Answers '
-        'of the estimator depthlm are read strictly, one positive number in <answer>, not by '
-        'Math-Verify as published; those that state none count as wrong.',
+        'Depth of the estimator at the pixel, turned into the distance from the camera: in single '
+        'precision, so that an answer of exactly 1.25 times the truth, which is wrong as '
+        'published, may count as right. Answers of the estimator depthlm are read strictly, one '
+        'positive number in <answer>, not by Math-Verify as published; those that state none '
+        'count as wrong. It is cut after 96 tokens, in which the one sentence and number that it '
+        'was trained to say have room; the published evaluation lets it speak for 4096.',
     ),
 )

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,11 +14,11 @@ from metric_depth_ros.evaluation.benchmarks import published
 from metric_depth_ros.evaluation.benchmarks.colmap import Scene, read_scene
 from metric_depth_ros.evaluation.benchmarks.families import (
     FOV_CHOICE,
-    METRIC,
     fov_table,
     geometry_tables,
     geometry_tasks,
     metric_table,
+    metric_task,
     sampled_table,
     sampled_tasks,
 )
@@ -123,10 +122,6 @@ def _shifted(points: SparsePrompt, left: int, top: int, size: tuple[int, int]) -
     )
 
 
-def _within_range(item: Item) -> Item:
-    return replace(item, depth=within(item.depth, *_RANGE_M))
-
-
 def _indoor(item_id: str) -> bool:
     return item_id.partition('/')[0] in _INDOOR
 
@@ -151,7 +146,7 @@ BENCHMARK = Benchmark(
         Task(f'{_SFM} indoor', measured(_SFM), _small, includes=_indoor),
         Task(f'{_SFM} outdoor', measured(_SFM), _small, includes=_outdoor),
         *geometry_tasks(2048, 1365),
-        Task(METRIC, view=_within_range),
+        metric_task(*_RANGE_M),
     ),
     tables=(
         sampled_table('eth3d'),

@@ -4,12 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from metric_depth_ros.evaluation.benchmarks import published
+from metric_depth_ros.evaluation.benchmarks.layout import within
 from metric_depth_ros.evaluation.benchmarks.moge_view import moge_view
-from metric_depth_ros.evaluation.benchmarks.prompts import BLOCK_LEVELS, SAMPLED, masked_blocks
+from metric_depth_ros.evaluation.benchmarks.prompts import (
+    BLOCK_LEVELS,
+    SAMPLED,
+    masked_blocks,
+    samplable,
+)
 from metric_depth_ros.evaluation.benchmarks.protocol import (
     Column,
     Item,
@@ -26,6 +33,12 @@ MONOCULAR = 'monocular'
 MONOCULAR_WITH_CAMERA = 'monocular, camera given'
 METRIC = 'metric'
 BOUNDARIES = 'boundaries'
+_FARTHEST_M = 1000.0  # of a prediction of metric depth
+_METRIC_NOTE = (
+    f'{published.METRIC_NOTE} Missing and non-positive predictions count as 0.001 m and are no '
+    'inliers; those beyond 1000 m, +Inf too, count as 1000 m, where the evaluation of the '
+    'released student ends.'
+)
 FOV_CHOICE = (
     'Field of view: horizontal, on the images as the geometry table sees them; crops of the '
     'published test are not known.'
@@ -34,7 +47,11 @@ FOV_CHOICE = (
 
 def sampled_tasks(view: View | None = None) -> tuple[Task, ...]:
     """Return the completion of the published sampler's prompts."""
-    return tuple(Task(name, prompt, view) for name, prompt in SAMPLED.items())
+
+    def seen(item: Item) -> Item:
+        return samplable(item if view is None else view(item))
+
+    return tuple(Task(name, prompt, seen) for name, prompt in SAMPLED.items())
 
 
 def sampled_table(data_set: str) -> Table:
@@ -124,13 +141,29 @@ def geometry_score(estimate: DepthEstimate, item: Item) -> Score:
     return Score({**score.figures, 'fov_error_deg': error}, score.sums)
 
 
+def metric_task(nearest_m: float, farthest_m: float) -> Task:
+    """Return metric depth from image and camera; depth outside the range does not count."""
+
+    def within_range(item: Item) -> Item:
+        return replace(item, depth=within(item.depth, nearest_m, farthest_m))
+
+    return Task(METRIC, view=within_range, score=metric_score)
+
+
+def metric_score(estimate: DepthEstimate, item: Item) -> Score:
+    """Score depth that ends, as in the evaluation of the released student, at 1000 m."""
+    beyond = estimate.depth > _FARTHEST_M
+    depth = np.where(beyond, np.float32(_FARTHEST_M), estimate.depth)
+    return depth_score(replace(estimate, depth=depth), item)
+
+
 def metric_table(data_set: str, statistic: str = 'per_image') -> tuple[Table, Table]:
     """Return the tables of metric depth: delta1 of all methods, other figures of some."""
     first = Table(
         'MetricAnything, table 3: metric depth, δ1 %',
         (Column('δ1 %', METRIC, 'delta1', 100.0, statistic),),
         published.rows(published.METRIC_DELTA1[data_set]),
-        published.METRIC_NOTE,
+        _METRIC_NOTE,
     )
     kinds = (
         ('AbsRel', 'abs_rel', 1.0),
@@ -142,7 +175,7 @@ def metric_table(data_set: str, statistic: str = 'per_image') -> tuple[Table, Ta
         'MetricAnything, table 4: metric depth',
         tuple(Column(h, METRIC, key, factor, statistic) for h, key, factor in kinds),
         published.rows(published.METRIC_DETAILS[data_set]),
-        published.METRIC_NOTE,
+        _METRIC_NOTE,
     )
     return first, second
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_depth_ros.evaluation.benchmarks.families import METRIC, metric_table
+from metric_depth_ros.evaluation.benchmarks.families import METRIC, metric_score, metric_table
 from metric_depth_ros.evaluation.benchmarks.layout import Folder, within
 from metric_depth_ros.evaluation.benchmarks.protocol import Benchmark, Item, Task
 from metric_depth_ros.untrusted_files import read_text
@@ -88,7 +88,7 @@ BENCHMARK = Benchmark(
     layout=_LAYOUT,
     open=_Images,
     images=0,
-    tasks=(Task(METRIC),),
+    tasks=(Task(METRIC, score=metric_score),),
     tables=metric_table('middlebury'),
     choices=(
         'All scenes that are there; which scenes and which resolution the table is over was not '

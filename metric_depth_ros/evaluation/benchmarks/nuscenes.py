@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-from metric_depth_ros.evaluation.benchmarks.families import METRIC, metric_table
-from metric_depth_ros.evaluation.benchmarks.layout import within
+from metric_depth_ros.evaluation.benchmarks.families import metric_table, metric_task
 from metric_depth_ros.evaluation.benchmarks.nuscenes_tables import NuScenes
-from metric_depth_ros.evaluation.benchmarks.protocol import Benchmark, Item, Task
+from metric_depth_ros.evaluation.benchmarks.protocol import Benchmark
 
 _LAYOUT = """\
 DIR/v1.0-trainval/{scene,sample,sample_data,calibrated_sensor,ego_pose}.json
@@ -31,17 +29,13 @@ def _open(path: Path) -> NuScenes:
     return NuScenes(path, 'v1.0-trainval', SCENES, 'nuscenes', with_radar=False)
 
 
-def _within_range(item: Item) -> Item:
-    return replace(item, depth=within(item.depth, *_RANGE_M))
-
-
 BENCHMARK = Benchmark(
     name='nuscenes',
     title='nuScenes, validation',
     layout=_LAYOUT,
     open=_open,
     images=6019,
-    tasks=(Task(METRIC, view=_within_range),),
+    tasks=(metric_task(*_RANGE_M),),
     tables=metric_table('nuscenes'),
     choices=(
         'The front camera at all key frames of the 150 validation scenes, one LiDAR sweep '

@@ -123,9 +123,23 @@ def lists_of(
         Those of the benchmark, as in `WORDS`.
     keys
         What every record has to have besides image, pixel_coords and depth.
+
+    Raises
+    ------
+    InputError
+        Two lists of one data set, whose images would have the same names; or a list of none.
     """
+    found: dict[str, Path] = {}
     for path in folder.files(pattern):
-        yield Listed(path, _data_set(folder, path, data_sets), read_list(folder, path, keys))
+        data_set = _data_set(folder, path, data_sets)
+        if data_set in found:
+            raise folder.fault(
+                path,
+                f'is a second list of {data_set} beside {found[data_set]}, expected one a data '
+                'set: move the other out of the folder',
+            )
+        found[data_set] = path
+        yield Listed(path, data_set, read_list(folder, path, keys))
 
 
 def tasks_of(

@@ -28,7 +28,8 @@ SAMPLER_CHOICES = (
     f'LiDAR prompts: {LIDAR_LINES} virtual lines; the number of lines was not published.',
     f'Extreme: {EXTREME_POINTS} random pixels; the seed of the published draw is not known, each '
     'image has its own seed from its name.',
-    'AbsRel is over all pixels with ground truth, those of the prompt included.',
+    'AbsRel is over all pixels with ground truth, those of the prompt included; images with fewer '
+    'than five, of which the published sampler makes nothing, count as without ground truth.',
 )
 BLOCK_CHOICES = (
     'Masked blocks: sizes, counts and noise were not published. Here: squares of 1/40 to 3/20 of '
@@ -36,6 +37,15 @@ BLOCK_CHOICES = (
     '.005/.01/.02/.04 of the depth and of .0012 + .0019 (d - .4)^2 m; 0/.5/1/2 % of the pixels '
     'anywhere between the 10th and 90th percentile. Compare models on these inputs only.',
 )
+
+
+def samplable(item: Item) -> Item:
+    """Return an image without ground truth where that is less than the published sampler needs."""
+    from metric_depth_ros.training import sampler
+
+    if len(sampler.valid_pixels(item.depth)) >= sampler.NEIGHBORS:
+        return item
+    return replace(item, depth=np.full_like(item.depth, np.nan))
 
 
 def random_points(count: int) -> Prompt:

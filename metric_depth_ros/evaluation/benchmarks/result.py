@@ -47,7 +47,7 @@ def summarize(
         'title': benchmark.title,
         **about,
         'images': images,
-        'remarks': list(_remarks(benchmark, images, summaries)),
+        'remarks': [*_remarks(benchmark, images, summaries), *_partial_figures(by_task)],
         'choices': list(benchmark.choices),
         'tasks': summaries,
         'tables': [
@@ -71,6 +71,15 @@ def _remarks(
         if summary['failures']:
             share = 100.0 * summary['failures']
             yield f'{name}: {share:.3g} % of the pixels have no usable prediction.'
+
+
+def _partial_figures(by_task: Mapping[str, Sequence[Record]]) -> Iterator[str]:
+    """Say which figures are of some images only, for want of an answer to the others."""
+    for name, records in by_task.items():
+        for key in dict.fromkeys(key for r in records for key in r.score.figures):
+            having = sum(key in r.score.figures for r in records)
+            if having < len(records):
+                yield f'{name}: {key} of {having} of {len(records)} images; the others have none.'
 
 
 def _task_summary(records: Sequence[Record]) -> dict[str, Any]:

@@ -3,21 +3,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metric_depth_ros.evaluation.benchmarks.families import (
-    BOUNDARIES,
-    METRIC,
-    boundary_score,
     boundary_table,
+    boundary_task,
     metric_table,
+    metric_task,
 )
 from metric_depth_ros.evaluation.benchmarks.layout import Folder, within
-from metric_depth_ros.evaluation.benchmarks.protocol import Benchmark, Item, Task
+from metric_depth_ros.evaluation.benchmarks.protocol import Benchmark, Item
 
 _LAYOUT = """\
 DIR/training/final/SEQUENCE/frame_NUMBER.png           color image
@@ -78,17 +76,13 @@ def _parts(image: Path) -> tuple[Path, Path]:
     )
 
 
-def _within_range(item: Item) -> Item:
-    return replace(item, depth=within(item.depth, *_RANGE_M))
-
-
 BENCHMARK = Benchmark(
     name='sintel',
     title='MPI Sintel, training sequences',
     layout=_LAYOUT,
     open=_Images,
     images=1064,
-    tasks=(Task(METRIC, view=_within_range), Task(BOUNDARIES, score=boundary_score)),
+    tasks=(metric_task(*_RANGE_M), boundary_task()),
     tables=(*metric_table('sintel'), boundary_table('sintel')),
     choices=(
         'The final pass; which one the tables are over was not published.',

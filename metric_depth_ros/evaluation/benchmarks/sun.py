@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metric_depth_ros.evaluation.benchmarks.families import METRIC, metric_table
+from metric_depth_ros.evaluation.benchmarks.families import METRIC, metric_score, metric_table
 from metric_depth_ros.evaluation.benchmarks.layout import Folder, within
 from metric_depth_ros.evaluation.benchmarks.protocol import Benchmark, Item, Task
 from metric_depth_ros.untrusted_files import inside, read_text
@@ -65,7 +65,7 @@ BENCHMARK = Benchmark(
     layout=_LAYOUT,
     open=_Images,
     images=5050,
-    tasks=(Task(METRIC),),
+    tasks=(Task(METRIC, score=metric_score),),
     tables=metric_table('sun'),
     choices=(
         'Raw depth of the sensors between 0.001 and 10 m, mean over images; image list, caps '

@@ -73,7 +73,8 @@ class Recipe(ABC):
     """
 
     backbone_prefixes: tuple[str, ...] = ()
-    """Beginnings of the names of parameters that learn at the backbone's rate."""
+    """Beginnings of the names of parameters that learn at the backbone's rate; the first is that
+    of the transformer, which weights to start from may hold alone."""
 
     new_prefixes: tuple[str, ...] = ()
     """Beginnings of the names of weights that a checkpoint to start from may lack."""

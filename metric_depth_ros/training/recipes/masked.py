@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from metric_depth_ros.networks.lingbot_depth import LingBotDepth, LingBotDepthConfig
 from metric_depth_ros.networks.moge import token_grid
 from metric_depth_ros.simulation.examples import Example
+from metric_depth_ros.simulation.photography import random_noise, spoil
 from metric_depth_ros.simulation.sensors.policy import draw_prompt
 from metric_depth_ros.training.config import multiples_of, positive, section_from, within
 from metric_depth_ros.training.losses import absolute_error
@@ -80,7 +81,8 @@ class MaskedRecipe(Recipe):
         Choices.
     """
 
-    backbone_prefixes: tuple[str, ...] = ('encoder.backbone.',)
+    # The authors' backbone holds the embedding of depth patches; its weights learn at one rate.
+    backbone_prefixes: tuple[str, ...] = ('encoder.backbone.', 'encoder.depth_patch_embed.')
 
     def __init__(self, described: Mapping[str, Any], options: MaskedOptions) -> None:
         super().__init__(options)
@@ -92,8 +94,10 @@ class MaskedRecipe(Recipe):
         self._options = options
 
     def build(self) -> nn.Module:
-        """Return the network; its mask has no loss and stays as it is."""
+        """Return the network; its mask has no loss and stays as it is: at first, all is seen."""
         network = LingBotDepth(self._config)
+        if network.mask_head is not None:
+            _let_through(network.mask_head.output_blocks[-1])
         freeze(network, 'mask_token', 'mask_head.')
         return network
 
@@ -129,7 +133,11 @@ class MaskedRecipe(Recipe):
         )
         masked = draw_patch_mask(seen > 0.0, patch, rng)
         seen[enlarged(masked, patch)] = 0.0
-        image = recolored(example.image, rng) if augment else example.image
+        image = example.image
+        if augment:
+            image = recolored(image, rng)
+            if real:  # rendered ones were taken with noise
+                image = spoil(image, rng, random_noise(rng))
         arrays = {
             'image': np.ascontiguousarray(image.transpose(2, 0, 1)),
             'depth': seen,
@@ -170,6 +178,12 @@ class MaskedRecipe(Recipe):
             seen = example.depth * noise.astype(np.float32)
         seen = np.nan_to_num(seen, nan=0.0, posinf=0.0)
         return np.where(seen <= self._options.farthest_m, seen, 0.0).astype(np.float32)
+
+
+def _let_through(mask: nn.Module) -> None:
+    """Make a layer that answers with a mask true everywhere, whatever enters it."""
+    for name, parameter in mask.named_parameters():
+        nn.init.constant_(parameter, 1.0 if name == 'bias' else 0.0)
 
 
 def _recorded_map(example: Example) -> NDArray[np.float32] | None:

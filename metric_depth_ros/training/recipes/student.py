@@ -6,15 +6,17 @@ Its labels are whatever depth the examples have: rendered, or written by ``pseud
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from metric_depth_ros.estimators.alignment import inverse_depth
 from metric_depth_ros.networks.student_depthmap import (
     INVERSE_DEPTH_LIMITS,
     StudentDepthMap,
@@ -35,6 +37,7 @@ from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze, pyr
 from metric_depth_ros.training.recipes.unlike_sizes import (
     at_truth,
     canvases,
+    counted,
     drawn_view,
     focal_share,
     listed,
@@ -56,20 +59,58 @@ class StudentOptions:
         What of depth is compared: ``'distance_balanced'`` is 1 - ln(d) / ln(`farthest_m`);
         ``'log'``, ``'inverse'`` and ``'depth'`` are for the ablation.
     farthest_m
-        The constant C: depth beyond counts as this.
+        The constant C: depth beyond, and the sky of what is not `real`, counts as this.
     sizes
         (width, height) of random windows; none for whole examples in their own sizes.
+    median_deviation
+        SSI-MAGE divides by the median of the deviations, as the paper's formula has it, instead
+        of their mean, as its text has it.
     """
 
     quantity: str = 'distance_balanced'
     farthest_m: float = FARTHEST_M
     sizes: tuple[tuple[int, int], ...] = ()
+    median_deviation: bool = False
 
     def __post_init__(self) -> None:
         one_of('quantity', self.quantity, tuple(QUANTITIES))
         within('farthest_m', self.farthest_m, 1.0, 1e4)
         if self.sizes:
             multiples_of('sizes', self.sizes, 1)
+
+
+class _Limit(torch.autograd.Function):
+    """Keep values within limits, outside of which the gradients pass that lead back.
+
+    Without them an answer that is once outside would never come back; with the others it would
+    go ever farther.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward(values)
+        ctx.limits = low, high
+        return values.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (values,) = ctx.saved_tensors
+        low, high = ctx.limits
+        passes = ((values >= low) | (gradient < 0.0)) & ((values <= high) | (gradient > 0.0))
+        return gradient.where(passes, 0.0), None, None
+
+
+class _Rectifier(nn.Module):
+    """Answers as the usual one, and lets the gradients pass that open it."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return what is positive, and 0 for the rest."""
+        return _limited(values, 0.0, math.inf)
+
+
+def _limited(values: Tensor, low: float, high: float) -> Tensor:
+    limited: Tensor = _Limit.apply(values, low, high)
+    return limited
 
 
 class StudentRecipe(Recipe):
@@ -94,6 +135,7 @@ class StudentRecipe(Recipe):
         """Return the network, which answers about a meter at first."""
         network = StudentDepthMap(self._config)
         open_rectifier(network.head)
+        cast(nn.Sequential, network.head)[-1] = _Rectifier()
         freeze(network, 'mask_token')
         return network
 
@@ -124,9 +166,11 @@ class StudentRecipe(Recipe):
         """Return the error of the chosen quantity, with its gradients."""
         answers = network(canvases(network, batch['frame']))
         losses = []
-        for (answer, truth), frame in zip(at_truth(answers, batch), batch['frame'], strict=True):
+        for (answer, truth), frame, real in zip(
+            at_truth(answers, batch), batch['frame'], batch['real'], strict=True
+        ):
             depth = self._depth(answer / focal_share(frame))
-            losses.append(self._loss(depth, truth, truth.isfinite()))
+            losses.append(self._loss(depth, truth, counted(truth, real=real)))
         return {'loss': torch.cat(losses).nanmean()}
 
     def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
@@ -138,21 +182,23 @@ class StudentRecipe(Recipe):
         ]
 
     def _depth(self, inverse: Tensor) -> Tensor:
-        """Return depth up to the farthest; what is taken for farther still gets its gradient."""
+        """Return depth up to the farthest; what is taken for farther can still come nearer."""
         low, high = (1.0 + _ROUNDING) / self._options.farthest_m, (1.0 - _ROUNDING) / NEAREST_M
-        limited = inverse.detach().clamp(low, high)
-        return (limited + (inverse - inverse.detach())).reciprocal()
+        return _limited(inverse, low, high).reciprocal()
 
     def _loss(self, depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-        farthest = self._options.farthest_m
+        # Limited as the answer is: sky that is taken for endless has no error.
+        known = self._depth(inverse_depth(truth))
+        farthest, median = self._options.farthest_m, self._options.median_deviation
         if self._options.quantity == 'distance_balanced':
-            return student_loss(depth, truth, mask, farthest)
+            return student_loss(depth, known, mask, farthest, median_deviation=median)
         error_weight, gradient_weight = STUDENT_WEIGHTS
         quantity = QUANTITIES[self._options.quantity]
-        known = truth.where(mask, 1.0).clamp(NEAREST_M, farthest)
         compared = quantity(depth), quantity(known)
         error = masked_mean((compared[0] - compared[1]).abs(), mask)
-        return error_weight * error + gradient_weight * ssi_mage(*compared, mask)
+        return error_weight * error + gradient_weight * ssi_mage(
+            *compared, mask, median_deviation=median
+        )
 
 
 def create(network: Mapping[str, Any], options: Mapping[str, Any], where: str) -> StudentRecipe:

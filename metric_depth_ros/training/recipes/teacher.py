@@ -25,7 +25,6 @@ from metric_depth_ros.networks.teacher import (
     LEVELS,
     Teacher,
     TeacherConfig,
-    resized_prompt,
 )
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.simulation.sensors.policy import draw_prompt
@@ -42,6 +41,7 @@ from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze, pyr
 from metric_depth_ros.training.recipes.unlike_sizes import (
     at_truth,
     canvases,
+    counted,
     drawn_view,
     focal_share,
     listed,
@@ -70,7 +70,8 @@ class TeacherOptions:
     prior, prior_weights
         Estimator that gives the shape of the scene, and its checkpoint. The paper's is Depth Pro.
     prompts
-        ``'masked'``: random parts of the truth; ``'radar'``: the returns of a radar only.
+        ``'masked'``: random parts of the truth; ``'radar'``: the returns of the example's radar,
+        all of them and as they are.
     masked_share
         Of the masked prompts; the rest is what some simulated sensor sees, or nothing at all.
     points
@@ -85,6 +86,9 @@ class TeacherOptions:
     image, pdsa, gmdr, robust
         For the ablation: false makes every image gray, also for the prior; blanks the locally or
         the globally aligned map; or keeps the largest errors on real depth.
+    median_deviation
+        SSI-MAGE divides by the median of the deviations, as the paper's formula has it, instead
+        of their mean, as its text has it.
     """
 
     prior: str = 'depth_pro'
@@ -99,6 +103,7 @@ class TeacherOptions:
     pdsa: bool = True
     gmdr: bool = True
     robust: bool = True
+    median_deviation: bool = False
 
     def __post_init__(self) -> None:
         refuse_unknown(self.prior, _PRIOR)
@@ -179,7 +184,7 @@ class TeacherRecipe(Recipe):
         for (answer, truth), unit, real in zip(
             at_truth(answers, batch), units, batch['real'], strict=True
         ):
-            mask = truth.isfinite() if real else ~truth.isnan()
+            mask = counted(truth, real=real)
             if self._options.farthest_m is not None:
                 mask = mask & (truth <= self._options.farthest_m)
             compared = inverse_depth(truth)
@@ -203,12 +208,14 @@ class TeacherRecipe(Recipe):
         if real and not self._options.robust:
             error_weight, _ = TEACHER_WEIGHTS
             return error_weight * absolute_error(answer, truth, mask)
-        return teacher_loss(answer, truth, mask, real=real)
+        return teacher_loss(
+            answer, truth, mask, real=real, median_deviation=self._options.median_deviation
+        )
 
     def _draw_prompt(self, view: Example, rng: np.random.Generator) -> SparsePrompt | None:
         if self._options.prompts == 'radar':
-            prompt = draw_prompt(view, rng, {'radar': 1.0})
-            return prompt if len(prompt) else None
+            prompt = view.sensors.get('radar')  # as it measured, in training and validation
+            return prompt if prompt is not None and len(prompt) else None
         if rng.random() < self._options.masked_share:
             return masked_prompt(view, rng, self._options.points)
         return draw_prompt(view, rng)
@@ -217,13 +224,16 @@ class TeacherRecipe(Recipe):
         """Return (B, 1, S, S) relative inverse depth, and the (B,) units in meters."""
         canvas = canvases(network, batch['frame'])
         with torch.no_grad():
-            prompts, units = self._prompts(batch, canvas.device, canvas.shape[-1])
+            prompts, units = self._prompts(batch, canvas.device)
         return network(canvas, prompts), units
 
     def _prompts(
-        self, batch: Mapping[str, Any], device: torch.device, side: int
-    ) -> tuple[Tensor, Tensor]:
-        """Return (B, 3, h, w) aligned prompts, and the units; without points, those of cameras."""
+        self, batch: Mapping[str, Any], device: torch.device
+    ) -> tuple[list[Tensor], Tensor]:
+        """Return an aligned prompt (1, 3, H, W) an image, in its size as at run time, and units.
+
+        The unit of an image without points is that of its camera.
+        """
         frames: list[Frame] = batch['frame']
         priors = batch['prior'] if 'prior' in batch else [self._prior_of(f) for f in frames]
         channels, units = [], []
@@ -239,14 +249,11 @@ class TeacherRecipe(Recipe):
             )
             prompted = len(frame.prompt) > 0
             units.append(aligned.unit_m if prompted else aligned.unit_m * focal_share(frame))
+            for channel, kept in ((_PDSA, self._options.pdsa), (_GMDR, self._options.gmdr)):
+                if not kept:
+                    aligned.channels[:, channel] = 0.0
             channels.append(aligned.channels)
-        if len({part.shape for part in channels}) > 1:
-            channels = [resized_prompt(part, (side, side)) for part in channels]
-        stacked = torch.cat(channels)
-        for channel, kept in ((_PDSA, self._options.pdsa), (_GMDR, self._options.gmdr)):
-            if not kept:
-                stacked[:, channel] = 0.0
-        return stacked, torch.cat(units)
+        return channels, torch.cat(units)
 
     def _prior_of(self, frame: Frame) -> NDArray[np.float32]:
         """Return the prior's inverse depth (H, W), up to scale and shift; NaN = unknown."""
