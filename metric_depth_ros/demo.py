@@ -215,9 +215,7 @@ def _run_scene(
         bag=bag, out=folder, parameters=parameters, with_points=True, with_confidence=True
     )
     result = replay(options, lambda done, total: progress(f'{scene.name}: replay', done, total))
-    score = score_recording(
-        bag, result.streams, result.recording, DEPTH_TOPIC, camera=result.settings.camera
-    )
+    score = score_recording(bag, result.streams, result.recording, DEPTH_TOPIC, result.settings)
     figures = replay_figures(options, result, score)
     (folder / 'figures.json').write_text(
         json.dumps(figures, indent=2, allow_nan=False) + '\n', encoding='utf-8'

@@ -71,7 +71,7 @@ class Measured:
     deciles: dict[GroupName, list[float]]
 
 
-class Linear:
+class Linear(Estimator):
     """Triangulates the points; outside their hull it answers their nearest one."""
 
     name = 'linear'

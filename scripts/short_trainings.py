@@ -176,16 +176,12 @@ def errors_per_prompt(frames: Path, estimator: Estimator, *, gray: bool) -> list
     return means
 
 
-class WithoutImage:
+class WithoutImage(Estimator):
     """Shows an estimator gray in place of every image."""
 
     def __init__(self, estimator: Estimator) -> None:
+        self.name = estimator.name
         self._estimator = estimator
-
-    @property
-    def name(self) -> str:
-        """Return the estimator's name."""
-        return self._estimator.name
 
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate without the image."""

@@ -23,13 +23,14 @@ from metric_depth_ros.bags.messages import (
 )
 from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.codecs.layout import Message
+from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.framesets import FrameSet, PromptEntry, RecordedFrame, rigid_transform
 
 DEFAULT_RATE_HZ = 10.0
 # Invented stamps start here (2020-01-01 UTC): a stamp of 0 means "not set" to ROS.
 _INVENTED_START_NS = 1_577_836_800_000_000_000
-_END_NS = 2**31 * 1_000_000_000  # builtin_interfaces/Time has signed 32-bit seconds
+_END_NS = 2**31 * NS_PER_S  # builtin_interfaces/Time has signed 32-bit seconds
 _MILLIMETER = 0.001
 # base_link sits in the camera where a set knows no vehicle: x forward, y left, z up (REP-103).
 T_BASE_OPTICAL = np.array(
@@ -230,7 +231,7 @@ def _recorded_stamps(
 
 
 def _invented_stamps(frame_set: FrameSet, count: int, rate_hz: float | None) -> list[int]:
-    period_ns = 1e9 / (rate_hz or frame_set.rate_hz or DEFAULT_RATE_HZ)
+    period_ns = NS_PER_S / (rate_hz or frame_set.rate_hz or DEFAULT_RATE_HZ)
     return [_INVENTED_START_NS + round(i * period_ns) for i in range(count)]
 
 

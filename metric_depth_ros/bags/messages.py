@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_depth_ros.bags.typestore import typestore
+from metric_depth_ros.codecs import stamps
 from metric_depth_ros.codecs.camera_info import CameraInfoFields, camera_to_fields
 from metric_depth_ros.codecs.image import ImageFields, encode_color, encode_depth
 from metric_depth_ros.codecs.layout import Message
@@ -26,14 +27,13 @@ from metric_depth_ros.geometry.rigid import quaternion_from_matrix
 def header(stamp_ns: int, frame_id: str) -> Message:
     """Return a std_msgs/Header."""
     types = typestore().types
-    stamp = types['builtin_interfaces/msg/Time'](*divmod(stamp_ns, 1_000_000_000))
+    stamp = types['builtin_interfaces/msg/Time'](*stamps.sec_nanosec(stamp_ns))
     return types['std_msgs/msg/Header'](stamp, frame_id)
 
 
 def stamp_of(message: Message) -> int:
     """Return the header stamp of a message in nanoseconds."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+    return stamps.stamp_ns(message.header.stamp)
 
 
 def color_message(rgb: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Message:

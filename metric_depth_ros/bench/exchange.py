@@ -13,15 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
 from metric_depth_ros.bench.rig_messages import STAMP, messages_of, stamp_bytes
@@ -62,11 +57,11 @@ class Exchange:
         What is sent.
     pids
         Of the processes of the nodes, by namespace.
-    domain
-        ROS domain.
+    node
+        Who sends and listens; somebody spins it.
     """
 
-    def __init__(self, rig: Rig, pids: Mapping[str, int], domain: int) -> None:
+    def __init__(self, rig: Rig, pids: Mapping[str, int], node: Node) -> None:
         self._rig = rig
         self._pids = dict(pids)
         messages = messages_of(rig)
@@ -75,44 +70,15 @@ class Exchange:
         self._answered: dict[tuple[str, str], float] = {}
         self._expected = _NO_STAMP
         self._changed = threading.Condition()
-        self._context = Context()
-        rclpy.init(
-            args=[],
-            context=self._context,
-            domain_id=domain,
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
-        self._node = Node('bench', context=self._context, enable_rosout=False)
         self._publishers: dict[str, list[Publisher]] = {}
         for namespace in pids:
             self._publishers[namespace] = [
-                self._node.create_publisher(m.kind, f'/{namespace}/{m.topic}', _QOS)
-                for m in messages
+                node.create_publisher(m.kind, f'/{namespace}/{m.topic}', _QOS) for m in messages
             ]
             for camera in rig.cameras:
                 topic = f'/{namespace}/{camera.prefix}depth/image'
                 receive = self._receiver(namespace, camera.name)
-                self._node.create_subscription(Image, topic, receive, _QOS, raw=True)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-
-    def __enter__(self) -> Exchange:
-        """Begin to listen."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave the domain."""
-        self._executor.shutdown()
-        self._thread.join(5.0)
-        self._node.destroy_node()
-        rclpy.try_shutdown(context=self._context)
+                node.create_subscription(Image, topic, receive, _QOS, raw=True)
 
     def connect(self) -> None:
         """Send frames until both nodes answer all cameras; a few more warm them up.
@@ -175,12 +141,6 @@ class Exchange:
                     self._changed.notify_all()
 
         return receive
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
 
 
 def _cpu_clock(pid: int) -> int:

@@ -16,7 +16,7 @@ from metric_depth_ros.types import DepthEstimate, Frame
 _NEAREST_M, _FARTHEST_M = 1.0, 300.0  # beyond the range that the node publishes
 
 
-class InstantEstimator:
+class InstantEstimator(Estimator):
     """Answers every frame of a size with the same depth: a slope that leaves the range."""
 
     name = 'instant'

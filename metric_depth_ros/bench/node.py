@@ -11,11 +11,8 @@ moves.
 
 from __future__ import annotations
 
-import os
-import random
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +24,12 @@ from metric_depth_ros.bench.stages import stage_rows
 from metric_depth_ros.bench.stopwatch import Row, processor_ms
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.replay.node_process import NodeProcess
-from metric_depth_ros.resources import dds_environment
+from metric_depth_ros.replay.spinning_node import (
+    environment,
+    local_environment,
+    random_domain,
+    spinning_node,
+)
 
 _ECHO = 'metric_depth_ros.bench.echo'
 _INSTANT = 'metric_depth_ros.bench.instant_node'
@@ -51,33 +53,22 @@ def run(rounds: int, frame_sets: Sequence[str] = ()) -> list[Row]:
         A folder that is no rig, or a node that does not answer.
     """
     recorded = [recorded_rig(Path(folder)) for folder in frame_sets]
-    with _environment(), tempfile.TemporaryDirectory() as folder:
+    with environment(local_environment()), tempfile.TemporaryDirectory() as folder:
         rigs = recorded or (spec.rig() for spec in RIGS)
         return [row for rig in rigs for row in _rig_rows(rig, rounds, Path(folder))]
 
 
-@contextmanager
-def _environment() -> Iterator[None]:
-    """Choose the shipped DDS profile, and keep to this machine."""
-    before = dict(os.environ)
-    os.environ.update({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', **dds_environment()})
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def _rig_rows(rig: Rig, rounds: int, folder: Path) -> list[Row]:
     stages = stage_rows(rig, rounds)
-    domain = random.SystemRandom().randint(1, 101)  # each rig its own: those gone linger on
+    domain = random_domain()  # each rig its own: those gone linger on
     answer_bytes = rig.cameras[0].image.size // 3 * 4
     echo_arguments = [str(answer_bytes), *(camera.prefix for camera in rig.cameras)]
     with (
         _process(_ECHO, echo_arguments, folder, domain) as floor,
         _process(_INSTANT, _node_arguments(rig, folder), folder, domain) as node,
-        Exchange(rig, {_FLOOR: floor.pid, _NODE: node.pid}, domain) as exchange,
+        spinning_node('bench', domain) as ros_node,
     ):
+        exchange = Exchange(rig, {_FLOOR: floor.pid, _NODE: node.pid}, ros_node)
         exchange.connect()
         copy_ms = _copy_ms(exchange.bytes_sent + answer_bytes * len(rig.cameras), rounds)
         turns = exchange.by_turns(rounds)

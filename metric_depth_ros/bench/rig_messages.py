@@ -16,6 +16,7 @@ from metric_depth_ros.bench.rigs import Rig, RigCamera
 from metric_depth_ros.codecs.camera_info import camera_to_fields
 from metric_depth_ros.codecs.image import ImageFields, encode_color, encode_depth
 from metric_depth_ros.codecs.pointcloud import encode_cloud
+from metric_depth_ros.codecs.stamps import sec_nanosec
 from metric_depth_ros.ros.messages import (
     MessageBuffer,
     camera_info_message,
@@ -25,7 +26,6 @@ from metric_depth_ros.ros.messages import (
 
 LIDAR = 'lidar'
 STAMP = slice(4, 12)  # of a serialized message with a header: after 4 bytes of encapsulation
-_S = 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ def messages_of(rig: Rig) -> list[RigMessage]:
 
 def stamp_bytes(stamp_ns: int) -> bytes:
     """Return a stamp as it lies in a serialized message."""
-    seconds, nanoseconds = divmod(stamp_ns, _S)
+    seconds, nanoseconds = sec_nanosec(stamp_ns)
     return bytes(serialize_message(Time(sec=seconds, nanosec=nanoseconds))[4:12])
 
 
@@ -101,16 +101,13 @@ def _camera_messages(camera: RigCamera) -> list[RigMessage]:
 
 
 def _image(fields: ImageFields) -> Image:
-    buffer = MessageBuffer()
-    buffer.sized(fields.data.size)[...] = fields.data
-    return image_message(Image().header, fields, buffer)
+    return image_message(Image().header, fields, MessageBuffer.holding(fields.data))
 
 
 def _cloud(scan: np.ndarray) -> PointCloud2:
     x, y, z = scan.T
     fields = encode_cloud({'x': x, 'y': y, 'z': z, 'intensity': np.ones_like(x)})
-    buffer = MessageBuffer()
-    buffer.sized(fields.data.size)[...] = fields.data
+    buffer = MessageBuffer.holding(fields.data)
     cloud = cloud_message(PointCloud2().header, fields, buffer)
     cloud.header.frame_id = LIDAR
     return cloud

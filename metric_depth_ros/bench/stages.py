@@ -11,11 +11,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import Executor
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
 from metric_depth_ros.bench.instant_node import InstantEstimator
@@ -28,6 +25,7 @@ from metric_depth_ros.codecs.pointcloud import decode_xyz
 from metric_depth_ros.geometry.projection import project_cloud
 from metric_depth_ros.prompting.depth_image import prompt_from_registered_depth
 from metric_depth_ros.prompting.lidar import prompt_from_projection
+from metric_depth_ros.replay.spinning_node import idle_node
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.framing import limited_depth
 from metric_depth_ros.ros.messages import MessageBuffer, image_message
@@ -49,22 +47,12 @@ class _Stage(NamedTuple):
 
 def stage_rows(rig: Rig, rounds: int) -> list[Row]:
     """Return a row a stage: its time, and the ratio to one copy of the bytes that it moves."""
-    context = Context()
-    options = SignalHandlerOptions.NO
-    rclpy.init(args=[], context=context, signal_handler_options=options)
-    executor = SingleThreadedExecutor(context=context)
-    node = Node('bench_stages', context=context, enable_rosout=False)
-    executor.add_node(node)
-    try:
+    with idle_node('bench_stages') as (node, executor):
         stages = _stages(rig, node, executor)
         return [_row(rig.name, stage, rounds) for stage in stages]
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown(context=context)
 
 
-def _stages(rig: Rig, node: Node, executor: SingleThreadedExecutor) -> list[_Stage]:
+def _stages(rig: Rig, node: Node, executor: Executor) -> list[_Stage]:
     own = rig.cameras[0]
     messages = {
         m.topic.removeprefix(own.prefix): m
@@ -107,9 +95,7 @@ def _stages(rig: Rig, node: Node, executor: SingleThreadedExecutor) -> list[_Sta
     ]
 
 
-def _receipts(
-    messages: list[RigMessage], node: Node, executor: SingleThreadedExecutor
-) -> list[_Stage]:
+def _receipts(messages: list[RigMessage], node: Node, executor: Executor) -> list[_Stage]:
     """Return the stage of taking messages that have arrived out of the middleware."""
     received: list[Any] = []
     sent = [(m, m.serialized()) for m in messages]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
+from metric_depth_ros.cli.numbers import whole
 
 if TYPE_CHECKING:
     from metric_depth_ros.bench.stopwatch import Row
@@ -41,22 +42,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--size',
         default='',
         choices=['small', 'released'],
-        help='of the network [released on a GPU, small on a CPU]',
+        help='of the network; default: released on a GPU, small on a CPU',
     )
     parser.add_argument(
-        '--device', default='auto', help='of the network: auto, cpu, cuda, cuda:1 [auto]'
+        '--device', default='auto', help='of the network: auto, cpu, cuda, cuda:1; default: auto'
     )
     parser.add_argument(
         '--frames',
-        type=int,
+        type=whole(0),
         default=0,
-        help='that the memory of the network may grow over [500 on a GPU, 50 on a CPU]',
+        help='that the memory of the network may grow over; default: 500 on a GPU, 50 on a CPU',
     )
     parser.add_argument(
         '--weights',
         default='',
         metavar='W',
-        help='of the compact teacher in bench estimator [the shipped ones, else random ones]',
+        help='of the compact teacher in bench estimator; default: the shipped ones, else random '
+        'ones',
     )
     parser.add_argument(
         '--frame-set',
@@ -65,9 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='DIR',
         help='whose cameras and scan bench node takes in place of its own; may be repeated',
     )
-    parser.add_argument('--rounds', type=int, default=30, help='calls of each candidate [30]')
     parser.add_argument(
-        '--out', type=Path, default=Path('out/bench'), help='folder of the JSON files [out/bench]'
+        '--rounds', type=whole(1), default=30, help='calls of each candidate; default: 30'
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('out/bench'),
+        help='folder of the JSON files; default: out/bench',
     )
 
 
@@ -77,12 +84,7 @@ def run(args: argparse.Namespace) -> int:
     from importlib import import_module
 
     from metric_depth_ros.cli.outputs import prepare_folder
-    from metric_depth_ros.errors import InputError
 
-    if args.rounds < 1:
-        raise InputError('rounds', f'--rounds is {args.rounds}, expected at least 1.')
-    if args.frames < 0:
-        raise InputError('frames', f'--frames is {args.frames}, expected at least 0.')
     _refuse_what_is_not_for(args)
     prepare_folder(args.out, '--out')
     if args.what == 'model':

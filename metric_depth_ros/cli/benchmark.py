@@ -7,17 +7,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metric_depth_ros.cli.estimator_options import add_estimator_arguments, options_from
+from metric_depth_ros.cli.estimator_options import add_estimator_arguments
+from metric_depth_ros.cli.numbers import whole
+from metric_depth_ros.estimators.options import EstimatorOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from metric_depth_ros.estimators.base import Estimator
-    from metric_depth_ros.estimators.options import EstimatorOptions
     from metric_depth_ros.evaluation.benchmarks.protocol import Benchmark, DataSet, Task
     from metric_depth_ros.evaluation.benchmarks.run import Share
-
-HELP = "an estimator on a data set of the papers, beside the papers' rows"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest='tasks',
         metavar='TASK',
-        help='this task only; may be given several times (default: all, see --layout)',
+        help='this task only; may be given several times; default: all, see --layout',
     )
-    parser.add_argument('--limit', type=int, metavar='N', help='the first N images only')
+    parser.add_argument('--limit', type=whole(1), metavar='N', help='the first N images only')
     add_estimator_arguments(parser)
 
 
@@ -67,10 +66,8 @@ def run(args: argparse.Namespace) -> int:
             f'--data is missing: the folder of {chosen.title}. `metric-depth benchmark '
             f'{args.name} --layout` prints what belongs there.',
         )
-    if args.limit is not None and args.limit < 1:
-        raise InputError('benchmark_limit', f'--limit is {args.limit}, expected at least 1.')
     tasks, share = chosen_tasks(chosen, args.tasks), Share.of_environment()
-    options = options_from(args)
+    options = EstimatorOptions.of(args)
     # What is refused must not leave a folder that is then held against the corrected command.
     data = chosen.open(args.data)
     estimator = create_estimator(args.estimator, _on_own_device(options, share))

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from metric_depth_ros.evaluation.conformance.golden import Check, Golden
 
-HELP = "compare networks and algorithms with values that the papers' own code computed"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""

@@ -7,8 +7,7 @@ import argparse
 from pathlib import Path
 
 from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
-
-HELP = 'simulate, replay, score and write a report'
+from metric_depth_ros.cli.numbers import positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,13 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--out', type=Path, default=Path('out/demo'), metavar='DIR', help='default: out/demo'
     )
     parser.add_argument(
-        '--seconds', type=_positive, default=4.0, help='length of each recording (default 4)'
+        '--seconds', type=positive(1e4), default=4.0, help='length of each recording; default: 4'
     )
     parser.add_argument(
-        '--rate', type=_positive, default=5.0, metavar='HZ', help='frames a second (default 5)'
+        '--rate', type=positive(1e4), default=5.0, metavar='HZ', help='frames a second; default: 5'
     )
     parser.add_argument(
-        '--scale', type=_positive, default=1.0, help='size of the images (default 1)'
+        '--scale', type=positive(1e4), default=1.0, help='size of the images; default: 1'
     )
     parser.add_argument(
         '-p',
@@ -88,10 +87,3 @@ def run(args: argparse.Namespace) -> int:
         write_overview_picture(parts, args.picture)
     print(f'Report: {args.out / "report.html"}')
     return 1 if any(part.failures for part in parts) else 0
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0.0 < value < 1e4:
-        raise argparse.ArgumentTypeError(f'{text} is no positive number')
-    return value

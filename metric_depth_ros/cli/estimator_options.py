@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 
-from metric_depth_ros.estimators.options import BACKENDS, PRECISIONS, PRESETS, EstimatorOptions
+from metric_depth_ros.estimators.options import BACKENDS, PRECISIONS, PRESETS
 
 
 def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def add_estimator_arguments(parser: argparse.ArgumentParser) -> None:
 def add_learned_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the learned estimators."""
     learned = parser.add_argument_group('learned estimators')
-    learned.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:1')
+    learned.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1; default: auto')
     learned.add_argument(
         '--weights',
         default='',
@@ -46,24 +46,4 @@ def add_learned_arguments(parser: argparse.ArgumentParser) -> None:
         choices=PRESETS,
         help='realtime: a fifth of the arithmetic, with less detail (student_depthmap, teacher); '
         'default: full',
-    )
-
-
-def options_from(args: argparse.Namespace) -> EstimatorOptions:
-    """Return the options that were given.
-
-    Raises
-    ------
-    InputError
-        A value that cannot be used.
-    """
-    return EstimatorOptions(
-        device=args.device,
-        weights=args.weights,
-        revision=args.revision,
-        precision=args.precision,
-        compile=args.compile,
-        resolution_scale=args.resolution_scale,
-        backend=args.backend,
-        preset=args.preset,
     )

@@ -8,8 +8,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metric_depth_ros.cli.estimator_options import add_estimator_arguments, options_from
+from metric_depth_ros.cli.estimator_options import add_estimator_arguments
 from metric_depth_ros.cli.rerun_option import add_rerun_argument, open_rerun
+from metric_depth_ros.estimators.options import EstimatorOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from metric_depth_ros.evaluation.rerun_log import RerunLog
     from metric_depth_ros.evaluation.scoring import Group, ScoredFrame
 
-HELP = 'score an estimator on frame sets'
 
 _TABLE = (  # column, key of the metrics
     ('AbsRel', 'abs_rel'),
@@ -41,14 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='append',
         dest='prompts',
         metavar='NAME',
-        help='score this prompt only; may be given several times (default: all scored prompts)',
+        help='score this prompt only; may be given several times; default: all scored prompts',
     )
     add_estimator_arguments(parser)
     parser.add_argument(
         '--aggregation',
         choices=('per_image', 'pooled', 'per_sample'),
         default='per_image',
-        help='mean over images (default), over all pixels, or over samples of several cameras',
+        help='mean over images, over all pixels, or over samples of several cameras; default: '
+        'per_image',
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write all figures, too')
     parser.add_argument('--html', type=Path, metavar='FILE', help='write a report, too')
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     for path, option in ((args.json, '--json'), (args.html, '--html')):
         if path is not None:
             prepare_file(path, option)
-    options = options_from(args)
+    options = EstimatorOptions.of(args)
     groups = find_groups(find_frame_sets(args.folders), args.prompts)
     estimator = create_estimator(args.estimator, options)
     with open_rerun(args) as log:

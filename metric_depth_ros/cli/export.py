@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
+from metric_depth_ros.cli.numbers import size
 from metric_depth_ros.estimators.options import PRESETS
-
-HELP = 'write a learned model as an ONNX file, for --backend onnx and for other runtimes'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,22 +25,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--size',
-        default='640x480',
+        type=size(1, 99_999),
+        default=(640, 480),
         metavar='WIDTHxHEIGHT',
-        help='of the images; built into the file [640x480]',
+        help='of the images; built into the file; default: 640x480',
     )
     parser.add_argument(
         '--preset',
         default='full',
         choices=PRESETS,
-        help='realtime: fewer crops, a smaller canvas; built into the file [full]',
+        help='realtime: fewer crops, a smaller canvas; built into the file; default: full',
     )
     parser.add_argument(
         '--resolution-scale',
         type=float,
         default=1.0,
         metavar='S',
-        help='tokens of the image, in multiples of the usual; built into the file [1]',
+        help='tokens of the image, in multiples of the usual; built into the file; default: 1',
     )
 
 
@@ -52,7 +51,6 @@ def run(args: argparse.Namespace) -> int:
     from metric_depth_ros.errors import InputError
     from metric_depth_ros.estimators.options import EstimatorOptions
 
-    width, height = _size(args.size)
     if args.out.suffix != '.onnx':
         raise InputError('output_path', f'--out is {args.out}, expected a file name *.onnx.')
     options = EstimatorOptions(
@@ -78,21 +76,13 @@ def run(args: argparse.Namespace) -> int:
     # Without a camera, so that a network which recovers the focal length is exported whole.
     known = name not in ('depth_pro', 'student_pointmap')
     scale = options.resolution_scale
-    batch = network_batch(name, network, (width, height), scale=scale, camera=known)
+    batch = network_batch(name, network, args.size, scale=scale, camera=known)
     call = recorded_call(network, INFER[name], batch, scale)
     error = export_network(name, network, call, checkpoint.model_config, args.out, args.preset)
+    width, height = args.size
     print(f'{args.out}: {args.name} for images of {width}x{height}')
     print(f'sha256 of the weights {checkpoint.sha256}')
     print(f'largest error relative to torch {error:.1e}')
     preset = '' if args.preset == 'full' else f' --preset {args.preset}'
     print(f'use it with --estimator {args.name} --backend onnx --weights {args.out}{preset}')
     return 0
-
-
-def _size(text: str) -> tuple[int, int]:
-    from metric_depth_ros.errors import InputError
-
-    match = re.fullmatch(r'([1-9]\d{0,4})x([1-9]\d{0,4})', text)
-    if match is None:
-        raise InputError('size', f'--size is {text!r}, expected WIDTHxHEIGHT, as in 640x480.')
-    return int(match[1]), int(match[2])

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'evaluate': ('evaluate', 'score an estimator on recorded frame sets'),
     'benchmark': ('benchmark', 'an estimator on a data set of the papers, beside their rows'),
     'complete': ('complete', 'complete one image with one prompt, no ROS needed'),
+    'repeat': ('repeat', 'compute a snapshot of the node again and compare it bit by bit'),
     'reconstruct': ('reconstruct', 'fuse a recording with poses into a mesh'),
     'tokenize': ('tokenize', 'the depth of recordings as tokens, for policies'),
     'make-bag': ('make_bag', 'turn a frame set into a rosbag2 bag'),

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
-
-HELP = 'turn a frame set into a rosbag2 bag'
+from metric_depth_ros.cli.numbers import positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,15 +16,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('frame_set', type=Path, metavar='FRAMESET', help='folder with frames.json')
     parser.add_argument('out', type=Path, metavar='OUT', help='bag folder to create')
     parser.add_argument(
-        '--prompt', help='prompt to write as a sensor (default: the first that can be scored)'
+        '--prompt', help='prompt to write as a sensor; default: the first that can be scored'
     )
-    parser.add_argument('--camera', help='camera of a multi-camera set (default: the first)')
+    parser.add_argument('--camera', help='camera of a multi-camera set; default: the first')
     parser.add_argument(
         '--rate',
-        type=_rate,
+        type=positive(1000.0),
         metavar='HZ',
-        help='stamp the frames at this rate (default: the stamps of the set, or 10 Hz if it has '
-        'no rate)',
+        help='stamp the frames at this rate; default: the stamps of the set, or 10 Hz if it has '
+        'no rate',
     )
 
 
@@ -61,10 +60,3 @@ def run(args: argparse.Namespace) -> int:
             '-p prompt.depth_alignment:=projected'
         )
     return 0
-
-
-def _rate(text: str) -> float:
-    rate = float(text)
-    if not 0.0 < rate <= 1000.0:
-        raise argparse.ArgumentTypeError(f'{text} is no rate in Hz between 0 and 1000')
-    return rate

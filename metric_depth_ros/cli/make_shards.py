@@ -9,17 +9,15 @@ import sys
 from pathlib import Path
 
 from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
-from metric_depth_ros.cli.whole_numbers import natural, positive
-
-HELP = 'simulate training examples into shards; run again to go on'
+from metric_depth_ros.cli.numbers import whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument('out', type=Path, metavar='OUT', help='folder for the shards')
-    parser.add_argument('--views', type=positive, required=True, help='number of examples')
+    parser.add_argument('--views', type=whole(1), required=True, help='number of examples')
     parser.add_argument(
-        '--seed', type=natural, default=0, help='same seed, same examples (default 0)'
+        '--seed', type=whole(0), default=0, help='same seed, same examples; default: 0'
     )
     parser.add_argument(
         '--split',
@@ -29,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--workers',
-        type=positive,
+        type=whole(1),
         default=os.cpu_count() or 1,
         help='processes; default: one a processor',
     )
@@ -41,10 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='only worlds of these kinds: street, room, tabletop, terrain, clutter',
     )
     parser.add_argument(
-        '--per-shard', type=positive, default=128, help='examples in a file; default: 128'
+        '--per-shard', type=whole(1), default=128, help='examples in a file; default: 128'
     )
     parser.add_argument(
-        '--device', choices=('cpu', 'cuda', 'auto'), default='cpu', help='where to cast rays [cpu]'
+        '--device',
+        choices=('cpu', 'cuda', 'auto'),
+        default='cpu',
+        help='where to cast rays; default: cpu',
     )
 
 

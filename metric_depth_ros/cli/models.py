@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from metric_depth_ros.estimators.catalog import Model
 
-HELP = 'list the learned models: weights, licenses, whether they are here; check their keys'
 
 _LABEL_WIDTH = 12
 _OTHERS = (
@@ -34,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--released',
         type=Path,
         metavar='FILE',
-        help='JSON of key -> shape of one checkpoint (default: the digest in this package, where '
-        'it has one)',
+        help='JSON of key -> shape of one checkpoint; default: the digest in this package, where '
+        'it has one',
     )
     check.add_argument(
         '--weights',

@@ -8,10 +8,10 @@ import re
 import sys
 from pathlib import Path
 
-from metric_depth_ros.cli.estimator_options import add_learned_arguments, options_from
-from metric_depth_ros.cli.whole_numbers import natural, positive
+from metric_depth_ros.cli.estimator_options import add_learned_arguments
+from metric_depth_ros.cli.numbers import positive, whole
+from metric_depth_ros.estimators.options import EstimatorOptions
 
-HELP = 'label examples with a teacher, as shards for a student; run again to go on'
 SOURCES = ('shards', 'frames', 'kitti')
 # Options that decide what a label is; where and how fast the teacher runs does not.
 _ORIGIN = ('kind', 'teacher', 'weights', 'revision', 'precision', 'resolution_scale', 'preset')
@@ -34,14 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--worst-error',
-        type=float,
+        type=positive(),
         default=0.1,
         metavar='E',
         help='leave out examples whose held-out points are missed by more (AbsRel of the better '
         'four fifths); default: 0.1',
     )
-    parser.add_argument('--seed', type=natural, default=0, help='of the prompts (default 0)')
-    parser.add_argument('--per-shard', type=positive, default=128, help='examples; default: 128')
+    parser.add_argument('--seed', type=whole(0), default=0, help='of the prompts; default: 0')
+    parser.add_argument('--per-shard', type=whole(1), default=128, help='examples; default: 128')
     parser.add_argument(
         '--part',
         type=_part,
@@ -64,15 +64,11 @@ def run(args: argparse.Namespace) -> int:
     from metric_depth_ros.training.pseudo_label import LabelSettings, write_labels
     from metric_depth_ros.training.sources import open_source
 
-    if not args.worst_error > 0.0:
-        raise InputError(
-            'pseudo_label', f'--worst-error is {args.worst_error}, expected a positive number.'
-        )
     source = open_source(args.data, args.kind)
     prepare_folder(args.out, 'OUT')
     if args.out.resolve() == args.data.resolve():
         raise InputError('pseudo_label', f'OUT is DATA ({args.out}): choose another folder.')
-    teacher = create_estimator(args.teacher, options_from(args), 'option --teacher')
+    teacher = create_estimator(args.teacher, EstimatorOptions.of(args), 'option --teacher')
     settings = LabelSettings(
         worst_abs_rel=args.worst_error, per_shard=args.per_shard, seed=args.seed
     )

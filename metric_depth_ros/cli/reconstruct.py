@@ -11,9 +11,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metric_depth_ros.cli.estimator_options import add_estimator_arguments, options_from
+from metric_depth_ros.cli.estimator_options import add_estimator_arguments
+from metric_depth_ros.cli.numbers import real
 from metric_depth_ros.cli.rerun_option import add_rerun_argument, open_rerun
 from metric_depth_ros.cli.topic_arguments import RECORDED, add_topic_argument, topics_from
+from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.ros.reconstruct_parameters import FusionSettings
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from metric_depth_ros.reconstruction.surface import Surface
     from metric_depth_ros.types import DepthEstimate
 
-HELP = 'fuse the depth of a bag or a frame set with poses into a mesh'
 SENSOR = 'sensor'  # instead of an estimator: what the sensors measured
 PUBLISHED = 'published'  # what a depth node has published into the bag
 _F_SCORE_M = 0.02
@@ -58,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--mapanything', type=Path, metavar='DIR', help='write the views as MapAnything takes them'
     )
     add_rerun_argument(parser)
+    _add_fusion_arguments(parser)
+    _add_recording_arguments(parser)
+
+
+def _add_fusion_arguments(parser: argparse.ArgumentParser) -> None:
     node = FusionSettings()
     fusion = parser.add_argument_group(
         'fusion', 'The node `reconstruct` has other defaults for the first three.'
@@ -86,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     fusion.add_argument(
         '--min-weight',
-        type=float,
+        type=real(0.0, _HEAVIEST),
         default=0.2,
         metavar='W',
         help='leave out surfaces of less weight: the confidences of their measurements, added up; '
@@ -94,14 +100,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     fusion.add_argument(
         '--min-confidence',
-        type=float,
+        type=real(0.0, 1.0),
         default=0.1,
         metavar='C',
         help='leave out depth of lower confidence, 0 to 1; default: 0.1',
     )
     fusion.add_argument(
-        '--fusion-device', default='auto', metavar='D', help='auto (default), cpu, cuda, cuda:1'
+        '--fusion-device',
+        default='auto',
+        metavar='D',
+        help='auto, cpu, cuda, cuda:1; default: auto',
     )
+
+
+def _add_recording_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_argument_group('recording')
     source.add_argument('--prompt', metavar='NAME', help='of a frame set; default: the first')
     source.add_argument(
@@ -126,7 +138,6 @@ def run(args: argparse.Namespace) -> int:
 
     if 'depth/image' in topics_from(args):
         args.estimator = PUBLISHED
-    _refuse_numbers(args)
     _refuse_files(args)
     _refuse_options_of_other_sources(args)
     if args.estimator == PUBLISHED and args.compare:
@@ -145,7 +156,7 @@ def run(args: argparse.Namespace) -> int:
     if args.estimator in (SENSOR, PUBLISHED):
         depth_of = measured if args.estimator == SENSOR else published
     else:
-        depth_of = estimated(create_estimator(args.estimator, options_from(args)))
+        depth_of = estimated(create_estimator(args.estimator, EstimatorOptions.of(args)))
     vertices: list[NDArray[np.float32]] = []
     with open_rerun(args) as log:
         frames, count = _write(args, _exporting(args, depth_of, log), vertices, log)
@@ -158,18 +169,6 @@ def run(args: argparse.Namespace) -> int:
         with whole_file(args.json, '--json') as path:
             path.write_text(text + '\n', encoding='utf-8')
     return 0
-
-
-def _refuse_numbers(args: argparse.Namespace) -> None:
-    """Refuse weights and confidences that nothing can have."""
-    from metric_depth_ros.errors import InputError
-
-    for option, value, most in (
-        ('--min-weight', args.min_weight, _HEAVIEST),
-        ('--min-confidence', args.min_confidence, 1.0),
-    ):
-        if not 0.0 <= value <= most:
-            raise InputError('usage', f'{option} is {value:g}, expected 0 to {most:g}.')
 
 
 def _refuse_files(args: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
+from metric_depth_ros.cli.numbers import positive, whole
 from metric_depth_ros.cli.rerun_option import add_rerun_argument, open_rerun
 from metric_depth_ros.cli.topic_arguments import RECORDED, add_topic_argument, topics_from
 
@@ -18,26 +19,39 @@ if TYPE_CHECKING:
     from metric_depth_ros.evaluation.error_report import ErrorReport
     from metric_depth_ros.evaluation.fail_if import Condition
     from metric_depth_ros.evaluation.rerun_log import RerunLog
-    from metric_depth_ros.replay.session import ReplayRun
+    from metric_depth_ros.replay.session import ReplayOptions, ReplayRun
 
-HELP = 'play a bag through the live node and score what it publishes'
 _LAST_DOMAIN = 232  # the ports of DDS end there
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument('bag', type=Path, metavar='BAG', help='rosbag2 folder, .mcap or .db3')
+    _add_output_arguments(parser)
+    _add_node_arguments(parser)
+    _add_playing_arguments(parser)
+    parser.add_argument(
+        '--fail-if',
+        action='append',
+        default=[],
+        metavar='CONDITION',
+        help="exit with 1 when it holds, e.g. 'abs_rel>0.1', 'replaced>0' or "
+        "'latency_ms.p95>100'; may be repeated",
+    )
+
+
+def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out',
         type=Path,
         metavar='DIR',
-        help='folder for recording and node.log (default: a new one in out/replay)',
+        help='folder for recording and node.log; default: a new one in out/replay',
     )
     parser.add_argument(
         '--json',
         type=Path,
         metavar='FILE',
-        help='where the figures go (default: figures.json in that folder)',
+        help='where the figures go; default: figures.json in that folder',
     )
     parser.add_argument(
         '--html',
@@ -46,6 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='write a report: worst frames, errors by distance and confidence, latencies',
     )
     add_rerun_argument(parser)
+
+
+def _add_node_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--params-file', type=Path, metavar='FILE', help='parameters of the node')
     parser.add_argument(
         '-p',
@@ -55,32 +72,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='NAME:=VALUE',
         help='one parameter, e.g. estimator:=classical:fast; may be repeated',
     )
+    parser.add_argument('--with-points', action='store_true', help='subscribe to depth/points too')
+    parser.add_argument(
+        '--domain',
+        type=whole(0, _LAST_DOMAIN),
+        metavar='ID',
+        help='ROS domain, 0 to 232; default: random',
+    )
+
+
+def _add_playing_arguments(parser: argparse.ArgumentParser) -> None:
     add_topic_argument(
         parser,
         f'topic of the bag for {RECORDED} or ground_truth (a depth image, or the cloud of a LiDAR '
         'that the node does not get); may be repeated',
     )
     parser.add_argument(
-        '--rate', type=_positive, default=1.0, help='2 plays twice as fast (default 1)'
+        '--rate', type=positive(1000.0), default=1.0, help='2 plays twice as fast; default: 1'
     )
     parser.add_argument(
         '--loops',
-        type=int,
+        type=whole(1),
         default=1,
         metavar='N',
-        help='play N times with rising stamps; the first time is recorded and scored',
-    )
-    parser.add_argument('--with-points', action='store_true', help='subscribe to depth/points too')
-    parser.add_argument(
-        '--domain', type=_domain, metavar='ID', help='ROS domain, 0 to 232 (default: random)'
-    )
-    parser.add_argument(
-        '--fail-if',
-        action='append',
-        default=[],
-        metavar='CONDITION',
-        help="exit with 1 when it holds, e.g. 'abs_rel>0.1', 'replaced>0' or "
-        "'latency_ms.p95>100'; may be repeated",
+        help='play N times with rising stamps; the first time is recorded and scored; default: 1',
     )
 
 
@@ -94,8 +109,6 @@ def run(args: argparse.Namespace) -> int:
 
     conditions = [parse_condition(text) for text in args.fail_if]
     topics = topics_from(args)
-    if args.loops < 1:
-        raise InputError('usage', f'--loops is {args.loops}, expected 1 or more.')
     if not args.bag.exists():  # before a folder is made for it
         raise InputError('bag_missing', f'there is no bag at {args.bag}: check the path.')
     if args.params_file is not None:
@@ -117,25 +130,14 @@ def _replay(
     from metric_depth_ros.replay.figures import failures, replay_figures
     from metric_depth_ros.replay.published import DEPTH_TOPIC
     from metric_depth_ros.replay.scoring import score_recording
-    from metric_depth_ros.replay.session import ReplayOptions, replay
+    from metric_depth_ros.replay.session import replay
     from metric_depth_ros.replay.streams import GROUND_TRUTH
 
     json_file = args.json or out / 'figures.json'
     prepare_file(json_file, '--json')
     if args.html is not None:
         prepare_file(args.html, '--html')
-    options = ReplayOptions(
-        bag=args.bag,
-        out=out,
-        params_file=args.params_file,
-        parameters=args.param,
-        topics=topics,
-        rate=args.rate,
-        loops=args.loops,
-        with_points=args.with_points,
-        with_confidence=args.html is not None or args.rerun is not None,
-        domain=args.domain,
-    )
+    options = _options(args, out, topics)
     console = Console(stderr=True)
     report = None if args.html is None else ErrorReport()
     with open_rerun(args) as log, Progress(console=console, transient=True) as bar:
@@ -147,13 +149,7 @@ def _replay(
         if GROUND_TRUTH in result.streams.topics:
             bar.update(task, description='score', total=None)
             score = score_recording(
-                args.bag,
-                result.streams,
-                result.recording,
-                DEPTH_TOPIC,
-                camera=result.settings.camera,
-                extrinsics=result.settings.extrinsics,
-                sources=result.settings.prompt.sources,
+                args.bag, result.streams, result.recording, DEPTH_TOPIC, result.settings
             )
         bar.update(task, description='report', total=None)
         _show(args.bag, result, report, log)
@@ -167,6 +163,23 @@ def _replay(
     for problem in problems:
         console.print(problem, style='red', markup=False, highlight=False)
     return 1 if problems else 0
+
+
+def _options(args: argparse.Namespace, out: Path, topics: dict[str, str]) -> ReplayOptions:
+    from metric_depth_ros.replay.session import ReplayOptions
+
+    return ReplayOptions(
+        bag=args.bag,
+        out=out,
+        params_file=args.params_file,
+        parameters=args.param,
+        topics=topics,
+        rate=args.rate,
+        loops=args.loops,
+        with_points=args.with_points,
+        with_confidence=args.html is not None or args.rerun is not None,
+        domain=args.domain,
+    )
 
 
 def _show(bag: Path, result: ReplayRun, report: ErrorReport | None, log: RerunLog | None) -> None:
@@ -229,17 +242,3 @@ def _free_folder(parent: Path, name: str) -> Path:
     """Return parent/name, or the first of name-2, name-3, ... that does not exist."""
     names = itertools.chain([name], (f'{name}-{number}' for number in itertools.count(2)))
     return next(parent / free for free in names if not (parent / free).exists())
-
-
-def _domain(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= _LAST_DOMAIN:
-        raise argparse.ArgumentTypeError(f'{text} is no ROS domain from 0 to {_LAST_DOMAIN}')
-    return value
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0.0 < value <= 1000.0:
-        raise argparse.ArgumentTypeError(f'{text} is no speed between 0 and 1000')
-    return value

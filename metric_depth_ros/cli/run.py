@@ -12,8 +12,6 @@ from pathlib import Path
 from metric_depth_ros.cli.parameter_files import check_parameter_file
 from metric_depth_ros.errors import InputError
 
-HELP = 'start the depth node, with a params file and remaps'
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options, named as those of ROS."""

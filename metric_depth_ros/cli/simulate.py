@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
 from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
-from metric_depth_ros.cli.whole_numbers import natural
+from metric_depth_ros.cli.numbers import positive, size, whole
 
-HELP = 'simulate a drive or a room into a rosbag2 bag'
 DEFAULT_RATE_HZ = 10.0
 
 
@@ -26,23 +24,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--seconds',
-        type=_positive,
+        type=positive(1e5),
         default=5.0,
-        help='length of the recording (default: 5); in a long one the robot goes to and fro',
+        help='length of the recording, in a long one the robot goes to and fro; default: 5',
     )
     parser.add_argument(
         '--rate',
-        type=_positive,
+        type=positive(1e5),
         metavar='HZ',
         default=DEFAULT_RATE_HZ,
-        help=f'frames a second (default: {DEFAULT_RATE_HZ:g})',
+        help=f'frames a second; default: {DEFAULT_RATE_HZ:g}',
     )
-    parser.add_argument('--seed', type=natural, default=0, help='same seed, same bag (default 0)')
+    parser.add_argument('--seed', type=whole(0), default=0, help='same seed, same bag; default: 0')
     parser.add_argument(
-        '--size', type=_size, metavar='WxH', help='image size (default: 832x256 or 640x480)'
+        '--size',
+        type=size(16, 8192),
+        metavar='WxH',
+        help='image size; default: 832x256 or 640x480',
     )
     parser.add_argument(
-        '--device', choices=('cpu', 'cuda', 'auto'), default='cpu', help='where to cast rays [cpu]'
+        '--device',
+        choices=('cpu', 'cuda', 'auto'),
+        default='cpu',
+        help='where to cast rays; default: cpu',
     )
 
 
@@ -76,17 +80,3 @@ def run(args: argparse.Namespace) -> int:
         f'{args.rate:g} Hz, seed {args.seed}'
     )
     return 0
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0.0 < value < 1e5:
-        raise argparse.ArgumentTypeError(f'{text} is no positive number')
-    return value
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r'(\d+)x(\d+)', text)
-    if match is None or not all(16 <= int(side) <= 8192 for side in match.groups()):
-        raise argparse.ArgumentTypeError(f'{text} is no size such as 640x480')
-    return int(match[1]), int(match[2])

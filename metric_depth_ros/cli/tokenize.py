@@ -18,15 +18,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metric_depth_ros.cli.estimator_options import add_estimator_arguments, options_from
+from metric_depth_ros.cli.estimator_options import add_estimator_arguments
 from metric_depth_ros.cli.topic_arguments import RECORDED, add_topic_argument, topics_from
+from metric_depth_ros.estimators.options import EstimatorOptions
 
 if TYPE_CHECKING:
     from metric_depth_ros.estimators.base import Estimator
     from metric_depth_ros.estimators.learned.depth_tokenizer import DepthTokenizer
     from metric_depth_ros.types import Frame
 
-HELP = 'the depth of bags and frame sets as tokens, for policies and language models'
 FORMAT = 'metric-depth-tokens/1'
 
 
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     given = args.tokenizer
     checkpoint = shipped_checkpoint('depth_tokenizer') if given is None else read_checkpoint(given)
     tokenizer = DepthTokenizer(checkpoint, args.device)
-    estimator = create_estimator(args.estimator, options_from(args))
+    estimator = create_estimator(args.estimator, EstimatorOptions.of(args))
     config = tokenizer.config
     head = {
         'format': FORMAT,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metric_depth_ros.cli.interrupts import ended_like_ctrl_c
+from metric_depth_ros.cli.numbers import whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 
     Tell = Callable[[Outcome], None]
 
-HELP = 'a campaign of faults against a live node, with a report'
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        '--out', type=Path, default=Path('out/torture'), help='folder of the reports [out/torture]'
+        '--out',
+        type=Path,
+        default=Path('out/torture'),
+        help='folder of the reports; default: out/torture',
     )
     parser.add_argument(
         '--only',
@@ -33,17 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--frames',
-        type=int,
+        type=whole(0),
         default=10_000,
         metavar='N',
-        help='frames of the endurance run [10000]; 0 leaves it out',
+        help='frames of the endurance run, 0 leaves it out; default: 10000',
     )
     parser.add_argument(
         '--fuzz',
-        type=int,
+        type=whole(0),
         default=10_000,
         metavar='N',
-        help='fuzzed messages of each kind [10000]; 0 leaves them out',
+        help='fuzzed messages of each kind, 0 leaves them out; default: 10000',
     )
     parser.add_argument(
         '--resume',

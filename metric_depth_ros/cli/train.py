@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metric_depth_ros.cli.whole_numbers import positive
+from metric_depth_ros.cli.numbers import whole
 
 if TYPE_CHECKING:
     from metric_depth_ros.training.trainer import Training
 
-HELP = 'train a network; several processes with `accelerate launch -m metric_depth_ros.cli.main`'
 RECIPES = (
     'teacher',
     'student',
@@ -46,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--until',
-        type=positive,
+        type=whole(1),
         metavar='STEP',
         help='stop after this step, as an interrupt would; rates stay those of the whole training',
     )

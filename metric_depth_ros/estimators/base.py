@@ -3,20 +3,38 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from metric_depth_ros.types import DepthEstimate, Frame
 
 
-class Estimator(Protocol):
-    """A depth method. Called by one thread at a time, unless `frames_at_once` says more."""
+class Estimator(ABC):
+    """A depth method. Called by one thread at a time, unless `frames_at_once` says more.
 
-    @property
-    def name(self) -> str:
-        """The specification it was made from, e.g. ``'classical:quality'``."""
-        ...
+    A method states what it can do by overriding what stands here; one that asks another method
+    states of each whether it holds for both.
 
+    Attributes
+    ----------
+    name
+        The specification it was made from, e.g. ``'classical:quality'``.
+    needs_prompt
+        Whether the method knows no depth at all of a frame without a prompt.
+    recovers_camera
+        Whether the method finds the intrinsics of a frame that comes without a camera.
+    frames_at_once
+        How many threads may call the method at the same time, each with its own frame.
+    """
+
+    name: str
+    needs_prompt: bool = False
+    recovers_camera: bool = False
+    frames_at_once: int = 1
+
+    @abstractmethod
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate the dense depth of one frame.
 
@@ -30,7 +48,22 @@ class Estimator(Protocol):
         DepthEstimate
             Depth of the image's size. All NaN when the method cannot know the scale.
         """
-        ...
+
+    def estimate_batch(self, frames: Sequence[Frame]) -> list[DepthEstimate]:
+        """Estimate several frames, e.g. of several cameras: at once where the method can do it."""
+        return [self.estimate(frame) for frame in frames]
+
+    def estimate_at(self, frame: Frame, pixels: Sequence[tuple[int, int]]) -> DepthEstimate:
+        """Estimate depth of which only pixels (u, v) count: the others need not be known."""
+        return self.estimate(frame)
+
+    def warm_up(self, width: int, height: int) -> None:
+        """Compile, allocate and fill caches for images of a size, if the method has to."""
+        return
+
+    def unmasked(self) -> Estimator:
+        """Return the method that gives depth where this one sees no surface, sky too."""
+        return self
 
 
 @runtime_checkable
@@ -57,31 +90,48 @@ class Speaker(Protocol):
         ...
 
 
-def estimate_batch(estimator: Estimator, frames: Sequence[Frame]) -> list[DepthEstimate]:
-    """Estimate several frames, e.g. of several cameras: at once where the method can do that."""
-    together = getattr(estimator, 'estimate_batch', None)
-    if together is not None:
-        return list(together(frames))
-    return [estimator.estimate(frame) for frame in frames]
+@dataclass(frozen=True)
+class PixelAnswer:
+    """What a method says of one pixel.
+
+    Parameters
+    ----------
+    pixel
+        (u, v) of the frame's image.
+    distance
+        m from the camera's center, NaN where the answer states none.
+    point
+        (x, y, z) m in the optical frame, NaN likewise.
+    text
+        The answer; empty where the pixel could not be asked about.
+    failure
+        Why there is no distance; empty where there is one.
+    """
+
+    pixel: tuple[int, int]
+    distance: float
+    point: tuple[float, float, float]
+    text: str
+    failure: str
 
 
-def warm_up(estimator: Estimator, width: int, height: int) -> None:
-    """Let a method compile, allocate and fill caches for images of a size, if it has to."""
-    prepare = getattr(estimator, 'warm_up', None)
-    if prepare is not None:
-        prepare(width, height)
+@runtime_checkable
+class PixelSpeaker(Protocol):
+    """A method that is asked about single pixels in words."""
 
+    def query(self, frame: Frame, pixels: Sequence[tuple[int, int]]) -> list[PixelAnswer]:
+        """Ask about pixels; answers are in their order.
 
-def frames_at_once(estimator: Estimator) -> int:
-    """Return how many threads may call a method at the same time, each with its own frame."""
-    return int(getattr(estimator, 'frames_at_once', 1))
+        Parameters
+        ----------
+        frame
+            Image with camera.
+        pixels
+            (u, v) of the image.
 
-
-def recovers_camera(estimator: Estimator) -> bool:
-    """Whether the method finds the intrinsics of a frame that comes without a camera."""
-    return bool(getattr(estimator, 'recovers_camera', False))
-
-
-def needs_prompt(estimator: Estimator) -> bool:
-    """Whether the method knows no depth at all of a frame without a prompt."""
-    return bool(getattr(estimator, 'needs_prompt', False))
+        Raises
+        ------
+        InputError
+            `camera_missing`, or `pixel_outside` of the image.
+        """
+        ...

@@ -12,12 +12,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from metric_depth_ros.estimators.base import (
-    Estimator,
-    estimate_batch,
-    recovers_camera,
-    warm_up,
-)
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.types import DepthEstimate, Frame
 
 # A camera that has sent nothing for so long is not waited for.
@@ -32,7 +27,7 @@ class _Batch:
     answers: list[DepthEstimate | Exception] | None = None
 
 
-class BatchingEstimator:
+class BatchingEstimator(Estimator):
     """Gather the frames of several threads.
 
     Parameters
@@ -45,6 +40,11 @@ class BatchingEstimator:
     """
 
     def __init__(self, inner: Estimator, window_s: float) -> None:
+        self.name = inner.name
+        self.needs_prompt = inner.needs_prompt
+        self.recovers_camera = inner.recovers_camera
+        # Of each camera: a batch has one frame of every camera, and threads stand for cameras.
+        self.frames_at_once = 1
         self._inner = inner
         self._window_s = window_s
         self._changed = threading.Condition()
@@ -53,19 +53,9 @@ class BatchingEstimator:
         self._last_seen_s: dict[int, float] = {}
         self._told = False
 
-    @property
-    def name(self) -> str:
-        """Name of what answers."""
-        return self._inner.name
-
-    @property
-    def recovers_camera(self) -> bool:
-        """Whether it finds the intrinsics of a frame that comes without a camera."""
-        return recovers_camera(self._inner)
-
     def warm_up(self, width: int, height: int) -> None:
         """Warm up what answers."""
-        warm_up(self._inner, width, height)
+        self._inner.warm_up(width, height)
 
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate a frame together with those that other threads have at the same time.
@@ -128,7 +118,7 @@ class BatchingEstimator:
         """Answer frames at once; where that fails, one by one, so that one spoils no other."""
         if len(frames) > 1:
             try:
-                return list(estimate_batch(self._inner, frames))
+                return list(self._inner.estimate_batch(frames))
             except Exception:  # told apart below
                 self._tell_once(len(frames))
         answers: list[DepthEstimate | Exception] = []

@@ -22,13 +22,7 @@ from metric_depth_ros.estimators.alignment import (
     inverse_depth,
     pixel_alignment,
 )
-from metric_depth_ros.estimators.base import (
-    Estimator,
-    estimate_batch,
-    needs_prompt,
-    recovers_camera,
-    warm_up,
-)
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.classical.layout import nearest_per_pixel, pixel_index
 from metric_depth_ros.estimators.runtime.workplace import Workplace
 from metric_depth_ros.estimators.threads import one_thread
@@ -43,7 +37,7 @@ _TRUSTED_NOISE = 0.05  # relative sigma of the prompt point of a pixel
 _LARGEST_NOISE = 0.2
 
 
-class ComposedEstimator:
+class ComposedEstimator(Estimator):
     """An estimate used as a prior and aligned to the prompt, pixel by pixel (PDSA).
 
     Parameters
@@ -55,27 +49,15 @@ class ComposedEstimator:
     """
 
     def __init__(self, prior: Estimator, device: str = 'cpu') -> None:
+        self.name = f'composed:{prior.name}'
+        self.needs_prompt = prior.needs_prompt
+        self.recovers_camera = prior.recovers_camera
         self._prior = prior
         self._workplace = Workplace(torch.device(device), 'the alignment')
 
-    @property
-    def name(self) -> str:
-        """The specification it was made from."""
-        return f'composed:{self._prior.name}'
-
-    @property
-    def recovers_camera(self) -> bool:
-        """Whether the prior finds the intrinsics of a frame without a camera."""
-        return recovers_camera(self._prior)
-
-    @property
-    def needs_prompt(self) -> bool:
-        """Whether the prior knows nothing without a prompt."""
-        return needs_prompt(self._prior)
-
     def warm_up(self, width: int, height: int) -> None:
         """Warm the prior up for images of a size."""
-        warm_up(self._prior, width, height)
+        self._prior.warm_up(width, height)
 
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate the prior and align it.
@@ -91,7 +73,7 @@ class ComposedEstimator:
     def estimate_batch(self, frames: Sequence[Frame]) -> list[DepthEstimate]:
         """Estimate frames, e.g. of several cameras; those of one size are aligned at once."""
         start = time.perf_counter()
-        priors = estimate_batch(self._prior, frames)
+        priors = self._prior.estimate_batch(frames)
         groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, frame in enumerate(frames):
             groups[frame.image.shape].append(index)

@@ -13,16 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.base import (
-    Estimator,
-    estimate_batch,
-    frames_at_once,
-    recovers_camera,
-    warm_up,
-)
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.types import DepthEstimate, Frame
-
-POLICIES = ('auto', 'prompted', 'monocular')
 
 # A prompt is lost at once, for without it there is no scale; it is won back slowly. The two
 # methods differ by percents, so that a prompt that comes and goes, because its rate is below
@@ -36,7 +28,7 @@ _MAX_CAMERAS = 64  # more than a robot has
 _MARK = ' (fallback: '
 
 
-class FallbackEstimator:
+class FallbackEstimator(Estimator):
     """Two estimators and the number of prompt points that decides between them.
 
     Each camera is judged by its own frames; cameras are told apart by `Frame.frame_id`.
@@ -58,33 +50,24 @@ class FallbackEstimator:
     def __init__(
         self, prompted: Estimator, monocular: Estimator, min_points: int, policy: str = 'auto'
     ) -> None:
+        self.name = f'{prompted.name}, without a prompt {monocular.name}'
+        # Of a frame without a prompt, and of one without a camera, the monocular one answers.
+        self.needs_prompt = monocular.needs_prompt
+        self.recovers_camera = monocular.recovers_camera
+        # Where the monocular one bears fewer, its threads wait.
+        self.frames_at_once = prompted.frames_at_once
         self._prompted = prompted
         self._monocular = monocular
         self._min_points = min_points
         self._cameras: dict[str, _JudgedCamera] = {}
         self._judging = threading.Lock()
-        self._room_of_monocular = threading.Semaphore(frames_at_once(monocular))
+        self._room_of_monocular = threading.Semaphore(monocular.frames_at_once)
         self.policy = policy
-
-    @property
-    def name(self) -> str:
-        """Both specifications."""
-        return f'{self._prompted.name}, without a prompt {self._monocular.name}'
-
-    @property
-    def recovers_camera(self) -> bool:
-        """Whether a frame without a camera and without a prompt can be answered."""
-        return recovers_camera(self._monocular)
-
-    @property
-    def frames_at_once(self) -> int:
-        """How many threads may ask at the same time; where `monocular` bears fewer, they wait."""
-        return frames_at_once(self._prompted)
 
     def warm_up(self, width: int, height: int) -> None:
         """Warm both up for images of a size."""
-        warm_up(self._prompted, width, height)
-        warm_up(self._monocular, width, height)
+        self._prompted.warm_up(width, height)
+        self._monocular.warm_up(width, height)
 
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate with the one that the frame's prompt and the policy call for.
@@ -112,7 +95,7 @@ class FallbackEstimator:
 
     @staticmethod
     def _batch(estimator: Estimator, frames: list[Frame]) -> Iterator[DepthEstimate]:
-        return iter(estimate_batch(estimator, frames) if frames else ())
+        return iter(estimator.estimate_batch(frames) if frames else ())
 
     def _estimate(self, frame: Frame, reason: str) -> DepthEstimate:
         if not reason:

@@ -11,11 +11,12 @@ import time
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.prompting.radar import vertical_support
 from metric_depth_ros.types import DepthEstimate, Frame
 
 
-class NearestFill:
+class NearestFill(Estimator):
     """Nearest filling by the Euclidean distance transform of the rasterized prompt."""
 
     name = 'nearest'

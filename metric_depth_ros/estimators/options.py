@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from metric_depth_ros.errors import InputError
 
@@ -16,6 +17,7 @@ PRECISIONS = ('auto', 'fp32', 'bf16', 'fp16')
 BACKENDS = ('torch', 'onnx')
 PRESETS = ('full', 'realtime')
 SCALE_LIMITS = (0.1, 9.0)
+POLICIES = ('auto', 'prompted', 'monocular')  # which of two estimators answers
 
 _DEVICE = re.compile(r'auto|cpu|cuda(:\d{1,2})?')
 _NAMED = re.compile(r'([a-z]\w*)=(.+)')
@@ -76,6 +78,26 @@ class EstimatorOptions:
         low, high = SCALE_LIMITS
         if not low <= self.resolution_scale <= high:
             raise _refused('resolution_scale', self.resolution_scale, f'{low:g} to {high:g}')
+
+    @classmethod
+    def of(cls, source: object, **more: Any) -> EstimatorOptions:
+        """Return the options that stand under their own names in parameters or arguments.
+
+        Parameters
+        ----------
+        source
+            Has an attribute for every option that `more` does not have.
+        more
+            Options that stand elsewhere.
+
+        Raises
+        ------
+        InputError
+            As the constructor.
+        """
+        names = [option.name for option in fields(cls) if option.name not in more]
+        values: dict[str, Any] = {name: getattr(source, name) for name in names}
+        return cls(**values, **more)
 
     def weights_of(self, network: str) -> str:
         """Return the checkpoint that was given for a network, or ``''``."""

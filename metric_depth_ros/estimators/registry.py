@@ -7,7 +7,9 @@ Factories import what they need when they are called, so that listing the names 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import cast
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator
@@ -44,45 +46,21 @@ def _composed(variant: str, options: EstimatorOptions) -> Estimator:
     return ComposedEstimator(create_estimator(variant, options), str(device))
 
 
-def _compact_teacher(variant: str, options: EstimatorOptions) -> Estimator:
-    from metric_depth_ros.estimators.learned.compact_teacher import create
+def _of_one_kind(name: str) -> Factory:
+    """Return the factory of a network without variants: `create` of the module of its name."""
 
-    _refuse_variant('compact_teacher', variant)
-    return create(options)
+    def create(variant: str, options: EstimatorOptions) -> Estimator:
+        _refuse_variant(name, variant)
+        module = import_module(f'metric_depth_ros.estimators.learned.{name}')
+        return cast(Estimator, module.create(options))
 
-
-def _compact_student(variant: str, options: EstimatorOptions) -> Estimator:
-    from metric_depth_ros.estimators.learned.compact_student import create
-
-    _refuse_variant('compact_student', variant)
-    return create(options)
-
-
-def _student_depthmap(variant: str, options: EstimatorOptions) -> Estimator:
-    from metric_depth_ros.estimators.learned.student_depthmap import create
-
-    _refuse_variant('student_depthmap', variant)
-    return create(options)
-
-
-def _student_pointmap(variant: str, options: EstimatorOptions) -> Estimator:
-    from metric_depth_ros.estimators.learned.student_pointmap import create
-
-    _refuse_variant('student_pointmap', variant)
-    return create(options)
+    return create
 
 
 def _lingbot_depth(variant: str, options: EstimatorOptions) -> Estimator:
     from metric_depth_ros.estimators.learned.lingbot_depth import create
 
     return create(options, variant)
-
-
-def _depth_pro(variant: str, options: EstimatorOptions) -> Estimator:
-    from metric_depth_ros.estimators.learned.depth_pro import create
-
-    _refuse_variant('depth_pro', variant)
-    return create(options)
 
 
 def _teacher(variant: str, options: EstimatorOptions) -> Estimator:
@@ -130,12 +108,12 @@ _FACTORIES: dict[str, Factory] = {
     'classical': _classical,
     'nearest': _nearest,
     'composed': _composed,
-    'compact_teacher': _compact_teacher,
-    'compact_student': _compact_student,
-    'student_depthmap': _student_depthmap,
-    'student_pointmap': _student_pointmap,
+    'compact_teacher': _of_one_kind('compact_teacher'),
+    'compact_student': _of_one_kind('compact_student'),
+    'student_depthmap': _of_one_kind('student_depthmap'),
+    'student_pointmap': _of_one_kind('student_pointmap'),
     'lingbot_depth': _lingbot_depth,
-    'depth_pro': _depth_pro,
+    'depth_pro': _of_one_kind('depth_pro'),
     'teacher': _teacher,
     'depthvlm': _depthvlm,
     'depthvlm_8b': _depthvlm_8b,
@@ -151,7 +129,16 @@ _LEARNED_NEED = ('torch', 'transformers', 'safetensors')
 
 
 def register(name: str, factory: Factory) -> None:
-    """Make an estimator of another package known by a name, before it is asked for."""
+    """Make an estimator of another package known by a name, before it is asked for.
+
+    Parameters
+    ----------
+    name
+        Of the specification, before its colon.
+    factory
+        Takes the variant, which may be empty, and how a learned estimator runs; returns an object
+        whose class inherits from `Estimator`.
+    """
     _FACTORIES[name] = factory
 
 
@@ -201,13 +188,13 @@ def create_estimator(
     ------
     InputError
         Unknown name or variant, also among the weights; weights that are not to be had;
-        libraries that are missing.
+        libraries that are missing; a factory of another package that returns no `Estimator`.
     """
     refuse_unknown(spec, named)
     name, _, variant = spec.partition(':')
     options.refuse_weights_of_others((*MODELS, *(_FACTORIES.keys() - set(ESTIMATOR_NAMES))))
     try:
-        return _FACTORIES[name](variant, options)
+        estimator = _FACTORIES[name](variant, options)
     except ModuleNotFoundError as error:
         if error.name not in _LEARNED_NEED:
             raise
@@ -216,6 +203,14 @@ def create_estimator(
             f'estimator {spec!r} needs {error.name}, which is not installed: run '
             f'`pip install {" ".join(_LEARNED_NEED)}`.',
         ) from error
+    if not isinstance(estimator, Estimator):
+        raise InputError(
+            'estimator',
+            f'the factory registered as {name!r} returned an object of '
+            f'{type(estimator).__name__}, which is no Estimator: let that class inherit from '
+            'metric_depth_ros.estimators.base.Estimator.',
+        )
+    return estimator
 
 
 def _refuse_variant(name: str, variant: str) -> None:

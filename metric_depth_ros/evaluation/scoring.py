@@ -201,7 +201,7 @@ class GroupResult:
         unprompted = aggregate([s.unprompted for s in self.scores], aggregation, self.samples)
         pixels = sum(s.pixels for s in overall)
         masks = {
-            name: _known(self._aggregate_mask(name, aggregation))
+            name: known_figures(self._aggregate_mask(name, aggregation))
             for name in dict.fromkeys(name for s in self.scores for name in s.masks)
         }
         return {
@@ -211,8 +211,8 @@ class GroupResult:
             'frames_without_ground_truth': sum(s.pixels == 0 for s in overall),
             'prompt_points': float(np.mean(self.prompt_points)),
             'methods': sorted(self.methods),
-            'metrics': _known(metrics),
-            'metrics_unprompted': _known(unprompted),
+            'metrics': known_figures(metrics),
+            'metrics_unprompted': known_figures(unprompted),
             'failures': sum(s.failures for s in overall) / pixels if pixels else None,
             'coverage': float(np.mean([s.coverage for s in self.scores])),
             'ms': {
@@ -234,6 +234,11 @@ class GroupResult:
         return aggregate(inside, aggregation, self.samples)
 
 
+def known_figures(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Return the figures with None for NaN, which JSON does not have."""
+    return {name: None if math.isnan(value) else value for name, value in metrics.items()}
+
+
 def _sample_of(frame_set: FrameSet, recorded: RecordedFrame) -> object:
     """Return the sample that a frame belongs to: its instant, where cameras share one."""
     sample = recorded.details.get('sample')
@@ -246,8 +251,3 @@ def _sample_of(frame_set: FrameSet, recorded: RecordedFrame) -> object:
     if sample is not None:
         return sample
     return frame_set.name if frame_set.multi_camera else recorded.id
-
-
-def _known(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    """Return the figures with None for NaN, which JSON does not have."""
-    return {name: None if math.isnan(value) else value for name, value in metrics.items()}

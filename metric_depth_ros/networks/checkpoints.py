@@ -131,11 +131,6 @@ def load_strict(network: Network, state: State) -> None:
     _check_materialized(module)
 
 
-def official_state(network: Network) -> dict[str, Tensor]:
-    """Return the network's weights under their official keys: the inverse of `load_strict`."""
-    return network.to_official(cast(nn.Module, network).state_dict())
-
-
 def released_keys(network: Network) -> dict[str, tuple[int, ...]]:
     """Return official key -> shape, as a checkpoint of this network has them."""
     return {key: tuple(tensor.shape) for key, tensor in _meta_official_state(network).items()}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.evaluation.error_report import ErrorReport
 from metric_depth_ros.replay.published import CONFIDENCE_TOPIC, DEPTH_TOPIC
 from metric_depth_ros.replay.scoring import ReplayedFrame, replayed_frames
@@ -35,10 +36,8 @@ def answered_frames(bag: Path, run: ReplayRun) -> Iterator[tuple[ReplayedFrame, 
         run.streams,
         run.recording,
         DEPTH_TOPIC,
+        run.settings,
         confidence_topic=CONFIDENCE_TOPIC,
-        camera=run.settings.camera,
-        extrinsics=run.settings.extrinsics,
-        sources=run.settings.prompt.sources,
     ):
         yield replayed, latency_ms.get(replayed.frame.stamp_ns, _NAN)
 
@@ -50,7 +49,7 @@ def estimate_of(replayed: ReplayedFrame) -> DepthEstimate:
 
 def add_to_report(report: ErrorReport, replayed: ReplayedFrame, latency_ms: float) -> None:
     """Take an answered frame into a report."""
-    name = f'{replayed.frame.stamp_ns * 1e-9:.3f} s'
+    name = f'{replayed.frame.stamp_ns / NS_PER_S:.3f} s'
     report.add(name, replayed.frame, estimate_of(replayed), replayed.ground_truth, latency_ms)
 
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import struct
 
+from metric_depth_ros.codecs.stamps import NS_PER_S, sec_nanosec
+
 _STAMP_AT = 4
-_S = 1_000_000_000
 
 
 def read_stamp_ns(data: bytes | memoryview) -> int:
     """Return the header stamp of a serialized message in nanoseconds."""
     seconds, nanoseconds = struct.unpack_from(f'{_order(data)}iI', data, _STAMP_AT)
-    return int(seconds) * _S + int(nanoseconds)
+    return int(seconds) * NS_PER_S + int(nanoseconds)
 
 
 def with_shifted_stamp(data: bytes, shift_ns: int) -> bytes:
@@ -25,7 +26,7 @@ def with_shifted_stamp(data: bytes, shift_ns: int) -> bytes:
     if shift_ns == 0:
         return data
     moved = bytearray(data)
-    stamp = divmod(read_stamp_ns(data) + shift_ns, _S)
+    stamp = sec_nanosec(read_stamp_ns(data) + shift_ns)
     struct.pack_into(f'{_order(data)}iI', moved, _STAMP_AT, *stamp)
     return bytes(moved)
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from metric_depth_ros.evaluation.fail_if import Condition
 from metric_depth_ros.evaluation.machine import describe_machine, describe_versions
+from metric_depth_ros.evaluation.scoring import known_figures
 from metric_depth_ros.replay.scoring import ReplayScore
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def replay_figures(
         'estimator_ms': _spread(answers.estimator_ms(), (50, 95)),
         'rss_mb': run.rss_mb,
         'cpu_percent': run.cpu_percent,
-        'metrics': None if score is None else _known(score.metrics),
-        'metrics_unprompted': None if score is None else _known(score.metrics_unprompted),
+        'metrics': None if score is None else known_figures(score.metrics),
+        'metrics_unprompted': None if score is None else known_figures(score.metrics_unprompted),
         'frames_scored': 0 if score is None else score.frames,
         'method': ', '.join(methods),
         'rate': options.rate,
@@ -109,7 +109,3 @@ def _spread(
     if with_max:
         spread['max'] = max(values, default=None)
     return spread
-
-
-def _known(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in metrics.items()}

@@ -17,13 +17,13 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
 from metric_depth_ros.bags.reader import BagReader, RawMessage
+from metric_depth_ros.codecs.stamps import NS_PER_S, sec_nanosec
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.replay.cdr import read_stamp_ns, with_shifted_stamp
 from metric_depth_ros.replay.streams import Streams
 
-_S = 1_000_000_000
 _QUEUE = 5
-_DEFAULT_PERIOD_NS = _S // 10  # of a bag with a single image
+_DEFAULT_PERIOD_NS = NS_PER_S // 10  # of a bag with a single image
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Player:
 
     def set_clock(self, now_ns: int) -> None:
         """Publish a time on /clock."""
-        seconds, nanoseconds = divmod(now_ns, _S)
+        seconds, nanoseconds = sec_nanosec(now_ns)
         self._clock.publish(Clock(clock=Time(sec=seconds, nanosec=nanoseconds)))
 
     def publish(self, message: RawMessage, shift_ns: int) -> None:
@@ -147,7 +147,7 @@ class Player:
             due_ns = message.log_ns + shift_ns
             if start_s is None or start_ns is None:
                 start_s, start_ns = time.monotonic(), due_ns
-            ahead_s = start_s + (due_ns - start_ns) * 1e-9 / rate - time.monotonic()
+            ahead_s = start_s + (due_ns - start_ns) / NS_PER_S / rate - time.monotonic()
             if ahead_s > 0.0:
                 time.sleep(ahead_s)
             self.publish(message, shift_ns)

@@ -37,7 +37,7 @@ from metric_depth_ros.ros.dense_depth import (
     DenseDepth,
     decode_dense,
 )
-from metric_depth_ros.ros.static_tree import StaticTree
+from metric_depth_ros.ros.moving_tree import MovingTree
 from metric_depth_ros.types import DepthEstimate, Frame
 
 ODOMETRY_TYPE = 'nav_msgs/msg/Odometry'
@@ -181,11 +181,10 @@ class _Places:
     """Where the frames of a bag are at any time."""
 
     def __init__(self, bag: Path, world_frame: str, odometry_topic: str) -> None:
-        self._bag = bag
         self._world = world_frame.lstrip('/')
-        self._remedy = 'name one that is connected with --world-frame'
+        remedy = 'name one that is connected with --world-frame'
         if odometry_topic:
-            self._remedy = 'name the odometry of what carries the camera with --odometry'
+            remedy = 'name the odometry of what carries the camera with --odometry'
             self._world, tracks = _odometry(bag, odometry_topic)
         else:
             tracks = read_poses(bag)
@@ -199,25 +198,17 @@ class _Places:
                 f'{bag} has no /tf, so nobody knows where its camera was: name an odometry topic '
                 f'with --odometry{hint}, or record the transforms too.',
             )
-        self._tracks = tracks
-        self._static = read_static_transforms(bag) if has_static else {}
+        static = read_static_transforms(bag) if has_static else {}
+        self._tree = MovingTree(static, tracks, '', f'the transforms of {bag}', remedy)
 
     def of(self, camera_frame: str, stamp_ns: int) -> Transform | None:
         """Return T_world_camera at a time, None where the poses do not cover it."""
-        covering = {k: t.at(stamp_ns) for k, t in self._tracks.items() if t.covers(stamp_ns)}
-        if not covering:
-            return None
         try:
-            return self._place(camera_frame, covering)
+            return self._tree.lookup_at(self._world, camera_frame, stamp_ns)
         except InputError:
             # Refused where no time connects the frames, else a part of the way is not covered.
-            self._place(camera_frame, {k: t.transforms[0] for k, t in self._tracks.items()})
+            self._tree.lookup(self._world, stamp_ns, camera_frame, stamp_ns)
             return None
-
-    def _place(self, camera_frame: str, moving: Mapping[tuple[str, str], Transform]) -> Transform:
-        origin = f'the transforms of {self._bag}'
-        tree = StaticTree({**self._static, **moving}, origin, self._remedy)
-        return tree.lookup(self._world, 0, camera_frame, 0)
 
 
 def _odometry(bag: Path, topic: str) -> tuple[str, dict[tuple[str, str], PoseTrack]]:

@@ -3,53 +3,57 @@
 
 The ground truth is a depth image, or a cloud that the node was not given (held-back LiDAR), which
 is projected and cleaned like a prompt. "Unprompted" pixels are those where the sensors that the
-node takes have no value: the prompt is made again here, so that scoring costs the running node
-nothing. Truth and prompt are those of the view that the node answers, which camera.rectify makes
-another, and sensors are where the node had them.
+node takes have no value: its frames are built again here, by its code and with its settings, so
+that scoring costs the running node nothing. Truth is that of the view that the node answers,
+which camera.rectify makes another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_depth_ros.bags.extrinsics import read_static_transforms
-from metric_depth_ros.bags.layout import IMAGE_TYPE
+from metric_depth_ros.bags.layout import IMAGE_TYPE, TF_STATIC_TOPIC
 from metric_depth_ros.bags.messages import stamp_of
 from metric_depth_ros.bags.reader import BagReader
 from metric_depth_ros.codecs.camera_info import camera_from_info
-from metric_depth_ros.codecs.compressed import decode_compressed_color
-from metric_depth_ros.codecs.image import decode_color, decode_depth
+from metric_depth_ros.codecs.image import decode_depth
 from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.codecs.pointcloud import decode_xyz
-from metric_depth_ros.codecs.radar import decode_radar
+from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.metrics import Aggregation, aggregate
 from metric_depth_ros.evaluation.scoring import FrameScore, score_frame
 from metric_depth_ros.geometry.rectification import Rectification
-from metric_depth_ros.geometry.rigid import Transform
-from metric_depth_ros.prompting.depth_image import (
-    prompt_from_depth_image,
-    prompt_from_registered_depth,
-)
 from metric_depth_ros.prompting.lidar import prompt_from_cloud
-from metric_depth_ros.prompting.radar import prompt_from_radar
 from metric_depth_ros.replay.cdr import read_stamp_ns
 from metric_depth_ros.replay.recorded_sets import recorded_sets
 from metric_depth_ros.replay.streams import GROUND_TRUTH, Streams
+from metric_depth_ros.ros.assembly import Arrival, Bundle
 from metric_depth_ros.ros.extrinsics import Extrinsics, read_extrinsics
-from metric_depth_ros.ros.parameters import CameraSettings, ExtrinsicsSettings
+from metric_depth_ros.ros.framing import FrameBuilder
+from metric_depth_ros.ros.parameters import (
+    DepthNodeSettings,
+    ExtrinsicsSettings,
+    PromptSettings,
+)
 from metric_depth_ros.ros.static_tree import StaticTree
 from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
 
 _SAME_INSTANT_NS = 10_000_000
-_PROMPT_AGE_NS = 150_000_000  # the node's default prompt.max_age_s
-_AS_RECORDED = CameraSettings()
+_LATE_NS = 150_000_000  # a message may be recorded this long after the image of its stamp
+_ANY_AGE_NS = 2**62
+# Faults by which an image lacks a measurement, or its points the motion; the bag is as good.
+_LACKS = (
+    'silent', 'cloud_empty', 'cloud_not_in_view', 'cloud_times', 'camera_info_missing',
+    'camera_unknown',
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,36 +102,16 @@ class ReplayScore:
 
 
 def score_recording(
-    bag: Path,
-    streams: Streams,
-    recording: Path,
-    depth_topic: str,
-    *,
-    camera: CameraSettings = _AS_RECORDED,
-    extrinsics: ExtrinsicsSettings | None = None,
-    sources: Sequence[str] | None = None,
+    bag: Path, streams: Streams, recording: Path, depth_topic: str, settings: DepthNodeSettings
 ) -> ReplayScore:
     """Score the depth of a recording against the bag that was played.
 
     Parameters
     ----------
-    bag, streams
-        What was played.
-    recording, depth_topic
-        Bag with the node's answers, and the topic of its depth.
-    camera, extrinsics, sources
+    bag, streams, recording, depth_topic, settings
         As of `replayed_frames`.
     """
-    frames = replayed_frames(
-        bag,
-        streams,
-        recording,
-        depth_topic,
-        with_image=False,
-        camera=camera,
-        extrinsics=extrinsics,
-        sources=sources,
-    )
+    frames = replayed_frames(bag, streams, recording, depth_topic, settings)
     scores = [replayed.score() for replayed in frames if replayed.ground_truth is not None]
     return ReplayScore(
         len(scores),
@@ -141,14 +125,13 @@ def replayed_frames(
     streams: Streams,
     recording: Path,
     depth_topic: str,
+    settings: DepthNodeSettings,
     *,
-    with_image: bool = True,
     confidence_topic: str = '',
-    camera: CameraSettings = _AS_RECORDED,
-    extrinsics: ExtrinsicsSettings | None = None,
-    sources: Sequence[str] | None = None,
 ) -> Iterator[ReplayedFrame]:
     """Yield each recorded depth with the frame that it answers, one at a time.
+
+    What the node could not use is no part of the frame here either.
 
     Parameters
     ----------
@@ -156,29 +139,25 @@ def replayed_frames(
         What was played.
     recording, depth_topic
         Bag with the node's answers, and the topic of its depth.
-    with_image
-        Whether to decode the image; without, it is black.
+    settings
+        The node's parameters.
     confidence_topic
         Topic of its confidence; empty, or not recorded: None.
-    camera
-        The node's parameters ``camera.*``, which say of what view its answers are.
-    extrinsics
-        Its parameters ``extrinsics.*``. None, and what it heard from tf2: /tf_static of the bag.
-    sources
-        Its parameter ``prompt.sources``; None: all that the bag has.
     """
-    recorded = _Recorded(bag, streams, extrinsics, sources)
-    with BagReader(recording) as answers, BagReader(bag) as source:
+    with BagReader(recording) as answers, BagReader(bag) as images, BagReader(bag) as source:
         if depth_topic not in answers.topics:
             return
-        window = _Window(source, list(streams.topics.values()))
+        recorded = _Recorded(bag, source, streams, settings)
+        window = _Window(images, [streams.image], _LATE_NS)
         recorded_ns = {read_stamp_ns(m.data): m.log_ns for m in source.raw([streams.image])}
         optional = [topic for topic in (confidence_topic,) if topic in answers.topics]
         for stamp_ns, found in recorded_sets(answers, [depth_topic], optional):
-            window.advance(stamp_ns, recorded_ns.get(stamp_ns, stamp_ns))
-            confidence = found.get(confidence_topic)
+            log_ns = recorded_ns.get(stamp_ns, stamp_ns)
+            window.advance(stamp_ns, log_ns)
+            image = window.nearest(streams.image, stamp_ns, 0)
+            frame, truth = (None, None) if image is None else recorded.frame(image, log_ns)
             yield _replayed(
-                recorded, window, stamp_ns, found[depth_topic], with_image, confidence, camera
+                stamp_ns, found[depth_topic], found.get(confidence_topic), frame, truth
             )
 
 
@@ -190,33 +169,43 @@ def recorded_frames(
     Parameters
     ----------
     bag, streams
-        What was recorded. Images before the first CameraInfo have no camera and no prompt.
+        What was recorded. Images before the first CameraInfo have no camera.
+
+    Raises
+    ------
+    InputError
+        A message that cannot be used.
     """
-    recorded = _Recorded(bag, streams)
-    topics = [topic for name, topic in streams.topics.items() if name != 'image']
-    decode = decode_compressed_color if streams.is_compressed else decode_color
     with BagReader(bag) as images, BagReader(bag) as source:
-        window = _Window(source, topics)
+        recorded = _Recorded(bag, source, streams, _all_of(streams), strict=True)
         for raw, message in images.messages([streams.image]):
-            stamp_ns = stamp_of(message)
-            window.advance(stamp_ns, raw.log_ns)
-            info = window.nearest(streams.topics['camera_info'], stamp_ns, 2**62)
-            camera = prompt = truth = None
-            if info is not None:
-                view = _view(info, stamp_ns, _AS_RECORDED)
-                camera = view.camera
-                prompt = _prompt(recorded, window, view)
-                truth = _ground_truth(recorded, window, view)
-            frame_id = message.header.frame_id
-            yield Frame(stamp_ns, frame_id, decode(message), camera, prompt), truth
+            frame, truth = recorded.frame(message, raw.log_ns)
+            assert frame is not None
+            yield frame, truth
+
+
+def _all_of(streams: Streams) -> DepthNodeSettings:
+    """Return the node's defaults for all that a bag has; no camera waits for a large cloud."""
+    prompt = PromptSettings(sources=tuple(streams.prompt_sources), max_points=sys.maxsize)
+    transport = 'compressed' if streams.is_compressed else 'raw'
+    return DepthNodeSettings(image_transport=transport, prompt=prompt)
 
 
 class _Window:
-    """The messages of a bag around one time, read in one pass: a few of each topic at most."""
+    """The messages of a bag around one time, read in one pass.
 
-    def __init__(self, reader: BagReader, topics: list[str]) -> None:
+    Parameters
+    ----------
+    reader, topics
+        Of the bag, and what is read of it.
+    reach_ns
+        How far from the image at hand messages are kept.
+    """
+
+    def __init__(self, reader: BagReader, topics: list[str], reach_ns: int) -> None:
         self._messages = reader.messages(topics)
         self._recent: dict[str, list[tuple[int, Message]]] = {topic: [] for topic in topics}
+        self._reach_ns = reach_ns
         self._read_until_ns = -1
 
     def advance(self, stamp_ns: int, log_ns: int) -> None:
@@ -229,97 +218,142 @@ class _Window:
         stamp_ns, log_ns
             Stamp of the image, and when it was recorded.
         """
-        while self._read_until_ns <= log_ns + _PROMPT_AGE_NS:
+        while self._read_until_ns <= log_ns + self._reach_ns:
             raw, message = next(self._messages, (None, None))
             if raw is None:
                 break
             self._read_until_ns = raw.log_ns
             self._recent[raw.topic].append((stamp_of(message), message))
         for recent in self._recent.values():
-            while len(recent) > 1 and recent[1][0] <= stamp_ns - _PROMPT_AGE_NS:
+            while len(recent) > 1 and recent[1][0] <= stamp_ns - self._reach_ns:
                 recent.pop(0)
 
     def nearest(self, topic: str, stamp_ns: int, within_ns: int) -> Message | None:
-        """Return the message of a topic whose stamp is nearest, None if none is near enough."""
-        found = min(self._recent[topic], key=lambda m: abs(m[0] - stamp_ns), default=None)
+        """Return the message of a topic whose stamp is nearest, None if none is near enough.
+
+        The newer of two equally near ones, as the node does.
+        """
+        recent = reversed(self._recent[topic])
+        found = min(recent, key=lambda m: abs(m[0] - stamp_ns), default=None)
         if found is None or abs(found[0] - stamp_ns) > within_ns:
             return None
         return found[1]
 
 
 class _Recorded:
-    """A bag with the sensors that make the prompt, and where they are.
+    """The images of a bag with what belongs to them, as the node has it; in the order of time.
 
     Parameters
     ----------
-    bag, streams
-        What was recorded.
-    extrinsics, sources
-        As of `replayed_frames`.
+    bag, reader, streams
+        What was recorded, and a reader of it.
+    settings
+        Of the node.
+    strict
+        Whether messages that the node would report and pass over are refused.
     """
 
     def __init__(
         self,
         bag: Path,
+        reader: BagReader,
         streams: Streams,
-        extrinsics: ExtrinsicsSettings | None = None,
-        sources: Sequence[str] | None = None,
+        settings: DepthNodeSettings,
+        *,
+        strict: bool = False,
     ) -> None:
-        self.streams = streams
-        self.sources = streams.prompt_sources if sources is None else sources
-        self._bag = bag
-        self._settings = extrinsics
-        self._places: Extrinsics | None = None
+        self._settings = settings
+        self._strict = strict
+        self._max_age_ns = round(settings.prompt.max_age_s * NS_PER_S)
+        self._truth_topic = streams.topics.get(GROUND_TRUTH)
+        self._truth_is_image = streams.types.get(self._truth_topic or '') == IMAGE_TYPE
+        topics = [topic for name, topic in streams.topics.items() if name != 'image']
+        self._topics = _heard(streams, settings)
+        self._window = _Window(reader, topics, max(_LATE_NS, self._max_age_ns))
+        self._places = _places(bag, streams, settings.extrinsics)
+        report = _refuse if strict else _pass_over
+        self._builder = FrameBuilder(self._places, report)
 
-    def place(self, message: Message, view: _View) -> Transform:
-        """Return the transform from what measured a message to the camera of a view."""
-        camera, sensor = view.info.header.frame_id, message.header.frame_id
-        if camera == sensor:
-            return np.eye(4)
-        if self._places is None:  # a bag that needs no places may have none
-            self._places = self._read_places()
-        return self._places.lookup(camera, view.stamp_ns, sensor, stamp_of(message))
+    def frame(
+        self, image: Message, log_ns: int
+    ) -> tuple[Frame | None, NDArray[np.float32] | None]:
+        """Return the frame of an image, None if it cannot be used, and its ground truth or None.
 
-    def _read_places(self) -> Extrinsics:
-        if self._settings is not None and self._settings.source != 'tf2':
-            return read_extrinsics(self._settings)
-        transforms = read_static_transforms(self._bag)
-        origin = f'/tf_static of {self._bag}'
-        return StaticTree(transforms, origin, 'check header.frame_id of both topics')
+        Parameters
+        ----------
+        image, log_ns
+            The image, and when it was recorded.
+        """
+        stamp_ns = stamp_of(image)
+        self._window.advance(stamp_ns, log_ns)
+        measurements = {
+            stream: Arrival(message, stamp_of(message), 0.0)
+            for stream, topic in self._topics.items()
+            if (message := self._measurement(stream, topic, stamp_ns)) is not None
+        }
+        info = measurements.get('camera_info')
+        self._builder.camera_needed = self._strict and info is not None
+        bundle = Bundle(Arrival(image, stamp_ns, 0.0), measurements, 0.0)
+        frame = self._builder.build(bundle, self._settings)
+        if frame is None:
+            return None, None
+        return frame, self._ground_truth(frame, None if info is None else info.message)
 
+    def _measurement(self, stream: str, topic: str, stamp_ns: int) -> Message | None:
+        latched = stream.endswith('camera_info')
+        return self._window.nearest(topic, stamp_ns, _ANY_AGE_NS if latched else self._max_age_ns)
 
-@dataclass(frozen=True, eq=False)
-class _View:
-    """What the node answers: the pixels of the image, or of what it rectifies the image to.
+    def _ground_truth(self, frame: Frame, info: Message | None) -> NDArray[np.float32] | None:
+        if self._truth_topic is None:
+            return None
+        message = self._window.nearest(self._truth_topic, frame.stamp_ns, _SAME_INSTANT_NS)
+        if message is None:
+            return None
+        if self._truth_is_image:
+            return self._in_view(decode_depth(message), info)
+        if frame.camera is None:
+            return None
+        sensor = message.header.frame_id, stamp_of(message)
+        place = self._places.lookup(frame.frame_id, frame.stamp_ns, *sensor)
+        points = prompt_from_cloud(frame.camera, decode_xyz(message), place)
+        return points.to_map(*frame.camera.size)
 
-    Parameters
-    ----------
-    info, stamp_ns
-        CameraInfo and stamp of the image.
-    camera
-        Camera of the answer.
-    rectification
-        The way from image to answer, None where they have the same pixels.
-    """
-
-    info: Message
-    stamp_ns: int
-    camera: CameraModel
-    rectification: Rectification | None
-
-    def of_pixels(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return depth (H, W) of the pixels of the image as it is seen here."""
-        if self.rectification is None or not _is_of(self.camera, depth):
+    def _in_view(self, depth: NDArray[np.float32], info: Message | None) -> NDArray[np.float32]:
+        """Return depth (H, W) of the pixels of the image in the view that the node answers."""
+        settings = self._settings.camera
+        if not settings.rectify or info is None:
             return depth
-        return self.rectification.depth(depth)
+        raw = camera_from_info(info)
+        if depth.shape != (raw.height, raw.width):
+            return depth
+        return _rectification(raw, settings.rectified_fov_deg).depth(depth)
 
 
-def _view(info: Message, stamp_ns: int, settings: CameraSettings) -> _View:
-    camera = camera_from_info(info, rectified=settings.rectified)
-    if not settings.rectify:
-        return _View(info, stamp_ns, camera, None)
-    rectification = _rectification(camera, settings.rectified_fov_deg)
-    return _View(info, stamp_ns, rectification.pinhole, rectification)
+def _heard(streams: Streams, settings: DepthNodeSettings) -> dict[str, str]:
+    """Return the topics of what the node pairs with an image, by its name for the stream."""
+    topics = {n: t for n, t in streams.topics.items() if n not in ('image', GROUND_TRUTH)}
+    depth = topics.pop('sensor_depth/image', None)
+    if depth is not None and settings.prompt.depth_transport == 'raw':
+        topics['sensor_depth'] = depth
+    return topics
+
+
+def _places(bag: Path, streams: Streams, settings: ExtrinsicsSettings) -> Extrinsics:
+    """Return where the sensors were; what a node hears from tf2 lies in the bag."""
+    if settings.source != 'tf2':
+        return read_extrinsics(settings)
+    if TF_STATIC_TOPIC not in streams.types:  # a bag that needs no places may have none
+        return StaticTree({}, f'{TF_STATIC_TOPIC} of {bag}', 'record it too')
+    return read_extrinsics(replace(settings, source='bag', path=str(bag), frames=''))
+
+
+def _pass_over(stream: str, error: InputError) -> None:
+    """Go on as the node does."""
+
+
+def _refuse(stream: str, error: InputError) -> None:
+    if error.fault not in _LACKS:
+        raise error
 
 
 @lru_cache(maxsize=1)  # all frames of a bag have the same
@@ -328,97 +362,18 @@ def _rectification(camera: CameraModel, fov_x_deg: float) -> Rectification:
 
 
 def _replayed(
-    recorded: _Recorded,
-    window: _Window,
     stamp_ns: int,
     depth_message: Message,
-    with_image: bool,
     confidence_message: Message | None,
-    settings: CameraSettings,
+    frame: Frame | None,
+    ground_truth: NDArray[np.float32] | None,
 ) -> ReplayedFrame:
-    streams = recorded.streams
     depth = decode_depth(depth_message)
-    image_message = window.nearest(streams.image, stamp_ns, 0)
-    info = window.nearest(streams.topics['camera_info'], stamp_ns, 2**62)
-    view = None if info is None else _view(info, stamp_ns, settings)
-    image = np.zeros((*depth.shape, 3), np.uint8)
-    if with_image and image_message is not None:
-        decode = decode_compressed_color if streams.is_compressed else decode_color
-        image = decode(image_message)
-        if view is not None and view.rectification is not None:
-            image = view.rectification.image(image)
-    camera = prompt = truth = None
-    if view is not None:
-        camera = view.camera
-        prompt = _prompt(recorded, window, view)
-        truth = _ground_truth(recorded, window, view)
-    frame_id = depth_message.header.frame_id
     confidence = None if confidence_message is None else decode_depth(confidence_message)
-    frame = Frame(stamp_ns, frame_id, image, camera, prompt)
-    return ReplayedFrame(frame, depth, truth, confidence)
-
-
-def _prompt(recorded: _Recorded, window: _Window, view: _View) -> SparsePrompt | None:
-    def near(source: str, name: str, within_ns: int = _PROMPT_AGE_NS) -> Message | None:
-        topic = recorded.streams.topics.get(name) if source in recorded.sources else None
-        return window.nearest(topic, view.stamp_ns, within_ns) if topic else None
-
-    parts = []
-    if (cloud := near('points', 'points')) is not None:
-        place = recorded.place(cloud, view)
-        parts.append(prompt_from_cloud(view.camera, decode_xyz(cloud), place))
-    if (radar := near('radar', 'radar')) is not None:
-        parts.append(_radar_prompt(radar, recorded, view))
-    if (depth := near('sensor_depth', 'sensor_depth/image')) is not None:
-        depth_info = near('sensor_depth', 'sensor_depth/camera_info', 2**62)
-        parts += _depth_prompts(depth, depth_info, recorded, view)
-    return SparsePrompt.merge(parts) if parts else None
-
-
-def _radar_prompt(message: Message, recorded: _Recorded, view: _View) -> SparsePrompt:
-    returns = decode_radar(message)
-    return prompt_from_radar(
-        view.camera,
-        returns.xyz,
-        recorded.place(message, view),
-        rcs_db=returns.rcs_db,
-        velocity_mps=returns.velocity_mps,
-        stamp_distance_s=1e-9 * abs(stamp_of(message) - view.stamp_ns),
-    )
-
-
-def _depth_prompts(
-    message: Message,
-    depth_info: Message | None,
-    recorded: _Recorded,
-    view: _View,
-) -> list[SparsePrompt]:
-    """Return one prompt; none for a depth camera of which it is not known where it looks."""
-    depth = decode_depth(message)
-    if message.header.frame_id == view.info.header.frame_id and _is_of(view.camera, depth):
-        return [prompt_from_registered_depth(view.of_pixels(depth))]
-    if depth_info is None:
-        return []
-    T_camera_sensor = recorded.place(message, view)
-    depth_camera = camera_from_info(depth_info)
-    return [prompt_from_depth_image(view.camera, depth, depth_camera, T_camera_sensor)]
-
-
-def _ground_truth(recorded: _Recorded, window: _Window, view: _View) -> NDArray[np.float32] | None:
-    topic = recorded.streams.topics.get(GROUND_TRUTH)
-    message = topic and window.nearest(topic, view.stamp_ns, _SAME_INSTANT_NS)
-    if not message:
-        return None
-    assert topic is not None
-    if recorded.streams.types[topic] == IMAGE_TYPE:
-        return view.of_pixels(decode_depth(message))
-    place = recorded.place(message, view)
-    points = prompt_from_cloud(view.camera, decode_xyz(message), place)
-    return points.to_map(*view.camera.size)
-
-
-def _is_of(camera: CameraModel, image: NDArray[np.float32]) -> bool:
-    return image.shape == (camera.height, camera.width)
+    if frame is None:  # answered all the same, so that it is shown
+        black = np.zeros((*depth.shape, 3), np.uint8)
+        frame = Frame(stamp_ns, depth_message.header.frame_id, black)
+    return ReplayedFrame(frame, depth, ground_truth, confidence)
 
 
 def _size(image: NDArray[np.float32]) -> str:

@@ -6,25 +6,17 @@ Loads rclpy. Nothing here waits by sleeping: discovery and answers are waited fo
 
 from __future__ import annotations
 
-import os
-import random
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-import rclpy
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
-from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
-from rclpy.signals import SignalHandlerOptions
 
 from metric_depth_ros.bags.layout import TF_STATIC_TOPIC
 from metric_depth_ros.bags.writer import BagWriter, new_bag
@@ -39,9 +31,14 @@ from metric_depth_ros.replay.player import (
     read_timing,
 )
 from metric_depth_ros.replay.recorder import Answers, Recorder
+from metric_depth_ros.replay.spinning_node import (
+    environment,
+    local_environment,
+    random_domain,
+    spinning_node,
+)
 from metric_depth_ros.replay.streams import Streams, check_sources, find_streams
-from metric_depth_ros.resources import dds_environment
-from metric_depth_ros.ros.parameters import DepthNodeSettings, parameter_table, settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE, DepthNodeSettings
 
 RECORDING = 'recording'
 NODE_LOG = 'node.log'
@@ -158,18 +155,14 @@ def replay(
     """
     streams = find_streams(options.bag, options.topics)
     timing = read_timing(options.bag, streams.image)
-    domain = random.randint(1, 101) if options.domain is None else options.domain
-    environment = {
-        'ROS_DOMAIN_ID': str(domain),
-        # Nothing of a replay is to be seen on the network, nor anything of the network by it.
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        **dds_environment(),
-    }
+    domain = random_domain() if options.domain is None else options.domain
+    variables = {'ROS_DOMAIN_ID': str(domain), **local_environment()}
     log = options.out / NODE_LOG
     with (
-        _spinning_node(domain, environment) as ros_node,
+        environment(variables),
+        spinning_node('metric_depth_replay', domain) as ros_node,
         new_bag(options.out / RECORDING) as recording,
-        NodeProcess(node_arguments(options, streams), log, environment) as process,
+        NodeProcess(node_arguments(options, streams), log, variables) as process,
     ):
         session = _Session(options, streams, timing, ros_node, recording, process)
         settings = session.start()
@@ -262,10 +255,10 @@ class _Session:
     def start(self) -> DepthNodeSettings:
         """Wait until the node is active; return its parameters, wherever they come from."""
         self._await_active()
-        names = list(parameter_table())
+        names = list(DEPTH_NODE.rows)
         found = self._ask(GetParameters, _PARAMETER_SERVICE, GetParameters.Request(names=names))
         values = map(parameter_value_to_python, found.values)
-        return settings_from(dict(zip(names, values, strict=True)))
+        return DEPTH_NODE.settings(dict(zip(names, values, strict=True)))
 
     def warm_up(self) -> int:
         """Send the first frame, with earlier stamps, until it is answered; return how often.
@@ -396,41 +389,3 @@ class _Session:
             if not self._process.is_running or time.monotonic() > deadline_s:
                 return False
         return True
-
-
-@contextmanager
-def _spinning_node(domain: int, environment: Mapping[str, str]) -> Iterator[Node]:
-    """Yield a ROS node of this process that is spun in a thread of its own."""
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)  # the middleware reads it when the context is made
-    context = Context()
-    rclpy.init(
-        args=[],  # NAME:=VALUE options of the command are not for this node
-        context=context,
-        domain_id=domain,
-        signal_handler_options=SignalHandlerOptions.NO,
-    )
-    node = Node('metric_depth_replay', context=context, enable_rosout=False)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-
-    def spin() -> None:
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            return
-
-    thread = threading.Thread(target=spin, name='replay-spin', daemon=True)
-    thread.start()
-    try:
-        yield node
-    finally:
-        executor.shutdown()
-        thread.join()
-        node.destroy_node()
-        rclpy.try_shutdown(context=context)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from metric_depth_ros.codecs.stamps import NS_PER_S
+
 _MOST_KEPT = 64  # messages of a source; clouds and depth images are large
 _RHYTHM = 2  # messages that tell the rhythm of a source
 # A source that has never sent is waited for longer, so that the first frame has a prompt, but
@@ -26,7 +28,6 @@ _RHYTHM = 2  # messages that tell the rhythm of a source
 _FIRST_WAIT_S = 0.25
 _FIRST_WAITS = 3
 _RHYTHM_S = 1.0  # a second message that has not come by then is not waited for
-_S = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +77,15 @@ class _Source:
     first_waits: int = 0
 
     def add(self, arrival: Arrival) -> None:
-        if self.recent and (self.recent[-1].stamp_ns - arrival.stamp_ns) * _S > self.max_age_s:
+        newest_ns = self.recent[-1].stamp_ns if self.recent else arrival.stamp_ns
+        if (newest_ns - arrival.stamp_ns) / NS_PER_S > self.max_age_s:
             self.recent.clear()  # its clock went back: a bag began anew
         self.recent.append(arrival)
         self.last_arrived_s = arrival.arrived_s
 
     def forget_other_than(self, stamp_ns: int) -> None:
         """Keep only what fits an image of this stamp, and be ready to wait again."""
-        kept = [a for a in self.recent if abs(a.stamp_ns - stamp_ns) * _S <= self.max_age_s]
+        kept = [a for a in self.recent if abs(a.stamp_ns - stamp_ns) / NS_PER_S <= self.max_age_s]
         self.recent = deque(kept, maxlen=_MOST_KEPT)
         self.first_waits = 0
 
@@ -100,11 +102,11 @@ class _Source:
         """
         newest_ns = self.recent[-1].stamp_ns
         # An image of another time says nothing: the clock of the source went back before its own.
-        is_near = (image_ns - newest_ns) * _S <= self.max_age_s
+        is_near = (image_ns - newest_ns) / NS_PER_S <= self.max_age_s
         while len(self.recent) > _RHYTHM:
             first_ns, second_ns = self.recent[0].stamp_ns, self.recent[1].stamp_ns
             is_passed = is_near and first_ns <= second_ns <= image_ns
-            if not is_passed and (newest_ns - first_ns) * _S <= kept_s:
+            if not is_passed and (newest_ns - first_ns) / NS_PER_S <= kept_s:
                 return
             self.recent.popleft()
 
@@ -289,7 +291,7 @@ class Assembly:
         bundle = Bundle(image, {}, waited_s)
         for name, source in self._sources.items():
             found = source.fitting(image.stamp_ns)
-            offset_s = None if found is None else (found.stamp_ns - image.stamp_ns) * _S
+            offset_s = None if found is None else (found.stamp_ns - image.stamp_ns) / NS_PER_S
             if found is not None and offset_s is not None and abs(offset_s) <= source.max_age_s:
                 bundle.measurements[name] = found
             else:

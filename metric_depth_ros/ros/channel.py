@@ -9,10 +9,11 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 
-from metric_depth_ros.estimators.base import Estimator, recovers_camera
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.camera_feed import CameraFeed
 from metric_depth_ros.ros.diagnostics import (
+    NOT_ACTIVE,
     Counters,
     Problem,
     health_status,
@@ -25,9 +26,9 @@ from metric_depth_ros.ros.inputs import Inputs, SharedStreams, create_assembly
 from metric_depth_ros.ros.outputs import Outputs
 from metric_depth_ros.ros.parameters import DepthNodeSettings
 from metric_depth_ros.ros.processing import FrameProcessor, Worker
+from metric_depth_ros.ros.silence import silent_after_s
 from metric_depth_ros.ros.snapshot import Answered
 
-_SILENT_PERIODS = 2.0  # a topic is silent after this many periods of the diagnostics
 _SLOW = 2.0  # times what frames usually take; estimators that take seconds are no problem
 
 
@@ -72,6 +73,7 @@ class Channel:
         self._inputs: Inputs | None = None
         self._worker: Worker | None = None
         self._processor: FrameProcessor | None = None
+        self._camera_frame = ''
 
     def open(self) -> None:
         """Create the publishers.
@@ -126,7 +128,6 @@ class Channel:
         builder = FrameBuilder(
             self._extrinsics,
             lambda stream, error: self._faults.report(topics[stream], error.fault, str(error)),
-            camera_needed=not recovers_camera(estimator),
         )
         self._processor = FrameProcessor(
             builder,
@@ -215,25 +216,22 @@ class Channel:
     def health(self) -> DiagnosticStatus:
         """Return what ``/diagnostics`` is to say about this camera."""
         topics = set(self._inputs.topics.values()) if self._inputs is not None else set()
-        faults = self._faults.counts().items()
+        if self._inputs is not None and self._inputs.camera_frame:
+            self._camera_frame = self._inputs.camera_frame
         return health_status(
             f'{self._node.get_name()}: {self.camera or "frames"}',
-            self._status_name(),
+            self._camera_frame or self._status_name(),
             self._problems(),
             self.counters,
             self._assembly.replaced if self._assembly else 0,
-            {
-                f'{topic} {fault}': n
-                for (topic, fault), n in faults
-                if not self.camera or topic in topics
-            },
+            self._faults.values(topics if self.camera else None),
         )
 
     def _problems(self) -> list[Problem]:
         assembly, inputs = self._assembly, self._inputs
         if assembly is None or inputs is None:
-            return [(DiagnosticStatus.WARN, 'The node is not active.')]
-        limit_s = _SILENT_PERIODS * max(self._settings().diagnostics.period_s, 0.5)
+            return [NOT_ACTIVE]
+        limit_s = silent_after_s(self._settings().diagnostics.period_s)
         problems = self._slow_problem(limit_s) + lasting_problem(self._extrinsics.problem)
         for stream in inputs.topics:
             silent_s = assembly.silent_s(stream)

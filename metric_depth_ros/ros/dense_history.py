@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.errors import InputError
-
-_S = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +68,7 @@ class DenseHistory:
         """
         self.newest()
         found = min(self._kept, key=lambda kept: abs(kept.stamp_ns - stamp_ns))
-        away_s = (found.stamp_ns - stamp_ns) * _S
+        away_s = (found.stamp_ns - stamp_ns) / NS_PER_S
         if abs(away_s) > max_difference_s:
             raise InputError(
                 'stamp_unmatched',

@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from metric_depth_ros.codecs.stamps import stamp_ns
 from metric_depth_ros.ros.dense_depth import CAMERA_INFO, COLOR, CONFIDENCE, DEPTH
-from metric_depth_ros.ros.diagnostics import Problem
+from metric_depth_ros.ros.diagnostics import Problem, counted_problems
 from metric_depth_ros.ros.faults import FaultLog
-from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.silence import Silence
 from metric_depth_ros.ros.stamp_sets import StampSets
 from metric_depth_ros.ros.stream_subscriptions import StreamSubscriptions
@@ -67,7 +66,6 @@ class DenseInputs:
         self.topics = self._subscriptions.topics
         self._silence = Silence(node, streams, faults)
         self._heard_s: dict[str, float] = {}
-        self._told = 0  # depth images without a CameraInfo
         self._sets: StampSets[Any] = StampSets(
             (DEPTH, CAMERA_INFO),
             [stream for stream in streams if stream not in (DEPTH, CAMERA_INFO)],
@@ -104,17 +102,13 @@ class DenseInputs:
             silent_s = None if heard_s is None else time.monotonic() - heard_s
             if silent_s is None or silent_s > limit_s:
                 problems.append(self._silence.problem(stream, self.topics[stream], silent_s))
-        new, self._told = self._sets.incomplete - self._told, self._sets.incomplete
-        if new:
-            problems.append((DiagnosticStatus.WARN, self._incomplete_words(new)))
-        return problems
-
-    def _incomplete_words(self, count: int) -> str:
-        return (
-            f'{count} messages of {self.topics[DEPTH]} had no {self.topics[CAMERA_INFO]} of the '
-            'same stamp: remap both to the outputs of one depth node.'
+        what = f'messages of {self.topics[DEPTH]}'
+        became = (
+            f'had no {self.topics[CAMERA_INFO]} of the same stamp: remap both to the outputs of '
+            'one depth node'
         )
+        return problems + counted_problems(self._sets.tally.new(), what, {'incomplete': became})
 
     def _receive(self, stream: str, message: Any) -> None:
         self._heard_s[stream] = time.monotonic()
-        self._sets.add(stream, message, stamp_ns(message.header))
+        self._sets.add(stream, message, stamp_ns(message.header.stamp))

@@ -25,13 +25,11 @@ from metric_depth_ros.ros.extrinsics import (
 )
 from metric_depth_ros.ros.fed_extrinsics import FedExtrinsics
 from metric_depth_ros.ros.inputs import SharedStreams
-from metric_depth_ros.ros.managed_node import ManagedNode
+from metric_depth_ros.ros.managed_node import STOP_S, ManagedNode
 from metric_depth_ros.ros.pairing import check_installed
 from metric_depth_ros.ros.parameters import DEPTH_NODE, DepthNodeSettings
 from metric_depth_ros.ros.snapshot import save_snapshot
 from metric_depth_ros.ros.static_tree import StaticTree
-
-_WORKER_STOP_S = 0.5  # of the two seconds in which an interrupted node is gone
 
 
 class DepthNode(ManagedNode[DepthNodeSettings]):
@@ -121,7 +119,7 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
         return BatchingEstimator(self._estimator, self._settings.batch_window_s)
 
     def _deactivate(self) -> None:
-        ends_s = time.monotonic() + _WORKER_STOP_S
+        ends_s = time.monotonic() + STOP_S
         for channel in self._channels:
             if not channel.deactivate(max(0.0, ends_s - time.monotonic())):
                 self.get_logger().warning('a frame is still being computed; it is abandoned')

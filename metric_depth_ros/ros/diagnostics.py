@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,8 +11,11 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from metric_depth_ros.estimators.fallback import is_by_fallback
+from metric_depth_ros.ros.tally import Tally
 
 Problem = tuple[bytes, str]  # level and sentence
+
+NOT_ACTIVE: Problem = (DiagnosticStatus.WARN, 'The node is not active.')
 
 _WINDOW = 100  # frames that the percentiles of /diagnostics are over
 
@@ -58,7 +60,7 @@ _DROPPED = {
 }
 
 
-class Counters:
+class Counters(Tally):
     """Counts of frames, and the latencies of the last ones. Safe between threads.
 
     Parameters
@@ -68,36 +70,25 @@ class Counters:
     """
 
     def __init__(self, *, expects_prompt: bool = True) -> None:
+        super().__init__(
+            'frames_in', 'frames_out', 'fallback', 'stale', 'bad_input', 'failed', 'idle'
+        )
         self.expects_prompt = expects_prompt
-        self.frames_in = 0
-        self.frames_out = 0
-        self.fallback = 0
-        self.stale = 0
-        self.bad_input = 0
-        self.failed = 0
-        self.idle = 0
         self._recent: deque[FrameReport] = deque(maxlen=_WINDOW)
         self._idle_before = 0  # when the last frame was answered
-        self._told: dict[str, int] = {}
-        self._lock = threading.Lock()
 
     @property
     def is_idle(self) -> bool:
         """Whether the last frames were not answered because nobody subscribes."""
-        return self.idle > self._idle_before
-
-    def count(self, name: str) -> None:
-        """Add one to a counter."""
-        with self._lock:
-            setattr(self, name, getattr(self, name) + 1)
+        return self['idle'] > self._idle_before
 
     def answered(self, report: FrameReport) -> None:
         """Count a frame that was published."""
+        self.count('frames_out')
+        self.count('fallback', report.by_fallback)
         with self._lock:
-            self.frames_out += 1
-            self.fallback += report.by_fallback
             self._recent.append(report)
-            self._idle_before = self.idle
+        self._idle_before = self['idle']
 
     def recent(self) -> list[FrameReport]:
         """Return the reports of the last frames, oldest first."""
@@ -111,12 +102,7 @@ class Counters:
 
     def new_problems(self) -> list[Problem]:
         """Return what has gone wrong since this was asked last."""
-        problems = []
-        for name, words in _DROPPED.items():
-            count = getattr(self, name)
-            new, self._told[name] = count - self._told.get(name, 0), count
-            if new:
-                problems.append((DiagnosticStatus.WARN, f'{new} frames {words}.'))
+        problems = counted_problems(self.new(), 'frames', _DROPPED)
         recent = self.recent()
         if recent and self.expects_prompt and (sentence := _prompt_problem(recent[-1])):
             problems.append((DiagnosticStatus.WARN, sentence))
@@ -124,40 +110,7 @@ class Counters:
 
     def totals(self, replaced: int) -> dict[str, int]:
         """Return all counts by name."""
-        return {
-            'frames_in': self.frames_in,
-            'frames_out': self.frames_out,
-            'fallback': self.fallback,
-            'replaced': replaced,
-            'stale': self.stale,
-            'bad_input': self.bad_input,
-            'failed': self.failed,
-            'idle': self.idle,
-        }
-
-
-class Tally:
-    """Counts by name. Safe between threads.
-
-    Parameters
-    ----------
-    names
-        Of the counts, which begin at 0.
-    """
-
-    def __init__(self, *names: str) -> None:
-        self._counts = dict.fromkeys(names, 0)
-        self._lock = threading.Lock()
-
-    def count(self, name: str) -> None:
-        """Add one."""
-        with self._lock:
-            self._counts[name] += 1
-
-    def counts(self) -> dict[str, int]:
-        """Return all counts by name."""
-        with self._lock:
-            return dict(self._counts)
+        return {**self.counts(), 'replaced': replaced}
 
 
 def frame_status(
@@ -181,6 +134,25 @@ def _prompt_problem(report: FrameReport) -> str:
     return '' if report.prompt_points else 'The last frame had no prompt.'
 
 
+def counted_problems(new: Mapping[str, int], what: str, words: Mapping[str, str]) -> list[Problem]:
+    """Return a problem for each count that has grown.
+
+    Parameters
+    ----------
+    new
+        By how much, by name.
+    what
+        Of what the counts are.
+    words
+        What became of them, by the name of their count; others are no problem.
+    """
+    return [
+        (DiagnosticStatus.WARN, f'{new[name]} {what} {became}.')
+        for name, became in words.items()
+        if new[name]
+    ]
+
+
 def lasting_problem(sentence: str) -> list[Problem]:
     """Return the problem that a sentence tells of, none where it is empty."""
     return [(DiagnosticStatus.WARN, sentence)] if sentence else []
@@ -199,7 +171,8 @@ def health_status(
     Parameters
     ----------
     name, hardware_id
-        Of the status: the node, and the camera frame.
+        Of the status: the node, and the camera frame; the name of the node while no image has
+        told that.
     problems
         (level, sentence) each, none when all is well; the worst decides the level.
     counters, replaced

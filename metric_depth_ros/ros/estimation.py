@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import cv2
 
-from metric_depth_ros.estimators.base import Estimator, frames_at_once, warm_up
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.fallback import FallbackEstimator
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
-from metric_depth_ros.ros.parameters import DepthNodeSettings, ModelSettings
+from metric_depth_ros.ros.parameters import DepthNodeSettings
 
 
 def estimator_from(settings: DepthNodeSettings) -> Estimator:
@@ -20,7 +20,8 @@ def estimator_from(settings: DepthNodeSettings) -> Estimator:
     InputError
         An estimator that cannot be made, in words.
     """
-    model, options = settings.model, options_from(settings.model, settings.device)
+    model = settings.model
+    options = EstimatorOptions.of(model, device=settings.device)
     estimator = create_estimator(settings.estimator, options)
     if settings.fallback_estimator:
         monocular = create_estimator(
@@ -31,24 +32,10 @@ def estimator_from(settings: DepthNodeSettings) -> Estimator:
         )
     # Frames that are answered at the same time keep all cores busy; OpenCV would share each of its
     # operations among them nevertheless, and wait for the slowest share.
-    cv2.setNumThreads(1 if frames_at_once(estimator) > 1 else -1)
+    cv2.setNumThreads(1 if estimator.frames_at_once > 1 else -1)
     if model.warm_up_width and model.warm_up_height:
-        warm_up(estimator, model.warm_up_width, model.warm_up_height)
+        estimator.warm_up(model.warm_up_width, model.warm_up_height)
     return estimator
-
-
-def options_from(model: ModelSettings, device: str) -> EstimatorOptions:
-    """Return how learned estimators are to run."""
-    return EstimatorOptions(
-        device=device,
-        weights=model.weights,
-        revision=model.revision,
-        precision=model.precision,
-        compile=model.compile,
-        resolution_scale=model.resolution_scale,
-        backend=model.backend,
-        preset=model.preset,
-    )
 
 
 def apply_live(estimator: Estimator, settings: DepthNodeSettings) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 
 class FaultLog:
@@ -51,3 +51,17 @@ class FaultLog:
         """Return the number of faults by (topic, fault)."""
         with self._lock:
             return dict(self._counts)
+
+    def values(self, topics: Collection[str] | None = None) -> dict[str, int]:
+        """Return the same by ``'topic fault'``, as /diagnostics shows it.
+
+        Parameters
+        ----------
+        topics
+            Those that are asked for; None: all.
+        """
+        return {
+            f'{topic} {fault}': count
+            for (topic, fault), count in self.counts().items()
+            if topics is None or topic in topics
+        }

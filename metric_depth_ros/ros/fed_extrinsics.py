@@ -51,16 +51,6 @@ class FedExtrinsics:
             camera_frame, camera_stamp_ns, sensor_frame, sensor_stamp_ns
         )
 
-    def lookup_at(
-        self, target_frame: str, source_frame: str, stamp_ns: int, *, wait: bool = True
-    ) -> Transform:
-        """Return the transform at a stamp, as the configured extrinsics know it."""
-        return self._others.lookup_at(target_frame, source_frame, stamp_ns, wait=wait)
-
-    def clear(self) -> None:
-        """Forget what moves."""
-        self._others.clear()
-
     def close(self) -> None:
         """Release what the configured extrinsics hold."""
         self._others.close()

@@ -38,64 +38,76 @@ _WITHOUT_INFO = {  # by stream
 }
 
 
-class FrameBuilder:
-    """Turn bundles into frames.
+def decode_image(message: Message, transport: str) -> NDArray[np.uint8]:
+    """Return the pixels of an image message, RGB.
 
-    Parameters
-    ----------
-    extrinsics
-        Where the sensors are.
-    report
-        Called with the stream and the fault of everything that cannot be used.
-    camera_needed
-        Whether an image without a calibrated CameraInfo is of no use; false for estimators that
-        recover the intrinsics.
+    Raises
+    ------
+    InputError
+        It cannot be decoded.
     """
+    return decode_compressed_color(message) if transport == 'compressed' else decode_color(message)
 
-    def __init__(
-        self, extrinsics: Extrinsics, report: Report, *, camera_needed: bool = True
-    ) -> None:
-        self._extrinsics = extrinsics
-        self._report = report
-        self.camera_needed = camera_needed
+
+class CameraReader:
+    """Give images their cameras. A camera is made anew only when its CameraInfo has changed."""
+
+    def __init__(self) -> None:
         self._cameras: dict[str, tuple[tuple[object, ...], CameraModel]] = {}
         self._known_rectification: Rectification | None = None
 
-    def build(self, bundle: Bundle, settings: DepthNodeSettings) -> Frame | None:
-        """Return the frame of a bundle, None where its image or camera cannot be used."""
-        message = bundle.image.message
-        stream = 'image'
-        try:
-            image = (
-                decode_compressed_color(message)
-                if settings.image_transport == 'compressed'
-                else decode_color(message)
-            )
-            stream = 'camera_info'
-            camera = self._image_camera(bundle, settings.camera.rectified)
-            frame_id = message.header.frame_id
-            frame = Frame(bundle.image.stamp_ns, frame_id, image, camera)
-            rectification = self._rectification(camera, settings.camera)
-        except InputError as error:
-            self._report(stream, error)
-            return None
-        if rectification is not None:
-            frame = replace(frame, image=rectification.image(image), camera=rectification.pinhole)
-        view = View(
-            frame,
-            self._extrinsics,
-            lambda: self._camera(
-                bundle, 'sensor_depth/camera_info', settings.prompt.depth_rectified
-            ),
-            self._report,
-            rectification,
-        )
-        prompts = [
-            prompt
-            for source in settings.prompt.sources
-            if (prompt := self._prompt(source, bundle, view, settings)) is not None
-        ]
-        return replace(frame, prompt=SparsePrompt.merge(prompts) if prompts else None)
+    def frame(
+        self,
+        pixels: NDArray[np.uint8],
+        bundle: Bundle,
+        settings: CameraSettings,
+        *,
+        camera_needed: bool,
+    ) -> tuple[Frame, Rectification | None]:
+        """Return the frame of an image, and how it came about if it was rectified.
+
+        Parameters
+        ----------
+        pixels
+            Of the image, RGB.
+        bundle
+            Its message, with its CameraInfo among the measurements.
+        settings
+            How the two are related, and whether the image is to be rectified.
+        camera_needed
+            Whether an image without a calibrated CameraInfo is of no use.
+
+        Raises
+        ------
+        InputError
+            A CameraInfo that is missing or cannot be used.
+        """
+        camera = self._image_camera(bundle, settings.rectified, camera_needed)
+        image = bundle.image
+        frame = Frame(image.stamp_ns, image.message.header.frame_id, pixels, camera)
+        way = self._rectification(camera, settings)
+        if way is None:
+            return frame, None
+        return replace(frame, image=way.image(pixels), camera=way.pinhole), way
+
+    def camera(self, bundle: Bundle, stream: str, rectified: bool) -> CameraModel:
+        """Return the camera of a CameraInfo stream.
+
+        Raises
+        ------
+        InputError
+            It is missing or cannot be used.
+        """
+        arrival = bundle.measurements.get(stream)
+        if arrival is None:
+            raise InputError('camera_info_missing', _WITHOUT_INFO[stream])
+        info = arrival.message
+        key = (*_values_of(info), rectified)
+        known = self._cameras.get(stream)
+        if known is None or known[0] != key:
+            known = (key, camera_from_info(info, rectified=rectified))
+            self._cameras[stream] = known
+        return known[1]
 
     def _rectification(
         self, camera: CameraModel | None, settings: CameraSettings
@@ -115,27 +127,63 @@ class FrameBuilder:
             self._known_rectification = known
         return known
 
-    def _image_camera(self, bundle: Bundle, rectified: bool) -> CameraModel | None:
+    def _image_camera(self, bundle: Bundle, rectified: bool, needed: bool) -> CameraModel | None:
         """Return the camera of the image; None where it is not known and need not be."""
         try:
-            return self._camera(bundle, 'camera_info', rectified)
+            return self.camera(bundle, 'camera_info', rectified)
         except InputError as error:
-            if self.camera_needed or error.fault not in _NO_CAMERA:
+            if needed or error.fault not in _NO_CAMERA:
                 raise
             return None
 
-    def _camera(self, bundle: Bundle, stream: str, rectified: bool) -> CameraModel:
-        """Return the camera of a CameraInfo stream, made anew only when it has changed."""
-        arrival = bundle.measurements.get(stream)
-        if arrival is None:
-            raise InputError('camera_info_missing', _WITHOUT_INFO[stream])
-        info = arrival.message
-        key = (*_values_of(info), rectified)
-        known = self._cameras.get(stream)
-        if known is None or known[0] != key:
-            known = (key, camera_from_info(info, rectified=rectified))
-            self._cameras[stream] = known
-        return known[1]
+
+class FrameBuilder:
+    """Turn bundles into frames.
+
+    `camera_needed` tells whether an image without a calibrated CameraInfo is of no use; it is set
+    to false for estimators that recover the intrinsics.
+
+    Parameters
+    ----------
+    extrinsics
+        Where the sensors are.
+    report
+        Called with the stream and the fault of everything that cannot be used.
+    """
+
+    def __init__(self, extrinsics: Extrinsics, report: Report) -> None:
+        self.camera_needed = True
+        self._extrinsics = extrinsics
+        self._report = report
+        self._reader = CameraReader()
+
+    def build(self, bundle: Bundle, settings: DepthNodeSettings) -> Frame | None:
+        """Return the frame of a bundle, None where its image or camera cannot be used."""
+        stream = 'image'
+        try:
+            pixels = decode_image(bundle.image.message, settings.image_transport)
+            stream = 'camera_info'
+            frame, rectification = self._reader.frame(
+                pixels, bundle, settings.camera, camera_needed=self.camera_needed
+            )
+        except InputError as error:
+            self._report(stream, error)
+            return None
+        view = View(
+            frame,
+            self._extrinsics,
+            lambda: self._reader.camera(
+                bundle, 'sensor_depth/camera_info', settings.prompt.depth_rectified
+            ),
+            self._report,
+            rectification,
+        )
+        prompts = [
+            prompt
+            for source in settings.prompt.sources
+            if (prompt := self._prompt(source, bundle, view, settings)) is not None
+        ]
+        return replace(frame, prompt=SparsePrompt.merge(prompts) if prompts else None)
 
     def _prompt(
         self, source: str, bundle: Bundle, view: View, settings: DepthNodeSettings

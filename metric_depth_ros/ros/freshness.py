@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import time
 
+from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.stamps import OTHER_CLOCK_S
-
-_S = 1e-9
 
 
 def age_s(stamp_ns: int, arrived_s: float, now_ns: int) -> float:
@@ -25,7 +24,7 @@ def age_s(stamp_ns: int, arrived_s: float, now_ns: int) -> float:
     now_ns
         Clock of the node (ROS time).
     """
-    age = (now_ns - stamp_ns) * _S
+    age = (now_ns - stamp_ns) / NS_PER_S
     return age if 0.0 <= age <= OTHER_CLOCK_S else time.monotonic() - arrived_s
 
 

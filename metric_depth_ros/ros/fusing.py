@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.rigid import Transform
 from metric_depth_ros.reconstruction.posed_frame import PosedFrame
@@ -23,6 +24,7 @@ from metric_depth_ros.ros.dense_depth import DEPTH, decode_dense
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.pose_sources import PoseSource
 from metric_depth_ros.ros.reconstruct_parameters import ReconstructNodeSettings
+from metric_depth_ros.ros.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,36 +37,17 @@ _RECENT = 100  # frames that the percentiles of /diagnostics are over
 _LOCK_S = 1.0  # of the two seconds in which an interrupted node is gone
 
 
-@dataclass
-class FusionCounts:
-    """What became of the depth images.
-
-    Parameters
-    ----------
-    frames_in
-        Images that came with their CameraInfo.
-    fused
-        Of these, fused.
-    no_color
-        Of these, without the color image that is subscribed to; they are fused gray.
-    skipped
-        Left out by ``fusion.max_rate_hz``.
-    no_pose
-        Dropped, since no pose of their stamp came in time.
-    replaced
-        Dropped, since too many were waiting.
-    bad_input, failed
-        Dropped, since they or their pose could not be used; since fusing them failed.
-    """
-
-    frames_in: int = 0
-    fused: int = 0
-    no_color: int = 0
-    skipped: int = 0
-    no_pose: int = 0
-    replaced: int = 0
-    bad_input: int = 0
-    failed: int = 0
+# What became of the depth images.
+COUNTS = (
+    'frames_in',  # came with their CameraInfo
+    'fused',
+    'no_color',  # fused, but gray: without the color image that is subscribed to
+    'skipped',  # left out by fusion.max_rate_hz
+    'no_pose',  # dropped, since no pose of their stamp came in time
+    'replaced',  # dropped, since too many were waiting
+    'bad_input',  # dropped, since they or their pose could not be used
+    'failed',  # dropped, since fusing them failed
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +74,7 @@ class FusionWorker:
     listeners
         Tells how many listen to the cloud.
     counts, faults
-        Where images are counted, and what is wrong with them is reported.
+        Where images are counted by `COUNTS`, and what is wrong with them is reported.
     save
         Writes the surface, before it is forgotten.
     """
@@ -103,7 +86,7 @@ class FusionWorker:
         settings: Callable[[], ReconstructNodeSettings],
         publish: Callable[[Cloud, str, int], None],
         listeners: Callable[[], int],
-        counts: FusionCounts,
+        counts: Tally,
         faults: FaultLog,
         save: Callable[[], None],
     ) -> None:
@@ -133,15 +116,15 @@ class FusionWorker:
     def offer(self, stamp_ns: int, messages: dict[str, Any]) -> None:
         """Take the messages of one stamp."""
         rate_hz = self._settings().fusion.max_rate_hz
-        self._counts.frames_in += 1
-        if rate_hz and 0 <= stamp_ns - self._taken_ns < 1e9 / rate_hz:
-            self._counts.skipped += 1
+        self._counts.count('frames_in')
+        if rate_hz and 0 <= stamp_ns - self._taken_ns < NS_PER_S / rate_hz:
+            self._counts.count('skipped')
             return
         self._taken_ns = stamp_ns
         with self._changed:
             if len(self._queue) >= _WAITING:
                 self._queue.popleft()
-                self._counts.replaced += 1
+                self._counts.count('replaced')
             self._queue.append(_Waiting(stamp_ns, messages, self._surface_wanted))
             self._changed.notify()
 
@@ -183,10 +166,10 @@ class FusionWorker:
             try:
                 self._step()
             except InputError as error:
-                self._counts.bad_input += 1
+                self._counts.count('bad_input')
                 self._faults.report(DEPTH, error.fault, str(error))
             except Exception:  # a defect, not of the input: it costs this frame, never the node
-                self._counts.failed += 1
+                self._counts.count('failed')
                 self._faults.report(DEPTH, 'internal', f'a frame failed: {traceback.format_exc()}')
 
     def _step(self) -> None:
@@ -214,7 +197,7 @@ class FusionWorker:
             if pose is not None:
                 return (image, pose) if self._take(image) else None
             if time.monotonic() - image.arrived_s > max_wait_s and self._take(image):
-                self._counts.no_pose += 1
+                self._counts.count('no_pose')
                 self._faults.report(self._poses.topic, 'pose_missing', self._missing(image))
         if waiting:
             with self._changed:
@@ -234,7 +217,7 @@ class FusionWorker:
         pose = self._settings().pose
         return (
             f'no pose of {image.messages[DEPTH].header.frame_id!r} at '
-            f'{image.stamp_ns * 1e-9:.3f} s within pose.max_wait_s = {pose.max_wait_s:g}: '
+            f'{image.stamp_ns / NS_PER_S:.3f} s within pose.max_wait_s = {pose.max_wait_s:g}: '
             f'the depth image is dropped. Is {self._poses.topic} published, in the same clock, '
             + (
                 f'with a path from {self._poses.world!r}?'
@@ -265,12 +248,13 @@ class FusionWorker:
                 self._settings().fusion.min_confidence,
             )
         self._fused_ns = image.stamp_ns
-        self._counts.no_color += self._settings().color != 'none' and dense.image is None
-        self._counts.fused += 1
+        lacks_color = self._settings().color != 'none' and dense.image is None
+        self._counts.count('no_color', lacks_color)
+        self._counts.count('fused')
         self.recent_ms.append(1e3 * (time.monotonic() - began_s))
 
     def _restart(self) -> None:
-        if self._settings().save.on_shutdown and self._counts.fused:
+        if self._settings().save.on_shutdown and self._counts['fused']:
             self._save()
         with self._surface_lock:
             self._surface.restart()

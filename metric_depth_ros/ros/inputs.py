@@ -15,13 +15,13 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
+from metric_depth_ros.codecs.stamps import NS_PER_S, stamp_ns
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.camera_feed import CameraFeed
 from metric_depth_ros.ros.diagnostics import Counters, Problem
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.in_place import subscribe_in_place
-from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.pairing import Pairing
 from metric_depth_ros.ros.parameters import DepthNodeSettings
 from metric_depth_ros.ros.qos import sensor_qos, subscribe
@@ -140,6 +140,7 @@ class Inputs:
         feed: CameraFeed | None = None,
     ) -> None:
         self.max_frame_age_s = settings.max_frame_age_s
+        self.camera_frame = ''  # of the newest image
         self._node = node
         self._assembly = assembly
         self._counters = counters
@@ -192,7 +193,7 @@ class Inputs:
     def on_image(self, message: Any) -> None:
         """Check the stamp of an image and store it."""
         self._counters.count('frames_in')
-        stamp = stamp_ns(message.header)
+        stamp = stamp_ns(message.header.stamp)
         now_ns = self._node.get_clock().now().nanoseconds
         try:
             verdict = self._gate.admit(stamp, now_ns, self.max_frame_age_s)
@@ -202,8 +203,9 @@ class Inputs:
             self._counters.count('stale' if late else 'bad_input')
             self._faults.report(self.topics['image'], error.fault, str(error))
             return
+        self.camera_frame = message.header.frame_id
         if verdict is not StampVerdict.GOOD:
-            self._report_stamp(verdict, abs(now_ns - stamp) * 1e-9)
+            self._report_stamp(verdict, abs(now_ns - stamp) / NS_PER_S)
         self._assembly.offer_image(message, stamp, jumped_back=verdict is StampVerdict.JUMPED_BACK)
 
     def _report_stamp(self, verdict: StampVerdict, away_s: float) -> None:
@@ -229,7 +231,7 @@ class Inputs:
 
     def _measurement_callback(self, stream: str) -> Callable[[Any], None]:
         def store(message: Any) -> None:
-            self._assembly.offer(stream, message, stamp_ns(message.header))
+            self._assembly.offer(stream, message, stamp_ns(message.header.stamp))
 
         return store
 
@@ -285,7 +287,7 @@ class Inputs:
         def to_pairing(stream: str) -> Callable[[Any], None]:
             def add(message: Any) -> None:
                 self._assembly.heard(stream)
-                if stamp_ns(message.header) > 0:
+                if stamp_ns(message.header.stamp) > 0:
                     pairing.add(stream, message)
                 else:  # no ROS time: message_filters would raise, the gate of images says why
                     callbacks[stream](message)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -23,6 +23,7 @@ from std_srvs.srv import Trigger
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.libraries import missing_libraries_named
 from metric_depth_ros.ros.declaration import DeclaredParameters
+from metric_depth_ros.ros.diagnostics import NOT_ACTIVE, Problem, problems_status
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.logs import forward_logs
 from metric_depth_ros.ros.parameter_table import ParameterTable
@@ -32,6 +33,8 @@ from metric_depth_ros.ros.refusing_lifecycle import RefusingLifecycleNode
 _SUCCESS = TransitionCallbackReturn.SUCCESS
 _FAILURE = TransitionCallbackReturn.FAILURE
 _ERROR = TransitionCallbackReturn.ERROR
+
+STOP_S = 0.5  # for what is at hand, of the two seconds in which an interrupted node is gone
 
 
 class NodeSettings(Protocol):
@@ -76,6 +79,7 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
         self._settings = table.settings({})
         self._faults = self._fault_log()
         self._releases: list[Callable[[], object]] = []
+        self._active = False
 
     @abstractmethod
     def _configure(self) -> None:
@@ -105,6 +109,30 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
     def _health(self) -> list[DiagnosticStatus]:
         """Return what ``/diagnostics`` is to say."""
 
+    def _problems(self) -> list[Problem]:
+        """Return what is wrong with the node while it is active, for `_health_of`."""
+        return []
+
+    def _health_of(
+        self, part: str, hardware_id: str, all_well: str, values: Mapping[str, object]
+    ) -> DiagnosticStatus:
+        """Return the status of a node: its problems, and every fault that was reported.
+
+        Parameters
+        ----------
+        part, hardware_id
+            Of the status: what of the node it is about, and of which device.
+        all_well
+            What is said where there are no problems.
+        values
+            To show beside the faults, by name.
+        """
+        problems = self._problems() if self._active else [NOT_ACTIVE]
+        shown = {**values, **self._faults.values()}
+        return problems_status(
+            f'{self.get_name()}: {part}', hardware_id, problems, all_well, shown
+        )
+
     def _prepare(self, settings: Own) -> None:
         """Make ready what changed parameters ask for; no callback runs meanwhile.
 
@@ -126,7 +154,7 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
 
     def release(self) -> None:
         """Release everything, whatever the state; safe to call twice."""
-        self._deactivate()
+        self._stop()
         while self._releases:
             self._releases.pop()()
         self._declared.configured = False
@@ -141,11 +169,11 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and answer."""
-        return self._attempt('activate', self._activate, self._deactivate)
+        return self._attempt('activate', self._start, self._stop)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop answering; what was configured stays."""
-        self._deactivate()
+        self._stop()
         return _SUCCESS
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -179,6 +207,14 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
             undo()
             return _ERROR
         return _SUCCESS
+
+    def _start(self) -> None:
+        self._activate()
+        self._active = True
+
+    def _stop(self) -> None:
+        self._active = False
+        self._deactivate()
 
     def _prepare_or_refuse(self, settings: Own) -> None:
         try:

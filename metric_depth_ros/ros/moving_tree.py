@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.motion import PoseTrack
 from metric_depth_ros.geometry.rigid import Transform
-from metric_depth_ros.ros.static_tree import StaticTree
+from metric_depth_ros.ros.static_tree import REMEDY, StaticTree
 
 
 class MovingTree:
@@ -22,8 +23,8 @@ class MovingTree:
         The same where it moves.
     fixed_frame
         Frame through which a measurement is moved from its stamp to that of the image.
-    origin
-        Where they come from, for messages.
+    origin, remedy
+        Where they come from, and what to do about frames that are not connected, for messages.
     """
 
     problem = ''
@@ -34,11 +35,13 @@ class MovingTree:
         tracks: Mapping[tuple[str, str], PoseTrack],
         fixed_frame: str,
         origin: str,
+        remedy: str = REMEDY,
     ) -> None:
         self._transforms = dict(transforms)
         self._tracks = dict(tracks)
         self._fixed_frame = fixed_frame.lstrip('/')
         self._origin = origin
+        self._remedy = remedy
 
     def lookup(
         self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
@@ -84,8 +87,8 @@ class MovingTree:
             for key, track in self._tracks.items()
             if track.covers(stamp_ns)
         }
-        origin = f'{self._origin}, at {stamp_ns * 1e-9:.3f} s'
-        return StaticTree({**self._transforms, **moving}, origin)
+        origin = f'{self._origin}, at {stamp_ns / NS_PER_S:.3f} s'
+        return StaticTree({**self._transforms, **moving}, origin, self._remedy)
 
     def _tree_at(self, stamp_ns: int) -> StaticTree:
         """Return all transforms at a time; before the first and after the last pose those."""
@@ -93,4 +96,4 @@ class MovingTree:
             key: track.at(min(max(stamp_ns, int(track.stamps_ns[0])), int(track.stamps_ns[-1])))
             for key, track in self._tracks.items()
         }
-        return StaticTree({**self._transforms, **moving}, self._origin)
+        return StaticTree({**self._transforms, **moving}, self._origin, self._remedy)

@@ -10,18 +10,17 @@ from typing import Any
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from metric_depth_ros.codecs.stamps import stamp_ns
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.assembly import Arrival, Bundle
 from metric_depth_ros.ros.faults import FaultLog
-from metric_depth_ros.ros.framing import FrameBuilder
-from metric_depth_ros.ros.messages import stamp_ns
-from metric_depth_ros.ros.parameters import CameraSettings, DepthNodeSettings, PromptSettings
-from metric_depth_ros.ros.static_tree import StaticTree
+from metric_depth_ros.ros.framing import CameraReader, decode_image
+from metric_depth_ros.ros.parameters import CameraSettings
+from metric_depth_ros.ros.stamps import BackwardJump
 from metric_depth_ros.ros.stream_subscriptions import StreamSubscriptions
 from metric_depth_ros.types import Frame
 
 _DEPTH = 2
-_JUMP_NS = 1_000_000_000  # an image farther behind the one before is of a clock that went back
 
 
 class NewestFrame:
@@ -56,10 +55,11 @@ class NewestFrame:
         }
         self._subscriptions = StreamSubscriptions(node, streams, _DEPTH, faults.report)
         self.topics = self._subscriptions.topics
-        self._settings = DepthNodeSettings(
-            image_transport=transport, camera=camera, prompt=PromptSettings(sources=())
-        )
+        self._transport = transport
+        self._camera = camera
+        self._reader = CameraReader()
         self._on_jump = on_jump
+        self._jumps = BackwardJump()
         self._newest: dict[str, Arrival] = {}
 
     def open(self) -> None:
@@ -102,20 +102,12 @@ class NewestFrame:
         InputError
             An image or a CameraInfo that cannot be used.
         """
-        faults: list[InputError] = []
-        builder = FrameBuilder(
-            StaticTree({}, 'nothing'),
-            lambda stream, error: faults.append(error),
-            camera_needed=camera_needed,
-        )
-        frame = builder.build(bundle, self._settings)
-        if frame is None:
-            raise faults[0]
+        pixels = decode_image(bundle.image.message, self._transport)
+        frame, _ = self._reader.frame(pixels, bundle, self._camera, camera_needed=camera_needed)
         return frame
 
     def _store(self, stream: str, message: Any) -> None:
-        arrival = Arrival(message, stamp_ns(message.header), time.monotonic())
-        before = self._newest.get(stream, arrival)
+        arrival = Arrival(message, stamp_ns(message.header.stamp), time.monotonic())
         self._newest[stream] = arrival
-        if stream == 'image' and before.stamp_ns - arrival.stamp_ns > _JUMP_NS:
+        if stream == 'image' and self._jumps.seen(arrival.stamp_ns):
             self._on_jump()

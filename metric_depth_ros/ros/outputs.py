@@ -10,7 +10,7 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from metric_depth_ros.codecs.camera_info import camera_to_fields
-from metric_depth_ros.codecs.image import encode_color, encode_depth, encode_mono
+from metric_depth_ros.codecs.image import ImageFields, encode_depth, encode_mono
 from metric_depth_ros.codecs.pointcloud import (
     ORGANIZED_POINT_STEP,
     encode_cloud,
@@ -107,19 +107,19 @@ class Outputs:
         settings
             Encoding of depth/image, and size of the voxels.
         """
-        steps: dict[str, Callable[[object], object | None]] = {
-            'depth/image': lambda h: self._depth_image(h, limited, settings.encoding),
-            'depth/camera_info': lambda h: _camera_info(h, limited),
-            'depth/points': lambda h: self._points(h, frame, limited),
-            'depth/points_voxels': lambda h: self._voxels(h, limited, settings.voxel_size_m),
-            'depth/confidence': lambda h: self._confidence(h, estimate),
-            'depth/image_color': lambda h: self._color(h, limited),
-            'depth/prompt': lambda h: self._prompt(h, frame),
+        steps: dict[str, Callable[[], object | None]] = {
+            'depth/image': lambda: self._depth_image(header, limited, settings.encoding),
+            'depth/camera_info': lambda: _camera_info(header, limited),
+            'depth/points': lambda: self._points(header, frame, limited),
+            'depth/points_voxels': lambda: _voxels(header, limited, settings.voxel_size_m),
+            'depth/confidence': lambda: self._confidence(header, estimate),
+            'depth/image_color': lambda: self._color(header, limited),
+            'depth/prompt': lambda: self._prompt(header, frame),
         }
         for topic, step in steps.items():
             publisher = self._publishers[topic]
             if publisher.get_subscription_count():
-                message = step(header)
+                message = step()
                 if message is not None:
                     self._warn_if_too_large(topic, message)
                     publisher.publish(message)
@@ -151,15 +151,6 @@ class Outputs:
         depth_to_points(limited.camera, limited.depth, out=xyz)
         return cloud_message(header, encode_organized(xyz, frame.image, out=out), buffer)
 
-    def _voxels(self, header: object, limited: LimitedDepth, size_m: float) -> PointCloud2 | None:
-        if limited.camera is None:
-            return None
-        means = voxel_means(depth_to_points(limited.camera, limited.depth), size_m)
-        fields = encode_cloud({axis: means[:, i] for i, axis in enumerate('xyz')})
-        buffer = self._buffers['depth/points_voxels']
-        buffer.sized(fields.data.size)[...] = fields.data
-        return cloud_message(header, fields, buffer)
-
     def _confidence(self, header: object, estimate: DepthEstimate) -> Image | None:
         if estimate.confidence is None:
             return None
@@ -170,8 +161,10 @@ class Outputs:
     def _color(self, header: object, limited: LimitedDepth) -> Image:
         buffer = self._buffers['depth/image_color']
         picture = depth_picture(limited.depth)
-        fields = encode_color(picture, 'bgr8', out=buffer.sized(picture.size))
-        return image_message(header, fields, buffer)
+        height, width = limited.depth.shape
+        out = buffer.sized(picture.size)
+        out[...] = picture.reshape(-1)
+        return image_message(header, ImageFields(height, width, 'bgr8', 0, 3 * width, out), buffer)
 
     def _prompt(self, header: object, frame: Frame) -> Image | None:
         if frame.prompt is None:
@@ -182,6 +175,14 @@ class Outputs:
         return image_message(
             header, encode_mono(prompt_map, out=buffer.sized(prompt_map.size * 4)), buffer
         )
+
+
+def _voxels(header: object, limited: LimitedDepth, size_m: float) -> PointCloud2 | None:
+    if limited.camera is None:
+        return None
+    means = voxel_means(depth_to_points(limited.camera, limited.depth), size_m)
+    fields = encode_cloud({axis: means[:, i] for i, axis in enumerate('xyz')})
+    return cloud_message(header, fields, MessageBuffer.holding(fields.data))
 
 
 def _camera_info(header: object, limited: LimitedDepth) -> CameraInfo | None:

@@ -13,14 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from metric_depth_ros.codecs.stamps import stamp_ns
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.parameters import SyncSettings
+from metric_depth_ros.ros.stamps import BackwardJump
 
 QUEUE = 5  # messages of each stream that wait for their partners
-# A stamp this far behind the newest of its stream is of a clock that jumped back; those that are
-# nearer were overtaken on their way, and still find their partners.
-_JUMP_NS = 1_000_000_000
 
 
 class Pairing:
@@ -56,19 +54,15 @@ class Pairing:
         self._on_set = on_set
         self._on_unpaired = on_unpaired
         self._unpaired = 0
-        self._newest_ns: dict[str, int] = {}
+        self._jumps = BackwardJump()
         self._complete: list[tuple[Any, ...]] = []
         self._inputs: dict[str, Any] = {}
         self._begin()
 
     def add(self, stream: str, message: Any) -> None:
         """Take the next message of a stream."""
-        stamp = stamp_ns(message.header)
-        newest = self._newest_ns.get(stream, stamp)
-        if newest - stamp > _JUMP_NS:
+        if self._jumps.seen(stamp_ns(message.header.stamp), stream):
             self._begin()
-            newest = stamp
-        self._newest_ns[stream] = max(stamp, newest)
         self._unpaired += stream == self._streams[0]
         self._inputs[stream].signalMessage(message)
         complete, self._complete = self._complete, []
@@ -80,7 +74,6 @@ class Pairing:
 
     def _begin(self) -> None:
         """Forget what waits for partners."""
-        self._newest_ns.clear()
         self._complete.clear()
         self._inputs = {stream: self._filters.SimpleFilter() for stream in self._streams}
         sources = list(self._inputs.values())

@@ -7,16 +7,20 @@ Everything else derives from them: the declaration (`declaration`), the checks
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.fallback import POLICIES
+from metric_depth_ros.estimators.options import (
+    BACKENDS,
+    POLICIES,
+    PRECISIONS,
+    PRESETS,
+    SCALE_LIMITS,
+)
 from metric_depth_ros.ros.parameter_table import (
     CONFIGURE,
     ESTIMATOR,
     READ_ONLY,
-    Parameter,
     ParameterTable,
     parameter,
 )
@@ -42,7 +46,7 @@ class ModelSettings:
         'auto',
         'What the network computes in. auto: bf16 on a GPU that has it (fp16 for student_pointmap '
         'and depth_pro), for compact_teacher on a CPU with bf16 instructions too, else fp32.',
-        choices=('auto', 'fp32', 'bf16', 'fp16'),
+        choices=PRECISIONS,
         change=ESTIMATOR,
     )
     compile: bool = parameter(
@@ -54,21 +58,21 @@ class ModelSettings:
         1.0,
         'Tokens of the image, in multiples of the usual: 3 and 9 for finer detail, less than 1 '
         'for speed.',
-        minimum=0.1,
-        maximum=9.0,
+        minimum=SCALE_LIMITS[0],
+        maximum=SCALE_LIMITS[1],
         change=ESTIMATOR,
     )
     backend: str = parameter(
         'torch',
         'What runs the network: torch, or ONNX Runtime.',
-        choices=('torch', 'onnx'),
+        choices=BACKENDS,
         change=ESTIMATOR,
     )
     preset: str = parameter(
         'full',
         'realtime is a fifth of the arithmetic of student_depthmap and teacher, with less detail; '
         'full is as they were released.',
-        choices=('full', 'realtime'),
+        choices=PRESETS,
         change=ESTIMATOR,
     )
     warm_up_width: int = parameter(
@@ -450,22 +454,6 @@ class DepthNodeSettings:
     sync: SyncSettings = field(default_factory=SyncSettings)
     diagnostics: DiagnosticsSettings = field(default_factory=DiagnosticsSettings)
     snapshot: SnapshotSettings = field(default_factory=SnapshotSettings)
-
-
-def settings_from(values: Mapping[str, object]) -> DepthNodeSettings:
-    """Return the settings of parameter values by full name; missing ones take their default.
-
-    Raises
-    ------
-    InputError
-        A name that is not in the table, a value out of range, or values that contradict another.
-    """
-    return DEPTH_NODE.settings(values)
-
-
-def parameter_table() -> Mapping[str, Parameter]:
-    """Return all parameters by their full name, in the order of the dataclasses."""
-    return DEPTH_NODE.rows
 
 
 def check_camera(settings: CameraSettings) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.base import Estimator
+from metric_depth_ros.estimators.base import Estimator, PixelSpeaker
 from metric_depth_ros.geometry.rigid import Transform
 from metric_depth_ros.geometry.uncertainty import point_covariance
 from metric_depth_ros.ros.dense_depth import DenseDepth
@@ -105,15 +105,14 @@ def point_of_estimator(
     """
     height, width = frame.image.shape[:2]
     column, row = nearest_pixel(pixel, (width, height))
-    query = getattr(estimator, 'query', None)
-    if query is None:
+    if not isinstance(estimator, PixelSpeaker):
         estimate = estimator.estimate(frame)
         camera = _known(estimate.camera, estimator.name)
         dense = DenseDepth(
             frame.stamp_ns, frame.frame_id, estimate.depth, camera, estimate.confidence
         )
         return point_of_dense(dense, pixel, settings, estimate.method)
-    (answer,) = query(frame, [(column, row)])
+    (answer,) = estimator.query(frame, [(column, row)])
     if answer.failure:
         raise InputError('answer_unreadable', f'{estimator.name}: {answer.failure}')
     camera = _known(frame.camera, estimator.name)

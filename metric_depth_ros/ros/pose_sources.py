@@ -13,20 +13,20 @@ from typing import Any, Protocol
 
 from rclpy.node import Node
 
+from metric_depth_ros.codecs.stamps import NS_PER_S, stamp_ns
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.motion import between
 from metric_depth_ros.geometry.rigid import Transform, transform_from_quaternion
-from metric_depth_ros.ros.extrinsics import Extrinsics, create_mount
+from metric_depth_ros.ros.extrinsics import Transforms, create_mount
 from metric_depth_ros.ros.faults import FaultLog
-from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.qos import sensor_qos, subscribe
 from metric_depth_ros.ros.reconstruct_parameters import ReconstructNodeSettings
-from metric_depth_ros.ros.tf2_tree import Tf2Tree, matrix_of
+from metric_depth_ros.ros.stamps import BackwardJump
+from metric_depth_ros.ros.tf2_tree import Tf2Tree
 
-_KEPT_NS = 30_000_000_000  # poses older than this against the newest are forgotten
+_KEPT_NS = 30 * NS_PER_S  # poses older than this against the newest are forgotten
 # Farther apart than this nobody knows what the robot did in between.
-_LARGEST_GAP_NS = 1_000_000_000
-_JUMP_NS = 1_000_000_000
+_LARGEST_GAP_NS = NS_PER_S
 _QUEUE = 50
 
 
@@ -93,15 +93,10 @@ class Tf2Poses:
 
     def at(self, camera_frame: str, stamp_ns: int) -> Transform | None:
         """Return T_world_camera, None where the tree does not know it (yet)."""
-        from rclpy.time import Time
-
         try:
-            found = self._tree.buffer.lookup_transform(
-                self.world, camera_frame, Time(nanoseconds=stamp_ns)
-            )
-        except self._tree.unknown:
+            return self._tree.lookup_at(self.world, camera_frame, stamp_ns, wait=False)
+        except InputError:
             return None
-        return matrix_of(found)
 
     def clear(self) -> None:
         """Forget what moves; what is static stays."""
@@ -118,12 +113,13 @@ class PoseHistory:
     def __init__(self) -> None:
         self._stamps: list[int] = []
         self._poses: list[Transform] = []
+        self._jumps = BackwardJump()
         self._lock = threading.Lock()
 
     def add(self, stamp_ns: int, pose: Transform) -> None:
         """Take a pose; one from before a jump of the clock is forgotten."""
         with self._lock:
-            if self._stamps and stamp_ns < self._stamps[-1] - _JUMP_NS:
+            if self._jumps.seen(stamp_ns):
                 self._forget()
             row = bisect.bisect_left(self._stamps, stamp_ns)
             if row < len(self._stamps) and self._stamps[row] == stamp_ns:
@@ -151,6 +147,7 @@ class PoseHistory:
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
+            self._jumps.forget()
             self._forget()
 
     def _forget(self) -> None:
@@ -185,9 +182,9 @@ class TopicPoses:
         self._frame = settings.pose.frame
         self._of_camera = settings.pose.source == 'pose' and not self._frame
         self._history = PoseHistory()
-        self._extrinsics: Extrinsics | None = None
+        self._mount: Transforms | None = None
         if not self._of_camera:
-            self._extrinsics = create_mount(settings.extrinsics, node)
+            self._mount = create_mount(settings.extrinsics, node)
         self._subscription = subscribe(
             node, kind, settings.pose.source, self._receive, sensor_qos(_QUEUE), faults.report
         )
@@ -195,24 +192,26 @@ class TopicPoses:
     @property
     def problem(self) -> str:
         """What is wrong with where the camera sits."""
-        return '' if self._extrinsics is None else self._extrinsics.problem
+        return '' if self._mount is None else self._mount.problem
 
     def at(self, camera_frame: str, stamp_ns: int) -> Transform | None:
         """Return T_world_camera, None while the poses do not reach the stamp."""
         pose = self._history.at(stamp_ns)
-        if pose is None or self._extrinsics is None or self._frame == camera_frame:
+        if pose is None or self._mount is None or self._frame == camera_frame:
             return pose
-        return pose @ self._extrinsics.lookup(self._frame, stamp_ns, camera_frame, stamp_ns)
+        return pose @ self._mount.lookup_at(self._frame, camera_frame, stamp_ns)
 
     def clear(self) -> None:
-        """Forget all poses."""
+        """Forget all poses, and how the camera was turned on what they are of."""
         self._history.clear()
+        if self._mount is not None:
+            self._mount.clear()
 
     def close(self) -> None:
         """Stop listening."""
         self._node.destroy_subscription(self._subscription)
-        if self._extrinsics is not None:
-            self._extrinsics.close()
+        if self._mount is not None:
+            self._mount.close()
 
     def _receive(self, message: Any) -> None:
         stamped = message.pose.pose if hasattr(message, 'child_frame_id') else message.pose
@@ -230,7 +229,7 @@ class TopicPoses:
         if world != self.world:  # what was known is the place in another world
             self._history.clear()
         self.world = world
-        self._history.add(stamp_ns(message.header), pose)
+        self._history.add(stamp_ns(message.header.stamp), pose)
 
 
 def create_poses(settings: ReconstructNodeSettings, node: Node, faults: FaultLog) -> PoseSource:

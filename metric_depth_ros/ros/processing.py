@@ -15,7 +15,7 @@ import numpy as np
 from rclpy.publisher import Publisher
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.base import Estimator, frames_at_once, recovers_camera
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.ros.assembly import Assembly, Bundle
 from metric_depth_ros.ros.diagnostics import Counters, FrameReport, frame_status
 from metric_depth_ros.ros.faults import FaultLog
@@ -64,7 +64,7 @@ class FrameProcessor:
 
     def expect(self, estimator: Estimator) -> None:
         """Build frames as an estimator needs them."""
-        self._builder.camera_needed = not recovers_camera(estimator)
+        self._builder.camera_needed = not estimator.recovers_camera
 
     @property
     def camera_needed(self) -> bool:
@@ -215,14 +215,15 @@ class Worker:
         self._counting = threading.Lock()
         self._wanted = 0
         self._threads: list[threading.Thread] = []
-        self._keep_threads(frames_at_once(estimator))
+        processor.expect(estimator)
+        self._keep_threads(estimator.frames_at_once)
 
     def use(self, estimator: Estimator) -> None:
         """Answer with another estimator from the next frame on."""
         self._keep_threads(1)  # in between, for the two may differ in how many they bear
         self._estimator = estimator
         self._processor.expect(estimator)
-        self._keep_threads(frames_at_once(estimator))
+        self._keep_threads(estimator.frames_at_once)
 
     def stop(self, timeout_s: float) -> bool:
         """End the threads; False if a frame at hand takes longer than the timeout."""

@@ -18,6 +18,7 @@ from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.codecs.point_times import decode_point_times
 from metric_depth_ros.codecs.pointcloud import check_size, decode_xyz
 from metric_depth_ros.codecs.radar import decode_radar
+from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.edges import floating_pixels
 from metric_depth_ros.geometry.motion import move_swept_points
@@ -37,8 +38,6 @@ from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
 
 # Called with a stream and a fault of it.
 Report = Callable[[str, InputError], None]
-
-_S = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +95,7 @@ class View:
             self.frame.frame_id,
             self.frame.stamp_ns,
             arrival.message.header.frame_id,
-            arrival.stamp_ns + round(after_s / _S),
+            arrival.stamp_ns + round(after_s * NS_PER_S),
         )
 
 
@@ -152,7 +151,7 @@ def _from_radar(arrival: Arrival, view: View, settings: PromptSettings) -> Spars
         view.transform(arrival),
         rcs_db=returns.rcs_db,
         velocity_mps=returns.velocity_mps,
-        stamp_distance_s=abs(arrival.stamp_ns - view.frame.stamp_ns) * _S,
+        stamp_distance_s=abs(arrival.stamp_ns - view.frame.stamp_ns) / NS_PER_S,
         sigma_m=settings.radar_sigma_m,
         sigma_rel=settings.radar_sigma_rel,
         min_depth_m=settings.min_depth_m,

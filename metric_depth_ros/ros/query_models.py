@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.base import Estimator, Speaker, needs_prompt
+from metric_depth_ros.estimators.base import Estimator, Speaker
+from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
-from metric_depth_ros.ros.estimation import options_from
 from metric_depth_ros.ros.query_parameters import DENSE, QueryNodeSettings
 
 
@@ -37,10 +37,10 @@ def models_from(settings: QueryNodeSettings) -> QueryModels:
         A model that cannot be made or that needs a prompt, or a language model that does not
         speak.
     """
-    options = options_from(settings.model, settings.device)
+    options = EstimatorOptions.of(settings.model, device=settings.device)
     pixels = settings.estimator
     estimator = None if pixels == DENSE else create_estimator(pixels, options)
-    if estimator is not None and needs_prompt(estimator):
+    if estimator is not None and estimator.needs_prompt:
         raise InputError(
             'parameter',
             f'parameter estimator is {pixels!r}, which knows no depth without a prompt, and this '

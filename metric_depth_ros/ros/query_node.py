@@ -18,19 +18,19 @@ from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile
 from std_msgs.msg import String
 
+from metric_depth_ros.codecs.stamps import stamp_ns
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.base import Estimator, Speaker, recovers_camera
+from metric_depth_ros.estimators.base import Estimator, Speaker
 from metric_depth_ros.geometry.rigid import Transform
 from metric_depth_ros.ros.answering import Line, Question
 from metric_depth_ros.ros.assembly import Arrival
 from metric_depth_ros.ros.dense_depth import DEPTH, decode_dense
 from metric_depth_ros.ros.dense_history import DenseHistory
 from metric_depth_ros.ros.dense_inputs import DenseInputs
-from metric_depth_ros.ros.diagnostics import Problem, lasting_problem, problems_status
-from metric_depth_ros.ros.extrinsics import Extrinsics, create_mount
+from metric_depth_ros.ros.diagnostics import Problem, lasting_problem
+from metric_depth_ros.ros.extrinsics import Transforms, create_mount
 from metric_depth_ros.ros.freshness import age_s, check_age
-from metric_depth_ros.ros.managed_node import ManagedNode
-from metric_depth_ros.ros.messages import stamp_ns
+from metric_depth_ros.ros.managed_node import STOP_S, ManagedNode
 from metric_depth_ros.ros.newest_frame import NewestFrame
 from metric_depth_ros.ros.pixel_point import (
     Pixel,
@@ -43,6 +43,7 @@ from metric_depth_ros.ros.qos import subscribe
 from metric_depth_ros.ros.query_models import QueryModels, models_from
 from metric_depth_ros.ros.query_outputs import QueryOutputs
 from metric_depth_ros.ros.query_parameters import DENSE, QUERY_NODE, QueryNodeSettings
+from metric_depth_ros.ros.silence import silent_after_s
 from metric_depth_ros.ros.static_tree import StaticTree
 from metric_depth_ros.types import Frame
 
@@ -50,11 +51,9 @@ PIXEL, QUESTION = 'pixel', '~/question'
 # rqt_image_view publishes clicks beside the image that it shows.
 CLICKS = ('image_mouse_left', 'depth/image_color_mouse_left')
 
-_LINE_STOP_S = 0.5  # of the two seconds in which an interrupted node is gone
 _LOOK_S = 0.2  # how often questions that take too long are looked for
 _MOST_LETTERS = 4000
 _QUEUE = 10
-_SILENT_PERIODS = 2.0  # a topic is silent after this many periods of the diagnostics
 
 
 class QueryNode(ManagedNode[QueryNodeSettings]):
@@ -74,7 +73,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         settings = self._settings
         self._models, self._models_are_busy = models_from(settings), False
         self._releases.append(self._forget_models)
-        self._extrinsics: Extrinsics = (
+        self._extrinsics: Transforms = (
             create_mount(settings.extrinsics, self)
             if settings.target_frame
             else StaticTree({}, 'nothing')
@@ -147,7 +146,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         while self._ends:
             self._ends.pop()()
         self._close_inputs()
-        ends_s = time.monotonic() + _LINE_STOP_S
+        ends_s = time.monotonic() + STOP_S
         for name, line in self._lines.items():
             if not line.stop(max(0.0, ends_s - time.monotonic())):
                 self.get_logger().warning('a question is still being answered; it is abandoned')
@@ -172,7 +171,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
             self._open_inputs()
 
     def _on_pixel(self, message: PointStamped) -> None:
-        stamp = stamp_ns(message.header) if self._settings.match_stamp else 0
+        stamp = stamp_ns(message.header.stamp) if self._settings.match_stamp else 0
         self._locate(PIXEL, (message.point.x, message.point.y), stamp)
 
     def _on_click(self, topic: str, message: Point) -> None:
@@ -252,7 +251,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         return find
 
     def _find_in_image(self, estimator: Estimator, pixel: Pixel) -> Callable[[], PixelPoint]:
-        image, see = self._seen(camera_needed=not recovers_camera(estimator))
+        image, see = self._seen(camera_needed=not estimator.recovers_camera)
         way = self._way_to_target(image.message.header.frame_id, image.stamp_ns)
 
         def find() -> PixelPoint:
@@ -326,19 +325,12 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
             **self._outputs.tally.counts(),
             'estimator': self._settings.estimator,
         }
-        for (topic, fault), count in self._faults.counts().items():
-            values[f'{topic} {fault}'] = count
-        return [
-            problems_status(f'{self.get_name()}: answers', name, self._problems(), 'ready', values)
-        ]
+        return [self._health_of('answers', name, 'ready', values)]
 
     def _problems(self) -> list[Problem]:
-        if not self._lines:
-            return [(DiagnosticStatus.WARN, 'The node is not active.')]
-        limit_s = _SILENT_PERIODS * max(self._settings.diagnostics.period_s, 0.5)
         problems = lasting_problem(self._extrinsics.problem)
         if self._dense is not None:
-            problems += self._dense.problems(limit_s)
+            problems += self._dense.problems(silent_after_s(self._settings.diagnostics.period_s))
         busy_s, timeout_s = self._lines['model'].busy_s(), self._settings.timeout_s
         if timeout_s and busy_s > timeout_s:
             problems.append(

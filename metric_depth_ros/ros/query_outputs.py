@@ -14,11 +14,13 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from std_msgs.msg import Header, String
 
+from metric_depth_ros.codecs.stamps import sec_nanosec
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.ros.diagnostics import Tally, status_message
+from metric_depth_ros.ros.diagnostics import status_message
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.pixel_point import PixelPoint
 from metric_depth_ros.ros.qos import advertise
+from metric_depth_ros.ros.tally import Tally
 
 OUTPUTS: Mapping[str, type] = {
     'point': PointStamped,
@@ -133,7 +135,7 @@ def pose_message(found: PixelPoint) -> PoseWithCovarianceStamped:
 
 def _header(found: PixelPoint) -> Header:
     header = Header(frame_id=found.frame_id)
-    header.stamp.sec, header.stamp.nanosec = divmod(found.stamp_ns, 1_000_000_000)
+    header.stamp.sec, header.stamp.nanosec = sec_nanosec(found.stamp_ns)
     return header
 
 

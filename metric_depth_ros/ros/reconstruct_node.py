@@ -17,13 +17,14 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from metric_depth_ros.codecs.pointcloud import encode_cloud
+from metric_depth_ros.codecs.stamps import sec_nanosec
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.voxels import voxel_firsts
 from metric_depth_ros.resources import ros_home, user_path
 from metric_depth_ros.ros.dense_inputs import DenseInputs
-from metric_depth_ros.ros.diagnostics import Problem, lasting_problem, problems_status
-from metric_depth_ros.ros.fusing import FusionCounts, FusionWorker
-from metric_depth_ros.ros.managed_node import ManagedNode
+from metric_depth_ros.ros.diagnostics import Problem, counted_problems, lasting_problem
+from metric_depth_ros.ros.fusing import COUNTS, FusionWorker
+from metric_depth_ros.ros.managed_node import STOP_S, ManagedNode
 from metric_depth_ros.ros.messages import MessageBuffer, cloud_message
 from metric_depth_ros.ros.pose_sources import create_poses
 from metric_depth_ros.ros.qos import advertise
@@ -31,14 +32,14 @@ from metric_depth_ros.ros.reconstruct_parameters import (
     RECONSTRUCT_NODE,
     ReconstructNodeSettings,
 )
+from metric_depth_ros.ros.silence import silent_after_s
+from metric_depth_ros.ros.tally import Tally
 
 if TYPE_CHECKING:
     from metric_depth_ros.reconstruction.live_surface import Cloud, LiveSurface
 
 CLOUD = 'reconstruction/points'
-_WORKER_STOP_S = 0.5  # of the two seconds in which an interrupted node is gone
 _UNSAVED_STOP_S = 4.0  # where a surface is to be written: launch insists after five
-_SILENT_S = 2.0
 _MEGABYTE = 1_000_000
 
 
@@ -50,14 +51,12 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
         self._surface: LiveSurface | None = None
         self._worker: FusionWorker | None = None
         self._inputs: DenseInputs | None = None
-        self._counts = FusionCounts()
-        self._told = FusionCounts()
-        self._buffer = MessageBuffer()
+        self._counts = Tally(*COUNTS)
         self._saved = 0
 
     def _configure(self) -> None:
         settings = self._settings
-        self._counts, self._told = FusionCounts(), FusionCounts()
+        self._counts = Tally(*COUNTS)
         self._folder = _folder(settings.save.folder)
         self._poses = create_poses(settings, self, self._faults)
         self._releases.append(self._poses.close)
@@ -109,8 +108,8 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
 
     def _patience_s(self) -> float:
         """Return how long a frame that is being fused may take until it is abandoned."""
-        unsaved = self._settings.save.on_shutdown and self._counts.fused
-        return _UNSAVED_STOP_S if unsaved else _WORKER_STOP_S
+        unsaved = self._settings.save.on_shutdown and self._counts['fused']
+        return _UNSAVED_STOP_S if unsaved else STOP_S
 
     def _forget(self) -> None:
         """Give back the surface, written before if that is wanted."""
@@ -132,10 +131,9 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
             packed = (red << 16) | (green << 8) | blue
             columns['rgb'] = packed.view(np.float32)
         fields = encode_cloud(columns)
-        self._buffer.sized(fields.data.size)[...] = fields.data
-        seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+        seconds, nanoseconds = sec_nanosec(stamp_ns)
         header = Header(stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id=world)
-        self._cloud.publish(cloud_message(header, fields, self._buffer))
+        self._cloud.publish(cloud_message(header, fields, MessageBuffer.holding(fields.data)))
 
     def _save_or_report(self) -> None:
         try:
@@ -177,8 +175,8 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
         return str(mesh)
 
     def _health(self) -> list[DiagnosticStatus]:
-        counts, surface = self._counts, self._surface
-        values: dict[str, object] = dict(vars(counts))
+        surface = self._surface
+        values: dict[str, object] = dict(self._counts.counts())
         if surface is not None:
             values['blocks'] = surface.blocks
             values['finished_mb'] = surface.finished_bytes / _MEGABYTE
@@ -186,35 +184,21 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
             for percent in (50, 95):
                 took_ms = float(np.percentile(list(self._worker.recent_ms), percent))
                 values[f'fuse_ms_p{percent}'] = took_ms
-        for (topic, fault), count in self._faults.counts().items():
-            values[f'{topic} {fault}'] = count
-        name = self.get_name()
-        return [
-            problems_status(
-                f'{name}: surface',
-                self.get_fully_qualified_name(),
-                self._problems(),
-                'depth is fused',
-                values,
-            )
-        ]
+        name = self.get_fully_qualified_name()
+        return [self._health_of('surface', name, 'depth is fused', values)]
 
     def _problems(self) -> list[Problem]:
-        if self._inputs is None:
-            return [(DiagnosticStatus.WARN, 'The node is not active.')]
-        limit_s = max(_SILENT_S, 2.0 * self._settings.diagnostics.period_s)
-        problems = self._inputs.problems(limit_s) + lasting_problem(self._poses.problem)
-        for name, words in (
-            ('no_color', 'had no color image of their stamp and are gray (parameter color)'),
-            ('no_pose', f'had no pose on {self._poses.topic}'),
-            ('replaced', 'were dropped since too many waited'),
-            ('bad_input', 'could not be used'),
-            ('failed', 'failed'),
-        ):
-            new = getattr(self._counts, name) - getattr(self._told, name)
-            if new:
-                problems.append((DiagnosticStatus.WARN, f'{new} depth images {words}.'))
-        self._told = FusionCounts(**vars(self._counts))
+        assert self._inputs is not None
+        problems = self._inputs.problems(silent_after_s(self._settings.diagnostics.period_s))
+        problems += lasting_problem(self._poses.problem)
+        words = {
+            'no_color': 'had no color image of their stamp and are gray (parameter color)',
+            'no_pose': f'had no pose on {self._poses.topic}',
+            'replaced': 'were dropped since too many waited',
+            'bad_input': 'could not be used',
+            'failed': 'failed',
+        }
+        problems += counted_problems(self._counts.new(), 'depth images', words)
         if self._surface is not None and self._surface.is_full:
             problems.append(
                 (

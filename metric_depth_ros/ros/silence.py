@@ -12,7 +12,14 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from metric_depth_ros.ros.diagnostics import Problem
 from metric_depth_ros.ros.faults import FaultLog
 
+_SILENT_PERIODS = 2.0
+_LEAST_PERIOD_S = 0.5  # however often health is told: a sensor of 1 Hz is not silent
 _LOGGED_AFTER_S = 5.0  # discovery takes up to 3 s, and cameras start up
+
+
+def silent_after_s(period_s: float) -> float:
+    """Return after how long a topic is silent, where health is told in such a period."""
+    return _SILENT_PERIODS * max(period_s, _LEAST_PERIOD_S)
 
 
 class Silence:

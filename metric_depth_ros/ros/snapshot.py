@@ -2,7 +2,7 @@
 """The newest frame of a running node as a folder: a bug report that can be computed again.
 
 The messages go into a bag as they came, the frame and what was published of it into files that
-`metric-depth complete` reads.
+`metric-depth repeat` reads.
 """
 
 from __future__ import annotations

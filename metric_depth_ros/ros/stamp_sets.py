@@ -11,16 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from metric_depth_ros.ros.stamps import BackwardJump
+from metric_depth_ros.ros.tally import Tally
+
 M = TypeVar('M')
 
 # Sets that have all they need wait for what they may lack, this many at most.
 _READY = 2
 # An optional stream that was missing from this many sets in a row is waited for no more.
 _PATIENCE = 3
-# A stamp this far behind the newest of its stream is of a clock that went back; those nearer came
-# too late. Streams are not compared: a camera is ahead of the depth of its images by as long as
-# that takes.
-_JUMP_NS = 1_000_000_000
 
 
 class StampSets(Generic[M]):
@@ -54,7 +53,8 @@ class StampSets(Generic[M]):
         capacity: int = 5,
         expect_optional: bool = False,
     ) -> None:
-        self.incomplete = 0  # messages of the first stream whose stamp another one never had
+        # Messages of the first stream whose stamp another one never had.
+        self.tally = Tally('incomplete')
         self._required = tuple(required)
         self._optional = tuple(optional)
         self._on_set = on_set
@@ -62,15 +62,17 @@ class StampSets(Generic[M]):
         self._capacity = capacity
         self._missing = dict.fromkeys(optional, 0 if expect_optional else _PATIENCE)
         self._waiting: dict[int, dict[str, M]] = {}
-        self._newest_ns: dict[str, int] = {}  # of the required streams
+        self._jumps = BackwardJump()  # of the required streams
         self._delivered_ns = -1
 
     def add(self, stream: str, message: M, stamp_ns: int) -> None:
         """Take the next message of a stream."""
         if stream in self._missing:
             self._missing[stream] = 0
-        else:
-            self._follow_clock(stream, stamp_ns)
+        elif self._jumps.seen(stamp_ns, stream):
+            self._waiting.clear()
+            self._delivered_ns = -1
+            self._on_jump()
         if stamp_ns <= self._delivered_ns:
             return
         self._waiting.setdefault(stamp_ns, {})[stream] = message
@@ -87,16 +89,6 @@ class StampSets(Generic[M]):
         """Deliver what waits for optional messages: no more will come."""
         if self._waiting:
             self._deliver(max(self._waiting))
-
-    def _follow_clock(self, stream: str, stamp_ns: int) -> None:
-        newest_ns = self._newest_ns.get(stream, stamp_ns)
-        if stamp_ns < newest_ns - _JUMP_NS:
-            self._waiting.clear()
-            self._newest_ns.clear()
-            self._delivered_ns = -1
-            self._on_jump()
-            newest_ns = stamp_ns
-        self._newest_ns[stream] = max(newest_ns, stamp_ns)
 
     def _make_room(self) -> None:
         """Give up the oldest optional messages, whose required ones still come; else a set."""
@@ -122,7 +114,7 @@ class StampSets(Generic[M]):
             messages = self._waiting.pop(stamp_ns)
             self._delivered_ns = stamp_ns
             if not is_ready:
-                self.incomplete += self._required[0] in messages
+                self.tally.count('incomplete', self._required[0] in messages)
                 continue
             for stream in self._optional:
                 if stream not in messages:

@@ -1,26 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which image stamps are believed. Standard library only.
+"""Which stamps are believed, and when a clock went back. Standard library only.
 
 A robot's clock and a camera's clock agree within milliseconds, or not at all: a recording played
 without /clock is years away. A frame that is somewhat old was delayed and is stale; a frame an
 hour or more away comes from another clock, and its age can only be counted from its arrival.
 
-A stamp before the newest one is either a frame that was overtaken on its way or a clock that went
-back (a bag that began anew). The first is told by how little it is behind: whoever reads depth in
-the order of its stamps has no use for it. The second begins everything anew.
+A stamp before the newest one is either a message that was overtaken on its way or a clock that
+went back (a bag that began anew). The first is told by how little it is behind. The second begins
+everything anew. A `StampGate` admits images, and refuses those that were overtaken: whoever reads
+depth in the order of its stamps has no use for them. Where they still are of use, a `BackwardJump`
+tells only of clocks, and so may take its time.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 
+from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.errors import InputError
 
 OTHER_CLOCK_S = 3600.0
 # Farther behind than this, or this often in a row, nothing was overtaken: the clock went back.
 OVERTAKEN_S = 0.2
 OVERTAKEN_IN_A_ROW = 3
-_S = 1e-9
+_MOST_STREAMS = 64
 
 
 class StampVerdict(Enum):
@@ -60,33 +63,63 @@ class StampGate:
         if stamp_ns <= 0:
             raise InputError(
                 'stamp_zero',
-                f'the image has stamp {stamp_ns * _S:g} s, with which no measurement can be '
+                f'the image has stamp {stamp_ns / NS_PER_S:g} s, with which no measurement can be '
                 'paired: make the driver fill header.stamp.',
             )
-        age_s = (now_ns - stamp_ns) * _S
+        age_s = (now_ns - stamp_ns) / NS_PER_S
         other_clock = abs(age_s) > OTHER_CLOCK_S
         if max_age_s and not other_clock:
             _check_age(age_s, max_age_s)
-        behind_ns = self._newest_ns - stamp_ns
-        if behind_ns > 0 and not self._has_jumped(behind_ns):
+        behind_s = (self._newest_ns - stamp_ns) / NS_PER_S
+        if behind_s > 0 and not self._has_jumped(behind_s):
             raise InputError(
                 'stamp_overtaken',
-                f'the image is {behind_ns * _S:.3f} s older than one that came before it, so it '
+                f'the image is {behind_s:.3f} s older than one that came before it, so it '
                 'is dropped: two publishers share the topic, or the driver or the network '
                 'reorders images.',
             )
         self._newest_ns, self._overtaken = stamp_ns, 0
-        if behind_ns > 0:
+        if behind_s > 0:
             return StampVerdict.JUMPED_BACK
-        if behind_ns == 0:
+        if behind_s == 0:
             return StampVerdict.DUPLICATE
         if other_clock and max_age_s:
             return StampVerdict.OTHER_CLOCK
         return StampVerdict.GOOD
 
-    def _has_jumped(self, behind_ns: int) -> bool:
+    def _has_jumped(self, behind_s: float) -> bool:
         self._overtaken += 1
-        return behind_ns * _S > OVERTAKEN_S or self._overtaken > OVERTAKEN_IN_A_ROW
+        return behind_s > OVERTAKEN_S or self._overtaken > OVERTAKEN_IN_A_ROW
+
+
+class BackwardJump:
+    """Tell of streams whose clock went back. Streams are not compared: some are behind others.
+
+    Parameters
+    ----------
+    limit_ns
+        A stamp that is behind the newest of its stream by more is of a clock that went back; no
+        message is overtaken by a second.
+    """
+
+    def __init__(self, limit_ns: int = NS_PER_S) -> None:
+        self._limit_ns = limit_ns
+        self._newest_ns: dict[str, int] = {}
+
+    def seen(self, stamp_ns: int, stream: str = '') -> bool:
+        """Take the next stamp of a stream; whether its clock went back, and all others with it."""
+        newest_ns = self._newest_ns.pop(stream, stamp_ns)
+        has_jumped = newest_ns - stamp_ns > self._limit_ns
+        if has_jumped:
+            self.forget()
+        self._newest_ns[stream] = stamp_ns if has_jumped else max(newest_ns, stamp_ns)
+        if len(self._newest_ns) > _MOST_STREAMS:  # names that are made up push each other out
+            del self._newest_ns[next(iter(self._newest_ns))]
+        return has_jumped
+
+    def forget(self) -> None:
+        """Begin anew: whatever comes next is no jump."""
+        self._newest_ns.clear()
 
 
 def _check_age(age_s: float, max_age_s: float) -> None:

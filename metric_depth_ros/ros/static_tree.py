@@ -12,6 +12,8 @@ import numpy as np
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.rigid import Transform, inverse
 
+REMEDY = 'check header.frame_id of both topics, or the parameter extrinsics.path'
+
 
 class RigidExtrinsics(ABC):
     """Sensors that do not move on the robot, so that stamps do not matter."""
@@ -73,7 +75,7 @@ class StaticTree(RigidExtrinsics):
         self,
         transforms: Mapping[tuple[str, str], Transform],
         origin: str,
-        remedy: str = 'check header.frame_id of both topics, or the parameter extrinsics.path',
+        remedy: str = REMEDY,
     ) -> None:
         self._origin = origin
         self._remedy = remedy

@@ -23,7 +23,6 @@ RGB = tuple[float, float, float]
 Vector = tuple[float, float, float]
 Rotation = NDArray[np.float64]
 _UPRIGHT: Rotation = np.eye(3)
-_NOWHERE = float('nan')  # every comparison with it is false, so no ray ever meets it
 _Tensors = TypeVar('_Tensors', bound='_TensorRecord')
 
 
@@ -305,38 +304,3 @@ class WorldBuilder:
             torch.from_numpy(half.astype(np.float32))[None],
             torch.tensor([materials]),
         )
-
-
-def stack_worlds(worlds: Sequence[World]) -> World:
-    """Return one batch of several worlds on one device, padded to the largest counts.
-
-    What fills a world up is seen by no ray: a solid that is nowhere, a wave of no height.
-    """
-
-    def stack(records: Sequence[_TensorRecord]) -> _TensorRecord:
-        columns: dict[str, Tensor | _TensorRecord] = {}
-        for field in fields(records[0]):  # type: ignore[arg-type]
-            values = [getattr(record, field.name) for record in records]
-            if isinstance(values[0], Tensor):
-                padding = _NOWHERE if field.name == 'local_from_world' else 0.0
-                columns[field.name] = _concatenate_padded(values, padding)
-            else:
-                columns[field.name] = stack(values)
-        return type(records[0])(**columns)
-
-    stacked = stack(worlds)
-    assert isinstance(stacked, World)
-    return stacked
-
-
-def _concatenate_padded(tensors: Sequence[Tensor], padding: float) -> Tensor:
-    """Concatenate along the batch; the second dimension is padded to the largest."""
-    if tensors[0].dim() == 1:
-        return torch.cat(list(tensors))
-    count = max(t.shape[1] for t in tensors)
-    return torch.cat(
-        [
-            torch.cat((t, t.new_full((t.shape[0], count - t.shape[1], *t.shape[2:]), padding)), 1)
-            for t in tensors
-        ]
-    )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sensor_msgs.msg import Image
 
-from metric_depth_ros.ros.messages import stamp_ns
+from metric_depth_ros.codecs.stamps import stamp_ns
 from metric_depth_ros.torture.fault import Outcome
 from metric_depth_ros.torture.good_stream import frame
 from metric_depth_ros.torture.rig import NotObservedError, Rig
@@ -32,7 +32,7 @@ class _Answers:
 
     def receive(self, message: Image) -> None:
         with self.changed:
-            self.newest_ns = stamp_ns(message.header)
+            self.newest_ns = stamp_ns(message.header.stamp)
             self.changed.notify_all()
 
     def wait_for(self, stamp: int) -> bool:

@@ -29,12 +29,13 @@ import numpy as np
 from metric_depth_ros.bags.layout import CAMERA_INFO_TOPIC, IMAGE_TOPIC
 from metric_depth_ros.bags.messages import camera_info_message, color_message
 from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.torture.fault import Outcome
 
 MEMORY_LIMIT_BYTES = 12 * 1024**3  # of addresses, of which libraries and threads take most
 _TIMEOUT_S = 120.0
-_BEGIN_NS, _PERIOD_NS = 1_317_000_000 * 10**9, 10**8
+_BEGIN_NS, _PERIOD_NS = 1_317_000_000 * NS_PER_S, NS_PER_S // 10
 _REFUSED = 2
 _DISK_BYTES = 300_000
 _DISK_FULL = """

@@ -10,11 +10,11 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
+from metric_depth_ros.codecs.stamps import sec_nanosec
 from metric_depth_ros.torture.subject import FAULTS, MARK
 
 WIDTH, HEIGHT = 64, 48
 WALL_M = 5.0
-_S = 1_000_000_000
 CALIBRATION = """\
 transforms:
   - parent: camera
@@ -76,5 +76,5 @@ def cloud(xyz: np.ndarray) -> PointCloud2:
 
 def set_stamp(message: Any, stamp_ns: int) -> None:
     """Set the stamp of a header."""
-    seconds, nanoseconds = divmod(stamp_ns, _S)
+    seconds, nanoseconds = sec_nanosec(stamp_ns)
     message.header.stamp = Time(sec=seconds, nanosec=nanoseconds)

@@ -7,33 +7,32 @@ spun by one thread; another one sends a good frame ten times a second, whatever 
 
 from __future__ import annotations
 
-import os
-import random
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, SetParametersResult
 from rcl_interfaces.srv import SetParameters
-from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
+from metric_depth_ros.codecs.stamps import stamp_ns
 from metric_depth_ros.replay.node_process import NodeProcess
-from metric_depth_ros.resources import dds_environment
-from metric_depth_ros.ros.messages import stamp_ns
+from metric_depth_ros.replay.spinning_node import (
+    environment,
+    local_environment,
+    random_domain,
+    spinning_node,
+)
 from metric_depth_ros.torture.good_stream import CALIBRATION, Messages, frame
 from metric_depth_ros.torture.holdings import Holdings, holdings_of
 
@@ -95,11 +94,8 @@ class Rig:
             **(parameters or {}),
         }
         (folder / 'calibration.yaml').write_text(CALIBRATION, encoding='utf-8')
-        self.environment = {
-            'ROS_DOMAIN_ID': str(random.SystemRandom().randint(1, 101)),
-            'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-            **dds_environment(),
-        }
+        self.domain = random_domain()
+        self.environment = {'ROS_DOMAIN_ID': str(self.domain), **local_environment()}
         self._changed = threading.Condition()
         self._sent: dict[int, float] = {}
         self._answered: dict[int, tuple[float, Image]] = {}
@@ -113,33 +109,19 @@ class Rig:
 
     def __enter__(self) -> Rig:
         """Start the node and the stream, and wait until it is answered."""
-        self._before = {name: os.environ.get(name) for name in self.environment}
-        os.environ.update(self.environment)  # the middleware reads it when the context is made
-        self.node = self.start_node()
-        self._context = Context()
-        rclpy.init(
-            args=[],
-            context=self._context,
-            domain_id=int(self.environment['ROS_DOMAIN_ID']),
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
-        self.ros = Node('torture', context=self._context, enable_rosout=False)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.ros)
-        self.ros.create_subscription(Image, 'depth/image', self._receive, 10)
-        self.ros.create_subscription(DiagnosticArray, '/diagnostics', self._hear, 10)
-        self._threads = [
-            threading.Thread(target=action, name=f'torture-{action.__name__}', daemon=True)
-            for action in (self._spin, self._stream)
-        ]
-        for thread in self._threads:
-            thread.start()
-        self._streaming.set()
-        try:
+        with ExitStack() as started:  # what is started last ends first
+            started.enter_context(environment(self.environment))
+            self.ros = started.enter_context(spinning_node('torture', self.domain))
+            self.node = self.start_node()
+            started.callback(lambda: self.node.stop())  # which a fault may have replaced
+            self.ros.create_subscription(Image, 'depth/image', self._receive, 10)
+            self.ros.create_subscription(DiagnosticArray, '/diagnostics', self._hear, 10)
+            stream = threading.Thread(target=self._stream, name='torture-stream', daemon=True)
+            stream.start()
+            started.callback(self._end_stream, stream)
+            self._streaming.set()
             self.until(self.recovered_within, 'an answer to the good stream', DISCOVERY_S)
-        except NotObservedError:
-            self.close()
-            raise
+            self._started = started.pop_all()
         return self
 
     def __exit__(
@@ -148,24 +130,8 @@ class Rig:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End everything."""
-        self.close()
-
-    def close(self) -> None:
-        """End the node and the stream."""
-        self._ended.set()
-        self._streaming.set()
-        self.node.stop()
-        self._executor.shutdown()
-        for thread in self._threads:
-            thread.join(10.0)
-        self.ros.destroy_node()
-        rclpy.try_shutdown(context=self._context)
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        """End the stream, then the node, then who listens to it."""
+        self._started.close()
 
     def start_node(
         self, namespace: str = '', environment: Mapping[str, str] | None = None
@@ -319,7 +285,7 @@ class Rig:
 
     def _receive(self, message: Image) -> None:
         with self._changed:
-            self._answered[stamp_ns(message.header)] = (time.monotonic(), message)
+            self._answered[stamp_ns(message.header.stamp)] = (time.monotonic(), message)
             self._count += 1
             _forget(self._answered, _KEPT)
             self._changed.notify_all()
@@ -328,13 +294,6 @@ class Rig:
         with self._changed:
             self._health = ' '.join(status.message for status in message.status)
 
-    def _spin(self) -> None:
-        while not self._ended.is_set():
-            try:
-                self._executor.spin()
-            except ExternalShutdownException:
-                return
-
     def _stream(self) -> None:
         while not self._ended.is_set():
             self._streaming.wait()
@@ -342,6 +301,11 @@ class Rig:
                 return
             self.send_good()
             self._ended.wait(PERIOD_S)
+
+    def _end_stream(self, stream: threading.Thread) -> None:
+        self._ended.set()
+        self._streaming.set()
+        stream.join(10.0)
 
 
 def _forget(by_stamp: dict[int, Any], kept: int) -> None:

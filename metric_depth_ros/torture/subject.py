@@ -25,7 +25,7 @@ FAULTS = ('raise', 'hang', 'all_nan', 'wrong_size', 'wrong_type', 'out_of_memory
 _Answer = Callable[[DepthEstimate], DepthEstimate]
 
 
-class FaultyEstimator:
+class FaultyEstimator(Estimator):
     """An estimator that fails on demand.
 
     Parameters
@@ -35,12 +35,15 @@ class FaultyEstimator:
     """
 
     def __init__(self, estimator: Estimator) -> None:
+        self.name = f'faulty:{estimator.name}'
+        self.needs_prompt = estimator.needs_prompt
+        self.recovers_camera = estimator.recovers_camera
+        self.frames_at_once = estimator.frames_at_once
         self._estimator = estimator
 
-    @property
-    def name(self) -> str:
-        """Name of the estimator behind."""
-        return f'faulty:{self._estimator.name}'
+    def warm_up(self, width: int, height: int) -> None:
+        """Warm up the estimator behind."""
+        self._estimator.warm_up(width, height)
 
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate, or fail as the first pixel asks."""

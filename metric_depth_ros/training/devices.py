@@ -19,8 +19,6 @@ from metric_depth_ros.training.config import TrainingConfig
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-DEVICES = ('auto', 'cpu', 'cuda')
-
 
 def create_engine(config: TrainingConfig, device: str) -> Accelerator:
     """Return the engine of this process.

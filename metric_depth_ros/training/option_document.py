@@ -63,8 +63,8 @@ KEYS: Mapping[str, RecipeKeys] = {
     'masked': RecipeKeys(
         None,
         MaskedOptions,
-        '`network` is the `model_config` of LingBot-Depth, as in '
-        '`config/training/masked_depth.yaml`; left out, the released architecture.',
+        '`network` is the `model_config` that checkpoints of LingBot-Depth hold; left out, the '
+        'released architecture.',
     ),
     'compact': RecipeKeys(CompactTeacherConfig, CompactOptions),
     'compact_student': RecipeKeys(CompactStudentConfig, CompactStudentOptions),

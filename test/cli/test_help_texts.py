@@ -2,6 +2,7 @@
 """``--help`` says what every argument is, and the defaults that are not the same everywhere."""
 
 import argparse
+import re
 
 import pytest
 
@@ -37,8 +38,15 @@ def test_every_argument_says_what_it_is(command):
     assert [action.dest for action in arguments(chosen) if not action.help] == []
 
 
+@pytest.mark.parametrize('command', COMMANDS)
+def test_defaults_are_told_in_one_spelling(command):
+    chosen = dict(subparsers(_parser(command)))[command]
+    odd = re.compile(r'\(default|default [^:]|\[[^]]*\]$|default:\S')
+    assert [a.dest for a in arguments(chosen) if odd.search(a.help % vars(a))] == []
+
+
 def test_the_default_rate_of_a_simulation_is_told(capsys):
-    assert 'frames a second (default: 10)' in help_of('simulate', capsys)
+    assert 'frames a second; default: 10' in help_of('simulate', capsys)
 
 
 def test_reconstruct_tells_where_the_node_has_other_defaults(capsys):

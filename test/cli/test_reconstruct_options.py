@@ -40,13 +40,6 @@ def test_one_name_for_two_files_is_refused(first, second, refused, tmp_path):
     assert f'{first} and {second} are both {tmp_path / "m.ply"}' in said
 
 
-@pytest.mark.parametrize('value', ['nan', '-1', 'inf', '101'])
-@pytest.mark.parametrize('option', ['--min-weight', '--min-confidence'])
-def test_a_weight_that_nothing_can_have_is_refused(option, value, refused, tmp_path):
-    said = refused('bag', '-o', tmp_path / 'm.ply', f'{option}={value}')
-    assert f'{option} is {value}, expected 0 to' in said
-
-
 def test_the_prompt_of_a_frame_set_is_refused_for_a_bag(refused, tmp_path):
     said = refused('bag', '-o', tmp_path / 'm.ply', '--prompt', 'nope')
     assert '--prompt nope is of a frame set' in said

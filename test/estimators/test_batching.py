@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.batching import BatchingEstimator
 from metric_depth_ros.types import DepthEstimate, Frame
 
 
-class Recorder:
+class Recorder(Estimator):
     """Answers with the stamp as depth; refuses negative stamps."""
 
     name = 'recorder'

@@ -12,7 +12,6 @@ pytest.importorskip('torch')
 import torch
 from safetensors.torch import save_file
 
-from metric_depth_ros.estimators.base import recovers_camera, warm_up
 from metric_depth_ros.estimators.learned.loading import build_network
 from metric_depth_ros.estimators.learned.shipped import manifest
 from metric_depth_ros.estimators.options import EstimatorOptions
@@ -91,7 +90,7 @@ def test_twice_the_focal_length_is_twice_the_depth(estimator):
 def test_the_camera_is_recovered_where_none_is_known(estimator):
     estimate = estimator.estimate(_frame(focal_px=None))
 
-    assert recovers_camera(estimator)
+    assert estimator.recovers_camera
     assert estimate.camera.size == (WIDTH, HEIGHT)
     assert estimate.camera.K[0, 0] == pytest.approx(SHARE * WIDTH, rel=1e-4)
     assert estimate.camera.K[0, 2] == pytest.approx(0.5 * (WIDTH - 1))
@@ -142,7 +141,7 @@ def test_another_resolution_changes_the_detail_not_the_size(options):
 def test_warming_up_changes_no_answer(options):
     estimator = create_estimator('compact_student', options)
     cold = estimator.estimate(_frame()).depth
-    warm_up(estimator, WIDTH, HEIGHT)
+    estimator.warm_up(WIDTH, HEIGHT)
 
     np.testing.assert_array_equal(estimator.estimate(_frame()).depth, cold)
 

@@ -13,6 +13,7 @@ import torch
 from metric_depth_ros.bench.scene import random_prompt, street_like
 from metric_depth_ros.estimators import composed as composed_module
 from metric_depth_ros.estimators.alignment import pixel_alignment
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.composed import ComposedEstimator
 from metric_depth_ros.types import CameraModel, DepthEstimate, Frame, Source, SparsePrompt
 
@@ -22,7 +23,7 @@ WIDTH, HEIGHT = 160, 96
 RADAR_ROW = 60
 
 
-class ScaledTruth:
+class ScaledTruth(Estimator):
     """Stands for a monocular network: the right shape in the wrong scale."""
 
     name = 'scaled'
@@ -132,13 +133,16 @@ def test_an_alignment_that_does_not_fit_on_its_device_is_made_on_the_cpu(scene, 
     assert aligned_on == ['meta', 'cpu', 'cpu']
 
 
-class Wall:
+class Wall(Estimator):
     """Stands for a network that sees a wall at 1 m whatever the size of the image."""
 
     name = 'wall'
 
     def __init__(self):
         self.asked = []
+
+    def estimate(self, frame):
+        return self.estimate_batch([frame])[0]
 
     def estimate_batch(self, frames):
         self.asked.append(len(frames))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tiny Pixtral, asked about pixels as DepthLM is."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -105,6 +106,28 @@ def test_the_focal_length_belongs_to_the_model(options, frame, tmp_path):
     qwen = create_estimator('depthlm', replace(options, weights=str(folder)))
     assert (pixtral.focal_px, qwen.focal_px) == (750.0, 1000.0)
     assert [answer.distance for answer in qwen.query(frame, [(20, 20), (40, 30)])] == [4.5, 4.5]
+
+
+def with_focal(options, folder, focal_px):
+    """Return options of a copy of the checkpoint that states a focal length."""
+    shutil.copytree(options.weights, folder)
+    config = json.loads((folder / 'config.json').read_text())
+    (folder / 'config.json').write_text(json.dumps({**config, 'depthlm_focal_px': focal_px}))
+    return replace(options, weights=str(folder))
+
+
+def test_a_focal_length_that_a_checkpoint_states_is_that_of_its_images(options, frame, tmp_path):
+    stated = create_estimator('depthlm', with_focal(options, tmp_path / 'DepthLM', 1000))
+    assert stated.focal_px == 1000.0
+    unified = stated._unified(frame.image, frame.camera)
+    assert unified.resized.shape[:2] == (2 * HEIGHT, 2 * WIDTH)  # its own is 500 px
+
+
+@pytest.mark.parametrize('focal_px', [0, -750.0, 1e9, float('nan'), float('inf'), '750', True])
+def test_a_stated_focal_length_that_is_none_is_refused(focal_px, options, tmp_path):
+    with pytest.raises(InputError, match=r'depthlm_focal_px in .* expected a focal') as refused:
+        create_estimator('depthlm', with_focal(options, tmp_path / 'DepthLM', focal_px))
+    assert refused.value.fault == 'checkpoint_config'
 
 
 def test_without_a_focal_length_nothing_is_asked(options, frame):

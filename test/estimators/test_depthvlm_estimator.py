@@ -16,7 +16,6 @@ from tiny_vlm import config_json, tiny_depthvlm, write_depthvlm
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators import registry
-from metric_depth_ros.estimators.base import estimate_batch, recovers_camera, warm_up
 from metric_depth_ros.estimators.learned.loading import skeleton
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
@@ -62,13 +61,13 @@ def test_a_frame_becomes_finite_depth_of_its_size(estimator, frame):
 
 def test_frames_of_several_focal_lengths_are_answered_in_order(estimator, frame):
     frames = [frame, replace(frame, camera=pinhole(400.0)), frame]
-    one, two, three = estimate_batch(estimator, frames)
+    one, two, three = estimator.estimate_batch(frames)
     np.testing.assert_array_equal(one.depth, three.depth)
     assert not np.array_equal(one.depth, two.depth)
 
 
 def test_without_a_focal_length_nothing_is_guessed(estimator, frame):
-    assert not recovers_camera(estimator)
+    assert not estimator.recovers_camera
     with pytest.raises(InputError, match='CameraInfo'):
         estimator.estimate(replace(frame, camera=None))
 
@@ -86,7 +85,7 @@ def test_markup_in_a_question_is_no_markup(estimator, frame):
 
 
 def test_warming_up_needs_no_frame(estimator):
-    warm_up(estimator, WIDTH, HEIGHT)
+    estimator.warm_up(WIDTH, HEIGHT)
 
 
 def test_weights_in_bf16_stay_so_until_a_precision_is_wanted(tmp_path, frame, options):

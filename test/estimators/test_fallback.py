@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.base import frames_at_once
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.fallback import (
     RETURN_FRAMES,
     FallbackEstimator,
@@ -20,7 +20,7 @@ from metric_depth_ros.estimators.nearest import NearestFill
 from metric_depth_ros.types import DepthEstimate, Frame, SparsePrompt
 
 
-class Monocular:
+class Monocular(Estimator):
     """Stands for a network that needs no prompt."""
 
     name = 'mono'
@@ -202,7 +202,7 @@ class Alone(Monocular):
 
 
 def test_it_bears_as_many_frames_as_the_prompted_one():
-    assert frames_at_once(FallbackEstimator(TwoAtOnce(), Monocular(), 5)) == 2
+    assert FallbackEstimator(TwoAtOnce(), Monocular(), 5).frames_at_once == 2
 
 
 def test_a_monocular_one_that_bears_one_frame_is_called_by_one_thread_at_a_time():

@@ -17,7 +17,6 @@ from safetensors.torch import load_file, save_file
 from tiny_checkpoints import FOV_DEG, NETWORKS, tiny_network, write_checkpoint
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.base import estimate_batch, recovers_camera, warm_up
 from metric_depth_ros.estimators.learned.loading import network_from, skeleton
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
@@ -93,7 +92,7 @@ def test_a_batch_of_sizes_and_cameras_answers_like_single_frames_in_order(name, 
     small = Frame(1, 'camera', frame.image[:28, :40])
     frames = [frame, small, replace(frame, camera=None), zoomed(frame, 80.0)]
     estimator = create_estimator(name, options)
-    for together, f in zip(estimate_batch(estimator, frames), frames, strict=True):
+    for together, f in zip(estimator.estimate_batch(frames), frames, strict=True):
         np.testing.assert_allclose(together.depth, estimator.estimate(f).depth, rtol=1e-4)
 
 
@@ -107,7 +106,7 @@ def test_a_batch_of_sizes_and_cameras_answers_like_single_frames_in_order(name, 
 )
 def test_the_camera_is_recovered_where_none_is_known(name, focal_px, options, frame):
     estimator = create_estimator(name, options)
-    assert recovers_camera(estimator)
+    assert estimator.recovers_camera
     camera = estimator.estimate(replace(frame, camera=None)).camera
     assert camera.K[0, 0] == pytest.approx(focal_px, rel=1e-3)
     assert camera.size == (WIDTH, HEIGHT)
@@ -115,7 +114,7 @@ def test_the_camera_is_recovered_where_none_is_known(name, focal_px, options, fr
 
 def test_without_a_focal_length_canonical_depth_is_refused_not_guessed(options, frame):
     student = create_estimator('student_depthmap', options)
-    assert not recovers_camera(student)
+    assert not student.recovers_camera
     with pytest.raises(InputError, match='CameraInfo'):
         student.estimate(replace(frame, camera=None))
 
@@ -202,7 +201,7 @@ def test_the_teacher_without_prompt_and_camera_knows_nothing(options, frame):
 
 def test_the_prior_of_the_teacher_gives_the_camera(options, frame):
     teacher = create_estimator('teacher:student_pointmap', options)
-    assert recovers_camera(teacher)
+    assert teacher.recovers_camera
     camera = teacher.estimate(replace(frame, prompt=None, camera=None)).camera
     assert camera.K[0, 0] == pytest.approx(0.5 * np.hypot(WIDTH, HEIGHT), rel=1e-3)
 
@@ -260,7 +259,7 @@ def test_bf16_is_close_to_fp32(name, options, frame):
 def test_warming_up_changes_no_answer(name, options, frame):
     estimator = create_estimator(name, options)
     cold = estimator.estimate(frame).depth
-    warm_up(estimator, WIDTH, HEIGHT)
+    estimator.warm_up(WIDTH, HEIGHT)
     np.testing.assert_array_equal(estimator.estimate(frame).depth, cold)
 
 
@@ -482,7 +481,7 @@ def test_prompt_depth_anything_keeps_its_precision_whatever_comes_first(
 ):
     estimator = create_estimator(prompted_model, replace(options, precision='bf16'))
     if first == 'warm-up':
-        warm_up(estimator, WIDTH, HEIGHT)
+        estimator.warm_up(WIDTH, HEIGHT)
     elif first == 'no prompt':
         estimator.estimate(replace(frame, prompt=None))
     else:
@@ -551,7 +550,7 @@ def test_a_model_that_tells_a_focal_length_takes_that_of_the_camera(hf_depth_pro
 
 def test_a_model_that_tells_a_focal_length_recovers_the_camera(hf_depth_pro, options, frame):
     estimator = create_estimator(hf_depth_pro, options)
-    assert recovers_camera(estimator)
+    assert estimator.recovers_camera
     estimate = estimator.estimate(replace(frame, camera=None))
     focal_px = 0.5 * WIDTH / np.tan(np.radians(0.5 * FOV_DEG))
     assert estimate.camera.K[0, 0] == pytest.approx(focal_px, rel=1e-3)

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of learned estimators."""
 
+import argparse
+from types import SimpleNamespace
+
 import pytest
 
+from metric_depth_ros.cli.estimator_options import add_estimator_arguments
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.ros.parameters import ModelSettings
 
 
 @pytest.mark.parametrize(
@@ -78,3 +83,20 @@ def test_a_refused_option_is_named_as_parameter_and_as_option():
         InputError, match=r'parameter model\.resolution_scale, option --resolution-'
     ):
         EstimatorOptions(resolution_scale=0.0)
+
+
+def test_options_are_read_under_their_own_names():
+    source = SimpleNamespace(**vars(EstimatorOptions(precision='bf16', weights='own.pt')))
+    assert EstimatorOptions.of(source) == EstimatorOptions(precision='bf16', weights='own.pt')
+    del source.device
+    assert EstimatorOptions.of(source, device='cpu').device == 'cpu'
+
+
+def test_every_option_is_on_the_command_line():
+    parser = argparse.ArgumentParser()
+    add_estimator_arguments(parser)
+    assert EstimatorOptions.of(parser.parse_args([])) == EstimatorOptions()
+
+
+def test_every_option_is_a_parameter():
+    assert EstimatorOptions.of(ModelSettings(), device='auto') == EstimatorOptions()

@@ -106,3 +106,33 @@ def test_a_compact_model_starts_without_the_packages_of_the_others(name):
         'assert not {"transformers", "torch._dynamo"} & set(sys.modules)'
     )
     subprocess.run([sys.executable, '-c', code], check=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'compact_teacher',
+        'compact_student',
+        'student_depthmap',
+        'student_pointmap',
+        'depth_pro',
+    ],
+)
+def test_a_network_of_one_kind_is_made_by_the_module_of_its_name(name, monkeypatch):
+    pytest.importorskip('transformers')
+    made = NearestFill()
+    monkeypatch.setattr(f'metric_depth_ros.estimators.learned.{name}.create', lambda _: made)
+    assert create_estimator(name) is made
+    with pytest.raises(InputError, match='has no variant'):
+        create_estimator(f'{name}:other')
+
+
+def test_what_another_package_makes_must_be_an_estimator(monkeypatch):
+    class Foreign:
+        name = 'foreign'
+
+    monkeypatch.setitem(registry._FACTORIES, 'foreign', lambda variant, options: Foreign())
+    with pytest.raises(
+        InputError, match=r"'foreign' returned an object of Foreign.*base\.Estimator"
+    ):
+        create_estimator('foreign')

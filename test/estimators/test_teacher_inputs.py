@@ -8,20 +8,21 @@ pytest.importorskip('torch')
 pytest.importorskip('transformers')
 
 import torch
+from official_weights import official_state
 from tiny_checkpoints import tiny_network
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.alignment import prompt_tensor
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.learned import teacher as teacher_module
 from metric_depth_ros.estimators.learned.teacher import MOST_POINTS, TeacherAdapter
 from metric_depth_ros.estimators.options import EstimatorOptions
-from metric_depth_ros.networks.checkpoints import official_state
 from metric_depth_ros.types import DepthEstimate, Frame, SparsePrompt
 
 WIDTH, HEIGHT = 320, 240
 
 
-class Prior:
+class Prior(Estimator):
     """Answers every frame with the same depth."""
 
     name = 'prior'

@@ -78,7 +78,7 @@ def test_a_snapshot_of_a_frame_without_depth_is_computed_again(
     )
     write_snapshot(tmp_path / 'snapshot', snapshot)
     out = tmp_path / 'out'
-    assert main(['complete', str(tmp_path / 'snapshot'), '-o', str(out)]) == 0
+    assert main(['repeat', str(tmp_path / 'snapshot'), '-o', str(out)]) == 0
     said = capsys.readouterr().out
     assert 'bit for bit' in said
     assert 'no pixel has a depth' in said
@@ -87,6 +87,28 @@ def test_a_snapshot_of_a_frame_without_depth_is_computed_again(
     }
     cloud = open3d.t.io.read_point_cloud(str(out / 'cloud.ply'))
     assert cloud.point.positions.shape == (0, 3)
+
+
+def test_a_folder_is_no_image_and_is_referred_to_the_command_for_it(tmp_path, capsys) -> None:
+    out = tmp_path / 'out'
+    assert main(['complete', str(tmp_path), '-o', str(out)]) == 2
+    assert f'metric-depth repeat {tmp_path}' in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_what_is_computed_again_is_written_only_where_that_is_asked_for(
+    mini_set, camera_file, tmp_path, capsys
+) -> None:
+    frame = Frame(0, 'camera', load_color_image(mini_set / '0.png'), read_camera(camera_file))
+    other = np.full((48, 64), 2.0, np.float32)
+    write_snapshot(
+        tmp_path / 'snapshot',
+        Snapshot(frame, other, None, frame.camera, 'nearest', {'estimator': 'nearest'}),
+    )
+    before = sorted((tmp_path / 'snapshot').iterdir()), sorted(tmp_path.iterdir())
+    assert main(['repeat', str(tmp_path / 'snapshot')]) == 1
+    assert '3072 of 3072 pixels differ' in capsys.readouterr().out
+    assert (sorted((tmp_path / 'snapshot').iterdir()), sorted(tmp_path.iterdir())) == before
 
 
 def test_an_estimator_without_the_prompt_that_it_needs_is_refused(

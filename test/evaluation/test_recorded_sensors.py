@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from metric_depth_ros.bags.from_frameset import write_frame_set
-from metric_depth_ros.estimators.base import estimate_batch
 from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.framesets import load_frame_set
 from metric_depth_ros.geometry.edges import floating_pixels
@@ -60,7 +59,7 @@ def test_six_cameras_share_one_lidar_and_are_one_batch(frames):
         else frame.load_frame(next(iter(frame.prompts)))
         for frame in recorded
     ]
-    together = estimate_batch(create_estimator('nearest'), batch)
+    together = create_estimator('nearest').estimate_batch(batch)
     for frame, estimate in zip(batch, together, strict=True):
         assert estimate.depth.shape == frame.image.shape[:2]
         assert len(frame.prompt) > 100

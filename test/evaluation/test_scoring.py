@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.nearest import NearestFill
 from metric_depth_ros.evaluation.metrics import (
     Aggregation,
@@ -25,7 +26,7 @@ from metric_depth_ros.framesets import FrameSet, find_frame_sets, load_frame_set
 from metric_depth_ros.types import DepthEstimate, Frame
 
 
-class Constant:
+class Constant(Estimator):
     """Answers 2 m at the upper half and nothing below: a method that leaves holes."""
 
     name = 'constant'

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from official_weights import official_state
 from safetensors.torch import save_file
 from torch import nn
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks.checkpoints import (
     load_strict,
-    official_state,
     parameter_count,
     read_checkpoint,
     released_keys,

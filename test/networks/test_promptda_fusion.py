@@ -5,8 +5,9 @@ import json
 
 import pytest
 import torch
+from official_weights import official_state
 
-from metric_depth_ros.networks.checkpoints import load_strict, official_state, released_keys
+from metric_depth_ros.networks.checkpoints import load_strict, released_keys
 from metric_depth_ros.networks.promptda_fusion import (
     PromptFusionBlock,
     PromptHead,

@@ -8,11 +8,11 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from official_weights import official_state
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks.checkpoints import (
     Checkpoint,
-    official_state,
     parameter_count,
     read_checkpoint,
     released_keys,

@@ -41,7 +41,7 @@ def test_every_key_of_status_and_diagnostics_is_explained():
     counters.answered(REPORT)
     statuses = (
         frame_status('/depth', 'camera', REPORT, counters, 0),
-        health_status('depth: frames', '/depth', [], counters, 0, {}),
+        health_status('depth: frames', 'camera', [], counters, 0, {}),
     )
     keys = {item.key for status in statuses for item in status.values}
     assert 'latency_ms_p95' in keys

@@ -22,7 +22,7 @@ from metric_depth_ros.ros.dense_depth import CAMERA_INFO, CONFIDENCE, DEPTH
 from metric_depth_ros.ros.inputs import input_topics
 from metric_depth_ros.ros.outputs import OUTPUTS
 from metric_depth_ros.ros.parameter_document import NODES
-from metric_depth_ros.ros.parameters import DEPTH_NODE, settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE
 from metric_depth_ros.ros.query_node import PIXEL
 from metric_depth_ros.ros.query_parameters import QUERY_NODE
 from metric_depth_ros.ros.realsense.parameters import REALSENSE_NODE
@@ -144,7 +144,7 @@ def test_launch_file_documents_its_arguments(path):
 
 
 def test_every_input_topic_can_be_remapped():
-    every = settings_from({'prompt.sources': ['points', 'sensor_depth', 'radar']})
+    every = DEPTH_NODE.settings({'prompt.sources': ['points', 'sensor_depth', 'radar']})
     inputs = table(DEPTH_LAUNCH, 'TOPICS').values()
     assert {topic for topic, _ in inputs} == {topic for topic, _ in input_topics(every).values()}
 

@@ -23,7 +23,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.replay.cdr import with_shifted_stamp
 from metric_depth_ros.replay.figures import failures, replay_figures
 from metric_depth_ros.replay.streams import find_streams
-from metric_depth_ros.ros.parameters import settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE
 
 pytest.importorskip('rclpy', reason='needs ROS 2 or its wheels')
 
@@ -211,7 +211,7 @@ def test_latencies_stay_where_the_score_is_refused(street_bag, tmp_path, monkeyp
     def measured(options, progress):
         return ReplayRun(
             streams=find_streams(street_bag, {}),
-            settings=settings_from({}),
+            settings=DEPTH_NODE.settings({}),
             recording=out / 'recording',
             answers=Answers(played={1: 0.0}, depth={1: 0.5}),
             warm_up_frames=1,

@@ -13,6 +13,7 @@ from metric_depth_ros.bags import layout
 from metric_depth_ros.bags.extrinsics import read_static_transforms
 from metric_depth_ros.bags.messages import (
     camera_info_message,
+    cloud_message,
     color_message,
     depth_message,
     stamp_of,
@@ -32,11 +33,12 @@ from metric_depth_ros.replay.posed_frames import posed_frames
 from metric_depth_ros.replay.scoring import recorded_frames, replayed_frames, score_recording
 from metric_depth_ros.replay.session import ReplayOptions, node_arguments
 from metric_depth_ros.replay.streams import check_sources, find_streams
-from metric_depth_ros.ros.parameters import CameraSettings, ExtrinsicsSettings, settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE
 from metric_depth_ros.ros.realsense.calibration import write_calibration
 from metric_depth_ros.types import Source
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
+DEFAULTS = DEPTH_NODE.settings({})
 IMAGE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 
 
@@ -213,7 +215,9 @@ def recording_of(bag, path, change, topic='/depth/image'):
 
 def test_depth_that_equals_the_ground_truth_has_no_error(street_bag, tmp_path):
     recording = recording_of(street_bag, tmp_path / 'recording', lambda depth: depth)
-    score = score_recording(street_bag, find_streams(street_bag, {}), recording, '/depth/image')
+    score = score_recording(
+        street_bag, find_streams(street_bag, {}), recording, '/depth/image', DEFAULTS
+    )
     assert score.frames == 6
     assert score.metrics['abs_rel'] == 0.0
     assert score.metrics['delta1'] == 1.0
@@ -221,7 +225,9 @@ def test_depth_that_equals_the_ground_truth_has_no_error(street_bag, tmp_path):
 
 def test_an_error_shows_in_both_figures(street_bag, tmp_path):
     recording = recording_of(street_bag, tmp_path / 'recording', lambda depth: 1.1 * depth)
-    score = score_recording(street_bag, find_streams(street_bag, {}), recording, '/depth/image')
+    score = score_recording(
+        street_bag, find_streams(street_bag, {}), recording, '/depth/image', DEFAULTS
+    )
     assert score.metrics['abs_rel'] == pytest.approx(0.1, rel=1e-4)
     assert score.metrics_unprompted['abs_rel'] == pytest.approx(0.1, rel=1e-4)
 
@@ -229,7 +235,8 @@ def test_an_error_shows_in_both_figures(street_bag, tmp_path):
 def test_unprompted_pixels_are_those_without_a_measurement(tabletop_bag, tmp_path):
     recording = recording_of(tabletop_bag, tmp_path / 'recording', lambda depth: depth)
     streams = find_streams(tabletop_bag, {})
-    first = next(replayed_frames(tabletop_bag, streams, recording, '/depth/image'))
+    settings = DEPTH_NODE.settings({'prompt.sources': ['sensor_depth']})
+    first = next(replayed_frames(tabletop_bag, streams, recording, '/depth/image', settings))
     score = first.score()
     assert first.frame.image.std() > 10
     assert score.overall.pixels - score.unprompted.pixels == len(first.frame.prompt)
@@ -238,7 +245,7 @@ def test_unprompted_pixels_are_those_without_a_measurement(tabletop_bag, tmp_pat
 def test_held_back_points_serve_as_ground_truth(street_bag, tmp_path):
     recording = recording_of(street_bag, tmp_path / 'recording', lambda depth: depth)
     streams = find_streams(street_bag, {'ground_truth': '/lidar/points'})
-    score = score_recording(street_bag, streams, recording, '/depth/image')
+    score = score_recording(street_bag, streams, recording, '/depth/image', DEFAULTS)
     assert score.frames == 6
     assert 0.0 < score.metrics['mae_m'] < 1.0
 
@@ -258,20 +265,35 @@ def test_sensors_are_scored_where_the_node_had_them(street_bag, tmp_path):
     bare = without_places(street_bag, tmp_path / 'bare')
     streams = find_streams(bare, {'ground_truth': '/lidar/points'})
     played = bare, streams, recording, '/depth/image'
-    settings = ExtrinsicsSettings('file', str(calibration))
-    found = next(replayed_frames(*played, extrinsics=settings))
-    expected = next(replayed_frames(street_bag, *played[1:]))
+    settings = DEPTH_NODE.settings(
+        {'extrinsics.source': 'file', 'extrinsics.path': str(calibration)}
+    )
+    found = next(replayed_frames(*played, settings))
+    placed = find_streams(street_bag, {'ground_truth': '/lidar/points'})
+    expected = next(replayed_frames(street_bag, placed, *played[2:], DEFAULTS))
     np.testing.assert_allclose(found.frame.prompt.uv, expected.frame.prompt.uv, atol=1e-3)
     np.testing.assert_allclose(found.ground_truth, expected.ground_truth, rtol=1e-5)
     with pytest.raises(InputError, match='/tf_static'):
-        next(replayed_frames(*played))
+        next(replayed_frames(*played, DEFAULTS))
+
+
+def test_a_sensor_that_the_node_cannot_place_is_no_prompt_of_a_score(street_bag, tmp_path):
+    bare = without_places(street_bag, tmp_path / 'bare')
+    recording = recording_of(street_bag, tmp_path / 'recording', lambda depth: depth)
+    streams = find_streams(bare, {})
+    frames = list(replayed_frames(bare, streams, recording, '/depth/image', DEFAULTS))
+    assert [replayed.frame.prompt for replayed in frames] == [None] * 6
+    assert score_recording(bare, streams, recording, '/depth/image', DEFAULTS).frames == 6
+    with pytest.raises(InputError, match='/tf_static'):
+        next(recorded_frames(bare, streams))
 
 
 def test_the_prompt_of_a_score_is_of_the_sources_that_the_node_takes(street_bag, tmp_path):
     recording = recording_of(street_bag, tmp_path / 'recording', lambda depth: depth)
     streams = find_streams(street_bag, {'radar': '/lidar/points'})
     for sources in (['points'], ['radar'], []):
-        frames = replayed_frames(street_bag, streams, recording, '/depth/image', sources=sources)
+        settings = DEPTH_NODE.settings({'prompt.sources': sources})
+        frames = replayed_frames(street_bag, streams, recording, '/depth/image', settings)
         prompt = next(frames).frame.prompt
         measured = {'points': {Source.LIDAR}, 'radar': {Source.RADAR}}
         found = set() if prompt is None else set(prompt.source)
@@ -282,7 +304,7 @@ def test_a_report_shows_frames_as_the_settings_of_the_run_make_them(street_bag, 
     run = SimpleNamespace(
         streams=find_streams(street_bag, {}),
         recording=recording_of(street_bag, tmp_path / 'recording', lambda depth: depth),
-        settings=settings_from({'prompt.sources': []}),
+        settings=DEPTH_NODE.settings({'prompt.sources': []}),
         answers=SimpleNamespace(latency_ms_by_stamp=dict),
     )
     frames = [replayed.frame for replayed, _ in answered_frames(street_bag, run)]
@@ -297,7 +319,9 @@ def test_ground_truth_of_another_size_is_refused(street_bag, tmp_path):
         small = np.ones((10, 10), np.float32)
         writer.write('/depth/image', depth_message(small, stamp_of(message), 'camera'), raw.log_ns)
     with pytest.raises(InputError, match='160x96'):
-        score_recording(street_bag, find_streams(street_bag, {}), recording, '/depth/image')
+        score_recording(
+            street_bag, find_streams(street_bag, {}), recording, '/depth/image', DEFAULTS
+        )
 
 
 WIDE = CameraModel(
@@ -337,10 +361,10 @@ def pinhole_of(fov_x_deg):
 VIEWS = pytest.mark.parametrize(
     ('settings', 'image', 'answer'),
     [
-        (CameraSettings(), WIDE, WIDE),
-        (CameraSettings(rectify=True), WIDE, WIDE.rectified()),
-        (CameraSettings(rectify=True, rectified_fov_deg=60.0), WIDE, pinhole_of(60.0)),
-        (CameraSettings(rectified=True), WIDE.rectified(), WIDE.rectified()),
+        ({}, WIDE, WIDE),
+        ({'camera.rectify': True}, WIDE, WIDE.rectified()),
+        ({'camera.rectify': True, 'camera.rectified_fov_deg': 60.0}, WIDE, pinhole_of(60.0)),
+        ({'camera.rectified': True}, WIDE.rectified(), WIDE.rectified()),
     ],
 )
 
@@ -352,10 +376,11 @@ def test_answers_are_scored_in_the_view_that_the_node_gives_them(
     bag = bag_of_a_plane(tmp_path / 'bag', image)
     with BagWriter(tmp_path / 'recording') as writer:
         writer.write('/depth/image', depth_message(plane_seen_by(answer), 10**9, 'camera'), 10**9)
-    given = bag, find_streams(bag, {}), tmp_path / 'recording', '/depth/image'
-    score = score_recording(*given, camera=settings)
+    streams = find_streams(bag, {})
+    given = bag, streams, tmp_path / 'recording', '/depth/image', DEPTH_NODE.settings(settings)
+    score = score_recording(*given)
     assert score.metrics['abs_rel'] < 0.005  # a truth of the nearest pixel is half a pixel off
-    (replayed,) = replayed_frames(*given, camera=settings)
+    (replayed,) = replayed_frames(*given)
     assert replayed.frame.camera == answer
 
 
@@ -364,10 +389,101 @@ def test_the_prompt_of_a_score_is_that_of_the_view(settings, image, answer, tmp_
     bag = bag_of_a_plane(tmp_path / 'bag', image, layout.SENSOR_DEPTH_TOPIC)
     with BagWriter(tmp_path / 'recording') as writer:
         writer.write('/depth/image', depth_message(plane_seen_by(answer), 10**9, 'camera'), 10**9)
+    settings = DEPTH_NODE.settings({'prompt.sources': ['sensor_depth'], **settings})
     given = bag, find_streams(bag, {}), tmp_path / 'recording', '/depth/image'
-    (replayed,) = replayed_frames(*given, camera=settings)
+    (replayed,) = replayed_frames(*given, settings)
     prompted = replayed.frame.prompt.to_map(80, 60)
     np.testing.assert_allclose(prompted, replayed.depth, rtol=0.02)
+
+
+STAMP_NS = 10**9
+LATE_NS = STAMP_NS + 300_000_000
+
+
+def scored_with(parameters, folder, **measured):
+    """Return the frame of one image of `WIDE`, and how many of its pixels have no measurement.
+
+    The sensor sees two planes, of 2 m and, in the right half, of 6 m; its camera has another
+    frame unless it is `measured` in that of the image.
+    """
+    depth = np.full((60, 80), 2.0, np.float32)
+    depth[:, 40:] = 6.0
+    stamp_ns, frame_id = measured.get('stamp_ns', STAMP_NS), measured.get('frame_id', 'sensor')
+    truth = depth_message(depth, STAMP_NS, 'camera')
+    messages = {
+        layout.TF_STATIC_TOPIC: transforms_message({('camera', 'sensor'): np.eye(4)}, STAMP_NS),
+        layout.IMAGE_TOPIC: color_message(np.zeros((60, 80, 3), np.uint8), STAMP_NS, 'camera'),
+        layout.CAMERA_INFO_TOPIC: camera_info_message(WIDE, STAMP_NS, 'camera'),
+        layout.SENSOR_DEPTH_INFO_TOPIC: camera_info_message(WIDE, STAMP_NS, frame_id),
+        layout.SENSOR_DEPTH_TOPIC: depth_message(depth, stamp_ns, frame_id),
+        layout.GROUND_TRUTH_TOPIC: truth,
+    }
+    with BagWriter(folder / 'bag') as writer:
+        for topic, message in messages.items():
+            writer.write(topic, message, STAMP_NS)
+    with BagWriter(folder / 'recording') as writer:
+        writer.write('/depth/image', truth, STAMP_NS)
+    settings = DEPTH_NODE.settings({'prompt.sources': ['sensor_depth'], **parameters})
+    streams = find_streams(folder / 'bag', {})
+    given = folder / 'bag', streams, folder / 'recording', '/depth/image', settings
+    (replayed,) = replayed_frames(*given)
+    return replayed.frame, replayed.score().unprompted.pixels
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'measured', 'unprompted'),
+    [
+        ({'prompt.max_depth_m': 3.0}, {'frame_id': 'camera'}, 60 * 40),
+        ({'prompt.min_depth_m': 3.0}, {'frame_id': 'camera'}, 60 * 40),
+        ({}, {'frame_id': 'camera', 'stamp_ns': LATE_NS}, 60 * 80),
+        ({'prompt.max_age_s': 0.5}, {'frame_id': 'camera', 'stamp_ns': LATE_NS}, 0),
+        ({'prompt.depth_transport': 'compressedDepth'}, {'frame_id': 'camera'}, 60 * 80),
+        ({'prompt.depth_alignment': 'registered'}, {}, 0),
+    ],
+)
+def test_unprompted_pixels_follow_the_parameters_of_the_prompt(
+    parameters, measured, unprompted, tmp_path
+):
+    _, found = scored_with(parameters, tmp_path, **measured)
+    assert found == unprompted
+
+
+@pytest.mark.parametrize('rectified', [False, True])
+def test_unprompted_pixels_follow_the_lens_that_the_node_takes_for_the_sensor(rectified, tmp_path):
+    frame, _ = scored_with({'prompt.depth_rectified': rectified}, tmp_path)
+    own = WIDE.rectified() if rectified else WIDE
+    corners = own.pixel_to_normalized(np.array([[0.0, 29.5], [79.0, 29.5]]))
+    ends = WIDE.normalized_to_pixel(corners)[:, 0]
+    found = frame.prompt.uv[:, 0]
+    np.testing.assert_allclose([found.min(), found.max()], ends, atol=1.5)
+
+
+def test_a_prompt_of_a_score_has_the_noise_that_the_node_was_told(tmp_path):
+    told = {'prompt.depth_alignment': 'projected', 'prompt.sigma_m': 0.5, 'prompt.sigma_rel': 0.0}
+    frame, _ = scored_with(told, tmp_path, frame_id='camera')
+    assert set(frame.prompt.source) == {Source.LIDAR}
+    np.testing.assert_allclose(frame.prompt.sigma, 0.5)
+
+
+def test_a_recorded_cloud_is_moved_with_the_robot_to_the_time_of_the_image(tmp_path):
+    before_ns = STAMP_NS - 100_000_000
+    ahead = np.eye(4)
+    ahead[2, 3] = 1.0
+    wall = {'x': np.zeros(9), 'y': np.zeros(9), 'z': np.full(9, 5.0)}
+    cloud = {axis: values.astype(np.float32) for axis, values in wall.items()}
+    with BagWriter(tmp_path / 'bag') as writer:
+        static = transforms_message({('camera', 'lidar'): np.eye(4)}, before_ns)
+        writer.write(layout.TF_STATIC_TOPIC, static, before_ns)
+        for stamp_ns, pose in ((before_ns, np.eye(4)), (STAMP_NS, ahead)):
+            moved = transforms_message({('odom', 'camera'): pose}, stamp_ns)
+            writer.write(layout.TF_TOPIC, moved, stamp_ns)
+        writer.write(layout.POINTS_TOPIC, cloud_message(cloud, before_ns, 'lidar'), before_ns)
+        info = camera_info_message(WIDE, STAMP_NS, 'camera')
+        writer.write(layout.CAMERA_INFO_TOPIC, info, STAMP_NS)
+        image = color_message(np.zeros((60, 80, 3), np.uint8), STAMP_NS, 'camera')
+        writer.write(layout.IMAGE_TOPIC, image, STAMP_NS)
+    ((frame, _),) = recorded_frames(tmp_path / 'bag', find_streams(tmp_path / 'bag', {}))
+    np.testing.assert_allclose(frame.prompt.depth, 4.0, rtol=1e-5)
 
 
 def test_the_radar_of_a_bag_is_part_of_the_prompt(street_bag):
@@ -398,7 +514,7 @@ def test_answers_are_scored_whatever_the_clock_of_the_recorder(
 ):
     recording = recording_of(tabletop_bag, tmp_path / 'recording', lambda depth: 1.1 * depth)
     streams = find_streams(shifted_bag, {})
-    score = score_recording(shifted_bag, streams, recording, '/depth/image')
+    score = score_recording(shifted_bag, streams, recording, '/depth/image', DEFAULTS)
     assert score.frames == 6
     assert score.metrics_unprompted['abs_rel'] == pytest.approx(0.1, rel=1e-4)
 

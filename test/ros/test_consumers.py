@@ -14,7 +14,7 @@ import yaml
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from metric_depth_ros.ros.outputs import OUTPUTS
-from metric_depth_ros.ros.parameters import parameter_table, settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE
 
 DOCUMENT = Path(__file__).parents[2] / 'docs/CONSUMERS.md'
 WALL_M, VOXEL_M = 5.0, 0.1
@@ -169,8 +169,8 @@ def test_the_documented_parameters_are_those_of_the_node():
     ours = [block['/**']['ros__parameters'] for block in documented() if '/**' in block]
     assert len(ours) == 3
     for values in ours:
-        assert values.keys() <= parameter_table().keys()
-        settings_from(values)
+        assert values.keys() <= DEPTH_NODE.rows.keys()
+        DEPTH_NODE.settings(values)
 
 
 def test_the_documented_topic_of_the_voxel_layer_is_published():

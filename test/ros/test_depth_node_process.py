@@ -257,10 +257,11 @@ def test_an_impossible_clock_does_not_end_the_node(start_node, client):
 STUBBORN = """
 import sys, threading
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.registry import create_estimator, register
 from metric_depth_ros.nodes.depth import main
 
-class Hanging:
+class Hanging(Estimator):
     name = 'hanging'
 
     def estimate(self, frame):
@@ -314,12 +315,17 @@ def test_a_hanging_estimator_that_cannot_be_made_anew_is_tried_again(
 
 NEVER = """
 import sys, threading
-from types import SimpleNamespace
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.registry import register
 from metric_depth_ros.nodes.depth import main
 
-never = SimpleNamespace(name='never', estimate=lambda frame: threading.Event().wait())
-register('never', lambda variant, options: never)
+class Never(Estimator):
+    name = 'never'
+
+    def estimate(self, frame):
+        threading.Event().wait()
+
+register('never', lambda variant, options: Never())
 sys.exit(main())
 """
 
@@ -330,19 +336,20 @@ def test_an_estimator_that_hangs_in_its_first_frame_is_told_and_can_be_replaced(
     script = tmp_path / 'never.py'
     script.write_text(NEVER)
     given = {'estimator': 'never', 'estimator_timeout_s': 0.3, 'diagnostics.period_s': 0.2}
-    node, client = start_node(given, ['__ns:=/never'], script), client_in('never')
+    remaps = ['__ns:=/never', '__node:=never']
+    node, client = start_node(given, remaps, script), client_in('never')
     client.subscribe(DiagnosticArray, '/diagnostics')
     client.subscribe(Image, 'depth/image')
 
     def told():
         heard = [s for m in client.received['/diagnostics'] for s in m.status]
-        mine = [s for s in heard if s.hardware_id == '/never/depth']
+        mine = [s for s in heard if s.name == 'never: frames']
         return [s for s in mine if 'No depth: a frame has been computed for' in s.message]
 
     client.repeat(lambda: client.send(client.frame()), told, 'a frame that takes long')
     assert told()[0].level == DiagnosticStatus.WARN
     answer = set_parameter(
-        client, 'never/depth', 'estimator',
+        client, 'never/never', 'estimator',
         type=ParameterType.PARAMETER_STRING, string_value='nearest',
     )  # fmt: skip
     assert answer.successful, answer.reason

@@ -6,30 +6,32 @@ import pytest
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.fallback import FallbackEstimator
 from metric_depth_ros.ros.estimation import apply_live, estimator_from
-from metric_depth_ros.ros.parameters import settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE
 
 BOTH = {'estimator': 'nearest', 'fallback_estimator': 'classical', 'extrinsics.source': 'tf2'}
 
 
 def test_a_fallback_is_made_with_its_policy():
-    estimator = estimator_from(settings_from({**BOTH, 'fallback_policy': 'prompted'}))
+    estimator = estimator_from(DEPTH_NODE.settings({**BOTH, 'fallback_policy': 'prompted'}))
     assert isinstance(estimator, FallbackEstimator)
     assert estimator.policy == 'prompted'
 
 
 def test_the_policy_changes_while_the_estimator_stays():
-    estimator = estimator_from(settings_from(BOTH))
+    estimator = estimator_from(DEPTH_NODE.settings(BOTH))
     assert estimator.policy == 'auto'
-    apply_live(estimator, settings_from({**BOTH, 'fallback_policy': 'monocular'}))
+    apply_live(estimator, DEPTH_NODE.settings({**BOTH, 'fallback_policy': 'monocular'}))
     assert estimator.policy == 'monocular'
 
 
 def test_without_a_fallback_there_is_no_policy_to_change():
-    estimator = estimator_from(settings_from({'estimator': 'nearest'}))
-    apply_live(estimator, settings_from({'estimator': 'nearest', 'fallback_policy': 'monocular'}))
+    estimator = estimator_from(DEPTH_NODE.settings({'estimator': 'nearest'}))
+    apply_live(
+        estimator, DEPTH_NODE.settings({'estimator': 'nearest', 'fallback_policy': 'monocular'})
+    )
     assert estimator.name == 'nearest'
 
 
 def test_an_unknown_fallback_is_refused_by_its_parameter():
     with pytest.raises(InputError, match=r'unknown estimator .*parameter fallback_estimator'):
-        estimator_from(settings_from({**BOTH, 'fallback_estimator': 'nowhere'}))
+        estimator_from(DEPTH_NODE.settings({**BOTH, 'fallback_estimator': 'nowhere'}))

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults are all counted, and each kind is logged once in a while."""
 
-import numpy as np
-
-from metric_depth_ros.ros.depth_picture import depth_picture
 from metric_depth_ros.ros.faults import FaultLog
 
 
@@ -34,14 +31,9 @@ def test_the_next_line_tells_how_many_were_not_logged():
     assert '2 more' in lines[1]
 
 
-def test_the_picture_of_depth_is_red_near_and_black_where_unknown():
-    depth = np.tile(np.linspace(1.0, 50.0, 64, dtype=np.float32), (32, 1))
-    depth[:4] = np.nan
-    picture = depth_picture(depth)
-    assert (picture[:4] == 0).all()
-    assert picture[20, 0, 0] > picture[20, 0, 2]
-    assert picture[20, -1, 2] > picture[20, -1, 0] or picture[20, -1].max() < 100
-
-
-def test_a_picture_of_nothing_is_black():
-    assert not depth_picture(np.full((8, 8), np.nan, np.float32)).any()
+def test_faults_are_shown_by_topic_and_kind_of_all_topics_or_of_some():
+    faults = FaultLog(lambda text: None, 0.0)
+    faults.report('/image', 'stamp_old', 'words')
+    faults.report('/points', 'silent', 'words')
+    assert faults.values() == {'/image stamp_old': 1, '/points silent': 1}
+    assert faults.values({'/points'}) == {'/points silent': 1}

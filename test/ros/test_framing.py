@@ -12,7 +12,7 @@ from metric_depth_ros.codecs.pointcloud import encode_cloud
 from metric_depth_ros.ros.assembly import Arrival, Bundle
 from metric_depth_ros.ros.extrinsics import StaticTree
 from metric_depth_ros.ros.framing import FrameBuilder, limited_depth
-from metric_depth_ros.ros.parameters import settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE
 from metric_depth_ros.types import CameraModel, DepthEstimate, Source
 
 CAMERA = CameraModel.pinhole(8, 6, 10.0, 10.0, 3.5, 2.5)
@@ -47,7 +47,7 @@ def built(measurements, **parameters):
     """Return the frame and the faults, as (stream, slug), of a bundle."""
     faults = []
     builder = FrameBuilder(TREE, lambda stream, error: faults.append((stream, error.fault)))
-    settings = settings_from({name.replace('__', '.'): v for name, v in parameters.items()})
+    settings = DEPTH_NODE.settings({name.replace('__', '.'): v for name, v in parameters.items()})
     whole = {'camera_info': info(CAMERA), **measurements}
     leading = whole.pop('image', None) or image()
     return builder.build(Bundle(leading, whole, 0.0), settings), faults
@@ -161,7 +161,7 @@ def test_a_measurement_too_far_in_time_is_reported_with_its_distance(offset_s, w
     reports = []
     builder = FrameBuilder(TREE, lambda stream, error: reports.append((stream, str(error))))
     bundle = Bundle(image(), {'camera_info': info(CAMERA)}, 0.0, {'points': offset_s})
-    builder.build(bundle, settings_from({}))
+    builder.build(bundle, DEPTH_NODE.settings({}))
     assert reports[0][0] == 'points'
     assert words in reports[0][1]
     assert 'prompt.max_age_s' in reports[0][1]
@@ -184,7 +184,7 @@ def test_a_faulty_image_or_camera_costs_the_frame(measurements, fault):
 
 def test_a_changed_calibration_is_noticed():
     builder = FrameBuilder(TREE, lambda *_: None)
-    settings = settings_from({})
+    settings = DEPTH_NODE.settings({})
     other = CameraModel.pinhole(8, 6, 11.0, 11.0, 3.5, 2.5)
     first, second, third = (
         builder.build(Bundle(image(), {'camera_info': info(c)}, 0.0), settings).camera

@@ -12,9 +12,10 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from metric_depth_ros.geometry.rigid import transform_from_quaternion
 from metric_depth_ros.ros.faults import FaultLog
-from metric_depth_ros.ros.fusing import FusionCounts, FusionWorker
+from metric_depth_ros.ros.fusing import COUNTS, FusionWorker
 from metric_depth_ros.ros.pose_sources import PoseHistory
 from metric_depth_ros.ros.reconstruct_parameters import RECONSTRUCT_NODE
+from metric_depth_ros.ros.tally import Tally
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec('open3d') is None, reason='open3d is missing'
@@ -58,7 +59,7 @@ class Rig:
         volume = VolumeSettings(voxel_m=0.05, max_depth_m=3.0, window_m=5.0, device='cpu')
         self.surface = LiveSurface(volume, folder)
         self.poses = History()
-        self.counts = FusionCounts()
+        self.counts = Tally(*COUNTS)
         self.told, self.clouds, self.saved = [], [], []
         self.listeners = 1
         self.worker = FusionWorker(
@@ -87,10 +88,10 @@ class Rig:
         self.worker.offer(stamp_ns, {'depth/image': depth, 'depth/camera_info': info})
 
     def see(self, stamp_ns, x=0.0):
-        fused = self.counts.fused
+        fused = self.counts['fused']
         self.poses.put(stamp_ns, x)
         self.offer(stamp_ns)
-        self.wait(lambda: self.counts.fused > fused)
+        self.wait(lambda: self.counts['fused'] > fused)
 
 
 @pytest.fixture
@@ -120,22 +121,22 @@ def test_no_more_is_fused_than_the_rate_allows(rig):
     for tenth in range(10):
         made.poses.put(10 * S + tenth * S // 10)
         made.offer(10 * S + tenth * S // 10)
-    made.wait(lambda: made.counts.fused == 2)
-    assert made.counts.skipped == 8
+    made.wait(lambda: made.counts['fused'] == 2)
+    assert made.counts['skipped'] == 8
 
 
 def test_one_without_a_pose_does_not_keep_those_behind_it_waiting(rig):
     made = rig()
     made.offer(5 * S)
     made.see(10 * S)
-    assert made.counts.no_pose == 0
+    assert made.counts['no_pose'] == 0
 
 
 def test_what_waits_is_bounded(rig):
     made = rig()
     for second in range(25):
         made.offer(second * S + 1)
-    assert made.counts.replaced == 15
+    assert made.counts['replaced'] == 15
 
 
 def test_another_world_is_another_surface(rig):
@@ -154,7 +155,7 @@ def test_depth_without_the_color_that_is_wanted_is_fused_and_counted(rig, color,
     made = rig(color=color)
     made.see(10 * S)
     made.see(11 * S)
-    assert made.counts.no_color == count
+    assert made.counts['no_color'] == count
 
 
 @pytest.mark.parametrize(('choice', 'frames'), [('restart', 1), ('keep', 2)])
@@ -181,7 +182,7 @@ def test_what_was_chosen_takes_effect_at_once(rig):
     made.offer(5 * S)
     pose = replace(made.settings.pose, max_wait_s=0.0)
     made.settings = replace(made.settings, pose=pose)
-    made.wait(lambda: made.counts.no_pose == 1)
+    made.wait(lambda: made.counts['no_pose'] == 1)
 
 
 def test_a_reader_gets_the_surface_between_two_frames(rig):

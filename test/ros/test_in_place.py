@@ -13,7 +13,7 @@ from metric_depth_ros.ros.dense_depth import CAMERA_INFO, COLOR, CONFIDENCE, DEP
 from metric_depth_ros.ros.diagnostics import Counters
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.inputs import Inputs, create_assembly
-from metric_depth_ros.ros.parameters import settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE
 from metric_depth_ros.ros.stream_subscriptions import StreamSubscriptions
 
 SIZE = (6, 4)
@@ -92,7 +92,7 @@ def test_bytes_that_are_no_message_are_reported_and_dropped():
 def test_damaged_messages_are_reported_and_only_images_counted_as_frames(topic, bad_frames):
     middleware, faults = Middleware(), FaultLog(lambda line: None, 0.0)
     counters = Counters()
-    settings = settings_from({'prompt.sources': ['points', 'radar']})
+    settings = DEPTH_NODE.settings({'prompt.sources': ['points', 'radar']})
     assembly = create_assembly(settings)
     Inputs(middleware, settings, assembly, counters, faults).open(settings)
     middleware.send_bytes(topic, serialize_message(PointCloud2())[:20])

@@ -22,9 +22,7 @@ class Watcher:
     def _status(self):
         arrays = reversed(self.client.received['/diagnostics'])
         statuses = (array.status[0] for array in arrays)
-        return next(
-            (s for s in statuses if s.hardware_id.startswith(f'/{self._namespace}/')), None
-        )
+        return next((s for s in statuses if s.name == f'{self._namespace}: frames'), None)
 
     @property
     def message(self):
@@ -40,7 +38,8 @@ def watch(start_node, client_in):
     """Return a function that starts a node in a namespace, and what watches it."""
 
     def start(namespace, **parameters):
-        node = start_node({'diagnostics.period_s': 0.2, **parameters}, [f'__ns:=/{namespace}'])
+        remaps = [f'__ns:=/{namespace}', f'__node:={namespace}']
+        node = start_node({'diagnostics.period_s': 0.2, **parameters}, remaps)
         return node, Watcher(client_in(namespace), namespace)
 
     return start

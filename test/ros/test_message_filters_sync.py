@@ -13,7 +13,7 @@ from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.diagnostics import Counters
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.inputs import Inputs, create_assembly
-from metric_depth_ros.ros.parameters import settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec('message_filters') is None,
@@ -32,7 +32,7 @@ class Rig:
     """A camera that publishes, and the inputs of the node that listen to it."""
 
     def __init__(self, node, executor, parameters):
-        settings = settings_from(
+        settings = DEPTH_NODE.settings(
             {'extrinsics.source': 'file', 'extrinsics.path': '-'} | parameters
         )
         self.warnings = []

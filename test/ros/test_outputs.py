@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Outputs are computed only when somebody listens."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
+from metric_depth_ros.ros import outputs as outputs_module
 from metric_depth_ros.ros.framing import limited_depth
-from metric_depth_ros.ros.outputs import OUTPUTS, Outputs
+from metric_depth_ros.ros.messages import MessageBuffer
+from metric_depth_ros.ros.outputs import Outputs
 from metric_depth_ros.ros.parameters import DepthSettings
 from metric_depth_ros.types import CameraModel, DepthEstimate, Frame
 
@@ -30,9 +34,21 @@ def publish(outputs, encoding='32FC1'):
     outputs.publish(Header(frame_id='camera'), FRAME, ESTIMATE, limited, DepthSettings(encoding))
 
 
-def computed(outputs):
-    """Return the topics whose data has been encoded."""
-    return {topic for topic in OUTPUTS if len(outputs._buffers[topic].array)}
+@pytest.fixture
+def computed(monkeypatch):
+    """Names of the encoders that have been called."""
+    called = []
+
+    def noted(name, encode):
+        def call(*args, **kwargs):
+            called.append(name)
+            return encode(*args, **kwargs)
+
+        return call
+
+    for name in ('encode_depth', 'encode_mono', 'encode_organized', 'encode_cloud'):
+        monkeypatch.setattr(outputs_module, name, noted(name, getattr(outputs_module, name)))
+    return called
 
 
 def listen(client, outputs, kind, topic, prefix=''):
@@ -44,24 +60,24 @@ def listen(client, outputs, kind, topic, prefix=''):
     return subscription
 
 
-def test_nothing_is_computed_without_subscribers(outputs):
+def test_nothing_is_computed_without_subscribers(outputs, computed):
     publish(outputs)
-    assert computed(outputs) == set()
+    assert computed == []
 
 
 @pytest.mark.parametrize(
-    ('topic', 'kind'),
+    ('topic', 'kind', 'encoder'),
     [
-        ('depth/image', Image),
-        ('depth/points', PointCloud2),
-        ('depth/points_voxels', PointCloud2),
-        ('depth/confidence', Image),
+        ('depth/image', Image, 'encode_depth'),
+        ('depth/points', PointCloud2, 'encode_organized'),
+        ('depth/points_voxels', PointCloud2, 'encode_cloud'),
+        ('depth/confidence', Image, 'encode_mono'),
     ],
 )
-def test_only_what_is_subscribed_is_computed(client, outputs, topic, kind):
+def test_only_what_is_subscribed_is_computed(client, outputs, computed, topic, kind, encoder):
     subscription = listen(client, outputs, kind, topic)
     publish(outputs)
-    assert computed(outputs) == {topic}
+    assert computed == [encoder]
     client.node.destroy_subscription(subscription)
 
 
@@ -90,3 +106,20 @@ def test_a_message_that_does_not_fit_into_shared_memory_is_reported(client, monk
     assert 'fastdds_large.xml' in sentence
     client.node.destroy_subscription(subscription)
     outputs.close()
+
+
+def test_a_message_whose_size_is_its_own_takes_its_data_in_one_copy():
+    data = np.arange(1 << 20, dtype=np.uint32).view(np.uint8)
+    tracemalloc.start()
+    try:
+        held = MessageBuffer.holding(data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert held.array.tobytes() == data.tobytes()
+    assert peak < 1.5 * data.size
+
+
+def test_rows_that_lie_apart_become_one_message():
+    data = np.arange(24, dtype=np.uint8).reshape(4, 6)[:, ::2]
+    assert MessageBuffer.holding(data).array.tobytes() == data.tobytes()

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo
 
+from metric_depth_ros.codecs.stamps import stamp_ns
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.pairing import QUEUE, Pairing
 from metric_depth_ros.ros.parameters import SyncSettings
 
@@ -35,7 +35,7 @@ def message(stamp_ms):
 
 
 def stamps(messages):
-    return tuple(stamp_ns(m.header) // MS for m in messages)
+    return tuple(stamp_ns(m.header.stamp) // MS for m in messages)
 
 
 def paired(policy, arrivals):

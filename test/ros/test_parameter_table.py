@@ -9,14 +9,14 @@ import yaml
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.parameter_document import NODES, markdown
-from metric_depth_ros.ros.parameters import DEPTH_NODE, DepthNodeSettings, settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE, DepthNodeSettings
 
 ROOT = Path(__file__).parents[2]
 ROWS = {f'{node} {name}': row for node, t in NODES.items() for name, row in t.rows.items()}
 
 
 def test_defaults_are_valid_settings():
-    assert settings_from({}) == DepthNodeSettings()
+    assert DEPTH_NODE.settings({}) == DepthNodeSettings()
 
 
 @pytest.mark.parametrize('row', ROWS.values(), ids=ROWS)
@@ -32,7 +32,7 @@ def test_every_number_has_a_range_and_a_description(row):
 
 
 def test_an_integer_is_taken_where_a_double_is_meant():
-    assert settings_from({'prompt.max_age_s': 1}).prompt.max_age_s == 1.0
+    assert DEPTH_NODE.settings({'prompt.max_age_s': 1}).prompt.max_age_s == 1.0
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_an_integer_is_taken_where_a_double_is_meant():
 )
 def test_a_wrong_value_is_refused_with_name_value_and_expectation(name, value, words):
     with pytest.raises(InputError) as refusal:
-        settings_from({name: value})
+        DEPTH_NODE.settings({name: value})
     assert name in str(refusal.value)
     assert repr(value) in str(refusal.value)
     assert words in str(refusal.value)
@@ -62,17 +62,17 @@ def test_a_wrong_value_is_refused_with_name_value_and_expectation(name, value, w
 
 def test_depth_limits_that_contradict_are_refused():
     with pytest.raises(InputError, match=r'prompt\.max_depth_m'):
-        settings_from({'prompt.min_depth_m': 5.0, 'prompt.max_depth_m': 2.0})
+        DEPTH_NODE.settings({'prompt.min_depth_m': 5.0, 'prompt.max_depth_m': 2.0})
 
 
 @pytest.mark.parametrize('source', ['file', 'bag'])
 def test_a_file_or_bag_needs_a_path(source):
     with pytest.raises(InputError, match=r'extrinsics\.path is empty'):
-        settings_from({'extrinsics.source': source})
+        DEPTH_NODE.settings({'extrinsics.source': source})
 
 
 def test_an_empty_list_of_sources_is_allowed():
-    assert settings_from({'prompt.sources': None}).prompt.sources == ()
+    assert DEPTH_NODE.settings({'prompt.sources': None}).prompt.sources == ()
 
 
 def test_the_parameter_document_is_the_table():

@@ -3,13 +3,19 @@
 
 import importlib.util
 import time
+from types import SimpleNamespace
 
 import depth_contract
+import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped
 
+from metric_depth_ros.errors import InputError
+from metric_depth_ros.geometry.motion import PoseTrack
 from metric_depth_ros.geometry.rigid import transform_from_quaternion
+from metric_depth_ros.ros import pose_sources
 from metric_depth_ros.ros.faults import FaultLog
+from metric_depth_ros.ros.moving_tree import MovingTree
 from metric_depth_ros.ros.pose_sources import PoseHistory, Tf2Poses, TopicPoses
 from metric_depth_ros.ros.reconstruct_parameters import RECONSTRUCT_NODE
 
@@ -106,3 +112,35 @@ def test_poses_of_another_world_are_not_mixed_with_those_of_the_one_before():
             executor.spin_once(0.05)
         assert poses.at('camera', 10_500_000_000) is None
         poses.close()
+
+
+@pytest.fixture
+def odometry(monkeypatch):
+    """Poses from odometry of a robot that stands still from 0 to 30 s, and their mount."""
+    mount = SimpleNamespace(problem='', cleared=0, inner=None)
+    mount.lookup_at = lambda *asked: mount.inner.lookup_at(*asked)
+    mount.clear = lambda: setattr(mount, 'cleared', mount.cleared + 1)
+    monkeypatch.setattr(pose_sources, 'create_mount', lambda settings, node: mount)
+    monkeypatch.setattr(pose_sources, 'subscribe', lambda *asked: None)
+    node = SimpleNamespace(resolve_topic_name=lambda name: f'/{name}')
+    settings = RECONSTRUCT_NODE.settings({'pose.source': 'pose', 'pose.frame': 'base'})
+    poses = TopicPoses(node, settings, FaultLog(print, 0.0))
+    for second in range(31):
+        poses._history.add(second * S, pose_at(0.0))
+    return poses, mount
+
+
+def test_a_camera_that_moves_on_its_robot_is_where_it_was_at_the_stamp(odometry):
+    poses, mount = odometry
+    track = PoseTrack(np.array([10 * S, 20 * S]), np.stack([pose_at(1.0), pose_at(2.0)]))
+    mount.inner = MovingTree({}, {('base', 'camera'): track}, '', 'the mast')
+    assert poses.at('camera', 15 * S)[0, 3] == pytest.approx(1.5)
+    with pytest.raises(InputError, match=r'the mast, at 30\.000 s'):
+        poses.at('camera', 30 * S)
+
+
+def test_a_clock_that_goes_back_takes_the_places_on_the_robot_with_it(odometry):
+    poses, mount = odometry
+    poses.clear()
+    assert mount.cleared == 1
+    assert poses.at('camera', 15 * S) is None

@@ -14,7 +14,7 @@ from metric_depth_ros.codecs.pointcloud import encode_cloud
 from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.ros.assembly import Arrival, Bundle
 from metric_depth_ros.ros.framing import FrameBuilder, limited_depth
-from metric_depth_ros.ros.parameters import settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE
 from metric_depth_ros.ros.static_tree import StaticTree
 from metric_depth_ros.types import CameraModel, DepthEstimate, Source
 
@@ -49,7 +49,7 @@ def built(measurements, camera=CAMERA, **parameters):
     """Return the frame and the faults, as (stream, slug), of a bundle."""
     faults = []
     builder = FrameBuilder(TREE, lambda stream, error: faults.append((stream, error.fault)))
-    settings = settings_from({name.replace('__', '.'): v for name, v in parameters.items()})
+    settings = DEPTH_NODE.settings({name.replace('__', '.'): v for name, v in parameters.items()})
     pixels = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
     image = received(encode_color(pixels), 'camera')
     bundle = Bundle(image, {'camera_info': info(camera), **measurements}, 0.0)

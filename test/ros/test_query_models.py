@@ -5,7 +5,7 @@ import pytest
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators import registry
-from metric_depth_ros.estimators.base import needs_prompt
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.nearest import NearestFill
 from metric_depth_ros.ros.query_models import models_from
 from metric_depth_ros.ros.query_parameters import QueryNodeSettings
@@ -19,8 +19,11 @@ def test_an_estimator_that_needs_a_prompt_is_refused_with_those_that_need_none(s
     assert refusal.value.fault == 'parameter'
 
 
-class Monocular:
+class Monocular(Estimator):
     name = 'monocular'
+
+    def estimate(self, frame):
+        raise AssertionError('nobody asks it')
 
 
 def test_an_estimator_that_says_nothing_of_prompts_is_taken(monkeypatch):
@@ -35,8 +38,8 @@ def test_networks_and_priors_say_whether_they_need_a_prompt():
     from metric_depth_ros.estimators.learned.huggingface import HuggingFaceAdapter
 
     assert CompactTeacherAdapter().needs_prompt
-    assert needs_prompt(ComposedEstimator(NearestFill()))
-    assert not needs_prompt(ComposedEstimator(Monocular()))
+    assert ComposedEstimator(NearestFill()).needs_prompt
+    assert not ComposedEstimator(Monocular()).needs_prompt
     for prompted in (True, False):
         adapter = HuggingFaceAdapter(None, prompted=prompted, sees_field_of_view=False)
         assert adapter.needs_prompt == prompted

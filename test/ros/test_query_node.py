@@ -292,10 +292,19 @@ sys.modules['tf2_ros'] = SimpleNamespace(
     TransformListener=lambda *_, spin_thread: SimpleNamespace(unregister=lambda: None),
     TransformException=LookupError,
 )
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.registry import register
 from metric_depth_ros.nodes.query import main
 
-register('unasked', lambda variant, options: SimpleNamespace(name='unasked'))
+
+class Unasked(Estimator):
+    name = 'unasked'
+
+    def estimate(self, frame):
+        raise AssertionError('nobody asks it')
+
+
+register('unasked', lambda variant, options: Unasked())
 sys.exit(main())
 """
 

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
 
 from metric_depth_ros.codecs.pointcloud import decode_xyz
-from metric_depth_ros.ros.messages import stamp_ns as stamp_ns_of
+from metric_depth_ros.codecs.stamps import stamp_ns as stamp_ns_of
 
 # A skip while the module is imported would skip its whole folder under launch_testing's plugin.
 pytestmark = pytest.mark.skipif(
@@ -107,7 +107,7 @@ class Drive:
             self.depth(now_ns)
 
         def own():  # the node may still be publishing what it was sent before
-            return [c for c in self.clouds if stamp_ns <= stamp_ns_of(c.header) < end_ns]
+            return [c for c in self.clouds if stamp_ns <= stamp_ns_of(c.header.stamp) < end_ns]
 
         self.clouds.clear()
         self.client.repeat(send, own, 'a cloud')

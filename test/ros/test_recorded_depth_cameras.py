@@ -16,7 +16,7 @@ from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.ros.assembly import Arrival, Bundle
 from metric_depth_ros.ros.extrinsics import StaticTree
 from metric_depth_ros.ros.framing import FrameBuilder
-from metric_depth_ros.ros.parameters import settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE
 from metric_depth_ros.types import Source
 
 STAMP_NS = 1_000_000_000
@@ -43,7 +43,7 @@ def info_message(camera):
 
 def built(color, camera, depth, depth_camera, alignment, transforms=(), **parameters):
     """Return the frame that the node makes of these messages."""
-    settings = settings_from(
+    settings = DEPTH_NODE.settings(
         {
             'prompt.sources': ['sensor_depth'],
             'prompt.depth_alignment': alignment,

@@ -16,6 +16,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.ros import depth_node, query_node
 from metric_depth_ros.ros.query_models import QueryModels
 from metric_depth_ros.types import DepthEstimate
@@ -44,7 +45,7 @@ def start():
     rclpy.try_shutdown()
 
 
-class Model:
+class Model(Estimator):
     """A model that answers 2 m everywhere, once it is let through."""
 
     name = 'model'

@@ -7,7 +7,7 @@ from sensor_msgs.msg import Image
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.inputs import SharedStreams, input_topics
-from metric_depth_ros.ros.parameters import DepthNodeSettings, settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE, DepthNodeSettings
 
 CAMERAS = ('front', 'left', 'rear')
 
@@ -97,7 +97,7 @@ def test_a_shared_stream_reaches_everyone():
 @pytest.mark.parametrize('name', ['', '/front', 'front/', '6', 'a b', '~', 'ö'])
 def test_names_that_no_topic_can_begin_with_are_refused(name):
     with pytest.raises(InputError, match='names that topics can begin with'):
-        settings_from({'cameras': [name]})
+        DEPTH_NODE.settings({'cameras': [name]})
 
 
 def test_one_transform_for_several_cameras_is_refused_at_configure(start_node):

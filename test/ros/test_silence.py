@@ -70,3 +70,8 @@ def test_a_node_that_has_just_begun_logs_no_silence(silence_of, logged, monkeypa
     monkeypatch.setattr(silence, '_LOGGED_AFTER_S', 3600.0)
     silence_of().problem('image', '/image', None)
     assert logged == []
+
+
+def test_a_sensor_of_one_hertz_is_not_silent_however_often_health_is_told():
+    assert silence.silent_after_s(0.05) == 1.0
+    assert silence.silent_after_s(1.0) == 2.0

@@ -11,7 +11,7 @@ from metric_depth_ros.codecs.cdr import WireCompressedImage, WireHeader, WireSta
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.assembly import Arrival, Bundle
 from metric_depth_ros.ros.framing import LimitedDepth
-from metric_depth_ros.ros.parameters import settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE
 from metric_depth_ros.ros.snapshot import Answered, save_snapshot
 from metric_depth_ros.types import CameraModel, Frame
 
@@ -39,7 +39,7 @@ def test_a_disk_that_fills_up_leaves_nothing_in_the_way_of_the_next_snapshot(
     def write_onto_a_full_disk(writer, *message):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    settings = settings_from({'snapshot.folder': str(tmp_path / 'snapshots')})
+    settings = DEPTH_NODE.settings({'snapshot.folder': str(tmp_path / 'snapshots')})
     with monkeypatch.context() as full:
         full.setattr('rosbags.rosbag2.Writer.write', write_onto_a_full_disk)
         with pytest.raises(InputError, match=r'No space left .*snapshot\.folder'):
@@ -54,7 +54,7 @@ def test_a_disk_that_fills_up_leaves_nothing_in_the_way_of_the_next_snapshot(
 def test_the_folder_of_an_unknown_user_is_an_ordinary_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     saved = save_snapshot(
-        answered(), settings_from({'snapshot.folder': '~no_such_user/here'}), 'depth'
+        answered(), DEPTH_NODE.settings({'snapshot.folder': '~no_such_user/here'}), 'depth'
     )
     assert (tmp_path / saved).is_dir()
     assert saved.parts[:2] == ('~no_such_user', 'here')

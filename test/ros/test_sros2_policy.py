@@ -14,7 +14,7 @@ from metric_depth_ros.resources import share_file
 from metric_depth_ros.ros.inputs import input_topics
 from metric_depth_ros.ros.outputs import OUTPUTS
 from metric_depth_ros.ros.parameter_document import NODES
-from metric_depth_ros.ros.parameters import settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE
 
 _OF_ROS = {'/clock', '/parameter_events'}  # subscribed by every node
 _OF_TF2 = {'/tf', '/tf_static'}  # by those whose parameters ask for transforms of tf2
@@ -59,7 +59,7 @@ def test_inputs_that_parameters_can_ask_for_may_be_subscribed_and_no_others():
     depth = EXECUTABLES[0]
     topics = set()
     for transport, depth_transport in (('raw', 'raw'), ('compressed', 'compressedDepth')):
-        settings = settings_from(
+        settings = DEPTH_NODE.settings(
             {
                 'image_transport': transport,
                 'prompt.depth_transport': depth_transport,

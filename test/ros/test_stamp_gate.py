@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which image stamps are believed."""
+"""Which stamps are believed, and when a clock went back."""
 
 import pytest
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.ros.stamps import OVERTAKEN_IN_A_ROW, StampGate, StampVerdict
+from metric_depth_ros.ros.stamps import (
+    OVERTAKEN_IN_A_ROW,
+    BackwardJump,
+    StampGate,
+    StampVerdict,
+)
 
 S = 1_000_000_000
 NOW = 1_800_000_000 * S
@@ -79,3 +84,31 @@ def test_the_same_stamp_twice_is_accepted_and_told():
     gate = StampGate()
     gate.admit(NOW, NOW, 1.0)
     assert gate.admit(NOW, NOW, 1.0) is StampVerdict.DUPLICATE
+
+
+def test_a_clock_that_goes_back_is_told_once_and_what_was_overtaken_is_not():
+    jumps = BackwardJump()
+    seen = [jumps.seen(round(second * S)) for second in (10.0, 11.0, 10.0, 9.9, 9.5, 11.0)]
+    assert seen == [False, False, False, True, False, False]
+
+
+def test_streams_are_not_compared_but_go_back_together():
+    jumps = BackwardJump()
+    assert not any(jumps.seen(second * S, stream) for second, stream in [(90, 'a'), (10, 'b')])
+    assert jumps.seen(S, 'b')
+    assert not jumps.seen(2 * S, 'a')
+
+
+def test_a_clock_that_is_forgotten_does_not_go_back():
+    jumps = BackwardJump()
+    jumps.seen(90 * S)
+    jumps.forget()
+    assert not jumps.seen(S)
+
+
+def test_names_of_streams_that_are_made_up_push_each_other_out():
+    jumps = BackwardJump()
+    for number in range(1000):
+        jumps.seen(90 * S, f'camera_{number}')
+    assert len(jumps._newest_ns) <= 64
+    assert jumps.seen(S, 'camera_999')

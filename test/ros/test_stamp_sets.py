@@ -55,7 +55,7 @@ def test_depth_without_camera_info_is_given_up_and_counted():
     arrivals = [*frame(0, 'depth'), *frame(100, 'depth', 'info')]
     delivered, sets = sets_of(arrivals)
     assert delivered == [(100, 'di')]
-    assert sets.incomplete == 1
+    assert sets.tally['incomplete'] == 1
 
 
 def test_images_that_wait_for_their_depth_find_room():
@@ -85,7 +85,7 @@ def test_depth_that_is_later_than_images_are_kept_comes_without_its_image():
 
 def test_images_do_not_drive_out_depth_that_waits_for_its_camera_info():
     images = [('confidence', 100 + i) for i in range(20)]
-    assert sets_of([('depth', 5), *images, ('info', 5)])[1].incomplete == 0
+    assert sets_of([('depth', 5), *images, ('info', 5)])[1].tally['incomplete'] == 0
     both = [('depth', 5), *images, ('info', 5), *frame(200, 'confidence', 'depth', 'info')]
     assert sets_of(both)[0] == [(5, 'di'), (200, 'cdi')]
 
@@ -96,7 +96,7 @@ def test_depth_whose_camera_info_has_other_stamps_is_counted_and_finds_an_end():
         arrivals += [('depth', now), ('info', now + 1), ('confidence', now)]
     delivered, sets = sets_of(arrivals)
     assert delivered == []
-    assert sets.incomplete >= 90
+    assert sets.tally['incomplete'] >= 90
     assert len(sets._waiting) <= 6
 
 

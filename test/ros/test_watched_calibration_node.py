@@ -10,7 +10,8 @@ def test_diagnostics_warn_for_as_long_as_the_calibration_file_is_gone(
     path = tmp_path / 'rig.yaml'
     path.write_text(calibration.read_text())
     given = {'extrinsics.path': path, 'diagnostics.period_s': 0.2}
-    node, client = start_node(given, ['__ns:=/unplaced']), client_in('unplaced')
+    remaps = ['__ns:=/unplaced', '__node:=unplaced']
+    node, client = start_node(given, remaps), client_in('unplaced')
     client.connect()
     client.subscribe(DiagnosticArray, '/diagnostics')
 
@@ -19,7 +20,7 @@ def test_diagnostics_warn_for_as_long_as_the_calibration_file_is_gone(
             status
             for message in client.received['/diagnostics']
             for status in message.status
-            if status.hardware_id == '/unplaced/depth'
+            if status.name == 'unplaced: frames'
         ]
         return told and ('rig.yaml does not exist' in told[-1].message) == gone and told[-1]
 

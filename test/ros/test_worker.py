@@ -21,6 +21,7 @@ class _Processor:
     def __init__(self):
         self.changed = threading.Condition()
         self.begun, self.let_go, self.published = [], set(), []
+        self.expected = []
 
     def answer(self, bundle, estimator, settings, replaced, may_publish):
         stamp = bundle.image.stamp_ns
@@ -31,7 +32,7 @@ class _Processor:
         return True
 
     def expect(self, estimator):
-        pass
+        self.expected.append(estimator)
 
     def abandon(self):
         pass
@@ -165,3 +166,8 @@ def test_an_abandoned_worker_takes_no_image_from_the_next_one(camera):
     _offer(camera, 1)
     camera.processor.finish(0, 1)
     camera.processor.wait_until(lambda: camera.processor.published == [1])
+
+
+def test_frames_are_built_as_the_estimator_needs_them_from_the_first_on(camera):
+    worker = camera.start(1)
+    assert camera.processor.expected == [worker.estimator]

@@ -153,7 +153,6 @@ def test_the_realtime_preset_is_exported_and_asked_for_by_name(exported, frame):
     [
         (['classical', '-o', 'x.onnx'], "export got 'classical', expected one of"),
         (['lingbot_depth', '-o', 'x.pt'], r'expected a file name *.onnx'),
-        (['lingbot_depth', '-o', 'x.onnx', '--size', '640'], 'expected WIDTHxHEIGHT'),
         (['teacher', '-o', 'x.onnx'], 'unreleased'),
         (['lingbot_depth', '-o', 'x.onnx', '--weights', 'no.pt'], 'no.pt'),
     ],

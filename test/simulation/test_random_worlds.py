@@ -4,10 +4,10 @@
 import numpy as np
 import pytest
 import torch
+from stacked_worlds import stack_worlds
 
 from metric_depth_ros.simulation.camera import render
 from metric_depth_ros.simulation.photography import expose_randomly
-from metric_depth_ros.simulation.world import stack_worlds
 from metric_depth_ros.simulation.worlds import KINDS, random_view
 
 SIZE = (96, 64)

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from stacked_worlds import stack_worlds
 
 from metric_depth_ros.simulation.camera import render
 from metric_depth_ros.simulation.raycast import blocked, cast, narrowed
 from metric_depth_ros.simulation.relief import ground_height
 from metric_depth_ros.simulation.scene import camera_of
-from metric_depth_ros.simulation.world import Light, WorldBuilder, rotation, stack_worlds
+from metric_depth_ros.simulation.world import Light, WorldBuilder, rotation
 
 ALONG_X = torch.tensor([[[1.0, 0.0, 0.0]]])
 

@@ -4,10 +4,10 @@
 from dataclasses import asdict
 
 import torch
+from official_weights import official_state
 
 from metric_depth_ros.networks.backbones.dinov2 import DinoV2Config
 from metric_depth_ros.networks.backbones.dinov3 import DinoV3Config
-from metric_depth_ros.networks.checkpoints import official_state
 from metric_depth_ros.networks.compact_blocks import OwnNames
 from metric_depth_ros.networks.compact_student import CompactStudent, CompactStudentConfig
 from metric_depth_ros.networks.compact_teacher import CompactTeacher, CompactTeacherConfig

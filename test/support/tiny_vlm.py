@@ -5,11 +5,11 @@ import json
 from dataclasses import asdict
 
 import torch
+from official_weights import official_state
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from metric_depth_ros.networks.checkpoints import official_state
 from metric_depth_ros.networks.depthvlm import DepthVlm, DepthVlmConfig, Prompted
 from metric_depth_ros.networks.depthvlm_head import DptHeadConfig, MlpHeadConfig
 

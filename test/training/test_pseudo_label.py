@@ -8,6 +8,7 @@ import pytest
 from tiny_training import example, write_shards
 
 from metric_depth_ros.cli.main import main
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.training.pseudo_label import LabelSettings, label
 from metric_depth_ros.training.shards import ShardSource
@@ -16,7 +17,7 @@ from metric_depth_ros.types import DepthEstimate
 MANY = LabelSettings(points=(200_000, 400_000))  # 520 points and more of a tiny image
 
 
-class Teacher:
+class Teacher(Estimator):
     """Answers with one depth, and remembers what it was shown."""
 
     name = 'teacher'

@@ -159,7 +159,7 @@ def test_stop_before_the_first_step_is_refused(finished, capsys, tmp_path):
     config, _ = finished
     with pytest.raises(SystemExit, match='2'):
         train(config, tmp_path / 'out', '--until', '0')
-    assert '--until: 0 is not 1 or more' in capsys.readouterr().err
+    assert '--until: 0 is not a whole number, 1 or more' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('damaged', ['shards', 'unseen'])

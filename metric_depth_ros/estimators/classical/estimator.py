@@ -8,12 +8,13 @@ import time
 import numpy as np
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.classical.completion import PRESETS, complete
 from metric_depth_ros.prompting.radar import vertical_support
 from metric_depth_ros.types import DepthEstimate, Frame, SparsePrompt
 
 
-class ClassicalCompletion:
+class ClassicalCompletion(Estimator):
     """Image-guided completion without weights.
 
     Parameters

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from metric_depth_ros.estimators.learned.compact_inputs import fine_size, resized
 from metric_depth_ros.estimators.learned.compact_output import confidence_of, enlarged
 from metric_depth_ros.estimators.learned.estimator import (
+    Adapter,
     Answer,
     Arrays,
     LearnedEstimator,
@@ -38,7 +39,7 @@ def create(options: EstimatorOptions) -> LearnedEstimator:
     return LearnedEstimator(NAME, network, adapter, options, one_resolution=True)
 
 
-class CompactStudentAdapter:
+class CompactStudentAdapter(Adapter):
     """The network sees canonical inverse depth, and the focal length that makes it metric.
 
     Parameters

@@ -24,6 +24,7 @@ from metric_depth_ros.estimators.learned.compact_inputs import (
 )
 from metric_depth_ros.estimators.learned.compact_output import confidence_of, depth_of
 from metric_depth_ros.estimators.learned.estimator import (
+    Adapter,
     Answer,
     Arrays,
     LearnedEstimator,
@@ -77,10 +78,9 @@ def create(options: EstimatorOptions) -> LearnedEstimator:
     )
 
 
-class CompactTeacherAdapter:
+class CompactTeacherAdapter(Adapter):
     """The network sees the guess, the points, the image and where its rays point."""
 
-    recovers_camera = False
     needs_prompt = True
 
     def batch(self, frames: Sequence[Frame]) -> Batch:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.learned.estimator import (
+    Adapter,
     Answer,
     Arrays,
     LearnedEstimator,
@@ -46,7 +47,7 @@ def create(options: EstimatorOptions) -> LearnedEstimator:
     )
 
 
-class DepthProAdapter:
+class DepthProAdapter(Adapter):
     """The network sees canonical inverse depth and the field of view."""
 
     recovers_camera = True

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForImageTextToText
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.base import Estimator, PixelAnswer
 from metric_depth_ros.estimators.catalog import MODELS
 from metric_depth_ros.estimators.devices import torch_device
 from metric_depth_ros.estimators.learned.known_camera import camera_of
@@ -42,6 +44,7 @@ from metric_depth_ros.networks.depthlm_text import (
     read_distance,
 )
 from metric_depth_ros.networks.model_folder import (
+    CONFIG,
     read_config,
     refuse_claims,
     resolve_folder,
@@ -51,10 +54,12 @@ from metric_depth_ros.types import CameraModel, DepthEstimate, Frame
 
 NAME = 'depthlm'
 USUAL_QUERIES = 48
+FOCAL_KEY = 'depthlm_focal_px'  # of the checkpoint's configuration
 
 _MOST_TOKENS_OF_A_DISTANCE = 96
 _QUERIES_AT_ONCE = 8
 _MOST_QUERIES = 100_000
+_FOCAL_LIMITS_PX = 50.0, 10_000.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class _Family:
     Parameters
     ----------
     focal_px
-        Focal length that images were given in training; it belongs to the weights.
+        Focal length that images were given in training, where the weights do not say another.
     prompt
         Returns a question as the model is asked it, with one image token.
     image_token
@@ -81,31 +86,6 @@ _FAMILIES: Mapping[str, _Family] = {
     'llava': _Family(750.0, pixtral_prompt, '[IMG]'),
     'qwen2_5_vl': _Family(1000.0, qwen_prompt, '<|image_pad|>'),
 }
-
-
-@dataclass(frozen=True)
-class PixelAnswer:
-    """What the model says of one pixel.
-
-    Parameters
-    ----------
-    pixel
-        (u, v) of the frame's image.
-    distance
-        m from the camera's center, NaN where the answer states none.
-    point
-        (x, y, z) m in the optical frame, NaN likewise.
-    text
-        The answer; empty where the pixel could not be asked about.
-    failure
-        Why there is no distance; empty where there is one.
-    """
-
-    pixel: tuple[int, int]
-    distance: float
-    point: tuple[float, float, float]
-    text: str
-    failure: str
 
 
 def create(options: EstimatorOptions, variant: str = '') -> DepthLmEstimator:
@@ -130,7 +110,7 @@ def create(options: EstimatorOptions, variant: str = '') -> DepthLmEstimator:
     return DepthLmEstimator(folder, options, _queries(variant))
 
 
-class DepthLmEstimator:
+class DepthLmEstimator(Estimator):
     """The language model as an `Estimator`: depth at a grid of pixels, NaN between them.
 
     Parameters
@@ -143,25 +123,20 @@ class DepthLmEstimator:
         About how many pixels of a frame it is asked.
     """
 
-    recovers_camera = False
-
     def __init__(
         self, folder: Path, options: EstimatorOptions, queries: int = USUAL_QUERIES
     ) -> None:
         self.name = NAME if queries == USUAL_QUERIES else f'{NAME}:{queries}'
         self._queries = queries
         self._at_once = _QUERIES_AT_ONCE
-        read_config(folder)  # which transformers reads for the tokenizer, too
+        config = read_config(folder)  # which transformers reads for the tokenizer, too
+        stated_focal_px = _stated_focal_px(folder, config)
         self._tokenizer = load_tokenizer(folder)
         self._processor, self._model = load_model(folder)
         self._family = _FAMILIES[self._model.config.model_type]
+        self.focal_px = stated_focal_px or self._family.focal_px
         device = torch_device(options.device)
         _settle(self._model, device, chosen_precision(options.precision, device))
-
-    @property
-    def focal_px(self) -> float:
-        """Focal length at which this model is shown images."""
-        return self._family.focal_px
 
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Ask about a grid of pixels; the others, and those without an answer, are NaN."""
@@ -313,6 +288,22 @@ def _answer(camera: CameraModel, pixel: tuple[int, int], text: str | None) -> Pi
     ray = camera.unproject(np.array([pixel], np.float64), np.ones(1))[0]
     x, y, z = (float(value) for value in distance * ray / np.linalg.norm(ray))
     return PixelAnswer(pixel, distance, (x, y, z), text, '')
+
+
+def _stated_focal_px(folder: Path, config: Mapping[str, Any]) -> float | None:
+    """Return what a checkpoint says of the focal length of its training; None for nothing."""
+    if FOCAL_KEY not in config:
+        return None
+    focal_px = config[FOCAL_KEY]
+    low, high = _FOCAL_LIMITS_PX
+    number = isinstance(focal_px, int | float) and not isinstance(focal_px, bool)
+    if not (number and low <= focal_px <= high):
+        raise InputError(
+            'checkpoint_config',
+            f'{FOCAL_KEY} in {folder / CONFIG} is {shown(focal_px)}, expected a focal length of '
+            f'{low:g} to {high:g} pixels, that of the images of the training, or no such key.',
+        )
+    return float(focal_px)
 
 
 def _refuse_outside(frame: Frame, pixels: Sequence[tuple[int, int]]) -> None:

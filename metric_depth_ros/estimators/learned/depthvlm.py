@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.learned.known_camera import camera_of
 from metric_depth_ros.estimators.learned.language import (
     MOST_TOKENS,
@@ -68,7 +69,7 @@ def create(options: EstimatorOptions, name: str = NAME) -> DepthVlmEstimator:
     return DepthVlmEstimator(name, network, tokenizer, options)
 
 
-class DepthVlmEstimator:
+class DepthVlmEstimator(Estimator):
     """The language model as an `Estimator`.
 
     Parameters
@@ -82,8 +83,6 @@ class DepthVlmEstimator:
     options
         How it runs.
     """
-
-    recovers_camera = False
 
     def __init__(
         self, name: str, network: DepthVlm, tokenizer: Any, options: EstimatorOptions

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import copy
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch, Lanes, Runner
 from metric_depth_ros.estimators.runtime.onnx_session import is_exported
@@ -46,28 +48,32 @@ class Answer(NamedTuple):
     confidence: NDArray[np.float32] | None = None
 
 
-class Adapter(Protocol):
-    """Between frames and one network."""
+class Adapter(ABC):
+    """Between frames and one network.
 
-    @property
-    def recovers_camera(self) -> bool:
-        """Whether the network finds the intrinsics of a frame without a camera."""
-        ...
+    Attributes
+    ----------
+    needs_prompt, recovers_camera
+        As of an `Estimator`.
+    """
 
+    needs_prompt: bool = False
+    recovers_camera: bool = False
+
+    @abstractmethod
     def batch(self, frames: Sequence[Frame]) -> Batch:
         """Return the input of frames of one size, all with or all without a camera."""
-        ...
 
+    @abstractmethod
     def infer(self, network: nn.Module, batch: Batch, scale: float) -> Mapping[str, Tensor]:
         """Run the network at a multiple of its usual number of tokens; tensors begin with B."""
-        ...
 
+    @abstractmethod
     def answer(self, frame: Frame, outputs: Arrays) -> Answer:
         """Return the depth of one frame from its rows of the outputs."""
-        ...
 
 
-class LearnedEstimator:
+class LearnedEstimator(Estimator):
     """A network that answers frames.
 
     Parameters
@@ -101,6 +107,9 @@ class LearnedEstimator:
         grouped_by: Callable[[Frame], Hashable] = lambda _: None,
     ) -> None:
         self.name = name
+        self.needs_prompt = adapter.needs_prompt
+        self.recovers_camera = adapter.recovers_camera
+        self.frames_at_once = frames_at_once
         self._grouped_by = grouped_by
         self._adapter = adapter
         self._exported = is_exported(network)
@@ -112,21 +121,6 @@ class LearnedEstimator:
                 for each in networks
             ]
         )
-
-    @property
-    def recovers_camera(self) -> bool:
-        """Whether the network finds the intrinsics of a frame without a camera."""
-        return self._adapter.recovers_camera
-
-    @property
-    def needs_prompt(self) -> bool:
-        """Whether the network has no scale without a prompt; of most, an adapter says nothing."""
-        return bool(getattr(self._adapter, 'needs_prompt', False))
-
-    @property
-    def frames_at_once(self) -> int:
-        """How many threads may ask at the same time, each with a frame of its own."""
-        return len(self._lanes.runners)
 
     def warm_up(self, width: int, height: int) -> None:
         """Run on a blank image of a size, as often as the runner needs it to be at its fastest."""

@@ -22,6 +22,7 @@ from transformers.modeling_outputs import DepthEstimatorOutput
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.learned.estimator import (
+    Adapter,
     Answer,
     Arrays,
     LearnedEstimator,
@@ -88,7 +89,7 @@ def create(model_id: str, options: EstimatorOptions) -> LearnedEstimator:
     return LearnedEstimator(f'hf:{model_id}', model, adapter, options, one_resolution=True)
 
 
-class HuggingFaceAdapter:
+class HuggingFaceAdapter(Adapter):
     """Preprocessing and postprocessing are the model's own.
 
     Parameters

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from metric_depth_ros.estimators.learned.estimator import (
+    Adapter,
     Answer,
     Arrays,
     LearnedEstimator,
@@ -36,10 +37,8 @@ def create(options: EstimatorOptions, variant: str = '') -> LearnedEstimator:
     return LearnedEstimator(name, network, LingBotDepthAdapter(), options)
 
 
-class LingBotDepthAdapter:
+class LingBotDepthAdapter(Adapter):
     """The network sees the image and the rasterized prompt."""
-
-    recovers_camera = False
 
     def batch(self, frames: Sequence[Frame]) -> Batch:
         """Take images and prompts."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -153,8 +154,9 @@ def network_from(name: str, checkpoint: Checkpoint) -> nn.Module:
     return _ARCHITECTURES[name]().loaded(checkpoint).eval()
 
 
-def _fixed(name: str, network: Callable[[Any], nn.Module], config: type[Any]) -> _Architecture:
+def _fixed(name: str, class_name: str) -> _Architecture:
     """Return the architecture of a network whose released checkpoint does not describe it."""
+    network, config = _classes(name, class_name)
 
     def loaded(checkpoint: Checkpoint) -> nn.Module:
         built = skeleton(name, checkpoint.model_config)
@@ -168,54 +170,20 @@ def _fixed(name: str, network: Callable[[Any], nn.Module], config: type[Any]) ->
     )
 
 
-def _student_depthmap() -> _Architecture:
-    from metric_depth_ros.networks.student_depthmap import StudentDepthMap, StudentDepthMapConfig
-
-    return _fixed('student_depthmap', StudentDepthMap, StudentDepthMapConfig)
-
-
-def _depth_pro() -> _Architecture:
-    from metric_depth_ros.networks.depth_pro import DepthPro, DepthProConfig
-
-    return _fixed('depth_pro', DepthPro, DepthProConfig)
-
-
-def _teacher() -> _Architecture:
-    from metric_depth_ros.networks.teacher import Teacher, TeacherConfig
-
-    return _fixed('teacher', Teacher, TeacherConfig)
-
-
-def _compact_teacher() -> _Architecture:
-    from metric_depth_ros.networks.compact_teacher import CompactTeacher, CompactTeacherConfig
-
-    return _fixed('compact_teacher', CompactTeacher, CompactTeacherConfig)
-
-
-def _compact_student() -> _Architecture:
-    from metric_depth_ros.networks.compact_student import CompactStudent, CompactStudentConfig
-
-    return _fixed('compact_student', CompactStudent, CompactStudentConfig)
-
-
-def _student_pointmap() -> _Architecture:
-    from metric_depth_ros.networks.student_pointmap import StudentPointMap, StudentPointMapConfig
-
+def _self_described(name: str, class_name: str) -> _Architecture:
+    """Return the architecture of a network whose released checkpoint describes it."""
+    network, config = _classes(name, class_name)
     return _Architecture(
-        lambda: StudentPointMap(StudentPointMapConfig.released()),
-        lambda values: StudentPointMap(StudentPointMapConfig.from_model_config(values)),
-        StudentPointMap.from_checkpoint,
+        lambda: network(config.released()),
+        lambda values: network(config.from_model_config(values)),
+        network.from_checkpoint,
     )
 
 
-def _lingbot_depth() -> _Architecture:
-    from metric_depth_ros.networks.lingbot_depth import LingBotDepth, LingBotDepthConfig
-
-    return _Architecture(
-        lambda: LingBotDepth(LingBotDepthConfig.released()),
-        lambda values: LingBotDepth(LingBotDepthConfig.from_model_config(values)),
-        LingBotDepth.from_checkpoint,
-    )
+def _classes(name: str, class_name: str) -> tuple[Any, Any]:
+    """Return the class of a network and that of its configuration, of the module of its name."""
+    module = import_module(f'metric_depth_ros.networks.{name}')
+    return getattr(module, class_name), getattr(module, f'{class_name}Config')
 
 
 def _depthvlm(name: str, size: str) -> _Architecture:
@@ -251,13 +219,13 @@ def _depthlm() -> _Architecture:
 # A network is imported when it is asked for: the small ones need nothing but torch, and others
 # packages that take seconds to load.
 _ARCHITECTURES: Mapping[str, Callable[[], _Architecture]] = {
-    'student_depthmap': _student_depthmap,
-    'student_pointmap': _student_pointmap,
-    'depth_pro': _depth_pro,
-    'teacher': _teacher,
-    'compact_teacher': _compact_teacher,
-    'compact_student': _compact_student,
-    'lingbot_depth': _lingbot_depth,
+    'student_depthmap': partial(_fixed, 'student_depthmap', 'StudentDepthMap'),
+    'student_pointmap': partial(_self_described, 'student_pointmap', 'StudentPointMap'),
+    'depth_pro': partial(_fixed, 'depth_pro', 'DepthPro'),
+    'teacher': partial(_fixed, 'teacher', 'Teacher'),
+    'compact_teacher': partial(_fixed, 'compact_teacher', 'CompactTeacher'),
+    'compact_student': partial(_fixed, 'compact_student', 'CompactStudent'),
+    'lingbot_depth': partial(_self_described, 'lingbot_depth', 'LingBotDepth'),
     'depthvlm': partial(_depthvlm, 'depthvlm', '4b'),
     'depthvlm_8b': partial(_depthvlm, 'depthvlm_8b', '8b'),
     'depthlm': _depthlm,

@@ -9,6 +9,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from metric_depth_ros.estimators.learned.estimator import (
+    Adapter,
     Answer,
     Arrays,
     LearnedEstimator,
@@ -32,10 +33,8 @@ def create(options: EstimatorOptions) -> LearnedEstimator:
     return LearnedEstimator(NAME, load_network(NAME, options), StudentDepthMapAdapter(), options)
 
 
-class StudentDepthMapAdapter:
+class StudentDepthMapAdapter(Adapter):
     """The network sees canonical inverse depth, which a focal length makes metric."""
-
-    recovers_camera = False
 
     def batch(self, frames: Sequence[Frame]) -> Batch:
         """Take images and focal lengths.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from metric_depth_ros.estimators.learned.estimator import (
+    Adapter,
     Answer,
     Arrays,
     LearnedEstimator,
@@ -46,7 +47,7 @@ class StudentPointMapEstimator(LearnedEstimator):
         return other
 
 
-class StudentPointMapAdapter:
+class StudentPointMapAdapter(Adapter):
     """The network sees points up to a shift of z, a mask, and the metric scale.
 
     Parameters

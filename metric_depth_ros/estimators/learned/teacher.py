@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from metric_depth_ros.estimators.alignment import PromptTensor, inverse_depth, prompt_tensor
-from metric_depth_ros.estimators.base import Estimator, estimate_batch, recovers_camera
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.devices import torch_device
 from metric_depth_ros.estimators.learned.estimator import (
+    Adapter,
     Answer,
     Arrays,
     LearnedEstimator,
@@ -33,7 +34,7 @@ from metric_depth_ros.networks.teacher import Teacher, TeacherConfig
 from metric_depth_ros.types import Frame
 
 NAME = 'teacher'
-MOST_POINTS = 40_000  # of a prompt in its training
+MOST_POINTS = 40_000  # of a prompt in its training, on images of 1536x1536
 _SEED = 0
 
 
@@ -54,7 +55,7 @@ def create(options: EstimatorOptions, prior: Estimator) -> LearnedEstimator:
     return LearnedEstimator(f'{NAME}:{prior.name}', network, adapter, options)
 
 
-class TeacherAdapter:
+class TeacherAdapter(Adapter):
     """The network sees the prior, aligned to the prompt per pixel and as a whole, and a mask.
 
     Of a prompt with more points than any in its training it sees a random part, the same every
@@ -77,19 +78,15 @@ class TeacherAdapter:
         prompt_norm: str = 'median',
         gmdr_mode: str = 'global',
     ) -> None:
+        self.recovers_camera = prior.recovers_camera
         self._prior = prior
         self._prompt_norm = prompt_norm
         self._gmdr_mode = gmdr_mode
         self._workplace = Workplace(device, 'the alignment')
 
-    @property
-    def recovers_camera(self) -> bool:
-        """Whether the prior finds the intrinsics."""
-        return recovers_camera(self._prior)
-
     def batch(self, frames: Sequence[Frame]) -> Batch:
         """Estimate the prior, and align it to the prompts."""
-        priors = estimate_batch(self._prior, frames)
+        priors = self._prior.estimate_batch(frames)
         cameras = [f.camera or p.camera for f, p in zip(frames, priors, strict=True)]
         focal_px = [np.nan if camera is None else camera.K[0, 0] for camera in cameras]
         prior = torch.from_numpy(np.stack([p.depth for p in priors]))

@@ -2,7 +2,7 @@
 """Which input shapes have fast code of their own.
 
 Compiling stalls a camera for many seconds and its code serves one shape. An odd image therefore
-takes the plain way, with the same result; only a shape that stays gets code. Standard library.
+takes the plain way, with the same result; only a shape that stays gets code.
 """
 
 from __future__ import annotations

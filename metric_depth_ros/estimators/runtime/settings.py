@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much memory a run may take: from everything at once down to a small image.
 
-The first steps cost time only; the later ones cost resolution. Standard library.
+The first steps cost time only; the later ones cost resolution.
 """
 
 from __future__ import annotations

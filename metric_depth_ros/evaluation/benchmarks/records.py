@@ -2,7 +2,7 @@
 """What a run of a benchmark has done so far, on disk: one line an image and task.
 
 Every process appends to a file of its own, so that a run which was interrupted, or whose
-processes were other ones, goes on where it stopped. Standard library and `errors`.
+processes were other ones, goes on where it stopped.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +123,7 @@ def answer(item: Item, task: Task, estimator: Estimator) -> Record:
         camera=seen.camera if task.camera_given else None,
         prompt=prompt,
     )
-    if task.unmasked and hasattr(estimator, 'unmasked'):
+    if task.unmasked:
         estimator = estimator.unmasked()
     start = time.perf_counter()
     estimate = _estimate(estimator, frame, seen.points if task.at_points else None)
@@ -135,12 +134,11 @@ def answer(item: Item, task: Task, estimator: Estimator) -> Record:
 def _estimate(
     estimator: Estimator, frame: Frame, points: NDArray[np.float64] | None
 ) -> DepthEstimate:
-    """Estimate a frame, or at the pixels of points only where the estimator asks one by one."""
-    estimate_at = getattr(estimator, 'estimate_at', None)
-    if points is None or estimate_at is None:
+    """Estimate a frame, or where only the pixels of points count, those."""
+    if points is None:
         return estimator.estimate(frame)
     pixels = dict.fromkeys((int(u), int(v)) for u, v, *_ in points)
-    return cast(DepthEstimate, estimate_at(frame, list(pixels)))
+    return estimator.estimate_at(frame, list(pixels))
 
 
 def seed_of(item: str, task: str) -> int:

@@ -12,9 +12,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from metric_depth_ros.codecs.stamps import NS_PER_S
+from metric_depth_ros.ros.stamps import BackwardJump
+
 # Stamps: 5 s of two streams at 30 Hz, in which a quartz that is 50 ppm off drifts by 0.25 ms.
 _WINDOW = 300
-_JUMP_NS = 500_000_000
+# Streams of one clock are a period or two behind each other, which at 6 Hz are 0.3 s; and a
+# recording that is played again may be shorter than a second.
+_JUMP_NS = NS_PER_S // 2
 _PLAYED_LATE_S = 0.2
 _NS_A_MS = 1_000_000
 
@@ -39,17 +44,15 @@ class ForeignClock:
         self._now_ns = now_ns
         self._max_late_s = max_late_s
         self._offsets: deque[int] = deque(maxlen=_WINDOW)
-        self._newest_ns = 0
+        self._jumps = BackwardJump(_JUMP_NS)
 
     def observe(self, foreign_ns: int) -> None:
         """Learn from a stamp that arrives now."""
-        if self._newest_ns - foreign_ns > _JUMP_NS:  # the camera or the recording began anew
+        if self._jumps.seen(foreign_ns):  # the camera or the recording began anew
             self._offsets.clear()
-            self._newest_ns = foreign_ns
-        self._newest_ns = max(self._newest_ns, foreign_ns)
         offset = self._now_ns() - foreign_ns
         if self._offsets and self._max_late_s is not None:
-            late_s = (offset - min(self._offsets)) * 1e-9
+            late_s = (offset - min(self._offsets)) / NS_PER_S
             if late_s > self._max_late_s:
                 self._offsets.clear()
         self._offsets.append(offset)

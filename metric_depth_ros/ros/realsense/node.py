@@ -15,8 +15,8 @@ from std_msgs.msg import Header
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.resources import user_path
 from metric_depth_ros.ros.camera_feed import CameraFeed
-from metric_depth_ros.ros.diagnostics import Problem, problems_status
-from metric_depth_ros.ros.managed_node import ManagedNode
+from metric_depth_ros.ros.diagnostics import Problem
+from metric_depth_ros.ros.managed_node import STOP_S, ManagedNode
 from metric_depth_ros.ros.realsense.calibration import (
     optical_frame,
     static_transforms,
@@ -42,7 +42,6 @@ from metric_depth_ros.ros.realsense.shots import ShotReader
 from metric_depth_ros.ros.static_tree import StaticTree
 
 NAME = 'camera'
-_STOP_S = 0.5  # of the two seconds in which an interrupted node is gone
 
 
 class RealsenseNode(ManagedNode[RealsenseSettings]):
@@ -108,7 +107,7 @@ class RealsenseNode(ManagedNode[RealsenseSettings]):
 
     def _deactivate(self) -> None:
         capture, self._capture = self._capture, None
-        if capture is not None and not capture.stop(_STOP_S):
+        if capture is not None and not capture.stop(STOP_S):
             self.get_logger().warning('librealsense does not close the camera; it is abandoned')
 
     def _on_opened(self, camera: OpenCamera) -> None:
@@ -159,16 +158,11 @@ class RealsenseNode(ManagedNode[RealsenseSettings]):
                 'firmware': camera.info.firmware,
                 'connection': camera.info.connection,
             }
-        faults = self._faults.counts().items()
-        values |= {f'{topic} {fault}': n for (topic, fault), n in faults}
         serial = camera.info.serial_number if camera else self._settings.serial_number
-        name = f'{self.get_name()}: camera'
-        return [problems_status(name, serial, self._problems(), self._all_well(), values)]
+        return [self._health_of('camera', serial, self._all_well(), values)]
 
     def _problems(self) -> list[Problem]:
-        if self._capture is None:
-            return [(DiagnosticStatus.WARN, 'The node is not active.')]
-        problem = self._capture.problem
+        problem = None if self._capture is None else self._capture.problem
         return [] if problem is None else [(DiagnosticStatus.ERROR, problem)]
 
     def _all_well(self) -> str:

@@ -122,11 +122,9 @@ class PictureOutputs:
 def _image(header: Header, picture: Picture) -> Image:
     """Return an Image of its own memory: librealsense wants the frame back."""
     height, step = picture.data.shape
-    buffer = MessageBuffer()
-    data = buffer.sized(picture.data.size)
-    data[...] = picture.data.reshape(-1)
+    data = picture.data.reshape(-1)
     fields = ImageFields(height, picture.width, picture.encoding, 0, step, data)
-    return image_message(header, fields, buffer)
+    return image_message(header, fields, MessageBuffer.holding(data))
 
 
 class StaticFrames:

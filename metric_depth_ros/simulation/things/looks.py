@@ -13,7 +13,6 @@ import numpy as np
 
 from metric_depth_ros.simulation.world import RGB, Pattern, Vector, WorldBuilder, linear
 
-_Range = tuple[int, int]
 _SHIFT_PERIODS = 16.0
 
 PATTERNS = (

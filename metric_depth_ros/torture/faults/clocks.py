@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from builtin_interfaces.msg import Time
 from rosgraph_msgs.msg import Clock
 
+from metric_depth_ros.codecs.stamps import NS_PER_S, sec_nanosec
 from metric_depth_ros.torture.fault import Fault
 from metric_depth_ros.torture.good_stream import frame
 from metric_depth_ros.torture.rig import Rig
 
-_S = 1_000_000_000
-_RECORDED_NS = 1_317_000_000 * _S  # a drive of 2011
-_PERIOD_NS = _S // 10
+_RECORDED_NS = 1_317_000_000 * NS_PER_S  # a drive of 2011
+_PERIOD_NS = NS_PER_S // 10
 
 
 def _play(rig: Rig, stamps: Iterable[int], clock: bool) -> int:
@@ -23,7 +23,7 @@ def _play(rig: Rig, stamps: Iterable[int], clock: bool) -> int:
     stamps = list(stamps)
     for stamp in stamps:
         if clock:
-            seconds, nanoseconds = divmod(stamp, _S)
+            seconds, nanoseconds = sec_nanosec(stamp)
             time_message = Clock(clock=Time(sec=seconds, nanosec=nanoseconds))
             rig.publisher('/clock', Clock).publish(time_message)
             time.sleep(0.02)
@@ -43,7 +43,7 @@ def _bag_loops(rig: Rig) -> str:
     since = rig.log_position()
     try:
         rig.set_parameter('max_frame_age_s', 0.0)
-        later = [stamp + 60 * _S for stamp in _loop()]
+        later = [stamp + 60 * NS_PER_S for stamp in _loop()]
         first = _play(rig, later, clock=False)
         second = _play(rig, _loop(), clock=False)
         rig.sees_log('/image [stamp_backward]', since)
@@ -60,7 +60,7 @@ def _simulated(rig: Rig, jumps_s: tuple[float, ...]) -> str:
         answered = []
         start_ns = _RECORDED_NS
         for jump_s in jumps_s:
-            start_ns += int(jump_s * _S)
+            start_ns += int(jump_s * NS_PER_S)
             answered.append(_play(rig, [start_ns + i * _PERIOD_NS for i in range(6)], clock=True))
             start_ns += 6 * _PERIOD_NS
     finally:
@@ -88,7 +88,7 @@ def _stands_still(rig: Rig) -> str:
     rig.pause_stream()
     try:
         rig.set_parameter('use_sim_time', True)
-        stamps = [_RECORDED_NS + 3600 * _S + i * _PERIOD_NS for i in range(4)]
+        stamps = [_RECORDED_NS + 3600 * NS_PER_S + i * _PERIOD_NS for i in range(4)]
         answered = _play(rig, stamps, clock=False)
     finally:
         rig.set_parameter('use_sim_time', False)

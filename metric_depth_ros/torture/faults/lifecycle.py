@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from lifecycle_msgs.msg import State, Transition
 
-from metric_depth_ros.ros.parameters import Parameter, parameter_table
+from metric_depth_ros.ros.parameter_table import Parameter
+from metric_depth_ros.ros.parameters import DEPTH_NODE
 from metric_depth_ros.torture.fault import Fault
 from metric_depth_ros.torture.rig import NotObservedError, Rig
 
@@ -69,7 +70,7 @@ def _bad_values(row: Parameter) -> Iterator[object]:
 
 def _bad_parameters(rig: Rig) -> str:
     refused = 0
-    for row in parameter_table().values():
+    for row in DEPTH_NODE.rows.values():
         for value in _bad_values(row):
             result = rig.set_parameter(row.name, value)
             if result.successful:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from metric_depth_ros.codecs.stamps import NS_PER_S, stamp_ns
 from metric_depth_ros.torture.fault import Fault
 from metric_depth_ros.torture.good_stream import Messages, frame, set_stamp
 from metric_depth_ros.torture.rig import Rig
 
-_S = 1_000_000_000
 Spoil = Callable[[Messages], object]
 
 
@@ -41,9 +41,8 @@ def _cut(topic: str, count: int) -> Spoil:
 
 def _stamp(offset_s: float) -> Spoil:
     def spoil(messages: Messages) -> None:
-        stamp = messages['image'].header.stamp
-        now_ns = stamp.sec * _S + stamp.nanosec
-        set_stamp(messages['image'], int(now_ns + offset_s * _S))
+        now_ns = stamp_ns(messages['image'].header.stamp)
+        set_stamp(messages['image'], int(now_ns + offset_s * NS_PER_S))
 
     return spoil
 
@@ -91,7 +90,7 @@ _SPOILED: tuple[tuple[str, str, str, Spoil], ...] = (
     ('cloud in an unknown frame', '/points', 'transform_missing', _other_frame),
     ('image with stamp 0', '/image', 'stamp_zero', lambda m: set_stamp(m['image'], 0)),
     ('image with a negative stamp', '/image', 'stamp_zero',
-     lambda m: set_stamp(m['image'], -5 * _S)),
+     lambda m: set_stamp(m['image'], -5 * NS_PER_S)),
     ('image of a minute ago', '/image', 'stamp_old', _stamp(-60.0)),
     ('image of a minute ahead', '/image', 'stamp_future', _stamp(60.0)),
     ('image with a stamp that jumped back', '/image', 'stamp_backward', _stamp(-0.5)),

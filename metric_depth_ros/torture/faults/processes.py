@@ -10,13 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-import rclpy
-from rclpy.context import Context
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
 from metric_depth_ros.replay.node_process import NodeProcess
+from metric_depth_ros.replay.spinning_node import idle_node
 from metric_depth_ros.torture.fault import Fault
 from metric_depth_ros.torture.good_stream import frame
 from metric_depth_ros.torture.holdings import orphans_of, segments_of
@@ -129,19 +126,12 @@ def _stopped_reader(rig: Rig) -> str:
 
 def _other_domain(rig: Rig) -> str:
     since, before = rig.log_position(), rig.answered_count()
-    context = Context()
-    domain = int(rig.environment['ROS_DOMAIN_ID']) % 101 + 1
-    options = SignalHandlerOptions.NO
-    rclpy.init(args=[], context=context, domain_id=domain, signal_handler_options=options)
-    node = Node('stranger', context=context, enable_rosout=False)
-    try:
+    domain = rig.domain % 101 + 1
+    with idle_node('stranger', domain) as (node, _):
         publisher = node.create_publisher(Image, 'image', 5)
         for _ in range(10):
             publisher.publish(Image(encoding='from another domain'))
             time.sleep(0.05)
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown(context=context)
     if 'image_encoding' in rig.node.log[since:]:
         raise NotObservedError('images of another domain were received')
     rig.until(lambda: rig.answered_count() > before, 'answers meanwhile')

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from metric_depth_ros.codecs.image import decode_depth
+from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.torture.fault import Fault
 from metric_depth_ros.torture.good_stream import (
     CALIBRATION,
@@ -60,7 +61,7 @@ def _out_of_order(rig: Rig) -> str:
             for xyz, after_s in ((far, 0.05), (near, 0.0)):
                 message = cloud(xyz)
                 message.header.frame_id = 'lidar'
-                set_stamp(message, stamp + round(after_s * 1e9))
+                set_stamp(message, stamp + round(after_s * NS_PER_S))
                 rig.send({'points': message})
             rig.send(frame(stamp), ('camera_info', 'image'))
             time.sleep(2 * PERIOD_S)

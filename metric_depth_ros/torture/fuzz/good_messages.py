@@ -18,10 +18,11 @@ from std_msgs.msg import Header
 
 from metric_depth_ros.codecs.camera_info import camera_to_fields
 from metric_depth_ros.codecs.image import encode_depth
+from metric_depth_ros.codecs.stamps import NS_PER_S, sec_nanosec
 from metric_depth_ros.geometry.camera import CameraModel
 
 WIDTH, HEIGHT = 8, 6
-STAMP_NS = 1_000_000_000
+STAMP_NS = NS_PER_S
 _POINTS = 12
 _FLOAT32 = 7
 
@@ -139,4 +140,4 @@ def _cloud(names: tuple[str, ...] | str) -> SimpleNamespace:
 
 
 def _message(frame_id: str, **fields: Any) -> SimpleNamespace:
-    return SimpleNamespace(header=header_of(frame_id, STAMP_NS // 10**9, 0), **fields)
+    return SimpleNamespace(header=header_of(frame_id, *sec_nanosec(STAMP_NS)), **fields)

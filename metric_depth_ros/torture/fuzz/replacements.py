@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from metric_depth_ros.codecs.image import COLOR_ENCODINGS
 from metric_depth_ros.codecs.radar import STRENGTH_FIELDS, VELOCITY_FIELDS
+from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.torture.fuzz.good_messages import (
     DEPTH_HEADER,
     DEPTH_PICTURES,
@@ -38,7 +39,7 @@ _HEADER = st.builds(
     header_of,
     st.one_of(st.sampled_from(['camera', 'lidar', 'odom', '/camera', '']), _WORD),
     st.one_of(st.integers(0, 3), st.integers(-(2**31), 2**31 - 1)),
-    st.one_of(st.integers(0, 10**9 - 1), st.integers(0, 2**32 - 1)),
+    st.one_of(st.integers(0, NS_PER_S - 1), st.integers(0, 2**32 - 1)),
 )
 
 

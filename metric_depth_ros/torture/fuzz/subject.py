@@ -14,8 +14,9 @@ from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
 from metric_depth_ros.codecs.camera_info import camera_to_fields
 from metric_depth_ros.codecs.cdr import read_cloud, read_compressed_image, read_image
-from metric_depth_ros.codecs.image import encode_color, encode_depth, encode_mono
+from metric_depth_ros.codecs.image import encode_depth, encode_mono
 from metric_depth_ros.codecs.pointcloud import encode_cloud, encode_organized
+from metric_depth_ros.codecs.stamps import stamp_ns
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.geometry.camera import CameraModel
@@ -26,9 +27,8 @@ from metric_depth_ros.geometry.voxels import voxel_means
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.depth_picture import depth_picture
 from metric_depth_ros.ros.framing import FrameBuilder, LimitedDepth, limited_depth
-from metric_depth_ros.ros.messages import stamp_ns
 from metric_depth_ros.ros.moving_tree import MovingTree
-from metric_depth_ros.ros.parameters import settings_from
+from metric_depth_ros.ros.parameters import DEPTH_NODE
 from metric_depth_ros.ros.stamps import StampGate
 from metric_depth_ros.torture.fuzz.good_messages import STAMP_NS, good_messages, serialized
 from metric_depth_ros.torture.fuzz.kinds import Kind
@@ -60,7 +60,7 @@ class Subject:
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
-        self._settings = settings_from(
+        self._settings = DEPTH_NODE.settings(
             {'extrinsics.source': 'file', 'extrinsics.path': '-', **kind.parameters}
         )
         good = good_messages()
@@ -106,7 +106,7 @@ class Subject:
     def _frame_of(self, messages: dict[str, Any]) -> Frame | None:
         """Take messages as the callbacks and the worker of the node do."""
         image = messages.pop('image')
-        stamp = stamp_ns(image.header)
+        stamp = stamp_ns(image.header.stamp)
         StampGate().admit(stamp, STAMP_NS, self._settings.max_frame_age_s)
         assembly = Assembly(
             self._settings.prompt.sources,
@@ -116,7 +116,7 @@ class Subject:
         )
         for stream, message in messages.items():
             if stream.endswith('camera_info') or stream in self._settings.prompt.sources:
-                assembly.offer(stream, message, stamp_ns(message.header))
+                assembly.offer(stream, message, stamp_ns(message.header.stamp))
         assembly.offer_image(image, stamp)
         bundle = assembly.take()
         assert bundle is not None
@@ -148,8 +148,7 @@ def _check_other_outputs(frame: Frame, limited: LimitedDepth) -> None:
     height, width = limited.depth.shape
     assert floating_pixels(limited.depth, _EDGE_FILTER).shape == (height, width)
     assert len(encode_depth(limited.depth, '16UC1').data) == 2 * height * width
-    picture = encode_color(depth_picture(limited.depth), 'bgr8')
-    assert len(picture.data) == 3 * height * width
+    assert depth_picture(limited.depth).shape == (height, width, 3)
     if frame.prompt is not None:
         assert encode_mono(frame.prompt.to_map(width, height)).height == height
     if limited.camera is not None:
