@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import TypeVar
@@ -37,14 +38,19 @@ def real(low: float, high: float) -> Callable[[str], float]:
     return number
 
 
-def positive(high: float = math.inf) -> Callable[[str], float]:
-    """Return the type of finite numbers above 0, up to a limit, which counts."""
-    limit = f' and up to {high:g}' if math.isfinite(high) else ''
+def positive(high: float = sys.float_info.max) -> Callable[[str], float]:
+    """Return the type of numbers above 0, up to a limit, which counts; +Inf allows inf, too."""
+    if math.isinf(high):
+        expected = 'a number above 0, or inf'
+    elif high == sys.float_info.max:
+        expected = 'a finite number above 0'
+    else:
+        expected = f'a number above 0 and up to {high:g}'
 
     def number(text: str) -> float:
         value = _parsed(float, text)
-        if value is None or not 0.0 < value <= high or math.isinf(value):
-            raise ArgumentTypeError(f'{text} is not a number above 0{limit}')
+        if value is None or not 0.0 < value <= high:
+            raise ArgumentTypeError(f'{text} is not {expected}')
         return value
 
     return number

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 from pathlib import Path
@@ -34,11 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--worst-error',
-        type=positive(),
+        type=positive(math.inf),
         default=0.1,
         metavar='E',
         help='leave out examples whose held-out points are missed by more (AbsRel of the better '
-        'four fifths); default: 0.1',
+        'four fifths); inf switches this off; default: 0.1',
     )
     parser.add_argument('--seed', type=whole(0), default=0, help='of the prompts; default: 0')
     parser.add_argument('--per-shard', type=whole(1), default=128, help='examples; default: 128')

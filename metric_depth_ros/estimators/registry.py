@@ -137,7 +137,7 @@ def register(name: str, factory: Factory) -> None:
         Of the specification, before its colon.
     factory
         Takes the variant, which may be empty, and how a learned estimator runs; returns an object
-        whose class inherits from `Estimator`.
+        whose class inherits from `Estimator` and states its `name`.
     """
     _FACTORIES[name] = factory
 
@@ -188,7 +188,8 @@ def create_estimator(
     ------
     InputError
         Unknown name or variant, also among the weights; weights that are not to be had;
-        libraries that are missing; a factory of another package that returns no `Estimator`.
+        libraries that are missing; a factory of another package that returns no `Estimator`,
+        or one without a name.
     """
     refuse_unknown(spec, named)
     name, _, variant = spec.partition(':')
@@ -209,6 +210,13 @@ def create_estimator(
             f'the factory registered as {name!r} returned an object of '
             f'{type(estimator).__name__}, which is no Estimator: let that class inherit from '
             'metric_depth_ros.estimators.base.Estimator.',
+        )
+    stated = getattr(estimator, 'name', None)
+    if not isinstance(stated, str):
+        raise InputError(
+            'estimator',
+            f'the {type(estimator).__name__} that the factory registered as {name!r} returned has '
+            f"{stated!r} for a name, expected a string: state name = '{name}' in that class.",
         )
     return estimator
 

@@ -199,16 +199,15 @@ class _Places:
                 f'with --odometry{hint}, or record the transforms too.',
             )
         static = read_static_transforms(bag) if has_static else {}
-        self._tree = MovingTree(static, tracks, '', f'the transforms of {bag}', remedy)
+        self._tree = MovingTree(static, tracks, self._world, f'the transforms of {bag}', remedy)
 
     def of(self, camera_frame: str, stamp_ns: int) -> Transform | None:
         """Return T_world_camera at a time, None where the poses do not cover it."""
-        try:
-            return self._tree.lookup_at(self._world, camera_frame, stamp_ns)
-        except InputError:
-            # Refused where no time connects the frames, else a part of the way is not covered.
-            self._tree.lookup(self._world, stamp_ns, camera_frame, stamp_ns)
-            return None
+        asked = self._world, stamp_ns, camera_frame, stamp_ns
+        pose = self._tree.lookup_moved(*asked)
+        if pose is None:  # refused where no time connects the frames
+            self._tree.lookup(*asked)
+        return pose
 
 
 def _odometry(bag: Path, topic: str) -> tuple[str, dict[tuple[str, str], PoseTrack]]:

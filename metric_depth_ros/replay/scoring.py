@@ -4,13 +4,15 @@
 The ground truth is a depth image, or a cloud that the node was not given (held-back LiDAR), which
 is projected and cleaned like a prompt. "Unprompted" pixels are those where the sensors that the
 node takes have no value: its frames are built again here, by its code and with its settings, so
-that scoring costs the running node nothing. Truth is that of the view that the node answers,
-which camera.rectify makes another.
+that scoring costs the running node nothing. An image finds what was recorded before it, and as
+long after it as prompt.max_wait_s, as it does in the node. Truth is that of the view that the
+node answers, which camera.rectify makes another.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -35,7 +37,14 @@ from metric_depth_ros.prompting.lidar import prompt_from_cloud
 from metric_depth_ros.replay.cdr import read_stamp_ns
 from metric_depth_ros.replay.recorded_sets import recorded_sets
 from metric_depth_ros.replay.streams import GROUND_TRUTH, Streams
-from metric_depth_ros.ros.assembly import Arrival, Bundle
+from metric_depth_ros.ros.assembly import (
+    FIRST_WAIT_S,
+    FIRST_WAITS,
+    MOST_KEPT,
+    Arrival,
+    Bundle,
+    fitting,
+)
 from metric_depth_ros.ros.extrinsics import Extrinsics, read_extrinsics
 from metric_depth_ros.ros.framing import FrameBuilder
 from metric_depth_ros.ros.parameters import (
@@ -48,7 +57,7 @@ from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
 
 _SAME_INSTANT_NS = 10_000_000
 _LATE_NS = 150_000_000  # a message may be recorded this long after the image of its stamp
-_ANY_AGE_NS = 2**62
+_FIRST_WAIT_NS = round(FIRST_WAIT_S * NS_PER_S)
 # Faults by which an image lacks a measurement, or its points the motion; the bag is as good.
 _LACKS = (
     'silent', 'cloud_empty', 'cloud_not_in_view', 'cloud_times', 'camera_info_missing',
@@ -144,18 +153,26 @@ def replayed_frames(
     confidence_topic
         Topic of its confidence; empty, or not recorded: None.
     """
-    with BagReader(recording) as answers, BagReader(bag) as images, BagReader(bag) as source:
+    with (
+        BagReader(recording) as answers,
+        BagReader(bag) as images,
+        BagReader(bag) as measured,
+        BagReader(bag) as truths,
+    ):
         if depth_topic not in answers.topics:
             return
-        recorded = _Recorded(bag, source, streams, settings)
+        recorded = _Recorded(bag, streams, measured, truths, settings)
+        recorded_ns = {read_stamp_ns(m.data): m.log_ns for m in images.raw([streams.image])}
         window = _Window(images, [streams.image], _LATE_NS)
-        recorded_ns = {read_stamp_ns(m.data): m.log_ns for m in source.raw([streams.image])}
         optional = [topic for topic in (confidence_topic,) if topic in answers.topics]
         for stamp_ns, found in recorded_sets(answers, [depth_topic], optional):
-            log_ns = recorded_ns.get(stamp_ns, stamp_ns)
-            window.advance(stamp_ns, log_ns)
-            image = window.nearest(streams.image, stamp_ns, 0)
-            frame, truth = (None, None) if image is None else recorded.frame(image, log_ns)
+            frame, truth = None, None
+            log_ns = recorded_ns.get(stamp_ns)
+            if log_ns is not None:
+                window.advance(stamp_ns, log_ns)
+                image = window.nearest(streams.image, stamp_ns, 0)
+                if image is not None:
+                    frame, truth = recorded.frame(image.message, log_ns)
             yield _replayed(
                 stamp_ns, found[depth_topic], found.get(confidence_topic), frame, truth
             )
@@ -176,8 +193,8 @@ def recorded_frames(
     InputError
         A message that cannot be used.
     """
-    with BagReader(bag) as images, BagReader(bag) as source:
-        recorded = _Recorded(bag, source, streams, _all_of(streams), strict=True)
+    with BagReader(bag) as images, BagReader(bag) as measured, BagReader(bag) as truths:
+        recorded = _Recorded(bag, streams, measured, truths, _all_of(streams), strict=True)
         for raw, message in images.messages([streams.image]):
             frame, truth = recorded.frame(message, raw.log_ns)
             assert frame is not None
@@ -185,31 +202,42 @@ def recorded_frames(
 
 
 def _all_of(streams: Streams) -> DepthNodeSettings:
-    """Return the node's defaults for all that a bag has; no camera waits for a large cloud."""
-    prompt = PromptSettings(sources=tuple(streams.prompt_sources), max_points=sys.maxsize)
+    """Return the node's defaults for all that a bag has, as it was measured.
+
+    No camera waits for a large cloud, or for what is recorded late.
+    """
+    prompt = PromptSettings(
+        sources=tuple(streams.prompt_sources),
+        max_wait_s=_LATE_NS / NS_PER_S,
+        max_points=sys.maxsize,
+        remove_flying_pixels=False,
+    )
     transport = 'compressed' if streams.is_compressed else 'raw'
     return DepthNodeSettings(image_transport=transport, prompt=prompt)
 
 
 class _Window:
-    """The messages of a bag around one time, read in one pass.
+    """The messages of a bag that somebody has at one time, read in one pass.
+
+    Of each topic the last, as many as the node keeps of a source.
 
     Parameters
     ----------
     reader, topics
         Of the bag, and what is read of it.
-    reach_ns
-        How far from the image at hand messages are kept.
+    wait_ns
+        How long after the image at hand a message may be recorded.
     """
 
-    def __init__(self, reader: BagReader, topics: list[str], reach_ns: int) -> None:
-        self._messages = reader.messages(topics)
-        self._recent: dict[str, list[tuple[int, Message]]] = {topic: [] for topic in topics}
-        self._reach_ns = reach_ns
-        self._read_until_ns = -1
+    def __init__(self, reader: BagReader, topics: list[str], wait_ns: int) -> None:
+        self._messages = reader.messages(topics) if topics else iter(())
+        self._next = next(self._messages, None)
+        self._arrived: dict[str, deque[Arrival]] = {t: deque(maxlen=MOST_KEPT) for t in topics}
+        self._wait_ns = wait_ns
+        self._images = 0
 
     def advance(self, stamp_ns: int, log_ns: int) -> None:
-        """Read on until a little after the image at hand and drop what is long before it.
+        """Read what has arrived for the image at hand, and drop what is long before it.
 
         A bag is in the order of recording, by a clock that may be another than that of the stamps.
 
@@ -218,26 +246,33 @@ class _Window:
         stamp_ns, log_ns
             Stamp of the image, and when it was recorded.
         """
-        while self._read_until_ns <= log_ns + self._reach_ns:
-            raw, message = next(self._messages, (None, None))
-            if raw is None:
+        while self._next is not None:
+            raw, message = self._next
+            if raw.log_ns > log_ns + self._patience_ns():
                 break
-            self._read_until_ns = raw.log_ns
-            self._recent[raw.topic].append((stamp_of(message), message))
-        for recent in self._recent.values():
-            while len(recent) > 1 and recent[1][0] <= stamp_ns - self._reach_ns:
-                recent.pop(0)
+            self._arrived[raw.topic].append(Arrival(message, stamp_of(message), 0.0))
+            self._next = next(self._messages, None)
+        self._images += 1
+        # A later image may be a little older; whatever is before that, the last one is nearest.
+        for arrived in self._arrived.values():
+            while len(arrived) > 1 and arrived[1].stamp_ns <= stamp_ns - _LATE_NS:
+                arrived.popleft()
 
-    def nearest(self, topic: str, stamp_ns: int, within_ns: int) -> Message | None:
-        """Return the message of a topic whose stamp is nearest, None if none is near enough.
-
-        The newer of two equally near ones, as the node does.
-        """
-        recent = reversed(self._recent[topic])
-        found = min(recent, key=lambda m: abs(m[0] - stamp_ns), default=None)
-        if found is None or abs(found[0] - stamp_ns) > within_ns:
+    def nearest(self, topic: str, stamp_ns: int, within_ns: int) -> Arrival | None:
+        """Return the message of a topic whose stamp is nearest, None if none is near enough."""
+        found = fitting(self._arrived[topic], stamp_ns, latched=False)
+        if found is None or abs(found.stamp_ns - stamp_ns) > within_ns:
             return None
-        return found[1]
+        return found
+
+    def latched(self, topic: str, stamp_ns: int) -> Arrival | None:
+        """Return the message of a topic of this very stamp, else the last."""
+        return fitting(self._arrived[topic], stamp_ns, latched=True)
+
+    def _patience_ns(self) -> int:
+        """Return how long the image waits: one of the first, as in the node, for all topics."""
+        is_first = self._images < FIRST_WAITS and not all(self._arrived.values())
+        return max(self._wait_ns, _FIRST_WAIT_NS) if is_first and self._wait_ns else self._wait_ns
 
 
 class _Recorded:
@@ -245,8 +280,10 @@ class _Recorded:
 
     Parameters
     ----------
-    bag, reader, streams
-        What was recorded, and a reader of it.
+    bag, streams
+        What was recorded.
+    measured, truths
+        Two readers of it.
     settings
         Of the node.
     strict
@@ -256,8 +293,9 @@ class _Recorded:
     def __init__(
         self,
         bag: Path,
-        reader: BagReader,
         streams: Streams,
+        measured: BagReader,
+        truths: BagReader,
         settings: DepthNodeSettings,
         *,
         strict: bool = False,
@@ -267,12 +305,13 @@ class _Recorded:
         self._max_age_ns = round(settings.prompt.max_age_s * NS_PER_S)
         self._truth_topic = streams.topics.get(GROUND_TRUTH)
         self._truth_is_image = streams.types.get(self._truth_topic or '') == IMAGE_TYPE
-        topics = [topic for name, topic in streams.topics.items() if name != 'image']
         self._topics = _heard(streams, settings)
-        self._window = _Window(reader, topics, max(_LATE_NS, self._max_age_ns))
         self._places = _places(bag, streams, settings.extrinsics)
-        report = _refuse if strict else _pass_over
-        self._builder = FrameBuilder(self._places, report)
+        self._builder = FrameBuilder(self._places, _refuse if strict else _pass_over)
+        wait_ns = round(settings.prompt.max_wait_s * NS_PER_S)
+        truth_topics = [] if self._truth_topic is None else [self._truth_topic]
+        self._window = _Window(measured, list(self._topics.values()), wait_ns)
+        self._truth = _Window(truths, truth_topics, _LATE_NS)
 
     def frame(
         self, image: Message, log_ns: int
@@ -286,10 +325,11 @@ class _Recorded:
         """
         stamp_ns = stamp_of(image)
         self._window.advance(stamp_ns, log_ns)
+        self._truth.advance(stamp_ns, log_ns)
         measurements = {
-            stream: Arrival(message, stamp_of(message), 0.0)
+            stream: found
             for stream, topic in self._topics.items()
-            if (message := self._measurement(stream, topic, stamp_ns)) is not None
+            if (found := self._measurement(stream, topic, stamp_ns)) is not None
         }
         info = measurements.get('camera_info')
         self._builder.camera_needed = self._strict and info is not None
@@ -299,21 +339,23 @@ class _Recorded:
             return None, None
         return frame, self._ground_truth(frame, None if info is None else info.message)
 
-    def _measurement(self, stream: str, topic: str, stamp_ns: int) -> Message | None:
-        latched = stream.endswith('camera_info')
-        return self._window.nearest(topic, stamp_ns, _ANY_AGE_NS if latched else self._max_age_ns)
+    def _measurement(self, stream: str, topic: str, stamp_ns: int) -> Arrival | None:
+        if stream.endswith('camera_info'):
+            return self._window.latched(topic, stamp_ns)
+        return self._window.nearest(topic, stamp_ns, self._max_age_ns)
 
     def _ground_truth(self, frame: Frame, info: Message | None) -> NDArray[np.float32] | None:
         if self._truth_topic is None:
             return None
-        message = self._window.nearest(self._truth_topic, frame.stamp_ns, _SAME_INSTANT_NS)
-        if message is None:
+        found = self._truth.nearest(self._truth_topic, frame.stamp_ns, _SAME_INSTANT_NS)
+        if found is None:
             return None
+        message = found.message
         if self._truth_is_image:
             return self._in_view(decode_depth(message), info)
         if frame.camera is None:
             return None
-        sensor = message.header.frame_id, stamp_of(message)
+        sensor = message.header.frame_id, found.stamp_ns
         place = self._places.lookup(frame.frame_id, frame.stamp_ns, *sensor)
         points = prompt_from_cloud(frame.camera, decode_xyz(message), place)
         return points.to_map(*frame.camera.size)
@@ -331,7 +373,8 @@ class _Recorded:
 
 def _heard(streams: Streams, settings: DepthNodeSettings) -> dict[str, str]:
     """Return the topics of what the node pairs with an image, by its name for the stream."""
-    topics = {n: t for n, t in streams.topics.items() if n not in ('image', GROUND_TRUTH)}
+    names = 'camera_info', *settings.prompt.sources
+    topics = {n: t for n, t in streams.topics.items() if n.partition('/')[0] in names}
     depth = topics.pop('sensor_depth/image', None)
     if depth is not None and settings.prompt.depth_transport == 'raw':
         topics['sensor_depth'] = depth

@@ -15,18 +15,18 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from metric_depth_ros.codecs.stamps import NS_PER_S
 
-_MOST_KEPT = 64  # messages of a source; clouds and depth images are large
+MOST_KEPT = 64  # messages of a source; clouds and depth images are large
 _RHYTHM = 2  # messages that tell the rhythm of a source
 # A source that has never sent is waited for longer, so that the first frame has a prompt, but
 # only by the first frames: a sensor that is not there must not slow the camera.
-_FIRST_WAIT_S = 0.25
-_FIRST_WAITS = 3
+FIRST_WAIT_S = 0.25
+FIRST_WAITS = 3
 _RHYTHM_S = 1.0  # a second message that has not come by then is not waited for
 
 
@@ -62,6 +62,27 @@ class Bundle:
     missed_s: dict[str, float | None] = field(default_factory=dict)
 
 
+def fitting(arrived: Sequence[Arrival], stamp_ns: int, *, latched: bool) -> Arrival | None:
+    """Return the message with the nearest stamp, the newer of two equally near ones.
+
+    Of a latched source, whose stamps may be of any clock, that of this very stamp, else the last
+    that arrived.
+
+    Parameters
+    ----------
+    arrived
+        In the order of arrival.
+    stamp_ns
+        Of the image.
+    latched
+        Whether the source is.
+    """
+    if latched:
+        own = (a for a in reversed(arrived) if a.stamp_ns == stamp_ns)
+        return next(own, arrived[-1] if arrived else None)
+    return min(reversed(arrived), key=lambda a: abs(a.stamp_ns - stamp_ns), default=None)
+
+
 @dataclass(eq=False)
 class _Source:
     """The messages of one topic that an image may still need, and its rhythm.
@@ -72,7 +93,7 @@ class _Source:
 
     max_age_s: float
     latched: bool
-    recent: deque[Arrival] = field(default_factory=lambda: deque(maxlen=_MOST_KEPT))
+    recent: deque[Arrival] = field(default_factory=lambda: deque(maxlen=MOST_KEPT))
     last_arrived_s: float | None = None
     first_waits: int = 0
 
@@ -86,7 +107,7 @@ class _Source:
     def forget_other_than(self, stamp_ns: int) -> None:
         """Keep only what fits an image of this stamp, and be ready to wait again."""
         kept = [a for a in self.recent if abs(a.stamp_ns - stamp_ns) / NS_PER_S <= self.max_age_s]
-        self.recent = deque(kept, maxlen=_MOST_KEPT)
+        self.recent = deque(kept, maxlen=MOST_KEPT)
         self.first_waits = 0
 
     def forget_needless(self, image_ns: int, kept_s: float) -> None:
@@ -111,22 +132,15 @@ class _Source:
             self.recent.popleft()
 
     def fitting(self, stamp_ns: int) -> Arrival | None:
-        """Return the message with the nearest stamp, the newer of two equally near ones.
-
-        Of a latched source, whose stamps may be of any clock, that of this very stamp, else the
-        last that arrived.
-        """
-        if self.latched:
-            own = (a for a in reversed(self.recent) if a.stamp_ns == stamp_ns)
-            return next(own, self.recent[-1] if self.recent else None)
-        return min(reversed(self.recent), key=lambda a: abs(a.stamp_ns - stamp_ns), default=None)
+        """Return the message that fits an image of this stamp best."""
+        return fitting(self.recent, stamp_ns, latched=self.latched)
 
     def wait_until(self, image: Arrival, max_wait_s: float) -> float:
         """Return the monotonic time until which a nearer message is worth waiting for."""
         if not self.recent:
-            if self.first_waits >= _FIRST_WAITS or max_wait_s == 0.0:
+            if self.first_waits >= FIRST_WAITS or max_wait_s == 0.0:
                 return 0.0
-            return image.arrived_s + max(max_wait_s, _FIRST_WAIT_S)
+            return image.arrived_s + max(max_wait_s, FIRST_WAIT_S)
         last = self.recent[-1]
         behind_ns = image.stamp_ns - last.stamp_ns
         if behind_ns <= 0 or self.latched:

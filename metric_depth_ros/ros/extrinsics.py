@@ -73,7 +73,10 @@ class Transforms(Protocol):
     def lookup_at(
         self, target_frame: str, source_frame: str, stamp_ns: int, *, wait: bool = True
     ) -> Transform:
-        """Return (4, 4) from one frame to another, both at one stamp; never that of another.
+        """Return (4, 4) from one frame to another, both at one stamp.
+
+        It is never that of another stamp, but of a bag that was recorded at another time: that
+        one tells how the robot is built.
 
         Parameters
         ----------
@@ -87,6 +90,18 @@ class Transforms(Protocol):
         ------
         InputError
             ``'transform_missing'``: the frames are not connected, or not known at the stamp.
+        """
+        ...
+
+    def lookup_known(
+        self, target_frame: str, source_frame: str, stamp_ns: int
+    ) -> Transform | None:
+        """Return the same without waiting, None where it is not known at the stamp (yet).
+
+        Raises
+        ------
+        InputError
+            ``'transform_missing'``: the frames are not connected at any time.
         """
         ...
 

@@ -222,7 +222,8 @@ class FusionWorker:
             + (
                 f'with a path from {self._poses.world!r}?'
                 if pose.source == 'tf2'
-                else 'around the stamps of the depth? A slow one needs a longer pose.max_wait_s.'
+                else 'around the stamps of the depth, and /tf too where the camera moves on its '
+                'robot? A slow one needs a longer pose.max_wait_s.'
             )
         )
 

@@ -39,6 +39,12 @@ class MovingTree:
     ) -> None:
         self._transforms = dict(transforms)
         self._tracks = dict(tracks)
+        still = {
+            key: track.transforms[0]
+            for key, track in self._tracks.items()
+            if (track.transforms == track.transforms[0]).all()
+        }
+        self._mounted = {**self._transforms, **still}
         self._fixed_frame = fixed_frame.lstrip('/')
         self._origin = origin
         self._remedy = remedy
@@ -59,7 +65,8 @@ class MovingTree:
         """Return the transform through the fixed frame, None where the motion is not known."""
         if not (self._tracks and self._fixed_frame):
             return None
-        camera, sensor = self._known_at(camera_stamp_ns), self._known_at(sensor_stamp_ns)
+        camera = self._known_at(camera_stamp_ns, self._transforms)
+        sensor = self._known_at(sensor_stamp_ns, self._transforms)
         fixed = self._fixed_frame
         try:
             to_camera = camera.lookup(camera_frame, camera_stamp_ns, fixed, camera_stamp_ns)
@@ -71,8 +78,26 @@ class MovingTree:
     def lookup_at(
         self, target_frame: str, source_frame: str, stamp_ns: int, *, wait: bool = True
     ) -> Transform:
-        """Return the transform at a stamp, by what is known then."""
-        return self._known_at(stamp_ns).lookup(target_frame, stamp_ns, source_frame, stamp_ns)
+        """Return the transform at a stamp, by what is known then.
+
+        At a time of which nothing is recorded the recording is one of another time, which tells
+        how the robot is built: a link is as it was first or last. One that never moves always is.
+        """
+        if any(track.covers(stamp_ns) for track in self._tracks.values()):
+            tree = self._known_at(stamp_ns, self._mounted)
+        else:
+            tree = self._tree_at(stamp_ns)
+        return tree.lookup(target_frame, stamp_ns, source_frame, stamp_ns)
+
+    def lookup_known(
+        self, target_frame: str, source_frame: str, stamp_ns: int
+    ) -> Transform | None:
+        """Return the same, None where only another time connects the frames."""
+        try:
+            return self.lookup_at(target_frame, source_frame, stamp_ns)
+        except InputError:
+            self._tree_at(stamp_ns).lookup(target_frame, stamp_ns, source_frame, stamp_ns)
+            return None
 
     def clear(self) -> None:
         """Nothing to forget: the whole path is known."""
@@ -80,15 +105,15 @@ class MovingTree:
     def close(self) -> None:
         """Nothing to release."""
 
-    def _known_at(self, stamp_ns: int) -> StaticTree:
-        """Return the transforms that are known at a time: what is not recorded then is no path."""
+    def _known_at(self, stamp_ns: int, fixed: Mapping[tuple[str, str], Transform]) -> StaticTree:
+        """Return what is fixed and what is recorded of a time: the rest is no path then."""
         moving = {
             key: track.at(stamp_ns)
             for key, track in self._tracks.items()
             if track.covers(stamp_ns)
         }
         origin = f'{self._origin}, at {stamp_ns / NS_PER_S:.3f} s'
-        return StaticTree({**self._transforms, **moving}, origin, self._remedy)
+        return StaticTree({**fixed, **moving}, origin, self._remedy)
 
     def _tree_at(self, stamp_ns: int) -> StaticTree:
         """Return all transforms at a time; before the first and after the last pose those."""

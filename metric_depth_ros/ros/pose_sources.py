@@ -195,11 +195,12 @@ class TopicPoses:
         return '' if self._mount is None else self._mount.problem
 
     def at(self, camera_frame: str, stamp_ns: int) -> Transform | None:
-        """Return T_world_camera, None while the poses do not reach the stamp."""
+        """Return T_world_camera, None while poses, or a moving mount, do not reach the stamp."""
         pose = self._history.at(stamp_ns)
         if pose is None or self._mount is None or self._frame == camera_frame:
             return pose
-        return pose @ self._mount.lookup_at(self._frame, camera_frame, stamp_ns)
+        place = self._mount.lookup_known(self._frame, camera_frame, stamp_ns)
+        return None if place is None else pose @ place
 
     def clear(self) -> None:
         """Forget all poses, and how the camera was turned on what they are of."""

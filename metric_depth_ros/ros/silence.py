@@ -13,7 +13,9 @@ from metric_depth_ros.ros.diagnostics import Problem
 from metric_depth_ros.ros.faults import FaultLog
 
 _SILENT_PERIODS = 2.0
-_LEAST_PERIOD_S = 0.5  # however often health is told: a sensor of 1 Hz is not silent
+# However often health is told: a sensor of 1 Hz is not silent, though a message comes early and
+# the next one late.
+_LEAST_PERIOD_S = 1.0
 _LOGGED_AFTER_S = 5.0  # discovery takes up to 3 s, and cameras start up
 
 

@@ -38,6 +38,12 @@ class RigidExtrinsics(ABC):
         """Return the transform, which is that of any stamp."""
         return self.lookup(target_frame, stamp_ns, source_frame, stamp_ns)
 
+    def lookup_known(
+        self, target_frame: str, source_frame: str, stamp_ns: int
+    ) -> Transform | None:
+        """Return the same: it is known at any stamp."""
+        return self.lookup_at(target_frame, source_frame, stamp_ns)
+
     def clear(self) -> None:  # noqa: B027
         """Nothing to forget: nothing moves."""
 

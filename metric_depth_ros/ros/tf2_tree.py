@@ -85,6 +85,19 @@ class Tf2Tree:
                 f'{stamp_ns / NS_PER_S:.3f} s: {error}. Publish it; tf2 keeps ten seconds.',
             ) from error
 
+    def lookup_known(
+        self, target_frame: str, source_frame: str, stamp_ns: int
+    ) -> Transform | None:
+        """Return the transform at a stamp without waiting, None while that is not known."""
+        from rclpy.time import Time
+
+        try:
+            return self.lookup_at(target_frame, source_frame, stamp_ns, wait=False)
+        except InputError:
+            if self.buffer.can_transform(target_frame, source_frame, Time()):
+                return None
+            raise
+
     def arrives(self, known: Callable[[], bool]) -> bool:
         """Wait until something is known; False if that takes longer than it may."""
         ends_s = time.monotonic() + self._max_wait_s

@@ -34,11 +34,14 @@ class Example:
     image
         (H, W, 3) uint8 RGB.
     depth
-        (H, W) float32 meters along the optical Z axis; +Inf where the sky is, never NaN.
+        (H, W) float32 meters along the optical Z axis. Rendered: +Inf in the sky and where a
+        surface is beyond the view's `max_depth_m`, never NaN. Recorded: NaN where unknown, +Inf
+        where the recording says so, which may only be beyond the sensor's range.
     camera
         Geometry of the image.
     kind
-        Kind of world, one of `worlds.KINDS`.
+        Kind of world, one of `worlds.KINDS` where this package rendered it, another word
+        elsewhere.
     sensors
         By name: all points of a sensor that fall into the image, as seen; points that a nearer
         surface hides from the camera are still there.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from multiprocessing import forkserver
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.training.config import SourceConfig, TrainingConfig
 from metric_depth_ros.training.order import EpochOrder, Share
 from metric_depth_ros.training.recipes import Prepared, Recipe
@@ -66,6 +68,14 @@ class Sources:
         self.order = EpochOrder(shares, seed, window)
         self.sizes = [share.size for share in shares]
 
+    def load(self, source: int, index: int) -> Example:
+        """Return an example. Endless depth is sky, but to a sensor only beyond its range."""
+        example = self.opened[source].load(index)
+        if not self.real[source]:
+            return example
+        known = np.where(np.isposinf(example.depth), np.float32(np.nan), example.depth)
+        return replace(example, depth=known)
+
 
 class TrainingExamples(Dataset[Prepared]):
     """Prepared examples by request."""
@@ -81,7 +91,7 @@ class TrainingExamples(Dataset[Prepared]):
         for offset in range(_SUBSTITUTES):
             source, index = self._sources.order.at(request.position + offset)
             prepared = self._recipe.prepare(
-                self._sources.opened[source].load(index),
+                self._sources.load(source, index),
                 request.size,
                 rng,
                 real=self._sources.real[source],
@@ -113,7 +123,7 @@ class ValidationExamples(Dataset['Prepared | None']):
         """Prepare an example; None when it has no depth to compare with."""
         source, index = self._numbered[number]
         return self._recipe.prepare(
-            self._sources.opened[source].load(index),
+            self._sources.load(source, index),
             None,
             np.random.default_rng((_VALIDATION_STREAM, source, index)),
             real=self._sources.real[source],

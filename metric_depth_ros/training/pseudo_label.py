@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.simulation.examples import Example
+from metric_depth_ros.simulation.worlds import KINDS
 from metric_depth_ros.training.prompts import MASKED_POINTS, masked_prompt
 from metric_depth_ros.training.shards import (
     existing_counts,
@@ -43,7 +44,8 @@ class LabelSettings:
     points
         Least and most points of a prompt on the papers' canvas.
     worst_abs_rel
-        Examples whose held-out points the teacher misses by more, robustly, are left out.
+        Examples whose held-out points the teacher misses by more, robustly, are left out; +Inf
+        switches this off.
     farthest_m
         Label beyond is endless.
     per_shard
@@ -129,7 +131,8 @@ def label(
 ) -> tuple[Example, float]:
     """Return an example with the teacher's depth, and the error at the held-out points.
 
-    What the example itself knows to be endless stays so.
+    What a rendered example knows to be endless stays so; recorded depth is endless beyond the
+    sensor's range, too, where only the teacher knows what there is.
     The error is the mean absolute relative one over the better four fifths; NaN without a
     held-out point.
     """
@@ -139,8 +142,10 @@ def label(
     depth = teacher.estimate(frame).depth
     error = _robust_error(depth, drawn.subset(held_out))
     known = np.where(depth > 0, depth, np.float32(np.nan))
-    # A teacher that is shown points takes the sky for something near the farthest of them.
-    endless = (known > settings.farthest_m) | np.isposinf(example.depth)
+    endless = known > settings.farthest_m
+    if example.kind in KINDS:
+        # A teacher that is shown points takes the sky for something near the farthest of them.
+        endless |= np.isposinf(example.depth)
     labeled = np.where(endless, np.float32(np.inf), known).astype(np.float32)
     return replace(example, depth=labeled), error
 

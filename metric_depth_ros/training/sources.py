@@ -26,7 +26,7 @@ class ExampleSource(Protocol):
         ...
 
     def load(self, index: int) -> Example:
-        """Read an example; depth is NaN where unknown and +Inf in the sky."""
+        """Read an example; depth is as `Example` has it."""
         ...
 
 

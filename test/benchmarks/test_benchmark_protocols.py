@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -194,6 +195,18 @@ def test_settings_that_cannot_be_read_are_refused_with_the_remedy(tmp_path: Path
     (tmp_path / 'run.json').write_text(text, errors='surrogateescape')
     with pytest.raises(InputError, match=r'run\.json .*delete the folder'):
         check_settings(tmp_path, {'a': 1})
+
+
+@pytest.mark.parametrize('begun', [{'a': 1}, {'a': 1, 'scoring_rules': 0}])
+def test_a_folder_begun_by_other_scoring_rules_is_refused(tmp_path: Path, begun) -> None:
+    (tmp_path / 'run.json').write_text(json.dumps(begun))
+    with pytest.raises(InputError, match=r'scoring_rules (None|0), this one has \d+: .*--out'):
+        check_settings(tmp_path, {'a': 1})
+
+
+def test_a_folder_begun_by_the_same_scoring_rules_is_continued(tmp_path: Path) -> None:
+    check_settings(tmp_path, {'a': 1})
+    check_settings(tmp_path, {'a': 1})
 
 
 def test_boundaries_without_ground_truth_are_unknown(item: Item) -> None:

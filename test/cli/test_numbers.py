@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Numbers on the command line: which there are, and how the others are refused."""
 
+import math
 from argparse import ArgumentTypeError
 
 import pytest
@@ -14,6 +15,7 @@ KINDS = {
     'real': real(0.0, 1.0),
     'positive': positive(),
     'positive to 9': positive(9.0),
+    'positive or inf': positive(math.inf),
     'size': size(16, 640),
 }
 
@@ -26,7 +28,9 @@ KINDS = {
         ('real', '0', 0.0),
         ('real', '1', 1.0),
         ('positive', '1e-9', 1e-9),
+        ('positive', '1.7e308', 1.7e308),
         ('positive to 9', '9', 9.0),
+        ('positive or inf', 'inf', math.inf),
         ('size', '640x16', (640, 16)),
     ],
 )
@@ -43,9 +47,12 @@ def test_a_number_within_its_limits_is_taken(kind, text, value):
         ('real', 'nan', 'a number from 0 to 1'),
         ('real', '1.1', 'a number from 0 to 1'),
         ('real', 'much', 'a number from 0 to 1'),
-        ('positive', '0', 'a number above 0'),
-        ('positive', 'inf', 'a number above 0'),
+        ('positive', '0', 'a finite number above 0'),
+        ('positive', 'inf', 'a finite number above 0'),
+        ('positive', 'nan', 'a finite number above 0'),
         ('positive to 9', '9.1', 'a number above 0 and up to 9'),
+        ('positive or inf', '-inf', 'a number above 0, or inf'),
+        ('positive or inf', 'nan', 'a number above 0, or inf'),
         ('size', '640', 'WIDTHxHEIGHT, as in 640x480, of 16 to 640 pixels each'),
         ('size', '640x15', 'WIDTHxHEIGHT, as in 640x480, of 16 to 640 pixels each'),
         ('size', '９９x９９', 'WIDTHxHEIGHT, as in 640x480, of 16 to 640 pixels each'),

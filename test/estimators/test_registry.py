@@ -9,6 +9,7 @@ import pytest
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators import registry
+from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.nearest import NearestFill
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator, refuse_unknown
@@ -135,4 +136,12 @@ def test_what_another_package_makes_must_be_an_estimator(monkeypatch):
     with pytest.raises(
         InputError, match=r"'foreign' returned an object of Foreign.*base\.Estimator"
     ):
+        create_estimator('foreign')
+
+
+@pytest.mark.parametrize('stated', [{}, {'name': None}, {'name': property(lambda _: 7)}])
+def test_an_estimator_of_another_package_must_have_a_name(stated, monkeypatch):
+    kind = type('Foreign', (Estimator,), {'estimate': lambda self, frame: None, **stated})
+    monkeypatch.setitem(registry._FACTORIES, 'foreign', lambda variant, options: kind())
+    with pytest.raises(InputError, match=r"Foreign .*for a name.*state name = 'foreign'"):
         create_estimator('foreign')

@@ -13,15 +13,14 @@ for package in ('launch_testing', 'launch_ros'):
 
 import launch_testing.actions  # noqa: E402
 import launch_testing.asserts  # noqa: E402
-import rclpy  # noqa: E402
 from launch import LaunchDescription  # noqa: E402
 from launch.actions import IncludeLaunchDescription  # noqa: E402
 from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from tf2_msgs.msg import TFMessage  # noqa: E402
 
+from metric_depth_ros.replay.spinning_node import idle_node  # noqa: E402
 from metric_depth_ros.resources import share_file  # noqa: E402
 
 RECORDING = Path(__file__).resolve().parents[1] / 'realsense/librealsense_2_55.bag'
@@ -48,21 +47,14 @@ def generate_test_description():
 
 class TestRunning(unittest.TestCase):
     def test_depth_and_the_frames_of_the_camera_come(self):
-        context = rclpy.Context()
-        rclpy.init(context=context)
-        node = rclpy.create_node('listener', context=context)
-        executor = SingleThreadedExecutor(context=context)
-        executor.add_node(node)
         depth, frames = [], []
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        node.create_subscription(Image, '/robot/depth/image', depth.append, 10)
-        node.create_subscription(TFMessage, '/tf_static', frames.append, latched)
-        end_s = time.monotonic() + DEADLINE_S
-        while not (depth and frames) and time.monotonic() < end_s:
-            executor.spin_once(0.1)
-        executor.shutdown()
-        node.destroy_node()
-        context.try_shutdown()
+        with idle_node('listener') as (node, executor):
+            node.create_subscription(Image, '/robot/depth/image', depth.append, 10)
+            node.create_subscription(TFMessage, '/tf_static', frames.append, latched)
+            end_s = time.monotonic() + DEADLINE_S
+            while not (depth and frames) and time.monotonic() < end_s:
+                executor.spin_once(0.1)
         assert depth
         assert depth[0].header.frame_id == 'camera_color_optical_frame'
         children = {t.child_frame_id for t in frames[0].transforms}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a replay is made of, without a node."""
 
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.distortion import Distortion
+from metric_depth_ros.replay import scoring
 from metric_depth_ros.replay.answered import answered_frames
 from metric_depth_ros.replay.cdr import read_stamp_ns, with_shifted_stamp
 from metric_depth_ros.replay.figures import failures
@@ -33,6 +35,7 @@ from metric_depth_ros.replay.posed_frames import posed_frames
 from metric_depth_ros.replay.scoring import recorded_frames, replayed_frames, score_recording
 from metric_depth_ros.replay.session import ReplayOptions, node_arguments
 from metric_depth_ros.replay.streams import check_sources, find_streams
+from metric_depth_ros.ros.assembly import MOST_KEPT
 from metric_depth_ros.ros.parameters import DEPTH_NODE
 from metric_depth_ros.ros.realsense.calibration import write_calibration
 from metric_depth_ros.types import Source
@@ -463,6 +466,129 @@ def test_a_prompt_of_a_score_has_the_noise_that_the_node_was_told(tmp_path):
     frame, _ = scored_with(told, tmp_path, frame_id='camera')
     assert set(frame.prompt.source) == {Source.LIDAR}
     np.testing.assert_allclose(frame.prompt.sigma, 0.5)
+
+
+S, MS = 10**9, 10**6
+BLACK = np.zeros((60, 80, 3), np.uint8)
+
+
+def replayed_in_order(folder, messages, parameters):
+    """Return the frame of an image of 5 s, in a bag of (topic, recorded at, message)."""
+    image = color_message(BLACK, 5 * S, 'camera')
+    answer = depth_message(np.full((60, 80), 2.0, np.float32), 5 * S, 'camera')
+    played = [*messages, (layout.IMAGE_TOPIC, 5 * S, image)]
+    with BagWriter(folder / 'bag') as writer:
+        for topic, log_ns, message in sorted(played, key=lambda m: m[1]):
+            writer.write(topic, message, log_ns)
+    with BagWriter(folder / 'recording') as writer:
+        writer.write('/depth/image', answer, 5 * S)
+    streams = find_streams(folder / 'bag', {})
+    given = folder / 'bag', streams, folder / 'recording', '/depth/image'
+    (replayed,) = replayed_frames(*given, DEPTH_NODE.settings(parameters))
+    return replayed.frame
+
+
+@pytest.mark.parametrize(('max_wait_s', 'expected'), [(0.05, 'before'), (0.5, 'after')])
+def test_the_prompt_of_a_score_is_of_what_had_arrived_when_the_image_was_taken(
+    max_wait_s, expected, tmp_path
+):
+    before, after = np.full((2, 60, 80), np.nan, np.float32)
+    before[:, :40], after[:, 40:] = 2.0, 2.0
+    early_ns, late_ns = 5 * S - 600 * MS, 5 * S + 400 * MS
+    messages = [
+        (layout.CAMERA_INFO_TOPIC, 4 * S, camera_info_message(WIDE, 4 * S, 'camera')),
+        (layout.SENSOR_DEPTH_TOPIC, early_ns, depth_message(before, early_ns, 'camera')),
+        (layout.SENSOR_DEPTH_TOPIC, late_ns, depth_message(after, late_ns, 'camera')),
+    ]
+    parameters = {
+        'prompt.sources': ['sensor_depth'],
+        'prompt.max_age_s': 1.0,
+        'prompt.max_wait_s': max_wait_s,
+    }
+    prompt = replayed_in_order(tmp_path, messages, parameters).prompt
+    assert {'before' if u < 40 else 'after' for u in prompt.uv[:, 0]} == {expected}
+
+
+@pytest.mark.parametrize(
+    ('stamps_ns', 'focal'), [((5 * S, 9 * S, 4 * S), 10.0), ((4 * S, 6 * S, 90 * S), 30.0)]
+)
+def test_the_camera_of_a_score_is_that_of_the_stamp_or_the_last_that_arrived(
+    stamps_ns, focal, tmp_path
+):
+    messages = []
+    for i, stamp_ns in enumerate(stamps_ns):
+        camera = CameraModel.pinhole(80, 60, 10.0 * (i + 1), 10.0 * (i + 1), 39.5, 29.5)
+        info = camera_info_message(camera, stamp_ns, 'camera')
+        messages.append((layout.CAMERA_INFO_TOPIC, (2 + i) * S, info))
+    later = CameraModel.pinhole(80, 60, 99.0, 99.0, 39.5, 29.5)
+    info = camera_info_message(later, 5 * S, 'camera')
+    messages.append((layout.CAMERA_INFO_TOPIC, 5 * S + 60 * MS, info))
+    assert replayed_in_order(tmp_path, messages, {}).camera.K[0, 0] == focal
+
+
+def test_the_first_camera_info_is_waited_for_as_the_node_does(tmp_path):
+    info = camera_info_message(WIDE, 7 * S, 'camera')
+    messages = [(layout.CAMERA_INFO_TOPIC, 5 * S + 200 * MS, info)]
+    for max_wait_s, camera in ((0.05, WIDE), (0.0, None)):
+        folder = tmp_path / str(max_wait_s)
+        folder.mkdir()
+        parameters = {'prompt.max_wait_s': max_wait_s}
+        assert replayed_in_order(folder, messages, parameters).camera == camera
+
+
+def test_all_that_a_sensor_measured_is_the_prompt_of_a_recorded_frame(tmp_path):
+    smeared = np.full((60, 80), 2.0, np.float32)
+    smeared[:, 40:] = 3.0, 4.5, *[6.0] * 38
+    messages = {
+        layout.CAMERA_INFO_TOPIC: camera_info_message(WIDE, S, 'camera'),
+        layout.SENSOR_DEPTH_TOPIC: depth_message(smeared, S, 'camera'),
+        layout.IMAGE_TOPIC: color_message(BLACK, S, 'camera'),
+    }
+    with BagWriter(tmp_path / 'bag') as writer:
+        for topic, message in messages.items():
+            writer.write(topic, message, S)
+    ((frame, _),) = recorded_frames(tmp_path / 'bag', find_streams(tmp_path / 'bag', {}))
+    assert len(frame.prompt) == smeared.size
+
+
+def test_what_scoring_keeps_of_a_bag_does_not_grow_with_the_age_of_measurements(
+    tmp_path, monkeypatch
+):
+    held = []
+
+    def noted(message):
+        held.append(weakref.ref(message))
+        return stamp_of(message)
+
+    monkeypatch.setattr(scoring, 'stamp_of', noted)
+    depth = np.full((60, 80), 2.0, np.float32)
+    with BagWriter(tmp_path / 'bag') as bag, BagWriter(tmp_path / 'recording') as recording:
+        for stamp_ns in range(S, 11 * S, S // 10):
+            measured = depth_message(depth, stamp_ns, 'camera')
+            info = camera_info_message(WIDE, stamp_ns, 'camera')
+            bag.write(layout.CAMERA_INFO_TOPIC, info, stamp_ns)
+            image = color_message(BLACK, stamp_ns, 'camera')
+            bag.write(layout.IMAGE_TOPIC, image, stamp_ns)
+            bag.write(layout.SENSOR_DEPTH_TOPIC, measured, stamp_ns)
+            bag.write(layout.GROUND_TRUTH_TOPIC, measured, stamp_ns)
+            recording.write('/depth/image', measured, stamp_ns)
+    settings = DEPTH_NODE.settings({'prompt.sources': ['sensor_depth'], 'prompt.max_age_s': 60.0})
+    given = tmp_path / 'bag', find_streams(tmp_path / 'bag', {}), tmp_path / 'recording'
+    frames = replayed_frames(*given, '/depth/image', settings)
+    most = max(sum(message() is not None for message in held) for _ in frames)
+    assert len(held) >= 400
+    assert most <= 30
+
+
+def test_between_two_images_no_more_is_kept_than_the_node_keeps(tmp_path):
+    info = camera_info_message(WIDE, S, 'camera')
+    with BagWriter(tmp_path / 'bag') as writer:
+        for stamp_ns in range(S, 11 * S, S // 10):
+            writer.write(layout.CAMERA_INFO_TOPIC, info, stamp_ns)
+    with BagReader(tmp_path / 'bag') as reader:
+        window = scoring._Window(reader, [layout.CAMERA_INFO_TOPIC], 0)
+        window.advance(S, 20 * S)
+        assert len(window._arrived[layout.CAMERA_INFO_TOPIC]) == MOST_KEPT
 
 
 def test_a_recorded_cloud_is_moved_with_the_robot_to_the_time_of_the_image(tmp_path):

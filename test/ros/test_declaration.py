@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values set while a node is configured: changed at once, prepared, or refused."""
 
-import depth_contract
 import pytest
 from rclpy.parameter import Parameter
 
+from metric_depth_ros.replay.spinning_node import idle_node
 from metric_depth_ros.ros.declaration import DeclaredParameters
 from metric_depth_ros.ros.parameters import DEPTH_NODE
 
@@ -13,7 +13,7 @@ from metric_depth_ros.ros.parameters import DEPTH_NODE
 def declared():
     """Return a node with the parameters of the depth node, configured, and what it prepared."""
     prepared = []
-    with depth_contract.spinning_node('test_declaration') as (node, _):
+    with idle_node('test_declaration') as (node, _):
         parameters = DeclaredParameters(node, DEPTH_NODE, prepared.append)
         parameters.configured = True
         yield node, prepared

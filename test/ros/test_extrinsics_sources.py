@@ -159,6 +159,7 @@ def test_a_file_that_stays_away_is_reported_once_until_it_is_back(watched):
 
 MOUNTED = {('base', 'camera'): moved(1.0), ('base', 'lidar'): moved(3.0)}
 PATH = PoseTrack(np.array([0, S]), np.stack((moved(0.0), moved(20.0))))
+LATE = PoseTrack(np.array([S, 3 * S]), np.stack((moved(0.0), moved(1.0))))
 
 
 def test_a_moving_robot_moves_the_measurement_to_the_time_of_the_image():
@@ -189,11 +190,39 @@ def test_a_path_that_has_nothing_to_do_with_it_does_not_hide_the_motion():
 
 
 def test_a_transform_of_a_stamp_is_never_that_of_another():
-    tree = MovingTree(MOUNTED, {('odom', 'base'): PATH}, 'odom', 'test')
+    tree = MovingTree(MOUNTED, {('odom', 'base'): PATH, ('map', 'odom'): LATE}, '', 'test')
     assert tree.lookup_at('odom', 'camera', S // 2)[0, 3] == pytest.approx(11.0)
-    assert tree.lookup_at('lidar', 'camera', 9 * S)[0, 3] == -2.0
-    with pytest.raises(InputError, match=r"'camera' to 'odom' in test, at 9\.000 s"):
-        tree.lookup_at('odom', 'camera', 9 * S)
+    assert tree.lookup_at('lidar', 'camera', 2 * S)[0, 3] == -2.0
+    with pytest.raises(InputError, match=r"'camera' to 'odom' in test, at 2\.000 s"):
+        tree.lookup_at('odom', 'camera', 2 * S)
+    assert tree.lookup_known('odom', 'camera', 2 * S) is None
+    with pytest.raises(InputError, match="'camera' to 'earth'"):
+        tree.lookup_known('earth', 'camera', 2 * S)
+
+
+@pytest.mark.parametrize(('stamp_ns', 'x'), [(-S, 1.0), (9 * S, 21.0)])
+def test_a_recording_of_another_time_tells_how_the_robot_is_built(stamp_ns, x):
+    tree = MovingTree(MOUNTED, {('odom', 'base'): PATH}, '', 'test')
+    assert tree.lookup_at('odom', 'camera', stamp_ns)[0, 3] == pytest.approx(x)
+    assert tree.lookup_known('odom', 'camera', stamp_ns)[0, 3] == pytest.approx(x)
+
+
+def test_a_link_that_never_moves_is_known_at_any_time():
+    bolted = PoseTrack(np.array([0, S]), np.stack((moved(5.0), moved(5.0))))
+    tracks = {('base', 'mast'): bolted, ('odom', 'base'): LATE}
+    tree = MovingTree(MOUNTED, tracks, '', 'test')
+    assert tree.lookup_at('camera', 'mast', 2 * S)[0, 3] == pytest.approx(4.0)
+
+
+def test_links_on_the_tf_of_a_bag_of_another_time_are_a_mount(tmp_path):
+    with BagWriter(tmp_path / 'bag') as bag:
+        bag.write(layout.TF_STATIC_TOPIC, transforms_message({('base', 'mast'): moved(1.0)}, S), S)
+        for stamp_ns in (S, 2 * S):
+            link = transforms_message({('mast', 'camera'): moved(2.0)}, stamp_ns)
+            bag.write(layout.TF_TOPIC, link, stamp_ns)
+    mount = create_mount(MountSettings('bag', str(tmp_path / 'bag')), node=None)
+    found = mount.lookup_known('base', 'camera', 1_800_000_000 * S)
+    assert found[0, 3] == pytest.approx(3.0)
 
 
 def test_frames_of_a_file_may_begin_with_a_slash_as_those_of_messages():

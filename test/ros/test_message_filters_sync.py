@@ -9,6 +9,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CameraInfo, Image
 
+from metric_depth_ros.replay.spinning_node import idle_node
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.diagnostics import Counters
 from metric_depth_ros.ros.faults import FaultLog
@@ -78,7 +79,7 @@ class Rig:
 
 @pytest.fixture
 def rig():
-    with depth_contract.spinning_node('test_message_filters_sync') as (node, executor):
+    with idle_node('test_message_filters_sync') as (node, executor):
         yield lambda **parameters: Rig(
             node, executor, {name.replace('__', '.'): value for name, value in parameters.items()}
         )

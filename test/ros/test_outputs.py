@@ -13,10 +13,11 @@ from metric_depth_ros.ros.framing import limited_depth
 from metric_depth_ros.ros.messages import MessageBuffer
 from metric_depth_ros.ros.outputs import Outputs
 from metric_depth_ros.ros.parameters import DepthSettings
-from metric_depth_ros.types import CameraModel, DepthEstimate, Frame
+from metric_depth_ros.types import CameraModel, DepthEstimate, Frame, SparsePrompt
 
 CAMERA = CameraModel.pinhole(8, 6, 10.0, 10.0, 3.5, 2.5)
-FRAME = Frame(1, 'camera', np.zeros((6, 8, 3), np.uint8), CAMERA)
+PROMPT = SparsePrompt.empty()
+FRAME = Frame(1, 'camera', np.zeros((6, 8, 3), np.uint8), CAMERA, PROMPT)
 DEPTH = np.full((6, 8), 2.0, np.float32)
 ESTIMATE = DepthEstimate(DEPTH, np.ones_like(DEPTH), CAMERA, 'test')
 
@@ -36,7 +37,7 @@ def publish(outputs, encoding='32FC1'):
 
 @pytest.fixture
 def computed(monkeypatch):
-    """Names of the encoders that have been called."""
+    """Names of what computes an output, as it is called."""
     called = []
 
     def noted(name, encode):
@@ -46,7 +47,9 @@ def computed(monkeypatch):
 
         return call
 
-    for name in ('encode_depth', 'encode_mono', 'encode_organized', 'encode_cloud'):
+    for name in (
+        'encode_depth', 'encode_mono', 'encode_organized', 'encode_cloud', 'depth_picture',
+    ):  # fmt: skip
         monkeypatch.setattr(outputs_module, name, noted(name, getattr(outputs_module, name)))
     return called
 
@@ -72,6 +75,8 @@ def test_nothing_is_computed_without_subscribers(outputs, computed):
         ('depth/points', PointCloud2, 'encode_organized'),
         ('depth/points_voxels', PointCloud2, 'encode_cloud'),
         ('depth/confidence', Image, 'encode_mono'),
+        ('depth/image_color', Image, 'depth_picture'),
+        ('depth/prompt', Image, 'encode_mono'),
     ],
 )
 def test_only_what_is_subscribed_is_computed(client, outputs, computed, topic, kind, encoder):

@@ -15,6 +15,7 @@ import pytest
 from geometry_msgs.msg import TransformStamped
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.replay.spinning_node import idle_node
 from metric_depth_ros.resources import default_environment, share_file
 from metric_depth_ros.ros.tf2_tree import Tf2Extrinsics, extrinsics_tree
 
@@ -26,7 +27,7 @@ MAX_WAIT_S = 0.04
 
 @pytest.fixture
 def ros():
-    with depth_contract.spinning_node('test_tf2_extrinsics') as (node, executor):
+    with idle_node('test_tf2_extrinsics') as (node, executor):
         yield node, executor
 
 
@@ -206,6 +207,10 @@ def test_a_transform_of_a_stamp_is_never_the_latest(ros):
     for second in (50, 102):
         with pytest.raises(InputError, match='at ' + str(second)):
             tree.lookup_at('odom', 'camera', second * S)
+    assert tree.lookup_known('odom', 'camera', round(100.5 * S))[0, 3] == pytest.approx(100.5)
+    assert tree.lookup_known('odom', 'camera', 102 * S) is None
+    with pytest.raises(InputError, match="'lidar' to 'odom'"):
+        tree.lookup_known('odom', 'lidar', 102 * S)
 
 
 @needs_tf2

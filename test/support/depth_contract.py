@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rclpy
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
+
+from metric_depth_ros.replay.spinning_node import idle_node
 
 WIDTH, HEIGHT = 64, 48
 K = (50.0, 0.0, 31.5, 0.0, 50.0, 23.5, 0.0, 0.0, 1.0)
@@ -68,22 +65,6 @@ def mounting() -> TransformStamped:
     return message
 
 
-@contextmanager
-def spinning_node(name: str) -> Iterator[tuple[Node, SingleThreadedExecutor]]:
-    """Yield a node of its own context, with an executor that the caller spins."""
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node(name, context=context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    try:
-        yield node, executor
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        context.try_shutdown()
-
-
 def ask(
     *,
     image: str = 'image',
@@ -98,7 +79,7 @@ def ask(
     have come back. Those answered before the place of the LiDAR was known hold no depth and do
     not count.
     """
-    with spinning_node('depth_contract') as (node, executor):
+    with idle_node('depth_contract') as (node, executor):
         answers: dict[int, dict[str, object]] = {}
 
         def keep(kind: str, message: Image | CameraInfo | PointCloud2) -> None:

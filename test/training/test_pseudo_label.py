@@ -72,12 +72,23 @@ def test_label_beyond_the_limit_is_endless_and_unknown_stays_unknown():
     assert np.isposinf(labeled.depth[:, 8:]).all()
 
 
-def test_known_sky_stays_endless_whatever_the_teacher_says():
+def test_rendered_sky_stays_endless_whatever_the_teacher_says():
     seen = sparse(2)
     seen.depth[:8] = np.inf
     labeled, _ = label(seen, Teacher(np.full((64, 96), 9.0)), MANY, np.random.default_rng(0))
     assert np.isposinf(labeled.depth[:8]).all()
     assert np.isfinite(labeled.depth[8:]).all()
+
+
+def test_beyond_the_range_of_a_recorded_sensor_the_teacher_is_believed():
+    seen = replace(sparse(2), kind='recorded')
+    seen.depth[:8] = np.inf
+    depth = np.full((64, 96), 12.0, np.float32)
+    depth[:2], depth[2:4] = 500.0, np.nan
+    labeled, _ = label(seen, Teacher(depth), MANY, np.random.default_rng(0))
+    assert np.isposinf(labeled.depth[:2]).all()
+    assert np.isnan(labeled.depth[2:4]).all()
+    assert (labeled.depth[4:] == 12.0).all()
 
 
 def test_command_labels_the_rest_when_run_again(tmp_path, capsys):
@@ -107,6 +118,15 @@ def test_command_leaves_out_what_the_teacher_gets_wrong(tmp_path, capsys):
     command = ['pseudo-label', str(data), str(tmp_path / 'out'), '--teacher', 'nearest']
     main([*command, '--worst-error', '1e-9'])
     assert '0 labeled, 3 left out' in capsys.readouterr().out
+
+
+def test_an_endless_worst_error_keeps_every_label(tmp_path, capsys):
+    data = write_shards(tmp_path / 'data', count=3)
+    command = ['pseudo-label', str(data), str(tmp_path / 'out'), '--teacher', 'nearest']
+    assert main([*command, '--worst-error', 'inf']) == 0
+    assert '3 labeled, 0 left out' in capsys.readouterr().out
+    assert main([*command, '--worst-error', 'inf']) == 0
+    assert '3 were there' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('name', ['nonsense', 'teacher:nonsense'])

@@ -362,7 +362,7 @@ def test_student_in_training_answers_as_the_released_network_does():
     assert 0 < (answer > 0).float().mean() < 1
 
 
-def loss_of_sky(taken_for_m, sky_m=np.inf, real=False):
+def loss_of_sky(taken_for_m, sky_m=np.inf):
     """Return the student's loss, and its gradient to inverse depth where the truth is `sky_m`."""
     recipe = tiny_recipe('student')
     answer = torch.full((1, 1, 96, 96), 80.0 / 96.0 / 5.0)
@@ -371,7 +371,7 @@ def loss_of_sky(taken_for_m, sky_m=np.inf, real=False):
     truth = np.full((96, 96), 5.0, np.float32)
     truth[:40] = sky_m
     _, batch = batch_of(recipe, count=1)
-    batch = {**batch, 'truth': [truth], 'real': [real]}
+    batch = {**batch, 'truth': [truth]}
     network = recipe.build()
     network.forward = lambda canvas: answer
     loss = recipe.losses(network, batch)['loss']
@@ -390,11 +390,6 @@ def test_student_learns_that_the_sky_is_far(beyond_m):
 def test_sky_that_the_student_takes_for_endless_is_not_pushed_farther():
     _, gradient = loss_of_sky(4000.0)
     assert (gradient <= 0).all()
-
-
-def test_student_learns_nothing_where_a_sensor_is_out_of_range():
-    _, gradient = loss_of_sky(3.0, real=True)
-    assert not gradient.any()
 
 
 def test_masked_depth_is_mostly_hidden():

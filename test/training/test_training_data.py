@@ -26,7 +26,8 @@ from tiny_training import example, write_shards
 from metric_depth_ros.cli.main import EXIT_INTERRUPTED, main
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.training import log_steps, shards
-from metric_depth_ros.training.batches import ValidationExamples
+from metric_depth_ros.training.batches import Sources, ValidationExamples
+from metric_depth_ros.training.config import SourceConfig
 from metric_depth_ros.training.example_files import decode_example, encode_example
 from metric_depth_ros.training.folders import FrameSetSource, KittiSource
 from metric_depth_ros.training.order import EpochOrder, Share
@@ -112,6 +113,15 @@ def opened_below(folder):
     held = Path('/proc/self/fd').iterdir()
     names = [os.readlink(link) for link in held if link.is_symlink()]
     return [name for name in names if name.startswith(str(folder))]
+
+
+def test_endless_depth_is_sky_only_where_it_was_not_recorded(tmp_path):
+    sky = replace(example(0), depth=np.full((64, 96), np.inf, np.float32))
+    write_shard(tmp_path / 'a.tar', [('00000000', sky)])
+    rendered, real = (SourceConfig(str(tmp_path), real=real) for real in (False, True))
+    sources = Sources([rendered, real])
+    assert np.isposinf(sources.load(0, 0).depth).all()
+    assert np.isnan(sources.load(1, 0).depth).all()
 
 
 def test_sources_share_what_a_process_may_hold_open(tmp_path, monkeypatch):

@@ -20,6 +20,9 @@ from metric_depth_ros.evaluation.benchmarks.protocol import Score
 from metric_depth_ros.evaluation.metrics import ErrorSums
 
 _SETTINGS = 'run.json'
+# To be raised with every change that gives the same answer of an estimator another figure, or an
+# image another prompt, view or ground truth: old and new figures must not share a mean.
+SCORING_RULES = 1
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,15 @@ class Record:
 def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     """Write what a run is about, or hold it against what the folder was begun with.
 
+    How this version scores is part of it.
+
     Raises
     ------
     InputError
         The folder holds another run, the message names the first difference; or a damaged one.
     """
     path = folder / _SETTINGS
-    wanted = json.loads(json.dumps(settings))
+    wanted = json.loads(json.dumps({**settings, 'scoring_rules': SCORING_RULES}))
     if not path.exists():
         part = path.with_suffix(f'.{uuid4().hex}')
         part.write_text(json.dumps(wanted, indent=2) + '\n', encoding='utf-8')

@@ -37,7 +37,6 @@ from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze, pyr
 from metric_depth_ros.training.recipes.unlike_sizes import (
     at_truth,
     canvases,
-    counted,
     drawn_view,
     focal_share,
     listed,
@@ -166,11 +165,9 @@ class StudentRecipe(Recipe):
         """Return the error of the chosen quantity, with its gradients."""
         answers = network(canvases(network, batch['frame']))
         losses = []
-        for (answer, truth), frame, real in zip(
-            at_truth(answers, batch), batch['frame'], batch['real'], strict=True
-        ):
+        for (answer, truth), frame in zip(at_truth(answers, batch), batch['frame'], strict=True):
             depth = self._depth(answer / focal_share(frame))
-            losses.append(self._loss(depth, truth, counted(truth, real=real)))
+            losses.append(self._loss(depth, truth, ~truth.isnan()))
         return {'loss': torch.cat(losses).nanmean()}
 
     def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:

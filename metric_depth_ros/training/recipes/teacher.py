@@ -41,7 +41,6 @@ from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze, pyr
 from metric_depth_ros.training.recipes.unlike_sizes import (
     at_truth,
     canvases,
-    counted,
     drawn_view,
     focal_share,
     listed,
@@ -184,7 +183,7 @@ class TeacherRecipe(Recipe):
         for (answer, truth), unit, real in zip(
             at_truth(answers, batch), units, batch['real'], strict=True
         ):
-            mask = counted(truth, real=real)
+            mask = ~truth.isnan()
             if self._options.farthest_m is not None:
                 mask = mask & (truth <= self._options.farthest_m)
             compared = inverse_depth(truth)

@@ -81,11 +81,6 @@ def at_truth(answers: Tensor, batch: Mapping[str, Any]) -> Iterator[tuple[Tensor
         yield resized(answer[None].float(), compared.shape)[:, 0], compared[None]
 
 
-def counted(truth: Tensor, *, real: bool) -> Tensor:
-    """Return where truth counts: endless depth is sky, but to a sensor only beyond its range."""
-    return truth.isfinite() if real else ~truth.isnan()
-
-
 def focal_share(frame: Frame) -> float:
     """Return the horizontal focal length in image widths."""
     assert frame.camera is not None  # examples have one
