@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.framesets import find_frame_sets, load_color_image, load_frame_set
+from metric_depth_ros.framesets import find_frame_sets, load_frame_set
+from metric_depth_ros.framesets.stored_arrays import load_color_image
 from metric_depth_ros.types import Source
 
 SIZE = (8, 6)

@@ -16,7 +16,12 @@ import pytest
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.frame_files import read_camera
-from metric_depth_ros.framesets import load_array, load_arrays, load_color_image, load_depth_map
+from metric_depth_ros.framesets.stored_arrays import (
+    load_array,
+    load_arrays,
+    load_color_image,
+    load_depth_map,
+)
 from metric_depth_ros.ros.calibration_files import read_transforms_yaml
 from metric_depth_ros.untrusted_files import (
     check_array_claims,
@@ -120,12 +125,12 @@ def test_what_files_claim_is_refused_before_it_is_allocated(tmp_path):
     script = f"""
         import resource
         from pathlib import Path
-        from metric_depth_ros import framesets
+        from metric_depth_ros.framesets import stored_arrays
         from metric_depth_ros.errors import InputError
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for path, reader in {[(str(p), r) for p, r in paths]!r}:
             try:
-                getattr(framesets, reader)(Path(path))
+                getattr(stored_arrays, reader)(Path(path))
             except InputError:
                 continue
             raise SystemExit(path + ' was read')

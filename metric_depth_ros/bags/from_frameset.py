@@ -25,7 +25,8 @@ from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.framesets import FrameSet, PromptEntry, RecordedFrame, rigid_transform
+from metric_depth_ros.framesets import FrameSet, PromptEntry, RecordedFrame
+from metric_depth_ros.geometry.rigid import rigid_transform
 
 DEFAULT_RATE_HZ = 10.0
 # Invented stamps start here (2020-01-01 UTC): a stamp of 0 means "not set" to ROS.

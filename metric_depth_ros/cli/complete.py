@@ -81,7 +81,7 @@ def _frame(args: argparse.Namespace) -> Frame:
     from dataclasses import replace
 
     from metric_depth_ros.evaluation.frame_files import read_camera
-    from metric_depth_ros.framesets import load_color_image
+    from metric_depth_ros.framesets.stored_arrays import load_color_image
     from metric_depth_ros.types import Frame
 
     camera = None if args.camera is None else read_camera(args.camera)

@@ -20,16 +20,15 @@ from numpy.typing import NDArray
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.pictures import fit, side_by_side
 from metric_depth_ros.evaluation.result_pictures import result_pictures
-from metric_depth_ros.framesets import (
+from metric_depth_ros.framesets.stored_arrays import (
     load_array,
     load_arrays,
     load_depth_map,
     load_points,
     plane_of_numbers,
-    rigid_transform,
 )
 from metric_depth_ros.geometry.distortion import Distortion
-from metric_depth_ros.geometry.rigid import transform_from_quaternion
+from metric_depth_ros.geometry.rigid import rigid_transform, transform_from_quaternion
 from metric_depth_ros.geometry.unprojection import depth_to_points
 from metric_depth_ros.prompting.depth_image import prompt_from_registered_depth
 from metric_depth_ros.prompting.lidar import prompt_from_cloud

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from metric_depth_ros import __version__
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.machine import describe_machine, describe_versions
-from metric_depth_ros.framesets import load_arrays, load_color_image
+from metric_depth_ros.framesets.stored_arrays import load_arrays, load_color_image
 from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
 from metric_depth_ros.untrusted_files import read_json

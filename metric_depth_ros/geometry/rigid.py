@@ -45,6 +45,32 @@ def transform_from_quaternion(translation: Sequence[float], xyzw: Sequence[float
     return transform
 
 
+def rigid_transform(rows: object, where: str) -> Transform:
+    """Return a (4, 4) rigid transform from nested lists; `where` names it in the error.
+
+    Raises
+    ------
+    InputError
+        Not 4x4 finite numbers, a last row other than 0 0 0 1, or a part that is no rotation.
+    """
+    try:
+        T = np.array(rows, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        T = np.empty(0)
+    if T.shape != (4, 4) or not np.isfinite(T).all() or not np.array_equal(T[3], (0, 0, 0, 1)):
+        raise InputError(
+            'transform', f'{where}: expected 4 rows of 4 finite numbers, the last 0 0 0 1.'
+        )
+    deviation = np.abs(T[:3, :3] @ T[:3, :3].T - np.eye(3)).max()
+    if deviation > 1e-3 or np.linalg.det(T[:3, :3]) < 0.0:
+        raise InputError(
+            'transform',
+            f'{where}: the upper left 3x3 is no rotation (R R^T is {deviation:.2g} from the '
+            'identity, or mirrored).',
+        )
+    return T
+
+
 def quaternion_from_matrix(transform: ArrayLike) -> NDArray[np.float64]:
     """Return the quaternion (x, y, z, w) of the rotation part of a 3x3 or 4x4 matrix."""
     matrix = np.asarray(transform, np.float64)[:3, :3]

@@ -12,12 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.framesets import (
-    RecordedFrame,
-    find_frame_sets,
-    load_color_image,
-    load_depth_map,
-)
+from metric_depth_ros.framesets import RecordedFrame, find_frame_sets
+from metric_depth_ros.framesets.stored_arrays import load_color_image, load_depth_map
 from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.prompting.depth_image import prompt_from_registered_depth
 from metric_depth_ros.simulation.examples import Example

@@ -19,7 +19,7 @@ from metric_depth_ros.evaluation.frame_files import (
     write_results,
 )
 from metric_depth_ros.evaluation.snapshots import Snapshot, write_snapshot
-from metric_depth_ros.framesets import load_color_image
+from metric_depth_ros.framesets.stored_arrays import load_color_image
 from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.types import DepthEstimate, Frame
 

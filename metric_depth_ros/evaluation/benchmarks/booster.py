@@ -17,7 +17,7 @@ from metric_depth_ros.evaluation.benchmarks.protocol import (
     Table,
     Task,
 )
-from metric_depth_ros.framesets import load_array
+from metric_depth_ros.framesets.stored_arrays import load_array
 
 _LAYOUT = """\
 DIR/train/balanced/SCENE/camera_00/*.png    left images, one an illumination

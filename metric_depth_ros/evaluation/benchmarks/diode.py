@@ -17,7 +17,7 @@ from metric_depth_ros.evaluation.benchmarks.layout import Folder, within
 from metric_depth_ros.evaluation.benchmarks.moge_view import MOGE_CHOICES
 from metric_depth_ros.evaluation.benchmarks.prompts import BLOCK_CHOICES
 from metric_depth_ros.evaluation.benchmarks.protocol import Benchmark, Item
-from metric_depth_ros.framesets import load_array
+from metric_depth_ros.framesets.stored_arrays import load_array
 
 _LAYOUT = """\
 DIR/{indoors,outdoor}/SCENE/SCAN/NAME.png              color image, 1024x768

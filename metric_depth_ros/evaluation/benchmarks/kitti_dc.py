@@ -20,7 +20,7 @@ from metric_depth_ros.evaluation.benchmarks.protocol import (
     depth_score,
 )
 from metric_depth_ros.evaluation.completion_protocol import completion_metrics
-from metric_depth_ros.framesets import load_depth_map
+from metric_depth_ros.framesets.stored_arrays import load_depth_map
 from metric_depth_ros.simulation.sensors.patterns import at_pixels
 from metric_depth_ros.types import DepthEstimate, Source
 

@@ -18,7 +18,7 @@ from metric_depth_ros.evaluation.benchmarks.protocol import (
     Task,
 )
 from metric_depth_ros.evaluation.metrics import error_sums
-from metric_depth_ros.framesets import load_depth_map
+from metric_depth_ros.framesets.stored_arrays import load_depth_map
 from metric_depth_ros.types import CameraModel, DepthEstimate
 from metric_depth_ros.untrusted_files import inside, read_text
 

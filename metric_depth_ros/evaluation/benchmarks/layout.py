@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.framesets import load_color_image
+from metric_depth_ros.framesets.stored_arrays import load_color_image
 from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.types import CameraModel
 from metric_depth_ros.untrusted_files import read_picture, read_text
