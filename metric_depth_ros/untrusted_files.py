@@ -73,7 +73,7 @@ def read_text(path: Path, fault: str) -> str:
             )
         return path.read_text(encoding='utf-8')
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(fault, f'{path} cannot be read: {error}.') from error
+        raise InputError(fault, f'{path} cannot be read: {_reason(error)}.') from error
 
 
 def read_yaml(path: Path, fault: str) -> Any:
@@ -89,7 +89,7 @@ def read_yaml(path: Path, fault: str) -> Any:
         return yaml.load(text, _PlainLoader)
     except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError) as error:
         # Values of another kind than their tag says raise whatever reading them runs into.
-        raise InputError(fault, f'{path} cannot be read as YAML: {_first_line(error)}.') from error
+        raise InputError(fault, f'{path} cannot be read as YAML: {_reason(error)}.') from error
 
 
 def read_json(path: Path, fault: str) -> Any:
@@ -104,7 +104,7 @@ def read_json(path: Path, fault: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(fault, f'{path} cannot be read as JSON: {_first_line(error)}.') from error
+        raise InputError(fault, f'{path} cannot be read as JSON: {_reason(error)}.') from error
 
 
 def read_picture(path: Path, flags: int, fault: str = 'image_file') -> NDArray[Any]:
@@ -129,7 +129,7 @@ def read_picture(path: Path, flags: int, fault: str = 'image_file') -> NDArray[A
             raise InputError(fault, f'{path} is larger than any picture.')
         data = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise InputError(fault, f'{path} cannot be read: {error}.') from error
+        raise InputError(fault, f'{path} cannot be read: {_reason(error)}.') from error
     try:
         picture_size(data)
     except InputError as error:
@@ -170,7 +170,7 @@ def check_array_claims(path: Path, fault: str = 'array_file') -> None:
     except InputError:
         raise
     except DAMAGED_ARRAY as error:
-        raise InputError(fault, f'{path} cannot be read: {_first_line(error)}.') from error
+        raise InputError(fault, f'{path} cannot be read: {_reason(error)}.') from error
 
 
 def check_cloud_claims(path: Path, fault: str = 'prompt_file') -> None:
@@ -186,7 +186,7 @@ def check_cloud_claims(path: Path, fault: str = 'prompt_file') -> None:
         with path.open('rb') as stream:
             header = stream.read(_CLOUD_HEADER_BYTES)
     except OSError as error:
-        raise InputError(fault, f'{path} cannot be read: {error}.') from error
+        raise InputError(fault, f'{path} cannot be read: {_reason(error)}.') from error
     packed = path.suffix == '.pcd' and b'binary_compressed' in header
     keyword = rb'^POINTS\s+(\d+)' if path.suffix == '.pcd' else rb'^element\s+\w+\s+(\d+)'
     numbers = re.findall(keyword, header, re.MULTILINE)
@@ -234,7 +234,7 @@ def _check_array(stream: IO[bytes], size: int, name: str, fault: str) -> None:
             raise ValueError(f'version {version} is not supported')
         shape, _, dtype = read_header[version](stream)
     except DAMAGED_ARRAY as error:
-        reason = _first_line(error)
+        reason = _reason(error)
         raise InputError(fault, f'{name} cannot be read as an array: {reason}.') from error
     if dtype.hasobject:
         raise InputError(
@@ -259,5 +259,8 @@ class _PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    """Return what is wrong in one line; an error of the system names the path once more."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return (str(error) or type(error).__name__).splitlines()[0]

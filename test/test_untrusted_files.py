@@ -182,3 +182,11 @@ def test_a_pipe_is_refused_instead_of_read_for_ever(tmp_path):
     os.mkfifo(tmp_path / 'pipe.yaml')
     with pytest.raises(InputError, match=r'pipe\.yaml is not a file'):
         read_text(tmp_path / 'pipe.yaml', 'calibration')
+
+
+@pytest.mark.parametrize('read', [load_color_image, load_array, lambda p: read_text(p, 'file')])
+def test_a_missing_file_is_named_once(read, tmp_path):
+    missing = tmp_path / 'missing'
+    with pytest.raises(InputError, match='No such file') as refused:
+        read(missing)
+    assert str(refused.value).count(str(missing)) == 1

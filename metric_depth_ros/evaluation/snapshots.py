@@ -105,6 +105,12 @@ def read_snapshot(folder: Path) -> Snapshot:
     InputError
         Not a snapshot, or damaged.
     """
+    if not (folder / INDEX).is_file():
+        raise InputError(
+            _FAULT,
+            f'{folder} is no snapshot: it has no {INDEX}; expected a folder that the service '
+            '~/save_snapshot of a depth node has made.',
+        )
     index = read_json(folder / INDEX, _FAULT)
     try:
         camera_file = folder / 'camera.json'

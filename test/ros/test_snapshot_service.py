@@ -65,7 +65,12 @@ def test_a_snapshot_that_was_changed_is_told(snapshot, tmp_path, capsys):
     assert '1 of 3072 pixels differ' in capsys.readouterr().out
 
 
-def test_a_folder_that_is_no_snapshot_is_refused(tmp_path):
+def test_a_folder_without_a_snapshot_is_refused_by_what_makes_one(tmp_path):
+    with pytest.raises(InputError, match='save_snapshot'):
+        read_snapshot(tmp_path)
+
+
+def test_a_damaged_snapshot_is_refused(tmp_path):
     (tmp_path / 'snapshot.json').write_text(json.dumps({'stamp_ns': 5}))
     with pytest.raises(InputError, match=r'snapshot'):
         read_snapshot(tmp_path)
