@@ -64,7 +64,7 @@ class FileFault:
 
     name: str
     make: Callable[[Path], list[str]]
-    says: str = ''
+    says: str
 
 
 def run_file_fault(fault: FileFault, folder: Path) -> Outcome:
@@ -250,7 +250,7 @@ def _snapshot_with_code(folder: Path) -> list[str]:
     stream = io.BytesIO()
     np.save(stream, np.array([{}], object), allow_pickle=True)
     (snapshot / 'published.npz').write_bytes(stream.getvalue())
-    return _metric_depth('complete', snapshot, '-o', folder / 'out')
+    return _metric_depth('repeat', snapshot)
 
 
 def png_claiming(width: int, height: int, whole: bool = False) -> bytes:
@@ -312,47 +312,61 @@ _MANY_TAPS = {
 _MANY_LAYERS = {'model_type': 'llava', 'vision_config': {'num_hidden_layers': 1_000_000}}
 
 FILE_FAULTS: tuple[FileFault, ...] = (
-    FileFault('bag cut in half', _replay_changed(lambda data: data[: len(data) // 2])),
-    FileFault('bag of zeros', _replay_changed(lambda data: bytes(len(data)))),
-    FileFault('bag without content', _replay_changed(lambda data: b'')),
+    FileFault('bag cut in half', _replay_changed(lambda data: data[: len(data) // 2]),
+              'end magic'),
+    FileFault('bag of zeros', _replay_changed(lambda data: bytes(len(data))), 'File magic'),
+    FileFault('bag without content', _replay_changed(lambda data: b''), 'to be empty'),
     FileFault(
         'bag with garbled chunks',
         _replay_changed(lambda data: data[:1000] + bytes(200) + data[1200:]),
+        'image_step',
     ),
     FileFault(
         'bag whose records claim 2^60 bytes',
         _replay_changed(lambda data: data[:9] + struct.pack('<Q', 1 << 60) + data[17:]),
+        'claims 1152921504606846976 bytes',
     ),
-    FileFault('bag that computes a gigabyte a message', _replay_computed),
-    FileFault('bag with YAML of another kind', _replay_metadata(lambda text: 'just: this')),
+    FileFault('bag that computes a gigabyte a message', _replay_computed,
+              'computes what it holds'),
+    FileFault('bag with YAML of another kind', _replay_metadata(lambda text: 'just: this'),
+              'metadata key is missing'),
     FileFault(
         'bag with metadata that runs code',
         _replay_metadata(lambda text: '!!python/object/apply:os.system ["touch stolen"]'),
+        'could not determine a constructor',
     ),
     FileFault(
         'bag whose metadata leads out of its folder',
         _replay_metadata(lambda text: text.replace('bag.mcap', '../../../etc/passwd')),
+        'files are missing',
     ),
     FileFault(
         'bag without an image topic',
         _replay_metadata(lambda text: text.replace(IMAGE_TOPIC, '/elsewhere')),
+        'it has /camera/camera_info, /elsewhere',
     ),
     FileFault('picture that claims 2^31 pixels',
-              _complete('bomb.png', png_claiming(46_341, 46_341), '--prompt')),
+              _complete('bomb.png', png_claiming(46_341, 46_341), '--prompt'),
+              'claims 46341x46341 pixels'),
     FileFault('picture with a chunk that claims 4 GB',
-              _complete('bomb.png', _png_with_large_chunk(), '--prompt')),
+              _complete('bomb.png', _png_with_large_chunk(), '--prompt'), 'has no readable size'),
     FileFault('array that claims 2^31 points',
-              _complete('bomb.npy', _array_claiming(1 << 31), '--prompt')),
-    FileFault('cloud that claims 2^31 points', _complete('bomb.ply', _PLY, '--prompt')),
-    FileFault('camera file of aliases', _complete('bomb.yaml', _ALIASES, '--camera')),
+              _complete('bomb.npy', _array_claiming(1 << 31), '--prompt'),
+              'claims shape (2147483648, 3)'),
+    FileFault('cloud that claims 2^31 points', _complete('bomb.ply', _PLY, '--prompt'),
+              'claims 2147483648 elements'),
+    FileFault('camera file of aliases', _complete('bomb.yaml', _ALIASES, '--camera'),
+              'the alias *a is not taken'),
     FileFault('camera file nested a million deep',
-              _complete('deep.yaml', b'[' * 1_000_000, '--camera')),
+              _complete('deep.yaml', b'[' * 1_000_000, '--camera'), 'recursion depth'),
     FileFault('camera file that runs code', _complete(
-        'code.yaml', b'!!python/object/apply:os.system ["touch stolen"]', '--camera')),
+        'code.yaml', b'!!python/object/apply:os.system ["touch stolen"]', '--camera'),
+        'could not determine a constructor'),
     FileFault('parameter file that is no YAML',
-              _node('params.yaml', b'depth: [\x00\xff', '--params-file')),
+              _node('params.yaml', b'depth: [\x00\xff', '--params-file'), "Couldn't parse params"),
     FileFault('parameter file of the wrong schema',
-              _node('params.yaml', b'- just\n- a list\n', '--params-file')),
+              _node('params.yaml', b'- just\n- a list\n', '--params-file'),
+              'Sequences cannot be key'),
     FileFault('weights that run code', _pickled_weights(_PICKLE), 'asks for os.system'),
     FileFault('weights with a key that takes years to hash', _pickled_weights(_KEY_OF_PAIRS),
               'values and characters'),
@@ -370,8 +384,9 @@ FILE_FAULTS: tuple[FileFault, ...] = (
               _described_model(_MANY_TAPS, lambda model: ('depthvlm', '--weights', model)),
               'deepstack_visual_indexes'),
     FileFault('weights cut short',
-              _weights(struct.pack('<Q', 1 << 60) + b'{', 'weights.safetensors')),
-    FileFault('frame set that leads out of its folder', _escape),
-    FileFault('snapshot with pickled objects', _snapshot_with_code),
-    FileFault('disk full while recording', _disk_full),
+              _weights(struct.pack('<Q', 1 << 60) + b'{', 'weights.safetensors'),
+              'header too large'),
+    FileFault('frame set that leads out of its folder', _escape, 'leads out of the set folder'),
+    FileFault('snapshot with pickled objects', _snapshot_with_code, 'Python objects'),
+    FileFault('disk full while recording', _disk_full, 'cannot be written any further'),
 )  # fmt: skip
