@@ -2,13 +2,13 @@
 """Poses of a stamp: between those that are known, from a history and from the transform tree."""
 
 import importlib.util
-import sys
 import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped, TransformStamped
+from stubbed_tf2 import stub_tf2
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.motion import PoseTrack
@@ -161,12 +161,7 @@ def test_a_mount_that_moves_is_known_when_tf2_reaches_the_stamp_and_nothing_slee
 ):
     poses, mount = odometry
     buffer = MastBuffer()
-    stub = SimpleNamespace(
-        Buffer=lambda: buffer,
-        TransformListener=lambda *listening, spin_thread: None,
-        TransformException=LookupError,
-    )
-    monkeypatch.setitem(sys.modules, 'tf2_ros', stub)
+    stub_tf2(monkeypatch, buffer)
     mount.inner = extrinsics_tree(None, 60.0)
     monkeypatch.setattr(time, 'sleep', None)
     assert poses.at('camera', 10 * S) is None

@@ -7,12 +7,12 @@ import subprocess
 import sys
 import threading
 import time
-from types import SimpleNamespace
 
 import depth_contract
 import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped
+from stubbed_tf2 import stub_tf2
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.replay.spinning_node import idle_node
@@ -266,12 +266,7 @@ class RememberingBuffer:
 def stubbed(monkeypatch):
     """Return extrinsics of a tf2 that need not be installed, and its buffer."""
     buffer = RememberingBuffer()
-    stub = SimpleNamespace(
-        Buffer=lambda: buffer,
-        TransformListener=lambda *listening, spin_thread: None,
-        TransformException=LookupError,
-    )
-    monkeypatch.setitem(sys.modules, 'tf2_ros', stub)
+    stub_tf2(monkeypatch, buffer)
     return Tf2Extrinsics(None, 'odom', 0.0), buffer
 
 

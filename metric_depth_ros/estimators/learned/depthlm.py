@@ -156,20 +156,7 @@ class DepthLmEstimator(Estimator):
         return DepthEstimate(depth, None, frame.camera, f'{self.name} ({said})', timings_ms)
 
     def query(self, frame: Frame, pixels: Sequence[tuple[int, int]]) -> list[PixelAnswer]:
-        """Ask about pixels, several at once; answers are in their order.
-
-        Parameters
-        ----------
-        frame
-            Image with camera.
-        pixels
-            (u, v) of the image.
-
-        Raises
-        ------
-        InputError
-            `camera_missing`, or `pixel_outside` of the image.
-        """
+        """Ask about pixels (u, v), several at once, as `PixelSpeaker` has it."""
         camera = camera_of(NAME, frame)
         _refuse_outside(frame, pixels)
         unified = self._unified(frame.image, camera)
