@@ -39,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='only worlds of these kinds: street, room, tabletop, terrain, clutter',
     )
     parser.add_argument(
+        '--monocular',
+        action='store_true',
+        help='for networks that see an image alone: whole images, not windows of finer ones, '
+        'small, without points of sensors',
+    )
+    parser.add_argument(
         '--per-shard', type=whole(1), default=128, help='examples in a file; default: 128'
     )
     parser.add_argument(
@@ -69,7 +75,9 @@ def run(args: argparse.Namespace) -> int:
         )
     device = torch_device(args.device)  # refused before the work
     prepare_folder(args.out, 'OUT')
-    settings = ShardSettings(args.views, args.seed, args.split, tuple(args.kinds), args.per_shard)
+    settings = ShardSettings(
+        args.views, args.seed, args.split, tuple(args.kinds), args.per_shard, args.monocular
+    )
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     with Progress(*columns, console=Console(file=sys.stderr)) as bar:
         task = bar.add_task(escape(f'{args.split} to {args.out}'), total=args.views)

@@ -60,6 +60,7 @@ def simulate_example(
     device: str = 'cpu',
     kind: str | None = None,
     size: tuple[int, int] | None = None,
+    monocular: bool = False,
 ) -> Example:
     """Return one example; the same arguments give the same example.
 
@@ -73,22 +74,29 @@ def simulate_example(
         Where to cast rays.
     kind, size
         Kind of world, and (width, height) in pixels; default: random.
+    monocular
+        For networks that see an image alone, and tell distance by whole scenes: never a window of
+        a finer image, smaller, and without sensors.
     """
     view_rng, photo_rng, sensor_rng = _streams(seed, split)
-    spec = random_view(view_rng, size, kind, split)
+    spec = random_view(view_rng, size, kind, split, whole=monocular)
     world = spec.world.to(device)
     T_world_camera = torch.from_numpy(spec.T_world_camera.astype(np.float32))[None].to(device)
     seen = render(world, spec.camera, T_world_camera)
     depth = seen.depth[0].cpu().numpy()
     depth = np.where(depth <= spec.max_depth_m, depth, np.float32(np.inf))
-    typical_m = float(np.median(depth[np.isfinite(depth)])) if np.isfinite(depth).any() else 10.0
-    site = Site(world, spec.kind, spec.camera, spec.T_world_camera, typical_m)
+    sensors: Mapping[str, SparsePrompt] = {}
+    if not monocular:
+        known = depth[np.isfinite(depth)]
+        typical_m = float(np.median(known)) if known.size else 10.0
+        site = Site(world, spec.kind, spec.camera, spec.T_world_camera, typical_m)
+        sensors = measure_with_rig(site, sensor_rng)
     return Example(
         image=expose_randomly(seen.radiance[0], photo_rng, spec.noise),
         depth=depth,
         camera=spec.camera,
         kind=spec.kind,
-        sensors=measure_with_rig(site, sensor_rng),
+        sensors=sensors,
     )
 
 

@@ -24,7 +24,9 @@ _SPEED_M_S = 7.0
 _ROAD_M = 5.6
 _LANE_M = -1.75
 _STREET_S = 6.0  # at 62 m a car is parked in the lane
-_ROOM_S = 15.0  # in the middle of the room there may be furniture
+_ROOM_S = 15.0  # then it has crossed a third of the room
+_ROOM_CLEAR_M = 0.9  # of furniture, where it starts
+_WAY_CLEAR_M = 0.3  # and on its way
 _TABLE_S = 4.5  # before the wall that a table often stands at
 _ROOM = room.Room(length=5.6, width=4.6, height=2.7)
 _TABLE_M = 0.74
@@ -125,11 +127,17 @@ def _make_indoor(size: tuple[int, int], rng: np.random.Generator) -> Scene:
     def base_at(seconds: float) -> NDArray[np.float64]:
         seconds = _to_and_fro(seconds, _ROOM_S)
         turn = 0.35 * math.sin(0.35 * seconds)
-        eye = np.array([0.5 + 0.12 * seconds, 0.7 * math.sin(0.3 * seconds), 1.25])
+        eye = np.array(eye_at(seconds))
         return looking_at(eye, eye + (math.cos(turn), math.sin(turn), -0.2))
 
-    stage = _stage(rng, (0.9, 0.2, 1.25))
-    room.add_room(stage, room.FAMILIES['living'], _ROOM, clear_m=0.9)
+    def eye_at(seconds: float) -> Vector:
+        return 0.5 + 0.12 * seconds, 0.7 * math.sin(0.3 * seconds), 1.25
+
+    start = (0.9, 0.2, 1.25)
+    way = [eye_at(seconds) for seconds in np.arange(0.0, _ROOM_S + _TURN_S)]
+    free = room.around([start, *way], [_ROOM_CLEAR_M, *[_WAY_CLEAR_M] * len(way)])
+    stage = _stage(rng, start)
+    room.add_room(stage, room.FAMILIES['living'], _ROOM, free)
     lamp = (2.2 + rng.uniform(-0.3, 0.3), rng.uniform(-0.4, 0.4), _ROOM.height - 0.35)
     return Scene(
         world=stage.build.build(lamplight(lamp)),

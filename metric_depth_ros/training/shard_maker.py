@@ -43,6 +43,8 @@ class ShardSettings:
         Kinds of worlds, drawn evenly; none for the simulation's own mixture.
     per_shard
         Examples in a shard.
+    monocular
+        For networks that see an image alone; see `simulate_example`.
     """
 
     views: int
@@ -50,6 +52,7 @@ class ShardSettings:
     split: str = 'train'
     kinds: tuple[str, ...] = ()
     per_shard: int = 128
+    monocular: bool = False
 
 
 def make_shards(
@@ -165,10 +168,9 @@ def _make(folder: Path, settings: ShardSettings, number: int, device: str) -> tu
             if _stop is not None and _stop.is_set():
                 raise InterruptedError('the simulation was stopped')
             seed = example_seed(settings.seed, view)
-            yield (
-                f'{view:08d}',
-                simulate_example(seed, settings.split, device, _kind(settings, seed)),
-            )
+            kind, alone = _kind(settings, seed), settings.monocular
+            example = simulate_example(seed, settings.split, device, kind, monocular=alone)
+            yield f'{view:08d}', example
 
     return number, write_shard(folder / shard_name(number), examples())
 

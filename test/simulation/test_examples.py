@@ -59,6 +59,18 @@ def test_the_same_seed_gives_the_same_example(streets):
         np.testing.assert_array_equal(prompt.depth, again.sensors[name].depth)
 
 
+def test_a_monocular_example_is_a_small_whole_image_without_points():
+    cameras = []
+    for seed in range(8):
+        example = simulate_example(seed, kind='clutter', monocular=True)
+        cameras.append(example.camera)
+        assert not example.sensors
+        assert 0.9 * 160 * 128 < example.depth.size < 1.1 * 192 * 144
+    # A window of a finer image would show less, and not its middle.
+    assert all(camera.fov_x_deg > 20.0 for camera in cameras)
+    assert all(abs(camera.K[0, 2] / camera.width - 0.5) < 0.1 for camera in cameras)
+
+
 def test_validation_shares_no_view_with_training(streets):
     assert np.mean(streets[3].depth != small(3, 'validation').depth) > 0.5
 

@@ -114,8 +114,18 @@ def test_the_camera_moves(frames):
     assert np.mean(later.truth != frame.truth) > 0.3
 
 
-# Of worlds that have something where the robot would be if it never turned back.
-@pytest.mark.parametrize(('name', 'seed'), [('street', 1), ('indoor', 3), ('tabletop', 6)])
+# Of worlds that have something where the robot would be if it never turned back, or an open door
+# in its way (81, 99) if it were not kept shut.
+@pytest.mark.parametrize(
+    ('name', 'seed'),
+    [
+        ('street', 1),
+        ('indoor', 3),
+        ('indoor', 81),
+        ('indoor', 99),
+        ('tabletop', 6),
+    ],
+)
 def test_a_long_recording_goes_through_nothing_and_jumps_nowhere(name, seed):
     scene = make_scene(name, SIZE, seed)
     rate_hz = 10.0
@@ -127,6 +137,19 @@ def test_a_long_recording_goes_through_nothing_and_jumps_nowhere(name, seed):
     speed_m_s = rate_hz * steps[0].norm(dim=-1)
     assert speed_m_s.max() < 1.1 * speed_m_s[:20].max()
     assert (rate_hz * steps.diff(dim=1)[0].norm(dim=-1)).max() < 0.2 * speed_m_s.max()
+
+
+def test_furniture_leaves_the_robot_its_way():
+    scene = make_scene('indoor', SIZE, seed=84)
+    eyes = np.stack([scene.base_at(seconds)[:3, 3] for seconds in np.arange(0.0, 32.0, 0.5)])
+    rays = np.random.default_rng(0).standard_normal((len(eyes), 200, 3))
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    places = np.repeat(eyes, 200, axis=0)[None]
+    hits = cast(
+        scene.world,
+        *(torch.from_numpy(a.astype(np.float32)) for a in (places, rays.reshape(1, -1, 3))),
+    )
+    assert hits.distance.min() > 0.15
 
 
 def test_the_first_seconds_of_a_drive_are_at_one_speed(frames):

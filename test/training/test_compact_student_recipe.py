@@ -64,6 +64,21 @@ def test_a_bare_wall_teaches_nothing_but_is_validated_with():
     assert recipe(least_relief=1.0).prepare(wall, SIZE, rng, real=False, augment=True) is not None
 
 
+@pytest.mark.parametrize('share', ['restyled_share', 'painted_share'])
+def test_surfaces_are_changed_as_often_as_told(share):
+    def image(value):
+        shares = {'restyled_share': 0.0, 'painted_share': 0.0, 'least_relief': 1.0, share: value}
+        return prepared(recipe(**shares), seed=1, augment=True).arrays['images'].astype(float)
+
+    # The same window in both: what is left of the random numbers decides the colors alone.
+    likeness = np.corrcoef(image(0.0).ravel(), image(1.0).ravel())[0, 1]
+
+    assert likeness < 0.98
+    assert prepared(recipe(**{share: 1.0}), seed=1).arrays['images'].tolist() == (
+        prepared(recipe(**{share: 0.0}), seed=1).arrays['images'].tolist()
+    )  # never of a validation
+
+
 def test_a_narrow_view_teaches_nothing():
     rng = np.random.default_rng(0)
 

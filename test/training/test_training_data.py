@@ -309,6 +309,14 @@ def test_shards_are_simulated_once_and_the_rest_later(tmp_path, capsys):
     assert 'validation' in capsys.readouterr().out
 
 
+def test_shards_for_an_image_alone_have_no_points_and_are_not_mixed_with_others(tmp_path, capsys):
+    command = ['make-shards', str(tmp_path), '--workers', '1', '--views', '1', '--kinds', 'room']
+    assert main([*command, '--monocular']) == 0
+    assert not ShardSource(tmp_path).load(0).sensors
+    assert main(command) == 2
+    assert 'monocular True instead of False' in capsys.readouterr().err
+
+
 def test_a_signal_ends_the_workers_too(tmp_path):
     out = tmp_path / 'out'
     command = [sys.executable, '-m', 'metric_depth_ros.cli.main', 'make-shards', str(out)]

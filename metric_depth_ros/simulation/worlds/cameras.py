@@ -14,6 +14,7 @@ from metric_depth_ros.simulation.scene import OPTICAL
 from metric_depth_ros.simulation.world import Vector, rotation
 
 _AREA_PX = (256 * 192, 320 * 240)
+_SMALL_AREA_PX = (160 * 128, 192 * 144)
 _SIDE_STEP_PX = 16
 # A real image has several times more pixels over its field of view than ours can have; a window
 # of such an image shows little of the scene, but as finely.
@@ -42,7 +43,10 @@ class Pose:
 
 
 def random_camera(
-    rng: np.random.Generator, size: tuple[int, int] | None = None, wide: bool = False
+    rng: np.random.Generator,
+    size: tuple[int, int] | None = None,
+    wide: bool = False,
+    whole: bool = False,
 ) -> CameraModel:
     """Return a pinhole camera, 25 to 130 degrees across, mostly 50 to 100, or a window of one.
 
@@ -54,8 +58,10 @@ def random_camera(
         (width, height) in pixels; default: drawn.
     wide
         Prefer the wide images of cars.
+    whole
+        Never a window, and smaller.
     """
-    width, height = size or _random_size(rng, wide)
+    width, height = size or _random_size(rng, wide, _SMALL_AREA_PX if whole else _AREA_PX)
     fov_deg = rng.uniform(50.0, 100.0) if rng.random() < 0.75 else rng.uniform(25.0, 130.0)
     # The height must stay under some 110 degrees, or lines at its edge stretch beyond reason.
     widest = 2.0 * math.degrees(math.atan(width / height * math.tan(math.radians(52.0))))
@@ -63,7 +69,7 @@ def random_camera(
     stretch = float(np.exp(rng.normal(0.0, 0.01)))
     cx = 0.5 * width - 0.5 + width * rng.normal(0.0, 0.015)
     cy = 0.5 * height - 0.5 + height * rng.normal(0.0, 0.03)
-    if rng.random() < _WINDOW_SHARE:
+    if not whole and rng.random() < _WINDOW_SHARE:
         finer = math.exp(rng.uniform(0.0, math.log(_FINEST)))
         focal *= finer
         cx += 0.5 * (finer - 1.0) * width * rng.uniform(-1.0, 1.0)
@@ -79,8 +85,10 @@ def random_tilt(
     return math.radians(pitch), math.radians(roll)
 
 
-def _random_size(rng: np.random.Generator, wide: bool) -> tuple[int, int]:
-    area = rng.uniform(*_AREA_PX)
+def _random_size(
+    rng: np.random.Generator, wide: bool, area_px: tuple[int, int]
+) -> tuple[int, int]:
+    area = rng.uniform(*area_px)
     aspect = rng.uniform(1.4, 3.5) if wide else rng.choice((4 / 3, 1.2, 1.5, 16 / 9, 2.2))
     width = _SIDE_STEP_PX * round(math.sqrt(area * aspect) / _SIDE_STEP_PX)
     height = _SIDE_STEP_PX * round(math.sqrt(area / aspect) / _SIDE_STEP_PX)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metric_depth_ros.simulation.lights import random_daylight, random_lamp
 from metric_depth_ros.simulation.things.buildings import add_building
@@ -29,6 +30,7 @@ from metric_depth_ros.simulation.worlds.canvas import Canvas, Composition
 
 _THICK_M = 0.12
 _DOOR_M = (0.9, 2.04)  # width and height
+_CLEAR_M = 0.6  # nothing stands nearer to the camera
 
 
 class Family(NamedTuple):
@@ -87,6 +89,26 @@ class Room(NamedTuple):
     height: float
 
 
+class Free(NamedTuple):
+    """Where nothing stands.
+
+    Parameters
+    ----------
+    xy
+        (N, 2) places on the floor.
+    clear_m
+        (N,) how far from each.
+    """
+
+    xy: NDArray[np.float64]
+    clear_m: NDArray[np.float64]
+
+    def allows(self, place: Stage, reach_m: float = 0.0) -> bool:
+        """Tell whether something that reaches so far around its middle may stand there."""
+        away = np.hypot(*(self.xy - place.origin[:2]).T)
+        return bool((away > self.clear_m + reach_m).all())
+
+
 def random_room(rng: np.random.Generator, family: Family) -> Room:
     """Return the size of a room."""
     length, width = np.exp(rng.uniform(*np.log((family.length, family.width)).T)).tolist()
@@ -106,15 +128,20 @@ def compose(canvas: Canvas) -> Composition:
     spread = 0.25 if size.length > 3.0 * size.width else 1.0
     yaw = math.atan2(-0.3 * y, 0.6 * size.length - x) + rng.normal(0.0, spread)
     pitch, roll = random_tilt(rng, 12.0, 4.0)
-    add_room(canvas.stage(eye), family, size)
+    add_room(canvas.stage(eye), family, size, around([eye], [_CLEAR_M]))
     low: Vector = (0.1 * size.length, -0.4 * size.width, 0.6 * size.height)
     top: Vector = (0.9 * size.length, 0.4 * size.width, 0.93 * size.height)
     light = random_lamp(rng, low, top) if rng.random() < 0.85 else random_daylight(rng)
     return Pose(eye, float(yaw), pitch + 0.1, roll), light
 
 
-def add_room(stage: Stage, family: Family, room: Room, clear_m: float = 0.6) -> None:
-    """Add a room and what is in it; nothing stands within `clear_m` of the camera's place."""
+def around(places: Sequence[Vector], clear_m: Sequence[float]) -> Free:
+    """Keep things away from places."""
+    return Free(np.array(places)[:, :2], np.array(clear_m))
+
+
+def add_room(stage: Stage, family: Family, room: Room, free: Free) -> None:
+    """Add a room and what is in it."""
     floors = ('parquet', 'tiles', 'concrete', 'rug')
     stage.build.ground(stage.look(floors[stage.rng.integers(len(floors))]))
     _add_ceiling(stage, family, room)
@@ -125,9 +152,9 @@ def add_room(stage: Stage, family: Family, room: Room, clear_m: float = 0.6) -> 
         openings = _random_openings(place, length, room.height)
         add_partition(place, length, room.height, openings, material)
         for opening in openings:
-            _add_beyond(place, opening, material)
-        _furnish_wall(place, family, length, room.height, openings, clear_m)
-    _furnish_inside(stage, family, room, clear_m)
+            _add_beyond(place, opening, material, free)
+        _furnish_wall(place, family, length, room.height, openings, free)
+    _furnish_inside(stage, family, room, free)
 
 
 def add_partition(
@@ -203,7 +230,7 @@ def _random_openings(wall: Stage, length: float, height: float) -> list[Opening]
     return openings
 
 
-def _add_beyond(wall: Stage, opening: Opening, material: int) -> None:
+def _add_beyond(wall: Stage, opening: Opening, material: int, free: Free) -> None:
     """Close an opening, or add what is seen through it."""
     frame = wall.look('wood')
     for x in (opening.x - opening.width / 2, opening.x + opening.width / 2):
@@ -212,8 +239,11 @@ def _add_beyond(wall: Stage, opening: Opening, material: int) -> None:
         wall.box(center, (0.06, _THICK_M + 0.06, high), frame)
     is_door = opening.low == 0.0
     if is_door and wall.chance(0.85):
+        hinge = wall.at(opening.x - opening.width / 2 + 0.03, 0.02)
         ajar = 0.0 if wall.chance(0.4) else wall.draw(0.2, 1.9)
-        add_door(wall.at(opening.x - opening.width / 2 + 0.03, 0.02), ajar)
+        if not free.allows(hinge, opening.width):
+            ajar = 0.0
+        add_door(hinge, ajar)
         if ajar == 0.0:
             return
     if not is_door and wall.chance(0.35):
@@ -249,20 +279,20 @@ def _furnish_wall(
     length: float,
     height: float,
     openings: Sequence[Opening],
-    clear_m: float,
+    free: Free,
 ) -> None:
     x = -length / 2 + 0.5
     while x < length / 2 - 0.4:
         blocked = any(abs(x - o.x) < o.width / 2 + 0.5 and o.low < 0.9 for o in openings)
         here = wall.at(x + 0.4, -wall.draw(0.25, 0.45), 0.0, wall.rng.normal(0.0, 0.03))
-        if not blocked and wall.chance(family.along_walls) and _is_clear(here, clear_m + 0.7):
+        if not blocked and wall.chance(family.along_walls) and free.allows(here, 0.7):
             AGAINST_WALLS[wall.rng.integers(len(AGAINST_WALLS))](here)
         if not blocked and wall.chance(0.35):
             add_picture(wall.at(x, 0.0, min(wall.draw(1.4, 1.9), height - 0.6)))
         x += wall.draw(0.9, 2.2)
 
 
-def _furnish_inside(stage: Stage, family: Family, room: Room, clear_m: float) -> None:
+def _furnish_inside(stage: Stage, family: Family, room: Room, free: Free) -> None:
     def anywhere(margin_m: float) -> Stage:
         x = stage.draw(margin_m, room.length - margin_m)
         y = stage.draw(-0.5, 0.5) * (room.width - 2.0 * margin_m)
@@ -272,27 +302,22 @@ def _furnish_inside(stage: Stage, family: Family, room: Room, clear_m: float) ->
         for x in np.arange(1.5, room.length, 3.5):
             for y in np.arange(-room.width / 2 + 1.0, room.width / 2, stage.draw(1.3, 2.0)):
                 here = stage.at(float(x), float(y), 0.0, stage.rng.choice((0.0, math.pi)), 1.6)
-                if _is_clear(here, clear_m + 1.5):
+                if free.allows(here, 1.5):
                     add_shelf(here)
     floor_m2 = min(room.length, 14.0) * room.width
     for _ in range(round(family.inside * floor_m2 / 20.0 * stage.rng.random())):
         here = anywhere(0.5)
-        if _is_clear(here, clear_m + 0.6):
+        if free.allows(here, 0.6):
             ANYWHERE[stage.rng.integers(len(ANYWHERE))](here)
     for _ in range(round(family.inside * stage.rng.random() * 1.5)):
         here = anywhere(0.2)
-        if _is_clear(here, clear_m):
+        if free.allows(here):
             add_object(here)
     for add, chance in ((add_person, 0.2), (add_potted_plant, 0.35)):
         here = anywhere(0.4)
-        if stage.chance(chance) and _is_clear(here, clear_m + 0.3):
+        if stage.chance(chance) and free.allows(here, 0.3):
             add(here)
     if stage.chance(0.4):
         here = anywhere(0.8)
         size = (stage.draw(1.2, 2.6), stage.draw(0.9, 1.8), 0.012)
         here.box((0.0, 0.0, 0.006), size, stage.look('rug'))
-
-
-def _is_clear(stage: Stage, clear_m: float) -> bool:
-    """Tell whether a place is far enough from the camera's."""
-    return math.dist(stage.origin[:2], stage.eye[:2]) > clear_m

@@ -74,6 +74,7 @@ def random_view(
     size: tuple[int, int] | None = None,
     kind: str | None = None,
     split: str = 'train',
+    whole: bool = False,
 ) -> ViewSpec:
     """Return a view that nobody has seen.
 
@@ -82,16 +83,19 @@ def random_view(
     rng
         All chance comes from here.
     size
-        (width, height) in pixels; default: drawn, of 49,152 to 76,800 pixels.
+        (width, height) in pixels; default: drawn, of 49,152 to 76,800 pixels, or of 20,480 to
+        27,648 when `whole`.
     kind
         One of `KINDS`; default: drawn.
     split
         'train', or 'validation' for families of worlds and patterns that training never sees.
+    whole
+        The whole image of a camera, never a window of a finer one.
     """
     kind = kind or str(rng.choice(KINDS, p=_SHARES))
     unseen = split == 'validation'
     for attempt in range(_ATTEMPTS):
-        camera = random_camera(rng, size, wide=kind == 'street')
+        camera = random_camera(rng, size, wide=kind == 'street', whole=whole)
         build = WorldBuilder()
         freedom = float(rng.choice((0.0, 0.15, 0.5, 1.0), p=(0.2, 0.35, 0.3, 0.15)))
         looks = Looks(build, rng, freedom, UNSEEN_PATTERNS if unseen else PATTERNS)

@@ -36,8 +36,9 @@ from metric_depth_ros.training.losses import (
     laplace_likelihood,
     masked_mean,
 )
+from metric_depth_ros.training.painted import with_paint
 from metric_depth_ros.training.recipes.base import Prepared, Recipe
-from metric_depth_ros.training.views import random_view, recolored
+from metric_depth_ros.training.views import random_view, recolored, restyled
 from metric_depth_ros.types import SparsePrompt
 
 _LEAST_SHARE = 0.02  # of the pixels, with a depth
@@ -62,6 +63,10 @@ class CompactStudentOptions:
     least_relief, longest_focal
         Views are left out whose far tenth is nearer than so many times the near tenth, or whose
         focal length is more than so many image widths: how far a bare wall is, it does not show.
+    restyled_share, painted_share
+        Images that go through a random filter instead of having their colors changed, and those
+        whose surfaces carry marks that are not of depth: what a renderer's surfaces look like
+        must not tell distance.
     focal_weight, sky_weight, width_weight
         Of the logarithm of the focal length, of telling the sky, and of the likelihood of the
         width, which moves the width alone.
@@ -73,6 +78,8 @@ class CompactStudentOptions:
     gradient_weight: float = STUDENT_WEIGHTS[1]
     least_relief: float = 1.5
     longest_focal: float = 1.6
+    restyled_share: float = 0.35
+    painted_share: float = 0.5
     focal_weight: float = 1.0
     sky_weight: float = 0.5
     width_weight: float = 0.1
@@ -83,6 +90,8 @@ class CompactStudentOptions:
             within(f'{name}_weight', getattr(self, f'{name}_weight'), 0.0, 1e6)
         within('least_relief', self.least_relief, 1.0, 1e6)
         within('longest_focal', self.longest_focal, 0.0, 1e6)
+        within('restyled_share', self.restyled_share, 0.0, 1.0)
+        within('painted_share', self.painted_share, 0.0, 1.0)
         multiples_of('sizes', self.sizes, MULTIPLE_PX)
 
 
@@ -127,7 +136,7 @@ class CompactStudentRecipe(Recipe):
         if augment:
             if not self._shows_distance(example):
                 return None
-            example = replace(example, image=recolored(example.image, rng))
+            example = self._photographed_otherwise(example, rng)
         height, width = example.depth.shape
         fine = fine_size(width, height, self._config.canvas_px)
         arrays = {
@@ -136,6 +145,14 @@ class CompactStudentRecipe(Recipe):
             'log_focal': np.float32(np.log(example.camera.K[0, 0] / width)),
         }
         return Prepared(example, SparsePrompt.empty(), arrays)
+
+    def _photographed_otherwise(self, example: Example, rng: np.random.Generator) -> Example:
+        everywhere = not np.isnan(example.depth).any()
+        if everywhere and rng.random() < self._options.painted_share:
+            example = with_paint(example, rng)
+        filtered = rng.random() < self._options.restyled_share
+        image = restyled(example.image, rng) if filtered else recolored(example.image, rng)
+        return replace(example, image=image)
 
     def _shows_distance(self, example: Example) -> bool:
         """Return whether an image can be expected to tell how far things are."""
