@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 RECIPES = (
     'teacher',
     'student',
+    'pointmap',
     'radar',
     'masked',
     'compact',

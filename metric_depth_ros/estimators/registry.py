@@ -125,6 +125,7 @@ _OF_ANOTHER = ('composed', 'teacher')  # whose variant is a specification
 _DEFAULT_OPTIONS = EstimatorOptions()
 _NAMED = 'parameter estimator, option --estimator'
 _LANGUAGE_MODELS_NEED = (5, 3)
+_ABSTRACT = "Can't instantiate abstract class"  # begins what Python says of a class not whole
 _LEARNED_NEED = ('torch', 'transformers', 'safetensors')
 
 
@@ -189,13 +190,21 @@ def create_estimator(
     InputError
         Unknown name or variant, also among the weights; weights that are not to be had;
         libraries that are missing; a factory of another package that returns no `Estimator`,
-        or one without a name.
+        one without a name, or whose class does not estimate.
     """
     refuse_unknown(spec, named)
     name, _, variant = spec.partition(':')
     options.refuse_weights_of_others((*MODELS, *(_FACTORIES.keys() - set(ESTIMATOR_NAMES))))
     try:
         estimator = _FACTORIES[name](variant, options)
+    except TypeError as error:
+        if name in ESTIMATOR_NAMES or _ABSTRACT not in str(error):
+            raise
+        raise InputError(
+            'estimator',
+            f'the factory registered as {name!r} cannot make its estimator: {error}. Define that '
+            'method in the class.',
+        ) from error
     except ModuleNotFoundError as error:
         if error.name not in _LEARNED_NEED:
             raise

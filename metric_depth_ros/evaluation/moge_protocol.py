@@ -220,8 +220,8 @@ def _point_errors(p: FloatMap, d: FloatMap) -> dict[str, float]:
 
 def _subsample(mask: BoolMap) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return (rows, columns): for each of 64x64 cells the valid pixel nearest to its center."""
-    rows, row_offset = _cell_windows(mask.shape[0])
-    columns, column_offset = _cell_windows(mask.shape[1])
+    rows, row_offset = cell_windows(mask.shape[0], _SUBSAMPLE)
+    columns, column_offset = cell_windows(mask.shape[1], _SUBSAMPLE)
     distance = row_offset[:, None, :, None] ** 2 + column_offset[None, :, None, :] ** 2
     inside = (rows >= 0) & (rows < mask.shape[0])
     inside_columns = (columns >= 0) & (columns < mask.shape[1])
@@ -240,14 +240,27 @@ def _subsample(mask: BoolMap) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return row[i, k], column[j, m]
 
 
-def _cell_windows(side: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def cell_windows(side: int, cells: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return the pixels of every cell's window along one axis, and their distances to its center.
 
-    Windows start at rounded positions and may overlap, as in the release that MoGe pins.
+    Windows start at rounded positions and may overlap, as in the release that MoGe pins; some of
+    their pixels may lie beyond the border.
+
+    Parameters
+    ----------
+    side
+        Pixels along the axis.
+    cells
+        Cells along it.
+
+    Returns
+    -------
+    tuple
+        (cells, n) pixels, and the signed distances in pixels of their centers.
     """
-    size = side / _SUBSAMPLE
+    size = side / cells
     extent = max(1.0, size)
-    center = (np.arange(_SUBSAMPLE) + 0.5) * size
+    center = (np.arange(cells) + 0.5) * size
     start = np.rint(center - 0.5 * extent).astype(np.intp)
     pixels = start[:, None] + np.arange(int(np.ceil(extent)))
     return pixels, pixels + 0.5 - center[:, None]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits of what a ``config.json`` of transformers may ask for, held before it is obeyed.
+"""Limits of what configurations of transformers may ask for, held before they are obeyed.
 
-A few hundred bytes can ask for a million layers, or for a list of a million labels, and
-transformers begins to make them. Imports `errors` and siblings.
+A few hundred bytes of a ``config.json`` can ask for a million layers, or for a list of a million
+labels, and transformers begins to make them; those of a ``preprocessor_config.json`` for images
+that no memory holds. Imports `errors` and siblings.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks.backbones import MOST_BLOCKS
 from metric_depth_ros.networks.checkpoint_files import listed
 
+LARGEST_SIDE_PX = 1 << 13  # of an image that a preprocessor makes
 _LARGEST_NUMBER = 1 << 31
 _LARGEST_SIZE = 1 << 16  # channels, labels, entries
 _LONGEST_LIST = 128  # of numbers; words, such as the names of layers, may be more
@@ -56,6 +58,35 @@ def refuse_excess(config: Mapping[str, Any], source: str) -> None:
             pending += [(str(name), part) for name, part in value.items()]
         elif isinstance(value, list | tuple):
             pending += [(key, part) for part in value]
+
+
+def refuse_large_images(config: Mapping[str, Any], source: str) -> None:
+    """Refuse a preprocessor of images that has a number larger than any image's side.
+
+    Parameters
+    ----------
+    config, source
+        As of `refuse_excess`.
+
+    Raises
+    ------
+    InputError
+        `checkpoint_config`, with the key, its value and the limit.
+    """
+    pending: list[tuple[str, Any]] = [(str(key), value) for key, value in config.items()]
+    while pending:
+        key, value = pending.pop()
+        if isinstance(value, Mapping):
+            pending += [(f'{key}.{name}', part) for name, part in value.items()]
+        elif isinstance(value, list | tuple):
+            pending += [(key, part) for part in value]
+        elif type(value) in (int, float) and not abs(value) <= LARGEST_SIDE_PX:
+            raise InputError(
+                'checkpoint_config',
+                f'{listed([key])} in {source} is {shown(value)}, expected at most '
+                f'{LARGEST_SIDE_PX} (pixels of a side): no image is resized to it. Fetch it from '
+                'its authors again.',
+            )
 
 
 def _claims(key: str, value: Any) -> Iterator[tuple[int, str, int]]:

@@ -108,6 +108,29 @@ class StudentPointMapConfig:
             num_tokens_range=reading.num_tokens_range(model_config),
         )
 
+    def as_model_config(self) -> dict[str, Any]:
+        """Return all arguments of the authors' class, which `from_model_config` reads."""
+        heads = {
+            name: None if stack is None else reading.stack_described(stack)
+            for name, stack in (
+                ('points_head', self.points_head),
+                ('mask_head', self.mask_head),
+                ('normal_head', self.normal_head),
+            )
+        }
+        return {
+            'encoder': {
+                'backbone': reading.backbone_described(self.backbone),
+                'intermediate_layers': list(self.taps),
+                'dim_out': self.dim_out,
+            },
+            'neck': reading.stack_described(self.neck),
+            **heads,
+            'scale_head': {'dims': list(self.scale_head)},
+            'remap_output': self.remap_output,
+            'num_tokens_range': list(self.num_tokens_range),
+        }
+
     @classmethod
     def released(cls, *, normals: bool = False) -> StudentPointMapConfig:
         """Return the released architecture; with `normals`, that of MoGe-2 ViT-L normal."""

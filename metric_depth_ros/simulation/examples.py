@@ -45,6 +45,8 @@ class Example:
     sensors
         By name: all points of a sensor that fall into the image, as seen; points that a nearer
         surface hides from the camera are still there.
+    metric
+        Whether the depth is in meters; else its unit is unknown, and one was chosen.
     """
 
     image: NDArray[np.uint8]
@@ -52,6 +54,7 @@ class Example:
     camera: CameraModel
     kind: str
     sensors: Mapping[str, SparsePrompt] = field(default_factory=dict)
+    metric: bool = True
 
 
 def simulate_example(

@@ -26,7 +26,7 @@ _LANE_M = -1.75
 _STREET_S = 6.0  # at 62 m a car is parked in the lane
 _ROOM_S = 15.0  # then it has crossed a third of the room
 _ROOM_CLEAR_M = 0.9  # of furniture, where it starts
-_WAY_CLEAR_M = 0.3  # and on its way
+_WAY_CLEAR_M = 0.1  # and on its way
 _TABLE_S = 4.5  # before the wall that a table often stands at
 _ROOM = room.Room(length=5.6, width=4.6, height=2.7)
 _TABLE_M = 0.74

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from multiprocessing import forkserver
@@ -25,6 +25,7 @@ from metric_depth_ros.training.recipes import Prepared, Recipe
 from metric_depth_ros.training.sources import ExampleSource, open_source
 
 _SUBSTITUTES = 50  # examples that are tried in place of one that teaches nothing
+UNSCALED_MEDIAN = 5.0  # of an example's depth, where its unit is unknown
 _VIEW_STREAM, _ITEM_STREAM, _VALIDATION_STREAM = range(3)
 
 
@@ -41,10 +42,13 @@ class Request(NamedTuple):
         Counted from the beginning of the training; decides example and random numbers.
     size
         (width, height) of the view.
+    drawn
+        What else is the same for all examples of its step: arrays, by name.
     """
 
     position: int
     size: tuple[int, int] | None
+    drawn: Mapping[str, Any]
 
 
 class Sources:
@@ -61,6 +65,7 @@ class Sources:
     def __init__(self, configs: Sequence[SourceConfig], seed: int = 0, window: int = 0) -> None:
         self.opened: list[ExampleSource] = [open_source(Path(c.path), c.kind) for c in configs]
         self.real = [config.real for config in configs]
+        self._metric = [config.metric for config in configs]
         shares = [
             Share(tuple(source.groups), config.fraction, config.repeat)
             for source, config in zip(self.opened, configs, strict=True)
@@ -71,10 +76,23 @@ class Sources:
     def load(self, source: int, index: int) -> Example:
         """Return an example. Endless depth is sky, but to a sensor only beyond its range."""
         example = self.opened[source].load(index)
+        if not self._metric[source]:
+            return _with_a_scale(example)
         if not self.real[source]:
             return example
         known = np.where(np.isposinf(example.depth), np.float32(np.nan), example.depth)
         return replace(example, depth=known)
+
+
+def _with_a_scale(example: Example) -> Example:
+    """Return depth and points of an unknown unit in another, for what has limits in meters."""
+    known = example.depth[np.isfinite(example.depth) & (example.depth > 0.0)]
+    scale = np.float32(UNSCALED_MEDIAN / np.median(known)) if known.size else np.float32(1.0)
+    sensors = {
+        name: replace(points, depth=points.depth * scale, sigma=points.sigma * scale)
+        for name, points in example.sensors.items()
+    }
+    return replace(example, depth=example.depth * scale, sensors=sensors, metric=False)
 
 
 class TrainingExamples(Dataset[Prepared]):
@@ -98,7 +116,7 @@ class TrainingExamples(Dataset[Prepared]):
                 augment=True,
             )
             if prepared is not None:
-                return prepared
+                return replace(prepared, arrays={**prepared.arrays, **request.drawn})
         raise InputError(
             'training_data',
             f'none of {_SUBSTITUTES} examples in a row has enough depth to learn from.',
@@ -168,11 +186,12 @@ class StepSampler(Sampler[list[Request]]):
         while True:
             rng = np.random.default_rng((self._config.seed, _VIEW_STREAM, step))
             size = self._recipe.view_size(rng)
+            drawn = self._recipe.drawn_for_step(rng)
             first = step * self._config.batch_size
             first += self._process * self._config.accumulate * self._each
             for part in range(self._config.accumulate):
                 start = first + part * self._each
-                yield [Request(start + i, size) for i in range(self._each)]
+                yield [Request(start + i, size, drawn) for i in range(self._each)]
             step += 1
 
 

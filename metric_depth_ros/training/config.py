@@ -40,6 +40,8 @@ class SourceConfig:
         Visits an epoch, more than 0.
     real
         The depth is a sensor's, wrong here and there, rather than rendered.
+    metric
+        The depth is in meters; false for rendered depth in an unknown unit.
     """
 
     path: str
@@ -47,11 +49,17 @@ class SourceConfig:
     fraction: float = 1.0
     repeat: float = 1.0
     real: bool = False
+    metric: bool = True
 
     def __post_init__(self) -> None:
         one_of('kind', self.kind, SOURCES)
         positive('fraction', self.fraction, 1.0)
         positive('repeat', self.repeat, 1e6)
+        if self.real and not self.metric:
+            raise ValueError(
+                'metric is false and real is true, expected one of them at most: nothing is '
+                'learned from measured depth without its scale.'
+            )
 
 
 @dataclass(frozen=True)
@@ -195,6 +203,12 @@ class TrainingConfig:
         within('validation_count', self.validation_count, 0, 10**9)
         if not self.data:
             raise ValueError('data: expected at least one source of examples.')
+        for number, source in enumerate(self.validation):
+            if not source.metric:
+                raise ValueError(
+                    f'validation[{number}]: metric is false, expected true: its figures are of '
+                    'meters.'
+                )
 
     def plain(self) -> dict[str, Any]:
         """Return the values as they are stored with a checkpoint."""

@@ -24,6 +24,7 @@ from metric_depth_ros.training.recipes.compact import CompactOptions
 from metric_depth_ros.training.recipes.compact_student import CompactStudentOptions
 from metric_depth_ros.training.recipes.depth_tokens import DepthTokenOptions
 from metric_depth_ros.training.recipes.masked import MaskedOptions
+from metric_depth_ros.training.recipes.pointmap import PointMapOptions
 from metric_depth_ros.training.recipes.radar import FARTHEST_M
 from metric_depth_ros.training.recipes.student import StudentOptions
 from metric_depth_ros.training.recipes.teacher import TeacherOptions
@@ -54,6 +55,12 @@ KEYS: Mapping[str, RecipeKeys] = {
         'sizes have no defaults; any other is a DINOv3.',
     ),
     'student': RecipeKeys(StudentDepthMapConfig, StudentOptions),
+    'pointmap': RecipeKeys(
+        None,
+        PointMapOptions,
+        '`network` is the `model_config` that checkpoints of MoGe-2 and Student-PointMap hold, '
+        'without `normal_head`; left out, the released architecture.',
+    ),
     'radar': RecipeKeys(
         None,
         None,

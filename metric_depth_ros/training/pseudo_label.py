@@ -30,6 +30,7 @@ from metric_depth_ros.training.sources import ExampleSource
 from metric_depth_ros.types import Frame, SparsePrompt
 
 SETTINGS_NAME = 'labeled.json'
+RULES = 1  # one more whenever the same settings give other labels
 FARTHEST_M = 400.0
 _HELD_OUT_SHARE = 0.1  # of the points
 _KEPT_SHARE = 0.8  # of the held-out errors: sensors are wrong here and there
@@ -101,10 +102,11 @@ def write_labels(
     Raises
     ------
     InputError
-        The folder holds labels of other settings.
+        The folder holds labels of other settings, or by other rules.
     """
     out.mkdir(parents=True, exist_ok=True)
-    keep_settings(out / SETTINGS_NAME, {**origin, **asdict(settings), 'examples': len(source)})
+    about = {'rules': RULES, **origin, **asdict(settings), 'examples': len(source)}
+    keep_settings(out / SETTINGS_NAME, about)
     counts = LabelCounts()
     numbers = range(-(-len(source) // settings.per_shard))
     mine = [number for number in numbers if number % part[1] == part[0]]

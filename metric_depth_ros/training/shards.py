@@ -106,7 +106,7 @@ def keep_settings(path: Path, settings: Mapping[str, Any]) -> None:
     known = kept if isinstance(kept, dict) else {}
     wanted = json.loads(content)
     changes = [
-        f'{key} {known.get(key)!r} instead of {wanted[key]!r}'
+        f'{key} {repr(known[key]) if key in known else "unknown"} instead of {wanted[key]!r}'
         for key in wanted
         if known.get(key) != wanted[key]
     ]
@@ -114,7 +114,7 @@ def keep_settings(path: Path, settings: Mapping[str, Any]) -> None:
         raise InputError(
             'training_data',
             f'{path.parent} holds examples that were made with {", ".join(changes)}: choose '
-            'another folder, or the same settings.',
+            'another folder, or the same settings and version of this package.',
         )
 
 

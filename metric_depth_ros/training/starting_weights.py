@@ -17,7 +17,11 @@ _NAMED_AT_MOST = 5
 
 
 def start_from(
-    network: nn.Module, path: Path, new_prefixes: Sequence[str], backbone_prefixes: Sequence[str]
+    network: nn.Module,
+    path: Path,
+    new_prefixes: Sequence[str],
+    backbone_prefixes: Sequence[str],
+    unused_prefixes: Sequence[str] = (),
 ) -> None:
     """Load weights; nothing of a checkpoint is executed.
 
@@ -33,6 +37,8 @@ def start_from(
     backbone_prefixes
         Beginnings of the names of the backbone's weights; the first of them is that of the
         transformer that may come alone.
+    unused_prefixes
+        Beginnings of the names of parts that are left out: those of a network with more heads.
 
     Raises
     ------
@@ -40,7 +46,11 @@ def start_from(
         A checkpoint that cannot be read, has what the network has not, or lacks what may not be
         missing.
     """
-    state = dict(read_checkpoint(path).state)
+    state = {
+        name: tensor
+        for name, tensor in read_checkpoint(path).state.items()
+        if not name.startswith(tuple(unused_prefixes))
+    }
     own = network.state_dict()
     allowed = tuple(new_prefixes)
     parts = {name.partition('.')[0] for name in own}

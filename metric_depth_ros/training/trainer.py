@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,12 @@ from metric_depth_ros.training.batches import (
     training_batches,
     validation_examples,
 )
-from metric_depth_ros.training.config import FREE_ON_RESUME, TrainingConfig
+from metric_depth_ros.training.config import (
+    FREE_ON_RESUME,
+    SourceConfig,
+    TrainingConfig,
+    section_from,
+)
 from metric_depth_ros.training.devices import (
     create_engine,
     moved,
@@ -81,6 +87,7 @@ class Training:
         self.out = out
         self.step = 0
         self._recipe = recipe
+        _refuse_unscaled(config, recipe)
         self._engine: Accelerator = create_engine(config, device)
         self._sources = Sources(config.data, config.seed, config.window)
         self._validation = Sources(config.validation)
@@ -92,6 +99,7 @@ class Training:
                 Path(config.start_from),
                 recipe.new_prefixes,
                 recipe.backbone_prefixes,
+                recipe.unused_prefixes,
             )
         groups = parameter_groups(network, config.optimizer, recipe.backbone_prefixes)
         optimizer = torch.optim.AdamW(groups, betas=config.optimizer.betas)
@@ -364,14 +372,29 @@ def _step_seed(seed: int, step: int, process: int) -> int:
     return (seed * 1_000_003 + step) * 1_009 + process
 
 
-def _spelled_out(stored: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return what a checkpoint is of with every value of its network.
+def _refuse_unscaled(config: TrainingConfig, recipe: Recipe) -> None:
+    """Refuse depth without a scale where there is nothing to learn from it."""
+    for number, source in enumerate(config.data):
+        if not (source.metric or recipe.learns_without_scale):
+            raise InputError(
+                'training_config',
+                f'data[{number}]: metric is false for {source.path}, but the recipe '
+                f'{config.recipe} learns meters: leave that source out. From depth without a '
+                'scale, only the recipes teacher, pointmap and depth_tokens learn.',
+            )
 
-    Checkpoints once had the network as the configuration wrote it.
+
+def _spelled_out(stored: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return what a checkpoint is of with every value of its network and its data.
+
+    Checkpoints once had the network as the configuration wrote it, and keys of data are added.
     """
     name, network = stored.get('recipe', ''), stored.get('network', {})
     recipe = create_recipe(name, network, {}, str(folder))
-    return {**stored, 'network': recipe.model_config()}
+    data = stored.get('data')
+    if isinstance(data, list):
+        data = [asdict(section_from(SourceConfig, entry, f'{folder}: data')) for entry in data]
+    return {**stored, 'network': recipe.model_config(), 'data': data}
 
 
 def _refuse_another_training(

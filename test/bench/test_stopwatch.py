@@ -2,11 +2,14 @@
 """The stopwatch's arithmetic, on a clock that the test sets."""
 
 import itertools
+import json
+from pathlib import Path
 
 import pytest
 
 from metric_depth_ros.bench import stopwatch
 from metric_depth_ros.bench.scene import random_prompt, street_like, surround_scan
+from metric_depth_ros.cli.main import main
 
 
 @pytest.fixture
@@ -53,3 +56,14 @@ def test_the_scene_for_timing_is_the_same_every_time():
     assert (first.depth == second.depth).all()
     assert (random_prompt(first, 50).uv == random_prompt(second, 50).uv).all()
     assert (surround_scan(100) == surround_scan(100)).all()
+
+
+def test_every_key_of_the_saved_figures_is_documented(tmp_path, monkeypatch):
+    row = stopwatch.Row('copy', 1.0, 2.0, 'copy', 1.0)
+    monkeypatch.setattr('metric_depth_ros.bench.codecs.run', lambda rounds: [row])
+    assert main(['bench', 'codecs', '--rounds', '1', '--out', str(tmp_path)]) == 0
+    saved = json.loads((tmp_path / 'codecs.json').read_text())
+    (kept,) = saved['rows']
+    said = (Path(__file__).parents[2] / 'docs/BENCHMARKS.md').read_text('utf-8')
+    keys = [*saved, *saved['machine'], *(f'rows[].{key}' for key in kept)]
+    assert [key for key in keys if f'`{key}`' not in said] == []

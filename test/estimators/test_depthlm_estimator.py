@@ -196,6 +196,41 @@ def test_weights_that_do_not_fit_are_refused_as_such(options, monkeypatch):
     assert refused.value.fault == 'out_of_memory'
 
 
+def without_memory_for(questions, estimator, monkeypatch):
+    """Let the model run out of memory where so many questions, or more, are asked at once."""
+    generate, asked = estimator._model.generate, []
+
+    def full(*, input_ids, **others):
+        asked.append(len(input_ids))
+        if len(input_ids) >= questions:
+            raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')
+        return generate(input_ids=input_ids, **others)
+
+    monkeypatch.setattr(estimator._model, 'generate', full)
+    return asked
+
+
+def test_fewer_pixels_are_asked_about_at_once_where_memory_runs_out(options, frame, monkeypatch):
+    estimator = create_estimator('depthlm', options)
+    asked = without_memory_for(3, estimator, monkeypatch)
+    answers = estimator.query(frame, grid((WIDTH, HEIGHT), 6))
+    assert [answer.distance for answer in answers] == [DISTANCE] * 6
+    assert asked == [6, 4, 2, 2, 2]
+
+
+@pytest.mark.parametrize('ask', ['query', 'estimate', 'answer'])
+def test_a_question_that_memory_does_not_hold_is_refused_in_a_sentence(
+    ask, options, frame, monkeypatch
+):
+    estimator = create_estimator('depthlm:2', options)
+    without_memory_for(1, estimator, monkeypatch)
+    about = {'query': ([(20, 20)],), 'estimate': (), 'answer': ('What is this?',)}[ask]
+    said = r'one question to depthlm .* memory of cpu .*Tried to allocate 2 GiB.*device to cpu'
+    with pytest.raises(InputError, match=said) as refused:
+        getattr(estimator, ask)(frame, *about)
+    assert refused.value.fault == 'out_of_memory'
+
+
 def test_positions_keep_their_digits_in_half_precision(options, frame):
     exact, low = (
         create_estimator('depthlm', replace(options, precision=precision))

@@ -20,9 +20,11 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.learned.loading import network_from, skeleton
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.estimators.runtime.precision import low_precision_of
 from metric_depth_ros.networks.backbones.dinov2 import DinoV2
 from metric_depth_ros.networks.backbones.dinov3 import DinoV3
 from metric_depth_ros.networks.checkpoints import Checkpoint
+from metric_depth_ros.networks.depth_pro import DepthPro
 from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
 
 WIDTH, HEIGHT = 64, 48
@@ -513,10 +515,9 @@ def test_a_folder_without_a_model_is_refused(options, tmp_path):
 
 
 @pytest.fixture(scope='module')
-def hf_depth_pro(tmp_path_factory):
-    """A tiny Depth Pro of transformers, as a folder."""
-    pytest.importorskip('torchvision', reason='the preprocessor of hf: Depth Pro needs it')
-    from transformers import DepthProConfig, DepthProForDepthEstimation, DepthProImageProcessor
+def depth_pro_folder(tmp_path_factory):
+    """A tiny Depth Pro of transformers, without its preprocessor."""
+    from transformers import DepthProConfig, DepthProForDepthEstimation
 
     folder = tmp_path_factory.mktemp('hf_depth_pro')
     vit = {
@@ -537,8 +538,16 @@ def hf_depth_pro(tmp_path_factory):
         last.weight.zero_()
         last.bias.fill_(FOV_DEG)
     model.save_pretrained(folder)
-    DepthProImageProcessor(size={'height': 192, 'width': 192}).save_pretrained(folder)
-    return f'hf:{folder}'
+    return folder
+
+
+@pytest.fixture(scope='module')
+def hf_depth_pro(depth_pro_folder):
+    pytest.importorskip('torchvision', reason='the preprocessor of hf: Depth Pro needs it')
+    from transformers import DepthProImageProcessor
+
+    DepthProImageProcessor(size={'height': 192, 'width': 192}).save_pretrained(depth_pro_folder)
+    return f'hf:{depth_pro_folder}'
 
 
 def test_a_model_that_tells_a_focal_length_takes_that_of_the_camera(hf_depth_pro, options, frame):
@@ -556,6 +565,23 @@ def test_a_model_that_tells_a_focal_length_recovers_the_camera(hf_depth_pro, opt
     assert estimate.camera.K[0, 0] == pytest.approx(focal_px, rel=1e-3)
     known = estimator.estimate(zoomed(frame, focal_px))
     np.testing.assert_allclose(known.depth, estimate.depth, rtol=1e-4)
+
+
+def low_precision(spec, options):
+    """Return what an estimator takes for `auto` on a GPU that has it."""
+    with create_estimator(spec, options)._lanes.taken() as runner:
+        return low_precision_of(runner.network)
+
+
+def test_depth_pro_is_as_precise_from_transformers_as_from_here(
+    depth_pro_folder, options, monkeypatch
+):
+    monkeypatch.setattr('transformers.AutoImageProcessor.from_pretrained', lambda *_, **how: None)
+    assert low_precision(f'hf:{depth_pro_folder}', options) == DepthPro.low_precision == 'fp16'
+
+
+def test_another_model_of_transformers_has_the_usual_precision(metric_model, options):
+    assert low_precision(metric_model, options) == 'bf16'
 
 
 class CanonicalDepth:
@@ -619,6 +645,35 @@ def test_a_damaged_model_of_transformers_is_refused(damage, metric_model, option
     damage(tmp_path)
     with pytest.raises(InputError, match='expected a depth-estimation model'):
         create_estimator(metric_model, options)
+
+
+@pytest.mark.parametrize(
+    ('file', 'settings', 'named'),
+    [
+        ('preprocessor_config.json', {'size': {'height': 10**6, 'width': 70}}, 'size.height'),
+        ('preprocessor_config.json', {'size': 1e9}, 'size'),
+        ('preprocessor_config.json', {'crop_size': [56, 8193]}, 'crop_size'),
+        ('preprocessor_config.json', {'size': {'height': float('nan')}}, 'size.height'),
+        ('processor_config.json', {'image_processor': {'size': 8193}}, 'size'),
+    ],
+)
+def test_a_preprocessor_that_makes_huge_images_is_refused(
+    file, settings, named, metric_model, options, tmp_path
+):
+    path = tmp_path / file
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps({**known, **settings}))
+    said = rf'{named} in \S*{file} is \S+, expected at most 8192 '
+    with pytest.raises(InputError, match=said) as refused:
+        create_estimator(metric_model, options)
+    assert refused.value.fault == 'checkpoint_config'
+
+
+def test_a_preprocessor_may_make_images_as_large_as_any_are(metric_model, options, tmp_path):
+    path = tmp_path / 'preprocessor_config.json'
+    settings = {**json.loads(path.read_text()), 'size': {'height': 8192, 'width': 70}}
+    path.write_text(json.dumps(settings))
+    assert create_estimator(metric_model, options).name == metric_model
 
 
 def test_a_model_of_transformers_with_nan_weights_is_refused(metric_model, options, tmp_path):

@@ -145,3 +145,18 @@ def test_an_estimator_of_another_package_must_have_a_name(stated, monkeypatch):
     monkeypatch.setitem(registry._FACTORIES, 'foreign', lambda variant, options: kind())
     with pytest.raises(InputError, match=r"Foreign .*for a name.*state name = 'foreign'"):
         create_estimator('foreign')
+
+
+def test_an_estimator_of_another_package_must_estimate(monkeypatch):
+    class Foreign(Estimator):
+        name = 'foreign'
+
+    monkeypatch.setitem(registry._FACTORIES, 'foreign', lambda variant, options: Foreign())
+    with pytest.raises(InputError, match=r"as 'foreign' .*class Foreign .*estimate.*Define that"):
+        create_estimator('foreign')
+
+
+def test_a_defect_of_another_package_is_not_taken_for_a_refusal(monkeypatch):
+    monkeypatch.setitem(registry._FACTORIES, 'foreign', lambda variant, options: len(3))
+    with pytest.raises(TypeError, match='has no len'):
+        create_estimator('foreign')

@@ -19,19 +19,24 @@ from metric_depth_ros.networks.student_depthmap import (  # noqa: E402
     StudentDepthMapConfig,
 )
 
+CONFIG = StudentDepthMapConfig(
+    backbone=DinoV3Config(16, 4, 1, 40, patch_size=4),
+    taps=(0, 1, 2, 3),
+    widths=(8, 8, 8, 8),
+    decoder_width=8,
+    head_width=4,
+    canvas=128,
+)
+
+
+def small_network(**changes):
+    torch.manual_seed(5)
+    return with_depth(StudentDepthMap(replace(CONFIG, **changes)).eval())
+
 
 @pytest.fixture(scope='module')
 def small():
-    torch.manual_seed(5)
-    config = StudentDepthMapConfig(
-        backbone=DinoV3Config(16, 4, 1, 40, patch_size=4),
-        taps=(0, 1, 2, 3),
-        widths=(8, 8, 8, 8),
-        decoder_width=8,
-        head_width=4,
-        canvas=128,
-    )
-    return with_depth(StudentDepthMap(config).eval())
+    return small_network()
 
 
 def with_depth(network):
@@ -112,3 +117,88 @@ def test_half_precision_answers_in_float32(small):
         small.float()
     assert rough.dtype == torch.float32
     assert ((rough - exact).abs() / exact).mean() < 0.05
+
+
+def levels_of(network):
+    """Return the encoder's maps, and what the decoder gets of them, fine to coarse."""
+    seen = {}
+    network.encoder.register_forward_hook(lambda _, given, maps: seen.update(maps=maps))
+    network.decoder.register_forward_pre_hook(lambda _, given: seen.update(levels=given[0]))
+    with torch.inference_mode():
+        network(torch.rand(1, 3, CONFIG.canvas, CONFIG.canvas))
+    maps = seen['maps']
+    order = [next(i for i, m in enumerate(maps) if m is level) for level in seen['levels']]
+    return order, [level.shape[-1] for level in seen['levels']]
+
+
+def test_the_last_features_are_next_to_the_output_and_in_the_twin_the_earliest_ones():
+    inverted, sizes = levels_of(small_network())
+    unet, sizes_of_twin = levels_of(small_network(skips='unet'))
+    # Maps 0 to 3 are of the taps, early to late; 4 to 6 of the last block, fine to coarse.
+    assert inverted == [4, 3, 2, 1, 0, 5, 6]
+    assert unet == [0, 1, 2, 3, 4, 5, 6]
+    assert sizes == sizes_of_twin
+
+
+def test_the_twin_has_parts_of_the_same_kinds():
+    with torch.device('meta'):
+        network, twin = (
+            StudentDepthMap(StudentDepthMapConfig(skips=skips)) for skips in ('inverted', 'unet')
+        )
+    assert len(released_keys(network)) == len(released_keys(twin))
+    added = 2 * 4 * (320**2 - 256**2)  # two doublings are of the taps now, not of the last map
+    assert parameter_count(twin) == parameter_count(network) + added
+
+
+def answering(answer, **changes):
+    """Return a network whose head answers one value everywhere."""
+    network = small_network(head_param='dlog', **changes)
+    with torch.no_grad():
+        network.head[-2].weight.zero_()
+        network.head[-2].bias.fill_(answer)
+    return network
+
+
+@pytest.mark.parametrize(('answer', 'canonical_m'), [(0.5, 10.0), (1.0, 1.0), (1.5, 0.1)])
+def test_a_head_of_dlog_answers_the_logarithm_of_canonical_depth(answer, canonical_m):
+    with torch.inference_mode():
+        depth = answering(answer, farthest_m=100.0).infer(torch.rand(3, 40, 60), 90.0)['depth']
+    torch.testing.assert_close(depth, torch.full_like(depth, canonical_m * 90.0 / 60.0))
+
+
+@pytest.mark.parametrize(('focal_px', 'end_m'), [(30.0, 50.0), (60.0, 100.0), (900.0, 1000.0)])
+def test_the_range_of_a_head_of_dlog_ends_with_its_constant(focal_px, end_m):
+    with torch.inference_mode():
+        seen = answering(-1.0, farthest_m=100.0).infer(torch.rand(3, 40, 60), focal_px)
+    assert seen['farthest_m'].item() == pytest.approx(end_m)
+    torch.testing.assert_close(seen['depth'], torch.full_like(seen['depth'], end_m))
+
+
+def test_the_range_of_the_released_head_is_that_of_its_authors(small):
+    with torch.inference_mode():
+        assert small.infer(torch.rand(3, 40, 60), 30.0)['farthest_m'].item() == 1000.0
+
+
+def test_bf16_does_not_round_what_the_head_of_dlog_answers():
+    network = small_network(head_param='dlog').bfloat16()
+    last, features = network.head[-2], torch.rand(1, 4, 8, 8).bfloat16()
+    with torch.inference_mode():
+        with torch.autocast('cpu', torch.bfloat16):
+            answer = network.head[-2:](features)
+        exact = torch.einsum('bchw,oc->bohw', features.double(), last.weight[..., 0, 0].double())
+    torch.testing.assert_close(answer.double(), (exact + last.bias.double()).clamp(min=0.0))
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'skips': 'none'},
+        {'head_param': 'log'},
+        {'farthest_m': 1.0},
+        {'farthest_m': float('nan')},
+        {'farthest_m': 1e5},
+    ],
+)
+def test_a_configuration_that_no_network_has_is_refused_by_name(changes):
+    with pytest.raises(InputError, match=f'{next(iter(changes))} is .*, expected'):
+        replace(CONFIG, **changes)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from tiny_checkpoints import NETWORKS, tiny_network
 from torch import nn
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators.learned.architecture import config_from
 from metric_depth_ros.estimators.learned.depth_pro import DepthProAdapter
 from metric_depth_ros.estimators.learned.estimator import LearnedEstimator
 from metric_depth_ros.estimators.learned.lingbot_depth import LingBotDepthAdapter
@@ -22,6 +24,7 @@ from metric_depth_ros.estimators.runtime.onnx_session import (
     providers,
 )
 from metric_depth_ros.estimators.runtime.settings import is_out_of_memory
+from metric_depth_ros.networks.student_depthmap import StudentDepthMap, StudentDepthMapConfig
 from metric_depth_ros.types import Frame
 
 onnx = pytest.importorskip('onnx', reason='needs the extra onnx: pip install .[onnx]')
@@ -101,6 +104,41 @@ def test_an_exported_network_answers_like_torch(exported, name):
     assert answers.keys() == right.keys()
     for key, expected in right.items():
         torch.testing.assert_close(answers[key], expected, rtol=1e-3, atol=1e-6)
+
+
+class Enlarged(nn.Module):
+    """Maps of an encoder's sizes from the image alone: exported in a moment."""
+
+    def __init__(self, shapes):
+        super().__init__()
+        self.shapes = shapes
+
+    def forward(self, canvas, max_crops_per_batch=None):
+        gray = canvas.mean(1, keepdim=True)
+        return [
+            nn.functional.interpolate(gray, size).expand(-1, channels, -1, -1)
+            for _, channels, *size in self.shapes
+        ]
+
+
+def test_a_head_that_answers_the_logarithm_is_exported_with_its_constant(tmp_path):
+    name, infer = 'student_depthmap', INFER['student_depthmap']
+    _, shape = tiny_network(name)
+    told = {**shape, 'head_param': 'dlog', 'farthest_m': 50.0}
+    build = partial(config_from, StudentDepthMapConfig)
+    network, data = StudentDepthMap(build(told)).eval(), batch(name)
+    side = shape['canvas']
+    with torch.no_grad():
+        network.head[-2].bias.fill_(0.5)
+        maps = network.encoder(torch.rand(1, 3, side, side))
+    network.encoder = Enlarged([tuple(one.shape) for one in maps])
+    path = tmp_path / 'dlog.onnx'
+    export_network(name, network, recorded_call(network, infer, data, 1.0), told, path)
+    opened_network = open_exported(name, str(path), 'cpu', lambda c: StudentDepthMap(build(c)))
+    right, answers = run(network, name, data), run(opened_network, name, data)
+    assert answers['farthest_m'].item() == pytest.approx(50.0 * 60.0 / WIDTH)
+    assert right['depth'].median().item() == pytest.approx(50.0**0.5 * 60.0 / WIDTH, rel=0.2)
+    torch.testing.assert_close(answers['depth'], right['depth'], rtol=1e-3, atol=1e-6)
 
 
 def test_a_pyramid_network_takes_images_of_any_size_once_exported(exported):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Labels: dense, metric, checked against points the teacher did not see."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -111,6 +112,23 @@ def test_labels_of_other_settings_are_not_mixed(tmp_path, capsys, other):
     said = capsys.readouterr().err
     assert other[0].lstrip('-').replace('-', '_') in said
     assert 'another folder' in said
+
+
+@pytest.mark.parametrize(
+    ('rules', 'said'),
+    [({'rules': 0}, 'rules 0 instead of'), ({}, 'rules unknown instead of')],
+    ids=['others', 'not stated'],
+)
+def test_labels_by_other_rules_are_not_mixed(tmp_path, capsys, rules, said):
+    data = write_shards(tmp_path / 'data', count=1)
+    command = ['pseudo-label', str(data), str(tmp_path / 'out'), '--teacher', 'nearest']
+    assert main(command) == 0
+    path = tmp_path / 'out/labeled.json'
+    kept = json.loads(path.read_text())
+    del kept['rules']
+    path.write_text(json.dumps({**kept, **rules}))
+    assert main(command) == 2
+    assert said in ' '.join(capsys.readouterr().err.split())
 
 
 def test_command_leaves_out_what_the_teacher_gets_wrong(tmp_path, capsys):

@@ -369,6 +369,17 @@ def test_the_same_network_is_resumed_however_it_is_written(finished, tmp_path):
     assert same(weights(whole, 6), weights(tmp_path / 'out', 6))
 
 
+def test_a_checkpoint_from_before_a_key_of_data_was_there_is_resumed(finished, tmp_path):
+    config, whole = finished
+    train(config, tmp_path / 'out', '--until', '2')
+    path = tmp_path / 'out/checkpoints/step_00000002/state.json'
+    state = json.loads(path.read_text())
+    del state['config']['data'][0]['metric']
+    path.write_text(json.dumps(state))
+    assert train(config, tmp_path / 'out', '--resume') == 0
+    assert same(weights(whole, 6), weights(tmp_path / 'out', 6))
+
+
 def test_checkpoints_are_not_overwritten_unasked(finished, capsys):
     config, whole = finished
     assert train(config, whole) == 2

@@ -14,6 +14,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.learned.compact_inputs import size_for
 from metric_depth_ros.networks.checkpoints import parameter_count
 from metric_depth_ros.networks.lingbot_depth import LingBotDepthConfig
+from metric_depth_ros.networks.student_pointmap import StudentPointMapConfig
 from metric_depth_ros.training.config import OptimizerConfig, read_config
 from metric_depth_ros.training.config_files import find_config
 from metric_depth_ros.training.recipes import create_recipe
@@ -39,7 +40,14 @@ def test_masked_depth_has_the_architecture_of_the_released_weights():
     assert recipe_of(find_config('masked_depth')).model_config() == released.as_model_config()
 
 
-@pytest.mark.parametrize('name', ['masked_depth', 'paper_student', 'paper_teacher'])
+def test_paper_pointmap_has_the_architecture_of_the_released_weights():
+    released = StudentPointMapConfig.released()
+    assert recipe_of(find_config('paper_pointmap')).model_config() == released.as_model_config()
+
+
+@pytest.mark.parametrize(
+    'name', ['masked_depth', 'paper_pointmap', 'paper_student', 'paper_teacher']
+)
 def test_large_networks_begin_with_a_pretrained_transformer(name):
     config = read_config(find_config(name))
     assert config.start_from is not None
@@ -58,6 +66,8 @@ def test_large_networks_begin_with_a_pretrained_transformer(name):
         ({'precision': 'fp16'}, 'fp32, bf16'),
         ({'data': []}, 'data'),
         ({'data': [{'path': 'x', 'kind': 'zip'}]}, 'kind is'),
+        ({'data': [{'path': 'x', 'metric': False, 'real': True}]}, 'metric is false and real is'),
+        ({'validation': [{'path': 'x', 'metric': False}]}, 'validation[0]: metric is false'),
         ({'data': [{'path': 'x', 'fraction': 2.0}]}, 'fraction is 2.0'),
         ({'network': {'depth': 3}}, 'network: unknown depth'),
         ({'options': {'sizes': [[65, 64]]}}, 'multiples of 32'),
@@ -88,6 +98,19 @@ def test_large_networks_begin_with_a_pretrained_transformer(name):
         ({'data': [{'path': 'x', 'repeat': -1.0}]}, 'repeat is -1.0, expected more than 0'),
         ({'recipe': 'teacher', 'network': {}, 'options': {'points': [10, -5]}}, 'points[1] is -5'),
         ({'recipe': 'radar', 'network': {}, 'options': {'prompts': 'masked'}}, "is 'masked'"),
+        ({'recipe': 'pointmap', 'network': {}, 'options': {'view_px': [9, 3]}}, 'view_px[1] is 3'),
+        (
+            {'recipe': 'pointmap', 'network': {}, 'options': {'aspect': [0.0, 2.0]}},
+            'aspect[0] is 0.0',
+        ),
+        (
+            {'recipe': 'pointmap', 'network': {}, 'options': {'patches': [[4, 16]]}},
+            'options: patches[0] is [4, 16]',
+        ),
+        (
+            {'recipe': 'pointmap', 'network': {}, 'options': {'patches': [[4, 0, 6]]}},
+            'count of patches[0] is 0',
+        ),
     ],
 )
 def test_bad_key_is_named_with_its_file(tmp_path, change, named):
@@ -138,6 +161,11 @@ def test_part_of_a_source_that_is_no_number_is_refused(tmp_path, key):
         ('masked', 'farthest_m', math.nan),
         ('masked', 'noise', -0.1),
         ('masked', 'noise', math.nan),
+        *(
+            ('pointmap', f'{part}_weight', value)
+            for part in ('global', 'local', 'edge', 'scale', 'mask')
+            for value in (-1.0, math.nan)
+        ),
         *(
             ('compact', f'{part}_weight', value)
             for part in ('error', 'far', 'squared', 'gradient', 'width', 'sky', 'held')

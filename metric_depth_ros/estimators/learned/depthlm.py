@@ -56,6 +56,7 @@ NAME = 'depthlm'
 USUAL_QUERIES = 48
 FOCAL_KEY = 'depthlm_focal_px'  # of the checkpoint's configuration
 
+_FULL = 'out_of_memory'
 _MOST_TOKENS_OF_A_DISTANCE = 96
 _QUERIES_AT_ONCE = 8
 _MOST_QUERIES = 100_000
@@ -177,7 +178,7 @@ class DepthLmEstimator(Estimator):
         Raises
         ------
         InputError
-            `camera_missing`.
+            `camera_missing`, or `out_of_memory`.
         """
         image = self._unified(frame.image, camera_of(NAME, frame)).resized
         question = plain_words(question, self._tokenizer)
@@ -196,8 +197,8 @@ class DepthLmEstimator(Estimator):
             try:
                 images = [unified.marked(unified.pixel(p)) for p in together]
                 texts = self._ask(images, QUESTION, _MOST_TOKENS_OF_A_DISTANCE)
-            except RuntimeError as error:
-                if not is_out_of_memory(error) or self._at_once == 1:
+            except InputError as error:
+                if error.fault != _FULL or self._at_once == 1:
                     raise
                 self._at_once = max(1, self._at_once // 2)
                 continue
@@ -207,11 +208,29 @@ class DepthLmEstimator(Estimator):
     def _ask(
         self, images: Sequence[NDArray[np.uint8]], question: str, most_tokens: int
     ) -> list[str]:
-        inputs = self._inputs(images, question)
-        with torch.inference_mode():
-            output = self._model.generate(
-                **inputs, do_sample=False, max_new_tokens=most_tokens, use_cache=True
-            )
+        """Return the answers to one question about several images.
+
+        Raises
+        ------
+        InputError
+            `out_of_memory`.
+        """
+        try:
+            inputs = self._inputs(images, question)
+            with torch.inference_mode():
+                output = self._model.generate(
+                    **inputs, do_sample=False, max_new_tokens=most_tokens, use_cache=True
+                )
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            count = 'one question' if len(images) == 1 else f'{len(images)} questions'
+            raise InputError(
+                _FULL,
+                f'{count} to {NAME} did not fit into the memory of {self._model.device} '
+                f'({first_line(error)}): free the memory that others hold, or set precision to '
+                'bf16 or device to cpu.',
+            ) from error
         spoken = output[:, inputs['input_ids'].shape[1] :]
         return self._tokenizer.batch_decode(spoken, skip_special_tokens=True)
 
@@ -369,7 +388,7 @@ def _settle(model: Any, device: torch.device, precision: str) -> None:
         if not is_out_of_memory(error):
             raise
         raise InputError(
-            'out_of_memory',
+            _FULL,
             f'the weights of depthlm in {precision} do not fit into the memory of {device} '
             f'({first_line(error)}): free the memory that others hold, or set precision to bf16 '
             'or device to cpu.',

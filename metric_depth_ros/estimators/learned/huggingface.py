@@ -33,6 +33,8 @@ from metric_depth_ros.estimators.nearest import NearestFill
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch
 from metric_depth_ros.networks.checkpoint_files import first_line, refuse_not_finite
+from metric_depth_ros.networks.config_limits import refuse_large_images
+from metric_depth_ros.networks.depth_pro import DepthPro
 from metric_depth_ros.networks.model_folder import (
     pickled_weights,
     read_config,
@@ -41,10 +43,14 @@ from metric_depth_ros.networks.model_folder import (
     weight_files,
 )
 from metric_depth_ros.types import Frame, SparsePrompt
+from metric_depth_ros.untrusted_files import read_json
 
-_ALWAYS_METRIC = ('depth_pro', 'glpn', 'prompt_depth_anything', 'zoedepth')
 _PROMPTED = 'prompt_depth_anything'
 _PROMPT_SIZE = (256, 192)  # that of the depth maps it was trained with
+_DEPTH_PRO = 'depth_pro'
+_ALWAYS_METRIC = (_DEPTH_PRO, 'glpn', _PROMPTED, 'zoedepth')
+# Files that may describe the preprocessor, and the key of the file that does.
+_PREPROCESSORS = (('preprocessor_config.json', None), ('processor_config.json', 'image_processor'))
 _LEAST_SPREAD = 1e-3  # a prompt of one depth cannot be normalized; this much is added to a pixel
 
 
@@ -200,12 +206,23 @@ def _load(model_id: str, revision: str | None) -> tuple[Any, Any]:
     _refuse_pickles(model_id, folder)
     weight_files(folder)
     read_config(folder)
+    _refuse_large_images(folder)
     try:
         return _loaded(model_id, folder)
     except InputError:
         raise
     except Exception as error:  # of files that are damaged in any way
         raise _unusable(model_id, error) from error
+
+
+def _refuse_large_images(folder: Path) -> None:
+    """Hold the preprocessor to its limits, wherever transformers looks for it."""
+    for name, key in _PREPROCESSORS:
+        path = folder / name
+        content = read_json(path, 'checkpoint_config') if path.is_file() else {}
+        content = content if key is None or not isinstance(content, dict) else content.get(key)
+        if isinstance(content, dict):
+            refuse_large_images(content, str(path))
 
 
 def _refuse_pickles(model_id: str, folder: Path) -> None:
@@ -247,6 +264,8 @@ def _loaded(model_id: str, folder: Path) -> tuple[Any, Any]:
             '): they would be random.',
         )
     refuse_not_finite(model_id, model.state_dict())
+    if model.config.model_type == _DEPTH_PRO:
+        model.low_precision = DepthPro.low_precision
     return model.eval(), processor
 
 

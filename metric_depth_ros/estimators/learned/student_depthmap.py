@@ -22,7 +22,7 @@ from metric_depth_ros.estimators.learned.loading import load_network
 from metric_depth_ros.estimators.learned.presets import canvas_side
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch
-from metric_depth_ros.networks.student_depthmap import INVERSE_DEPTH_LIMITS, StudentDepthMap
+from metric_depth_ros.networks.student_depthmap import StudentDepthMap
 from metric_depth_ros.types import Frame
 
 NAME = 'student_depthmap'
@@ -60,4 +60,4 @@ class StudentDepthMapAdapter(Adapter):
 
     def answer(self, frame: Frame, outputs: Arrays) -> Answer:
         """Return the depth; what reaches the limit of the network is beyond range."""
-        return Answer(beyond_limit(outputs['depth'], 1.0 / INVERSE_DEPTH_LIMITS[0]))
+        return Answer(beyond_limit(outputs['depth'], float(outputs['farthest_m'])))

@@ -105,8 +105,15 @@ class Free(NamedTuple):
 
     def allows(self, place: Stage, reach_m: float = 0.0) -> bool:
         """Tell whether something that reaches so far around its middle may stand there."""
-        away = np.hypot(*(self.xy - place.origin[:2]).T)
-        return bool((away > self.clear_m + reach_m).all())
+        return bool((self._away_m(place) > self.clear_m + reach_m).all())
+
+    def is_beyond(self, place: Stage, reach_m: float) -> bool:
+        """Tell whether something that reaches so far around a place touches none of them."""
+        return bool((self._away_m(place) > reach_m).all())
+
+    def _away_m(self, place: Stage) -> NDArray[np.float64]:
+        away_m: NDArray[np.float64] = np.hypot(*(self.xy - place.origin[:2]).T)
+        return away_m
 
 
 def random_room(rng: np.random.Generator, family: Family) -> Room:
@@ -241,7 +248,7 @@ def _add_beyond(wall: Stage, opening: Opening, material: int, free: Free) -> Non
     if is_door and wall.chance(0.85):
         hinge = wall.at(opening.x - opening.width / 2 + 0.03, 0.02)
         ajar = 0.0 if wall.chance(0.4) else wall.draw(0.2, 1.9)
-        if not free.allows(hinge, opening.width):
+        if not free.is_beyond(hinge, opening.width):
             ajar = 0.0
         add_door(hinge, ajar)
         if ajar == 0.0:

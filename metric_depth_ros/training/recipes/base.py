@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 RECIPES = (
     'teacher',
     'student',
+    'pointmap',
     'radar',
     'masked',
     'compact',
@@ -79,6 +80,12 @@ class Recipe(ABC):
     new_prefixes: tuple[str, ...] = ()
     """Beginnings of the names of weights that a checkpoint to start from may lack."""
 
+    unused_prefixes: tuple[str, ...] = ()
+    """Beginnings of the names of weights that it may have, and the network has not."""
+
+    learns_without_scale: bool = False
+    """Whether there is something to learn from depth whose unit is unknown."""
+
     def __init__(self, options: Options) -> None:
         self.plain_options: dict[str, Any] = asdict(options)
         self._sizes: tuple[tuple[int, int], ...] = tuple(self.plain_options.get('sizes', ()))
@@ -94,6 +101,10 @@ class Recipe(ABC):
     def view_size(self, rng: np.random.Generator) -> tuple[int, int] | None:
         """Return the (width, height) of all examples of one step, or None for their own."""
         return self._sizes[int(rng.integers(len(self._sizes)))] if self._sizes else None
+
+    def drawn_for_step(self, rng: np.random.Generator) -> Mapping[str, Any]:
+        """Return what else is the same for all examples of one step: arrays, by name."""
+        return {}
 
     @abstractmethod
     def prepare(

@@ -43,6 +43,8 @@ class DepthTokenOptions:
 class DepthTokenRecipe(Recipe):
     """Trains a `DepthVqVae`."""
 
+    learns_without_scale = True  # of each image normalized by itself
+
     def __init__(self, config: DepthVqVaeConfig, options: DepthTokenOptions) -> None:
         super().__init__(options)
         self._config = config

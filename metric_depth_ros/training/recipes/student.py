@@ -16,8 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.alignment import inverse_depth
 from metric_depth_ros.networks.student_depthmap import (
+    DLOG,
     INVERSE_DEPTH_LIMITS,
     StudentDepthMap,
     StudentDepthMapConfig,
@@ -58,7 +60,9 @@ class StudentOptions:
         What of depth is compared: ``'distance_balanced'`` is 1 - ln(d) / ln(`farthest_m`);
         ``'log'``, ``'inverse'`` and ``'depth'`` are for the ablation.
     farthest_m
-        The constant C: depth beyond, and the sky of what is not `real`, counts as this.
+        The constant C: depth beyond, and the sky of what is not `real`, counts as this. That of
+        the network where its `head_param` is ``'dlog'``, and then of canonical depth, which is
+        compared in place of the metric one: beyond it such a head has no answer.
     sizes
         (width, height) of random windows; none for whole examples in their own sizes.
     median_deviation
@@ -120,7 +124,7 @@ class StudentRecipe(Recipe):
     config
         Shape of the network.
     options
-        Choices.
+        Choices; their `farthest_m` is that of a network whose head answers D_log.
     """
 
     backbone_prefixes: tuple[str, ...] = ('encoder.patch_encoder.',)
@@ -166,8 +170,12 @@ class StudentRecipe(Recipe):
         answers = network(canvases(network, batch['frame']))
         losses = []
         for (answer, truth), frame in zip(at_truth(answers, batch), batch['frame'], strict=True):
-            depth = self._depth(answer / focal_share(frame))
-            losses.append(self._loss(depth, truth, ~truth.isnan()))
+            share = focal_share(frame)
+            if self._config.head_param == DLOG:
+                truth = truth / share
+            else:
+                answer = answer / share
+            losses.append(self._loss(self._depth(answer), truth, ~truth.isnan()))
         return {'loss': torch.cat(losses).nanmean()}
 
     def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
@@ -200,7 +208,13 @@ class StudentRecipe(Recipe):
 
 def create(network: Mapping[str, Any], options: Mapping[str, Any], where: str) -> StudentRecipe:
     """Make the recipe of plain values."""
-    return StudentRecipe(
-        pyramid_from(StudentDepthMapConfig, network, f'{where}: network'),
-        section_from(StudentOptions, options, f'{where}: options'),
-    )
+    config = pyramid_from(StudentDepthMapConfig, network, f'{where}: network')
+    chosen = section_from(StudentOptions, options, f'{where}: options')
+    if config.head_param == DLOG and config.farthest_m != chosen.farthest_m:
+        raise InputError(
+            'training_config',
+            f'{where}: farthest_m of the network is {config.farthest_m:g} and that of the options '
+            f'{chosen.farthest_m:g}; with head_param {DLOG} they are one constant: set both to '
+            'the same.',
+        )
+    return StudentRecipe(config, chosen)

@@ -35,6 +35,7 @@ from metric_depth_ros.training.config import (
     section_from,
     within,
 )
+from metric_depth_ros.training.gradient_loss import ssi_mage
 from metric_depth_ros.training.losses import TEACHER_WEIGHTS, absolute_error, teacher_loss
 from metric_depth_ros.training.prompts import MASKED_POINTS, masked_prompt
 from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze, pyramid_from
@@ -133,6 +134,7 @@ class TeacherRecipe(Recipe):
 
     def __init__(self, config: TeacherConfig, options: TeacherOptions) -> None:
         super().__init__(options)
+        self.learns_without_scale = options.prompts == 'masked'  # a radar measures meters
         self._config = config
         self._options = options
 
@@ -166,7 +168,7 @@ class TeacherRecipe(Recipe):
             counts &= view.depth <= self._options.farthest_m
         if prompt is None or not counts.any():
             return None
-        prepared = prepared_frame(view, prompt, real=real)
+        prepared = prepared_frame(view, prompt, real=real, metric=view.metric)
         if self._options.prior.partition(':')[0] in _BY_WORKERS:
             prior = self._prior_of(prepared.arrays['frame'])
             return Prepared(view, prompt, {**prepared.arrays, 'prior': prior})
@@ -177,11 +179,11 @@ class TeacherRecipe(Recipe):
         return listed(prepared)
 
     def losses(self, network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Return the error of inverse depth, robust where the depth is real."""
+        """Return the error of inverse depth, robust where real, of gradients where unscaled."""
         answers, units = self._answers(network, batch)
         losses = []
-        for (answer, truth), unit, real in zip(
-            at_truth(answers, batch), units, batch['real'], strict=True
+        for (answer, truth), unit, real, metric in zip(
+            at_truth(answers, batch), units, batch['real'], batch['metric'], strict=True
         ):
             mask = ~truth.isnan()
             if self._options.farthest_m is not None:
@@ -191,7 +193,7 @@ class TeacherRecipe(Recipe):
                 answer = answer / unit
             else:
                 compared = compared * unit
-            losses.append(self._loss(answer, compared, mask, real=real))
+            losses.append(self._loss(answer, compared, mask, real=real, metric=metric))
         return {'loss': torch.cat(losses).nanmean()}
 
     def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
@@ -202,14 +204,20 @@ class TeacherRecipe(Recipe):
             for (answer, _), unit in zip(at_truth(answers, batch), units, strict=True)
         ]
 
-    def _loss(self, answer: Tensor, truth: Tensor, mask: Tensor, *, real: bool) -> Tensor:
-        """Return the loss of inverse depth; real depth never gets that of the gradients."""
+    def _loss(
+        self, answer: Tensor, truth: Tensor, mask: Tensor, *, real: bool, metric: bool = True
+    ) -> Tensor:
+        """Return the loss of inverse depth.
+
+        Real depth never gets that of the gradients, and depth without a scale gets no other.
+        """
+        error_weight, gradient_weight = TEACHER_WEIGHTS
+        median = self._options.median_deviation
+        if not metric:
+            return gradient_weight * ssi_mage(answer, truth, mask, median_deviation=median)
         if real and not self._options.robust:
-            error_weight, _ = TEACHER_WEIGHTS
             return error_weight * absolute_error(answer, truth, mask)
-        return teacher_loss(
-            answer, truth, mask, real=real, median_deviation=self._options.median_deviation
-        )
+        return teacher_loss(answer, truth, mask, real=real, median_deviation=median)
 
     def _draw_prompt(self, view: Example, rng: np.random.Generator) -> SparsePrompt | None:
         if self._options.prompts == 'radar':
