@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -196,6 +197,15 @@ class StudentPointMap(MoGeNetwork):
         """
         height, width = image.shape[-2:]
         features, class_token = self.encoder(image, *grid)
+        # A training in bf16 leaves the decoders alone: it would round the steps from pixel to
+        # pixel away, and a loss of their angles would have gradients of nothing but rounding.
+        with _of_own_precision(image.device.type):
+            own = self.scale_head[0].weight.dtype
+            return self._decoded(features.to(own), class_token.to(own), height, width)
+
+    def _decoded(
+        self, features: Tensor, class_token: Tensor, height: int, width: int
+    ) -> dict[str, Tensor]:
         pyramid = self.neck(neck_inputs(features, width / height))
         xy, z = _REMAPS[self.config.remap_output](
             *at_image_size(self.points_head(pyramid)[-1], height, width).split([2, 1], dim=1)
@@ -320,6 +330,13 @@ def solve_camera(
     aspect = width / height
     focal = (aspect / math.sqrt(1 + aspect**2) / half.tan()).expand(batch)
     return recover_focal_shift(points, mask, focal)
+
+
+def _of_own_precision(device_type: str) -> AbstractContextManager[None]:
+    """Return what keeps automatic casts out, of nothing where there are none: exports trace it."""
+    if torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()
 
 
 def _perceptron(widths: Sequence[int]) -> nn.Sequential:

@@ -73,9 +73,9 @@ def align_points(
     p_pin, q_pin = (values.gather(1, axis[:, None])[:, 0] for values in pinned)
     p, q = (values.flatten(1).gather(1, other[:, None])[:, 0] for values in (points, truth))
     run = p - p_pin
-    scale = (q - q_pin) / torch.where(run == 0.0, 1.0, run)
-    shift = pinned[1] - scale[:, None] * pinned[0]
     found = cost.isfinite()
+    scale = (q - q_pin) / torch.where(found, run, 1.0)
+    shift = pinned[1] - scale[:, None] * pinned[0]
     return Alignment(scale.where(found, 0.0), shift.where(found[:, None], 0.0))
 
 

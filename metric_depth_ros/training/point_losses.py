@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy
 
 from metric_depth_ros.training.grid_samples import grid_samples
 from metric_depth_ros.training.losses import masked_mean
@@ -29,7 +30,7 @@ _SCALES_APART = 10.0  # a patch that says more than this against the image is no
 _ANGLES_RAD = math.radians(0.1), math.radians(90.0)  # what is compared of the angles of edges
 _QUADRATIC_RAD = math.radians(3.0)
 _NO_ANGLE = 1e-12
-_LEAST_PROBABILITY = 1e-12
+_SHORTEST_STEP = 1e-6  # relative to z: what is shorter has no direction, but a steep gradient
 
 
 class GlobalLoss(NamedTuple):
@@ -122,6 +123,8 @@ def edge_loss(points: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
             for values in (points, truth)
         )
         both = mask.narrow(axis, 0, size) & mask.narrow(axis, 1, size)
+        z = points.detach()[..., 2].narrow(axis, 0, size)
+        both = both & (step.detach().norm(dim=-1) > _SHORTEST_STEP * z.abs())
         angle = _angle(step, known).clamp(*_ANGLES_RAD)
         quadratic = 0.5 * angle.square() / _QUADRATIC_RAD
         error = torch.where(angle < _QUADRATIC_RAD, quadratic, angle - 0.5 * _QUADRATIC_RAD)
@@ -154,9 +157,7 @@ def surface_loss(probability: Tensor, mask: Tensor, endless: Tensor) -> Tensor:
     mask, endless
         (B, H, W) bool: surface, and none. What is neither is unknown and counts with 0.
     """
-    # torch's own, of probabilities, refuses to run under autocast on a GPU.
-    told = torch.where(mask, probability, 1.0 - probability)
-    error = -told.clamp(min=_LEAST_PROBABILITY).log()
+    error = binary_cross_entropy(probability, mask.to(probability.dtype), reduction='none')
     return error.where(mask | endless, 0.0).mean(dim=(1, 2))
 
 

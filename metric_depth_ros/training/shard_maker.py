@@ -26,6 +26,7 @@ from metric_depth_ros.training.shards import (
 )
 
 SETTINGS_NAME = 'simulated.json'
+RULES = 1  # one more whenever the same settings give other examples
 _SEEDS = 1 << 32  # examples that a seed has
 
 
@@ -89,7 +90,7 @@ def make_shards(
     numbers = range(-(-settings.views // settings.per_shard))
     _refuse_shards_beyond(folder, settings.views, numbers)
     plain = {key: value for key, value in asdict(settings).items() if key != 'views'}
-    keep_settings(folder / SETTINGS_NAME, plain)  # views may be added
+    keep_settings(folder / SETTINGS_NAME, {'rules': RULES, **plain})  # views may be added
     existing = existing_counts(folder, numbers)
     counts = {n: count for n, count in existing.items() if count == len(_views(settings, n))}
     progress(sum(counts.values()))

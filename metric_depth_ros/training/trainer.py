@@ -379,8 +379,7 @@ def _refuse_unscaled(config: TrainingConfig, recipe: Recipe) -> None:
             raise InputError(
                 'training_config',
                 f'data[{number}]: metric is false for {source.path}, but the recipe '
-                f'{config.recipe} learns meters: leave that source out. From depth without a '
-                'scale, only the recipes teacher, pointmap and depth_tokens learn.',
+                f'{config.recipe} learns meters here: leave that source out.',
             )
 
 

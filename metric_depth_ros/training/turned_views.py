@@ -25,6 +25,7 @@ from metric_depth_ros.training.views import mirrored
 _LEAST_AREA = 0.35  # of a random view
 _OFF_CENTER = 0.5  # of how far it could turn aside
 _ALONG_BORDER = 16  # points a side: a lens bends it
+_WIDEST_DEG = 130.0  # across a view: as wide as simulated cameras are
 _LARGEST_BEND = 0.01  # of inverse depth from pixel to pixel, of what is one surface
 
 FloatArray = NDArray[np.float64]
@@ -120,11 +121,15 @@ def _border_planes(camera: CameraModel) -> FloatArray:
 
 
 def _shortest_focal(border: FloatArray, turn: FloatArray, size: tuple[int, int]) -> float:
-    """Return the focal length in pixels at which a turned view just keeps within the border."""
+    """Return the focal length in pixels at which a turned view just keeps within the border.
+
+    A fisheye's rays at the border may be no pinhole's at all: then the widest view decides.
+    """
     n = border @ turn.T
     half = (size[0] - 1.0) / 2.0, (size[1] - 1.0) / 2.0
     reach = np.abs(n[:, 0]) * half[0] + np.abs(n[:, 1]) * half[1]
-    return float((reach / np.maximum(n[:, 2], 1e-9)).max(initial=1.0))
+    least = max(half) / math.tan(math.radians(0.5 * _WIDEST_DEG))
+    return float((reach / np.maximum(n[:, 2], 1e-9)).max(initial=least))
 
 
 def _image_at(example: Example, pixels: FloatArray, camera: CameraModel) -> NDArray[np.uint8]:

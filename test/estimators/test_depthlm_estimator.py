@@ -215,7 +215,7 @@ def test_fewer_pixels_are_asked_about_at_once_where_memory_runs_out(options, fra
     asked = without_memory_for(3, estimator, monkeypatch)
     answers = estimator.query(frame, grid((WIDTH, HEIGHT), 6))
     assert [answer.distance for answer in answers] == [DISTANCE] * 6
-    assert asked == [6, 4, 2, 2, 2]
+    assert asked == [6, 3, 1, 1, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize('ask', ['query', 'estimate', 'answer'])
@@ -223,12 +223,14 @@ def test_a_question_that_memory_does_not_hold_is_refused_in_a_sentence(
     ask, options, frame, monkeypatch
 ):
     estimator = create_estimator('depthlm:2', options)
-    without_memory_for(1, estimator, monkeypatch)
+    asked = without_memory_for(1, estimator, monkeypatch)
     about = {'query': ([(20, 20)],), 'estimate': (), 'answer': ('What is this?',)}[ask]
-    said = r'one question to depthlm .* memory of cpu .*Tried to allocate 2 GiB.*device to cpu'
+    said = r'one question to depthlm .* memory of cpu .*Tried to allocate 2 GiB.*set precision'
     with pytest.raises(InputError, match=said) as refused:
         getattr(estimator, ask)(frame, *about)
     assert refused.value.fault == 'out_of_memory'
+    assert 'device to cpu' not in str(refused.value)  # where it is already
+    assert asked == ([2, 1] if ask == 'estimate' else [1])
 
 
 def test_positions_keep_their_digits_in_half_precision(options, frame):

@@ -180,13 +180,16 @@ def test_the_range_of_the_released_head_is_that_of_its_authors(small):
 
 
 def test_bf16_does_not_round_what_the_head_of_dlog_answers():
-    network = small_network(head_param='dlog').bfloat16()
-    last, features = network.head[-2], torch.rand(1, 4, 8, 8).bfloat16()
+    network = small_network(head_param='dlog')
+    torch.nn.init.constant_(network.head[-2].bias, 1.0037)  # nothing that bf16 has
+    features = torch.rand(1, 4, 8, 8).bfloat16()
     with torch.inference_mode():
+        exact = network.head[-2:](features.float())
+        network.bfloat16()
         with torch.autocast('cpu', torch.bfloat16):
             answer = network.head[-2:](features)
-        exact = torch.einsum('bchw,oc->bohw', features.double(), last.weight[..., 0, 0].double())
-    torch.testing.assert_close(answer.double(), (exact + last.bias.double()).clamp(min=0.0))
+    assert next(network.encoder.parameters()).dtype == torch.bfloat16
+    torch.testing.assert_close(answer, exact, rtol=1e-6, atol=0.0)
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,13 @@ def test_nothing_to_align_has_scale_zero():
     assert (fit.shift == 0.0).all()
 
 
+def test_nothing_to_align_has_a_gradient_of_zero():
+    points = torch.full((1, 4, 3), 1e-30).requires_grad_()
+    fit = align_points(points, torch.ones(1, 4, 3), torch.zeros(1, 4), Z_SHIFT)
+    (fit.scale.sum() + fit.shift.sum()).backward()
+    assert (points.grad == 0.0).all()
+
+
 def test_gradient_is_that_of_the_coordinates_which_decide():
     points, random = cloud(4, batch=1)
     truth = 2.0 * points + 0.1 * torch.randn(1, 40, 3, generator=random)

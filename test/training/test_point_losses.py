@@ -4,11 +4,13 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metric_depth_ros.evaluation.moge_protocol import _subsample
 from metric_depth_ros.training.grid_samples import grid_samples
 from metric_depth_ros.training.point_losses import (
     edge_loss,
@@ -58,6 +60,51 @@ def local(points, truth, mask, scale, anchors=None):
     )
 
 
+def test_losses_are_those_of_the_reference_code():
+    """Of a slope, a box and a far strip, by formulas; the anchors are every 37th pixel.
+
+    The figures are of the code of MoGe-2, given the same samples.
+    """
+    v, u = torch.meshgrid(torch.arange(40), torch.arange(56), indexing='ij')
+    x, y = (u - 27.5) / 48.0, (v - 19.5) / 48.0
+    z = 5.0 / (1.0 + 0.3 * x - 0.4 * y)
+    z[14:28, 20:34], z[:4] = 2.0, 30.0
+    truth = torch.stack((x * z, y * z, z), dim=-1)[None]
+    mask = ((3 * u + 7 * v) % 11 != 0)[None]
+    wrong = 0.05 * torch.sin(1.7 * u + 0.9 * v) + 0.03 * torch.cos(0.37 * u * v)
+    points = 0.3 * truth * (1.0 + wrong[..., None])
+    points[..., 2] -= 0.2
+    truth = truth.where(mask[..., None], 1.0)
+    pixels = torch.arange(0, 40 * 56, 37)
+    pixels = pixels[mask.flatten()[pixels]]
+    anchors = Anchors(torch.zeros_like(pixels), pixels)
+    extent = torch.tensor([math.hypot(56.0, 40.0) / 48.0])
+
+    whole = global_loss(points, truth, mask, 12)
+    patches = [
+        local_loss(
+            points, truth, mask, anchors, extent=extent, scale=whole.scale, level=level, samples=n
+        )
+        for level, n in ((4, 8), (8, 6))
+    ]
+
+    assert float(whole.loss) == pytest.approx(0.0160480626, rel=1e-5)
+    assert float(whole.scale) == pytest.approx(3.3274579, rel=1e-5)
+    assert [float(loss) for loss in patches] == pytest.approx([0.0066126958, 0.0046299887], 1e-5)
+    assert float(edge_loss(points, truth, mask)) == pytest.approx(0.0130327372, rel=1e-5)
+
+
+@pytest.mark.parametrize('size', [(90, 130), (64, 64), (40, 200)])
+def test_samples_are_those_of_the_figures_of_moge(size):
+    mask = np.random.default_rng(0).random(size) < 0.4
+    rows, columns = _subsample(mask)
+    grid = grid_samples(torch.from_numpy(mask)[None], 64)
+    mine = grid.pixel[grid.found]
+    # Pixels exactly as near may be taken instead of each other.
+    same = mine == torch.from_numpy(rows * size[1] + columns)
+    assert same.float().mean() > 0.95
+
+
 @settings(max_examples=10)
 @given(st.floats(0.2, 5.0), st.floats(-0.3, 3.0))
 def test_scale_and_shift_of_z_change_no_loss_of_points(scale, shift):
@@ -105,6 +152,15 @@ def test_edges_at_right_angles_cost_a_right_angle():
     expected = 2.0 * (math.pi / 2 - 0.5 * math.radians(3.0)) / (2 * WIDTH)
     everywhere = torch.ones(1, HEIGHT, WIDTH, dtype=torch.bool)
     torch.testing.assert_close(edge_loss(turned, truth, everywhere), torch.tensor([expected]))
+
+
+def test_points_that_coincide_have_no_edge_and_no_gradient():
+    seen = scene(batch=1)
+    points = seen.points.clone()
+    points[0, 10, 12] = points[0, 10, 11]
+    mask = torch.ones_like(seen.mask)
+    edge_loss(points.requires_grad_(), seen.truth, mask).sum().backward()
+    assert points.grad.abs().max() < 1.0
 
 
 def test_one_wrong_coordinate_costs_its_error_by_its_depth():
@@ -226,7 +282,7 @@ def test_a_patch_of_too_few_points_is_left_out():
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(2, 12), st.floats(0.02, 1.0))
-def test_every_counted_pixel_of_a_sparse_map_is_near_some_sample(height, width, cells, share):
+def test_samples_are_counted_pixels_of_their_cells(height, width, cells, share):
     mask = torch.rand(1, height, width, generator=torch.Generator().manual_seed(9)) < share
     grid = grid_samples(mask, cells)
     pixels = torch.arange(height * width).view(1, height, width, 1)

@@ -205,6 +205,24 @@ def test_the_true_points_of_the_true_camera_cost_nothing():
     np.testing.assert_allclose(depth[known], batch['depth'][0].numpy()[known], rtol=1e-2)
 
 
+def test_training_in_bf16_leaves_the_decoders_exact():
+    made = recipe()
+    torch.manual_seed(0)
+    network = made.build()
+    kinds = []
+    for part in (network.encoder, network.points_head, network.scale_head):
+        for layer in part.modules():
+            if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+                layer.register_forward_hook(lambda _, __, answer: kinds.append(answer.dtype))
+    with torch.autocast('cpu', torch.bfloat16):
+        maps = network(torch.rand(1, 3, 42, 42), (3, 3))
+    assert set(kinds) == {torch.bfloat16, torch.float32}  # the encoder's, and the others'
+    assert kinds[-1] == torch.float32
+    assert all(value.dtype == torch.float32 for value in maps.values())
+    rounded = maps['points'].bfloat16().float()
+    assert (rounded != maps['points']).any()
+
+
 def test_unknown_depth_tells_nothing_of_the_mask():
     made = recipe()
     batch = made.collate([prepared(made)])

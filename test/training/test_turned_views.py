@@ -91,6 +91,13 @@ def test_a_lens_is_taken_out():
     assert error < 1e-3
 
 
+def test_a_fisheye_that_sees_behind_itself_becomes_a_wide_view_at_most():
+    K = np.array(((25.0, 0.0, 59.5), (0.0, 25.0, 44.5), (0.0, 0.0, 1.0)))
+    fisheye = CameraModel(WIDTH, HEIGHT, K, Distortion('equidistant', (0.0, 0.0, 0.0, 0.0)))
+    seen = turned_view(plane(fisheye, normal=(0.0, 0.0, 1.0)), (60, 40), np.random.default_rng(0))
+    assert 90.0 < seen.camera.fov_x_deg < 131.0
+
+
 def test_no_depth_is_between_two_surfaces():
     example = plane(normal=(0.0, 0.0, 1.0))
     example.depth[:, 60:] = 2.0

@@ -94,4 +94,4 @@ def test_a_source_without_a_scale_is_refused_by_recipes_that_cannot_use_it(tmp_p
     assert main(['train', 'compact', '--config', str(config), '--out', str(tmp_path / 'out')]) == 2
     said = ' '.join(capsys.readouterr().err.split())
     assert 'data[1]: metric is false' in said
-    assert 'recipe compact learns meters' in said
+    assert 'recipe compact learns meters here' in said

@@ -198,9 +198,9 @@ class DepthLmEstimator(Estimator):
                 images = [unified.marked(unified.pixel(p)) for p in together]
                 texts = self._ask(images, QUESTION, _MOST_TOKENS_OF_A_DISTANCE)
             except InputError as error:
-                if error.fault != _FULL or self._at_once == 1:
+                if error.fault != _FULL or len(together) == 1:
                     raise
-                self._at_once = max(1, self._at_once // 2)
+                self._at_once = len(together) // 2
                 continue
             yield from texts
             asked += len(together)
@@ -228,8 +228,7 @@ class DepthLmEstimator(Estimator):
             raise InputError(
                 _FULL,
                 f'{count} to {NAME} did not fit into the memory of {self._model.device} '
-                f'({first_line(error)}): free the memory that others hold, or set precision to '
-                'bf16 or device to cpu.',
+                f'({first_line(error)}): {_makes_room(self._model.device, self._model.dtype)}.',
             ) from error
         spoken = output[:, inputs['input_ids'].shape[1] :]
         return self._tokenizer.batch_decode(spoken, skip_special_tokens=True)
@@ -390,9 +389,15 @@ def _settle(model: Any, device: torch.device, precision: str) -> None:
         raise InputError(
             _FULL,
             f'the weights of depthlm in {precision} do not fit into the memory of {device} '
-            f'({first_line(error)}): free the memory that others hold, or set precision to bf16 '
-            'or device to cpu.',
+            f'({first_line(error)}): {_makes_room(device, DTYPES[precision])}.',
         ) from error
+
+
+def _makes_room(device: torch.device, dtype: torch.dtype) -> str:
+    """Tell what is left to try."""
+    wide = ['set precision to bf16'] if dtype == torch.float32 else []
+    elsewhere = ['set device to cpu'] if device.type != 'cpu' else []
+    return ', or '.join(['free the memory that others hold', *wide, *elsewhere])
 
 
 def _queries(variant: str) -> int:

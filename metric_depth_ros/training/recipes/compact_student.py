@@ -78,8 +78,8 @@ class CompactStudentOptions:
     gradient_weight: float = STUDENT_WEIGHTS[1]
     least_relief: float = 1.5
     longest_focal: float = 1.6
-    restyled_share: float = 0.35
-    painted_share: float = 0.5
+    restyled_share: float = 0.0
+    painted_share: float = 0.0
     focal_weight: float = 1.0
     sky_weight: float = 0.5
     width_weight: float = 0.1

@@ -48,8 +48,8 @@ from metric_depth_ros.types import SparsePrompt
 
 _LEAST_SHARE = 0.001  # of the pixels, with a depth
 _NEAR, _FARTHEST = 0.01, 1000.0  # depth counts up to so many times its lowest percentile
-_LARGEST_VIEW_PX, _SLIMMEST = 1 << 26, 16.0
-_MOST_SAMPLES, _MOST_PATCHES, _HIGHEST_LEVEL = 512, 1 << 16, 1 << 10
+_LARGEST_VIEW_PX, _SLIMMEST = 1 << 24, 16.0
+_MOST_SAMPLES, _MOST_PATCHES, _HIGHEST_LEVEL = 128, 1 << 16, 1 << 10
 _SEEDS = 1 << 31
 
 
