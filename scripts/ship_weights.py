@@ -103,13 +103,16 @@ def _command(config: dict[str, Any], step: int) -> dict[str, str]:
 def _shipped_config(config: dict[str, Any]) -> str | None:
     """Return the name of the shipped configuration that says the same, key by key."""
     trained = {key: value for key, value in config.items() if key != 'examples'}
+    built = create_recipe(trained['recipe'], trained['network'], {}, 'the training')
+    trained['network'] = built.model_config()  # older checkpoints tell what was configured of it
     for path in sorted(CONFIGS.glob('*.yaml')):
         shipped = read_config(path)
         if shipped.recipe == trained['recipe']:
-            # A checkpoint tells the options that its configuration leaves out, too.
+            # A checkpoint tells what its configuration leaves out of network and options, too.
             recipe = create_recipe(shipped.recipe, shipped.network, shipped.options, str(path))
-            said = {**shipped.plain(), 'options': recipe.plain_options}
-            if json.loads(json.dumps(said)) == trained:
+            network, options = recipe.model_config(), recipe.plain_options
+            said = {**shipped.plain(), 'network': network, 'options': options}
+            if json.loads(json.dumps(said)) == json.loads(json.dumps(trained)):
                 return path.stem
     return None
 
@@ -142,7 +145,8 @@ def _shapes(name: str) -> tuple[tuple[int, int, int], ...]:
         from metric_depth_ros.networks.compact_teacher import INPUT_CHANNELS, SUBPIXELS
 
         return (INPUT_CHANNELS, 32, 32), (1, 32 * SUBPIXELS, 32 * SUBPIXELS)
-    return ((1, 320, 320),) if name == 'depth_tokenizer' else ((3, 32, 32),)
+    # Of the size that it works at: what a smaller image is answered has hardly any spread.
+    return ((1, 320, 320),) if name == 'depth_tokenizer' else ((3, 96, 128),)
 
 
 if __name__ == '__main__':

@@ -83,6 +83,14 @@ def test_a_training_as_a_shipped_configuration_says_is_told_by_its_name(tmp_path
     assert 'note' not in found
 
 
+def test_a_checkpoint_that_spells_the_network_out_is_told_by_its_configuration(tmp_path):
+    config = read_config(find_config('compact_student_cpu'))
+    network = create_recipe(config.recipe, config.network, {}, '').model_config()
+    assert network != config.network
+    found = history(tmp_path, 'compact_student_cpu', config.steps, network=network)
+    assert found['command'] == 'metric-depth train compact_student --config compact_student_cpu'
+
+
 def test_a_training_of_another_configuration_does_not_name_the_one_of_its_folder(tmp_path):
     found = history(tmp_path, 'compact_teacher_cpu', 69_400, seed=41)
     assert found['command'] == 'metric-depth train compact --config FILE'
@@ -91,8 +99,9 @@ def test_a_training_of_another_configuration_does_not_name_the_one_of_its_folder
 
 
 def test_a_training_that_went_on_from_other_weights_is_told_to_be_the_last(tmp_path):
-    found = history(tmp_path, 'compact_student_cpu', 1200)
-    start = 'out/training/compact_student_second/weights.safetensors'
+    config = read_config(find_config('compact_student_cpu'))
+    start = config.start_from
+    found = history(tmp_path, 'compact_student_cpu', config.steps)
     assert found['command'].endswith('--config compact_student_cpu')
     assert found['note'] == f'the last of several trainings: it went on from {start}'
 
