@@ -76,8 +76,8 @@ def test_as_many_surfaces_are_changed_as_told(share, monkeypatch):
     def changed(value, augment=True):
         return [(image(s, value, augment) != image(s, 0.0, augment)).any() for s in range(12)]
 
-    assert all(changed(1.0)[1::2])  # every other of the examples is a bare wall
-    assert 0 < sum(changed(0.5)) < sum(changed(1.0))
+    assert 0 < sum(changed(0.5)) < sum(changed(1.0))  # paint may be nothing at all
+    assert sum(changed(1.0)) > 6
     assert not any(changed(1.0, augment=False))  # never of a validation
 
 
