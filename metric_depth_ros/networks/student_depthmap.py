@@ -35,10 +35,11 @@ from metric_depth_ros.networks.pyramid_network import PyramidConfig, PyramidNetw
 
 INVERSE_DEPTH_LIMITS = (1e-3, 1e3)  # 1/m
 DEFAULT_FOCAL_PX = 1000.0
-Item = TypeVar('Item')
 INV, DLOG = 'inv', 'dlog'
 INVERTED, UNET = 'inverted', 'unet'
 MOST_FARTHEST_M = 1e4
+
+Item = TypeVar('Item')
 
 
 @dataclass(frozen=True)

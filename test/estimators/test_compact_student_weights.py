@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What holds of the compact student that ships: it was trained briefly, and knows little.
 
-docs/COMPACT.md has the figures. Its depth as it is, and its focal length, are no better than the
-usual ones, so nothing here says that they are.
+docs/COMPACT.md has the figures. Its depth as it is is hardly better than one depth everywhere, so
+nothing here says that it is.
 """
 
 from dataclasses import replace
