@@ -42,15 +42,15 @@ def built(made, seed=0):
 
 
 class _Answering(torch.nn.Module):
-    """Answers one depth by the true focal length, everywhere."""
+    """Answers a depth by the true focal length, one everywhere or (B, 1, H, W)."""
 
     def __init__(self, depth, batch):
         super().__init__()
-        self.depth, self.batch = depth, batch
+        self.depth, self.batch = torch.as_tensor(depth), batch
 
     def forward(self, images):
         b, _, h, w = images.shape
-        log_inverse = self.batch['log_focal'].view(b, 1, 1, 1) - math.log(self.depth)
+        log_inverse = self.batch['log_focal'].view(b, 1, 1, 1) - self.depth.log()
         nothing = torch.zeros(b, 1, h, w)
         return log_inverse.expand(b, 1, h, w), nothing, nothing, torch.zeros(b)
 
@@ -132,6 +132,20 @@ def test_every_quantity_is_right_where_the_depth_is(quantity):
     right, wrong = (made.losses(_Answering(d, batch), batch)['error'] for d in (5.0, 6.0))
 
     assert right < 1e-5 < 1e-3 < wrong
+
+
+def test_the_shape_of_a_scene_does_not_depend_on_its_scale():
+    made = recipe()
+    batch = made.collate([prepared(made, seed) for seed in (1, 2)])
+    log_truth = batch['depth'].where(batch['depth'].isfinite(), 1.0).log()[:, None]
+
+    near, far, right = (
+        made.losses(_Answering(depth, batch), batch)['shape']
+        for depth in (1.0, 9.0, log_truth.exp())
+    )
+
+    assert near == pytest.approx(float(far), rel=1e-5)
+    assert right < 1e-5 < 0.05 < near
 
 
 @pytest.mark.parametrize('quantity', QUANTITIES)

@@ -27,7 +27,7 @@ from metric_depth_ros.networks.compact_student import (
 )
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.training.config import multiples_of, one_of, section_from, within
-from metric_depth_ros.training.gradient_loss import ssi_mage
+from metric_depth_ros.training.gradient_loss import spread, ssi_mage
 from metric_depth_ros.training.losses import (
     FARTHEST_M,
     NEAREST_M,
@@ -60,6 +60,9 @@ class CompactStudentOptions:
         ``'depth'``.
     error_weight, gradient_weight
         Of the mean absolute error of the quantity, and of its gradients.
+    shape_weight
+        Of the mean absolute error of log depth once each image's median error is taken from it:
+        what an image does show while its scale is still wrong.
     least_relief, longest_focal
         Views are left out whose far tenth is nearer than so many times the near tenth, or whose
         focal length is more than so many image widths: how far a bare wall is, it does not show.
@@ -76,6 +79,7 @@ class CompactStudentOptions:
     quantity: str = 'distance_balanced'
     error_weight: float = STUDENT_WEIGHTS[0]
     gradient_weight: float = STUDENT_WEIGHTS[1]
+    shape_weight: float = 0.0
     least_relief: float = 1.5
     longest_focal: float = 1.6
     restyled_share: float = 0.0
@@ -86,7 +90,7 @@ class CompactStudentOptions:
 
     def __post_init__(self) -> None:
         one_of('quantity', self.quantity, tuple(QUANTITIES))
-        for name in ('error', 'gradient', 'focal', 'sky', 'width'):
+        for name in ('error', 'gradient', 'shape', 'focal', 'sky', 'width'):
             within(f'{name}_weight', getattr(self, f'{name}_weight'), 0.0, 1e6)
         within('least_relief', self.least_relief, 1.0, 1e6)
         within('longest_focal', self.longest_focal, 0.0, 1e6)
@@ -182,6 +186,7 @@ class CompactStudentRecipe(Recipe):
         parts = {
             'error': masked_mean((compared[0] - compared[1]).abs(), mask),
             'gradient': ssi_mage(*compared, mask),
+            'shape': spread(log_depth - truth.log(), mask).deviation,
             'focal': (answer.log_focal - batch['log_focal']).abs(),
             'sky': masked_mean(told, mask | endless),
             'width': laplace_likelihood(
