@@ -29,6 +29,9 @@ _LEAST_AXIS = 0.1
 # between two scan lines, through which a ghost shines.
 _REACH_GAPS = 2.0
 _MAX_REACH_PX = 64
+# Columns that a strip of the test is told apart in at least, or few points, whose strips are wide,
+# would take longer than many.
+_STRIP_BINS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,15 +97,15 @@ def project_cloud(
     pixel *= camera.width
     pixel += column[inside_index].astype(np.intp)
     depth = points[inside_index, 2]
-    zbuffer, nearest = _zbuffer(pixel, depth, camera.width * camera.height)
+    nearest = _nearest_of_pixels(pixel, depth, camera.width * camera.height)
     keep = inside_index[nearest]
     pixel, depth = pixel[nearest], depth[nearest]
     if remove_occluded and len(depth):
-        zbuffer = zbuffer.reshape(camera.height, camera.width)
+        width = camera.width
         if _lies_on_its_side(T_camera_sensor):
-            row, column = np.divmod(pixel, camera.width)
-            zbuffer, pixel = np.ascontiguousarray(zbuffer.T), column * camera.height + row
-        visible = ~_hidden(zbuffer, pixel, depth, nearer_m)
+            row, column = np.divmod(pixel, width)
+            pixel, width = column * camera.height + row, camera.height
+        visible = ~_hidden(pixel, depth, width, nearer_m)
         keep, depth = keep[visible], depth[visible]
     return ProjectedPoints(
         uv[keep].astype(np.float32, copy=False),
@@ -112,7 +115,7 @@ def project_cloud(
 
 
 def hidden_points(
-    uv: NDArray[np.float32], depth: NDArray[np.float32], width: int, height: int
+    uv: NDArray[np.float32], depth: NDArray[np.float32], width: int
 ) -> NDArray[np.bool_]:
     """Tell which points of a scan, already in an image, shine through a nearer surface.
 
@@ -122,20 +125,18 @@ def hidden_points(
         (N, 2) pixels inside the image.
     depth
         (N,) meters along the optical Z axis.
-    width, height
+    width
         Of the image.
 
     Returns
     -------
     NDArray[np.bool_]
-        (N,) true for points with nearer ones both above and below.
+        (N,) true for points with nearer ones both above and below, in other rows.
     """
     if not len(depth):
         return np.zeros(0, bool)
     column, row = np.rint(uv).astype(np.intp).T
-    pixel = row * width + column
-    zbuffer, _ = _zbuffer(pixel, depth, width * height)
-    return _hidden(zbuffer.reshape(height, width), pixel, depth, _NEARER_M)
+    return _hidden(row * width + column, depth, width, _NEARER_M)
 
 
 def _visible_cone(
@@ -169,17 +170,17 @@ def _visible_cone(
     return points.take(index, axis=1).T, index
 
 
-def _zbuffer(
+def _nearest_of_pixels(
     pixel: NDArray[np.intp], depth: NDArray[np.float32], size: int
-) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """Return the depth of the nearest point of every pixel (+Inf none) and those points' rows."""
+) -> NDArray[np.intp]:
+    """Return the rows of the nearest point of every pixel."""
     zbuffer = np.full(size, np.inf, np.float32)
     np.minimum.at(zbuffer, pixel, depth)
     nearest = np.flatnonzero(depth <= zbuffer[pixel])
     # Two points at one pixel and exactly one depth: keep the last, so that pixels stay unique.
     owner = np.empty(size, np.intp)  # read only where it is written
     owner[pixel[nearest]] = nearest
-    return zbuffer, nearest[owner[pixel[nearest]] == nearest]
+    return nearest[owner[pixel[nearest]] == nearest]
 
 
 def _lies_on_its_side(T_camera_sensor: Transform) -> bool:
@@ -189,32 +190,32 @@ def _lies_on_its_side(T_camera_sensor: Transform) -> bool:
 
 
 def _hidden(
-    zbuffer: NDArray[np.float32],
-    pixel: NDArray[np.intp],
-    depth: NDArray[np.float32],
-    nearer_m: float,
+    pixel: NDArray[np.intp], depth: NDArray[np.float32], width: int, nearer_m: float
 ) -> NDArray[np.bool_]:
     """Tell which points shine through a nearer surface.
 
     A point is hidden when nearer points lie both above and below it: the surface that they
     sample passes in front. Points on one side prove nothing, since every point beside a
-    silhouette has such neighbors.
+    silhouette has such neighbors; nor do points of its own row, which is its own scan line.
     """
-    width = zbuffer.shape[1]
     row, column = np.divmod(pixel, width)
     spacing = np.sqrt(width * (np.ptp(row) + 1) / len(pixel))
     strip_px = 2 * int(spacing / 2) + 3  # wide enough to hold a point of every scan line
     reach_px = _reach_px(row, column // strip_px)
-    # Only the rows that have points, first sideways, then down. What is above a point is what is
-    # below the row where its reach begins.
-    first = row.min()
-    sideways = cv2.erode(zbuffer[first : row.max() + 1], np.ones((1, strip_px), np.uint8))
+    bin_px = max(1, strip_px // _STRIP_BINS)
+    row, column = row - row.min(), column // bin_px
+    nearest = np.full((row.max() + 1, column.max() + 1), np.inf, np.float32)
+    np.minimum.at(nearest.ravel(), row * nearest.shape[1] + column, depth)
+    # First sideways, then down. What is above a point is what is below the row where its reach
+    # begins.
+    sideways = cv2.erode(nearest, np.ones((1, 2 * (strip_px // bin_px // 2) + 1), np.uint8))
     padded = cv2.copyMakeBorder(
-        sideways, reach_px - 1, 0, 0, 0, cv2.BORDER_CONSTANT, value=(np.inf,)
+        sideways.reshape(nearest.shape), reach_px, 1, 0, 0, cv2.BORDER_CONSTANT, value=(np.inf,)
     )
-    downward = cv2.erode(padded, np.ones((reach_px, 1), np.uint8), anchor=(0, 0))
-    above = downward[row - first, column]
-    below = downward[row - first + reach_px - 1, column]
+    downward = cv2.erode(padded, np.ones((reach_px - 1, 1), np.uint8), anchor=(0, 0))
+    downward = downward.reshape(padded.shape)
+    above = downward[row + 1, column]
+    below = downward[row + reach_px + 1, column]
     threshold = depth - (np.float32(nearer_m) + _NEARER_RELATIVE * depth)
     return (above < threshold) & (below < threshold)
 

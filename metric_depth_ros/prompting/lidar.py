@@ -105,8 +105,7 @@ def prompt_from_projected_cloud(
     prompt = replace(prompt, sigma=_sigma(prompt.depth, sigma_m, sigma_rel))
     if not remove_occluded:
         return prompt
-    height, width = depth.shape
-    return prompt.subset(~hidden_points(prompt.uv, prompt.depth, width, height))
+    return prompt.subset(~hidden_points(prompt.uv, prompt.depth, depth.shape[1]))
 
 
 def _sigma(depth: NDArray[np.float32], sigma_m: float, sigma_rel: float) -> NDArray[np.float32]:

@@ -150,7 +150,28 @@ def test_points_of_an_image_that_shine_through_a_nearer_surface_are_found():
     uv = np.concatenate((near, ghosts, beside))
     depth = np.concatenate((np.full(len(near), 4.0), [20.0, 30.0], [20.0])).astype(np.float32)
 
-    hidden = hidden_points(uv, depth, 60, 40)
+    hidden = hidden_points(uv, depth, 60)
 
     assert np.flatnonzero(hidden).tolist() == [len(near), len(near) + 1]
-    assert hidden_points(uv[:0], depth[:0], 60, 40).shape == (0,)
+    assert hidden_points(uv[:0], depth[:0], 60).shape == (0,)
+
+
+def test_points_beside_a_nearer_one_of_their_own_row_are_not_hidden():
+    # A pole on one scan line, before a wall that the lines above and below see as well.
+    rows, columns = np.mgrid[10:30:8, 4:57:2]
+    uv = np.stack((columns.ravel(), rows.ravel()), axis=1).astype(np.float32)
+    depth = np.full(len(uv), 20.0, np.float32)
+    depth[(uv[:, 0] == 30) & (uv[:, 1] == 18)] = 4.0
+
+    assert not hidden_points(uv, depth, 60).any()
+
+
+@pytest.mark.parametrize('width', [400, 4000])
+def test_a_ghost_among_few_points_is_found_at_any_width(width):
+    rows, columns = np.mgrid[10:190:20, 10 : width - 10 : width // 8]
+    near = np.stack((columns.ravel(), rows.ravel()), axis=1).astype(np.float32)
+    ghost = np.array([[width // 2, 100]], np.float32)
+    uv = np.concatenate((near, ghost))
+    depth = np.append(np.full(len(near), 4.0), 20.0).astype(np.float32)
+
+    assert np.flatnonzero(hidden_points(uv, depth, width)).tolist() == [len(near)]
