@@ -22,6 +22,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.error_report import ErrorReport
 from metric_depth_ros.evaluation.report import Section, Table, write_report
 from metric_depth_ros.evaluation.result_pictures import result_pictures
+from metric_depth_ros.replay.given_parameters import single_parameters
 
 if TYPE_CHECKING:
     from metric_depth_ros.replay.session import ReplayRun
@@ -113,8 +114,9 @@ def run_demo(
     Raises
     ------
     InputError
-        `out` holds something that no demo has made.
+        `out` holds something that no demo has made, or the node has no such parameter.
     """
+    single_parameters(parameters)  # refused before the work
     _prepare(out)
     parts = [
         _run_scene(out / scene.name, scene, seconds, rate_hz, size_scale, parameters, progress)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files from strangers: what they claim is held against what they are before memory is taken.
 
-A header of a hundred bytes may claim 2^31 pixels, and the libraries that read pictures, arrays
-and clouds allocate what a header claims. Everything here looks at headers alone. Pictures are PNG
+A header of a hundred bytes may claim 2^31 pixels, and the libraries that read pictures and arrays
+allocate what a header claims. Everything here looks at headers alone. Pictures are PNG
 or JPEG: OpenCV would decode two dozen more formats, whatever the name of the file says. YAML
 takes no aliases, with which a kilobyte becomes a gigabyte. NumPy, OpenCV, `codecs` and `errors`.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import lzma
 import math
-import re
 import stat
 import tokenize
 import zipfile
@@ -31,17 +30,13 @@ from metric_depth_ros.errors import InputError
 MAX_TEXT_BYTES = 64 * 1024 * 1024  # of an index of a long recording
 MAX_PICTURE_BYTES = 1024 * 1024 * 1024
 MAX_ARRAY_BYTES = 1024 * 1024 * 1024  # of one file, unpacked
-_CLOUD_HEADER_BYTES = 64 * 1024
-_MOST_DIGITS = 18
-# The fewest bytes in which a point can be written: three numbers of one character and separators
-# in a PLY; the LZF of a compressed PCD shrinks at most 264 times.
-_MIN_POINT_BYTES = 3.0
-_MIN_PACKED_POINT_BYTES = 3.0 / 264.0
+_LONGEST_SIDE = 2**62  # of an array; NumPy counts in 64 bits
 # What readers of NPY and NPZ raise on damage. NumPy evaluates the header as a Python expression.
 DAMAGED_ARRAY = (
     OSError,
     EOFError,
     ValueError,
+    OverflowError,
     TypeError,
     SyntaxError,
     tokenize.TokenError,
@@ -173,35 +168,6 @@ def check_array_claims(path: Path, fault: str = 'array_file') -> None:
         raise InputError(fault, f'{path} cannot be read: {_reason(error)}.') from error
 
 
-def check_cloud_claims(path: Path, fault: str = 'prompt_file') -> None:
-    """Hold the number of points that a PLY or PCD claims against its bytes.
-
-    Raises
-    ------
-    InputError
-        No such number, or one that cannot be.
-    """
-    try:
-        size = path.stat().st_size
-        with path.open('rb') as stream:
-            header = stream.read(_CLOUD_HEADER_BYTES)
-    except OSError as error:
-        raise InputError(fault, f'{path} cannot be read: {_reason(error)}.') from error
-    packed = path.suffix == '.pcd' and b'binary_compressed' in header
-    keyword = rb'^POINTS\s+(\d+)' if path.suffix == '.pcd' else rb'^element\s+\w+\s+(\d+)'
-    numbers = re.findall(keyword, header, re.MULTILINE)
-    # Python reads no number of thousands of digits.
-    claims = [int(n) if len(n) <= _MOST_DIGITS else 10**_MOST_DIGITS for n in numbers]
-    least = _MIN_PACKED_POINT_BYTES if packed else _MIN_POINT_BYTES
-    if not claims or sum(claims) * least > size:
-        claimed = f'{sum(claims)} elements' if claims else 'no number of points'
-        raise InputError(
-            fault,
-            f'{path} claims {claimed} in {size} bytes, which cannot be: it is damaged, cut short '
-            'or no cloud.',
-        )
-
-
 def inside(folder: Path, relative: str, fault: str) -> Path:
     """Return a path inside a folder; one that leads out of it is refused.
 
@@ -239,6 +205,10 @@ def _check_array(stream: IO[bytes], size: int, name: str, fault: str) -> None:
     if dtype.hasobject:
         raise InputError(
             fault, f'{name} cannot be read: it holds Python objects, which are not unpickled.'
+        )
+    if max(shape, default=0) > _LONGEST_SIDE:
+        raise InputError(
+            fault, f'{name} cannot be read: it claims a side of more than 2^62 numbers.'
         )
     needed = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or needed > size:

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from metric_depth_ros.bags.messages import (
     stamp_of,
     transforms_message,
 )
-from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.bags.writer import BagWriter, new_bag
 from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.errors import InputError
@@ -45,12 +44,12 @@ class BagSummary:
 
     Attributes
     ----------
-    frames
-        How many.
+    frames, left_out
+        How many were written, and how many were not: they lack the prompt.
     prompt
         Its name.
-    projected
-        It is a depth map of a LiDAR: the node takes it with ``prompt.depth_alignment:=projected``.
+    node_parameters
+        With which the node takes the prompt as `RecordedFrame.load_prompt` does, by name.
     camera
         None: the only one.
     rate_hz
@@ -58,8 +57,9 @@ class BagSummary:
     """
 
     frames: int
+    left_out: int
     prompt: str
-    projected: bool
+    node_parameters: Mapping[str, str]
     camera: str | None
     rate_hz: float
 
@@ -97,13 +97,14 @@ def write_frame_set(
     Raises
     ------
     InputError
-        Unknown prompt or camera, a frame without camera matrix, or a sensor that moves against
-        the camera within the set.
+        Unknown prompt or camera, a frame without camera matrix, a stamp that some frames lack or
+        share, or a sensor that moves against the camera within the set.
     """
     name = _camera_name(frame_set, camera)
     frames = [f for f in frame_set.frames if name is None or _camera_of(f) == name]
     prompt = _prompt_name(frame_set, frames, prompt)
-    frames = [f for f in frames if prompt in f.prompts]
+    with_prompt = [f for f in frames if prompt in f.prompts]
+    left_out, frames = len(frames) - len(with_prompt), with_prompt
     for frame in frames:
         if frame.camera is None:
             raise InputError(
@@ -115,20 +116,28 @@ def write_frame_set(
     stamps = _written(recorded or _invented_stamps(frame_set, len(frames), rate_hz))
     sensor_stamps = _written(_sensor_stamps(frames, prompt, stamps) if recorded else stamps)
     transforms = _transforms(frames, prompt)
-    bag = BagWriter(path)
-    try:
-        with bag:
-            bag.write(layout.TF_STATIC_TOPIC, transforms_message(transforms, stamps[0]), stamps[0])
-            for i, frame in enumerate(frames):
-                _write_frame(bag, frame, prompt, stamps[i], sensor_stamps[i])
-                progress(i + 1, len(frames))
-    except BaseException:
-        shutil.rmtree(path, ignore_errors=True)
-        raise
+    with new_bag(path) as bag:
+        bag.write(layout.TF_STATIC_TOPIC, transforms_message(transforms, stamps[0]), stamps[0])
+        for i, frame in enumerate(frames):
+            _write_frame(bag, frame, prompt, stamps[i], sensor_stamps[i])
+            progress(i + 1, len(frames))
     rate = rate_hz or frame_set.rate_hz or DEFAULT_RATE_HZ
-    entry = frames[0].prompts[prompt]
-    projected = entry.format == 'depth_map' and entry.kind == 'lidar'
-    return BagSummary(len(frames), prompt, projected, name, rate)
+    parameters = _node_parameters(frames[0].prompts[prompt])
+    return BagSummary(len(frames), left_out, prompt, parameters, name, rate)
+
+
+def _node_parameters(entry: PromptEntry) -> dict[str, str]:
+    """Return what differs from the node's defaults, which are those of a LiDAR's cloud."""
+    parameters = {}
+    if entry.is_projected_cloud:
+        parameters['prompt.depth_alignment'] = 'projected'
+        if entry.kind != 'lidar':
+            parameters['prompt.remove_occluded'] = 'false'
+    is_cloud = entry.is_projected_cloud or (entry.format == 'points' and entry.kind != 'radar')
+    if is_cloud and entry.kind != 'lidar':
+        sigma_m, sigma_rel = entry.sigma
+        parameters |= {'prompt.sigma_m': str(sigma_m), 'prompt.sigma_rel': str(sigma_rel)}
+    return parameters
 
 
 def _write_frame(
@@ -224,11 +233,29 @@ def _prompt_name(frame_set: FrameSet, frames: Sequence[RecordedFrame], wanted: s
 def _recorded_stamps(
     frame_set: FrameSet, frames: Sequence[RecordedFrame], rate_hz: float | None
 ) -> list[int]:
-    """Return the stamps of the set; none where it does not keep them."""
+    """Return the stamps of the set; none where it does not keep them. One image, one stamp."""
     if rate_hz is not None or frame_set.rate_hz is None:
         return []
-    recorded = [f.stamp_ns for f in frames if f.stamp_ns is not None]
-    return recorded if len(recorded) == len(frames) else []
+    owners: dict[int, str] = {}
+    for frame in frames:
+        if frame.stamp_ns is None:
+            continue
+        if frame.stamp_ns in owners:
+            raise InputError(
+                'frame_set_stamp',
+                f'frames {owners[frame.stamp_ns]} and {frame.id} of {frame_set.name} have the '
+                f'same stamp_ns {frame.stamp_ns}, expected one of its own for each: correct '
+                'frames.json, or give a --rate to replace the stamps.',
+            )
+        owners[frame.stamp_ns] = frame.id
+    if owners and len(owners) < len(frames):
+        raise InputError(
+            'frame_set_stamp',
+            f'{len(frames) - len(owners)} of {len(frames)} frames of {frame_set.name} have no '
+            'stamp_ns, expected all or none: add them to frames.json, or give a --rate to replace '
+            'the stamps.',
+        )
+    return list(owners)
 
 
 def _invented_stamps(frame_set: FrameSet, count: int, rate_hz: float | None) -> list[int]:

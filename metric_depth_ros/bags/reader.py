@@ -96,6 +96,15 @@ class BagReader:
         """Return how many messages a topic holds."""
         return sum(c.msgcount for c in self._reader.connections if c.topic == topic)
 
+    def absence(self, topic: str) -> str:
+        """Return why a topic is none of `topics`: 'has no topic /x', or one without messages."""
+        if topic in (c.topic for c in self._reader.connections):
+            return (
+                f'holds no messages of topic {topic} (its publisher was silent while the bag was '
+                'recorded)'
+            )
+        return f'has no topic {topic}'
+
     def require_type(self, topic: str, message_type: str, remedy: str) -> None:
         """Refuse a topic that is not there, or of another type.
 
@@ -106,11 +115,10 @@ class BagReader:
         """
         kind = self.topics.get(topic)
         if kind != message_type:
-            found = 'is not there' if kind is None else f'has messages of type {kind}'
-            raise InputError(
-                'bag_type',
-                f'{self.path}: topic {topic} {found}, expected {message_type}: {remedy}',
-            )
+            found = self.absence(topic)
+            if kind is not None:
+                found = f'cannot be used: topic {topic} has messages of type {kind}'
+            raise InputError('bag_type', f'{self.path} {found}, expected {message_type}: {remedy}')
 
     def raw(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
         """Yield messages undecoded; only one is in memory at a time.

@@ -45,8 +45,15 @@ def _qos(durability: QosDurability, depth: int) -> Qos:
 
 
 @contextmanager
-def new_bag(path: Path) -> Iterator[BagWriter]:
-    """Write a new bag, which is removed again where it is refused; Ctrl-C leaves what is there.
+def new_bag(path: Path, removed_on: type[BaseException] = BaseException) -> Iterator[BagWriter]:
+    """Write a new bag, which is removed again where it does not come to its end.
+
+    Parameters
+    ----------
+    path
+        Folder to create.
+    removed_on
+        `InputError` for what is worth keeping when it is cut short by Ctrl-C.
 
     Raises
     ------
@@ -57,7 +64,7 @@ def new_bag(path: Path) -> Iterator[BagWriter]:
     try:
         with bag:
             yield bag
-    except InputError:
+    except removed_on:
         shutil.rmtree(path, ignore_errors=True)
         raise
 

@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--camera',
         type=Path,
         metavar='CAM',
-        help='calibration: ROS camera_info YAML, or YAML or JSON with width, height, K; some '
-        'learned estimators do without',
+        help='calibration: ROS camera_info YAML, or YAML or JSON with width, height, K and '
+        'distortion (model, coefficients); some learned estimators do without',
     )
     parser.add_argument(
         '--prompt',
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Estimate the depth of one image and write it."""
     from metric_depth_ros.cli.estimate_files import tell_estimate, write_estimate
-    from metric_depth_ros.cli.outputs import prepare_folder
+    from metric_depth_ros.cli.outputs import folder_for
     from metric_depth_ros.errors import InputError
 
     if args.image.is_dir():
@@ -67,12 +67,12 @@ def run(args: argparse.Namespace) -> int:
             f'{args.image} is a folder, expected an image: `metric-depth repeat {args.image}` '
             'computes a snapshot of the node again.',
         )
-    prepare_folder(args.out, '--out')
-    options = EstimatorOptions.of(args)
-    frame = _frame(args)
-    estimate = _estimate(args, options, frame)
-    tell_estimate(estimate)
-    write_estimate(args.out, '--out', frame, estimate)
+    with folder_for(args.out, '--out'):
+        options = EstimatorOptions.of(args)
+        frame = _frame(args)
+        estimate = _estimate(args, options, frame)
+        tell_estimate(estimate)
+        write_estimate(args.out, '--out', frame, estimate)
     return 0
 
 

@@ -64,10 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate; 0 when all groups were scored, 1 when a --fail-if condition holds."""
+    """Evaluate; 0 when something was scored, 1 when a --fail-if condition holds."""
     from rich.console import Console
 
-    from metric_depth_ros.cli.outputs import prepare_file, whole_file
+    from metric_depth_ros.cli.outputs import prepare_file, refuse_one_for_two, whole_file
+    from metric_depth_ros.errors import InputError
     from metric_depth_ros.estimators.registry import create_estimator
     from metric_depth_ros.evaluation.fail_if import concerned, parse_condition
     from metric_depth_ros.evaluation.machine import describe_machine, describe_versions
@@ -77,7 +78,9 @@ def run(args: argparse.Namespace) -> int:
 
     console = Console(stderr=True)
     conditions = [parse_condition(text) for text in args.fail_if]
-    for path, option in ((args.json, '--json'), (args.html, '--html')):
+    files = {'--json': args.json, '--html': args.html}
+    refuse_one_for_two({**files, '--rerun': args.rerun})
+    for option, path in files.items():
         if path is not None:
             prepare_file(path, option)
     options = EstimatorOptions.of(args)
@@ -86,6 +89,12 @@ def run(args: argparse.Namespace) -> int:
     with open_rerun(args) as log:
         summaries, sections = _run_groups(
             groups, estimator, Aggregation(args.aggregation), args.html is not None, log, console
+        )
+    if all(s['frames'] == s['frames_without_ground_truth'] for s in summaries):
+        raise InputError(
+            'frame_set_ground_truth',
+            'nothing was scored: no frame has a pixel of ground truth that counts. Correct scale, '
+            'min_m and max_m of gt in frames.json.',
         )
     result = {
         'estimator': estimator.name,
@@ -128,6 +137,7 @@ def _run_groups(
 
     from metric_depth_ros.evaluation.error_report import ErrorReport, frames_to_picture
     from metric_depth_ros.evaluation.scoring import GroupResult, run_group
+    from metric_depth_ros.evaluation.unscored import doubts
 
     summaries: list[dict[str, Any]] = []
     sections: list[tuple[float, Section]] = []
@@ -148,6 +158,8 @@ def _run_groups(
                 result.add(scored)
                 progress.advance(task)
             summaries.append(result.summary(aggregation))
+            for doubt in doubts(result):
+                console.print(doubt, style='yellow', markup=False, highlight=False, soft_wrap=True)
             if with_report:
                 sections.append(_section(group, summaries[-1], report))
     sections.sort(key=lambda section: -section[0])

@@ -54,9 +54,9 @@ def run(args: argparse.Namespace) -> int:
         f'{args.out}: {summary.frames} frames of {frame_set.name}{camera}, '
         f'prompt {summary.prompt}, {summary.rate_hz:g} Hz'
     )
-    if summary.projected:
-        print(
-            'The prompt is a LiDAR that was projected into the image: replay with '
-            '-p prompt.depth_alignment:=projected'
-        )
+    if summary.left_out:
+        print(f'Frames left out, without prompt {summary.prompt}: {summary.left_out}')
+    if summary.node_parameters:
+        given = (f'-p {name}:={value}' for name, value in summary.node_parameters.items())
+        print(f'For the prompt that `evaluate` makes of this set, replay with {" ".join(given)}')
     return 0

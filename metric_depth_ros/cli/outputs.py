@@ -4,11 +4,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import combinations
 from pathlib import Path
 
 from metric_depth_ros.errors import InputError
+
+
+def refuse_one_for_two(files: Mapping[str, str | Path | None]) -> None:
+    """Refuse one name for two files to write.
+
+    Parameters
+    ----------
+    files
+        By option; None where it is not given.
+
+    Raises
+    ------
+    InputError
+        The second file would replace the first; the message names both options.
+    """
+    given = {option: Path(path) for option, path in files.items() if path is not None}
+    for (option, path), (other, same) in combinations(given.items(), 2):
+        if path.resolve() == same.resolve():
+            raise InputError(
+                'output_path', f'{option} and {other} are both {path}: name two files.'
+            )
 
 
 def prepare_file(path: Path, option: str) -> None:

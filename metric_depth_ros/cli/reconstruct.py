@@ -7,7 +7,6 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from metric_depth_ros.errors import InputError
     from metric_depth_ros.evaluation.rerun_log import RerunLog
     from metric_depth_ros.reconstruction.posed_frame import PosedFrame
     from metric_depth_ros.reconstruction.surface import Surface
@@ -159,8 +159,10 @@ def run(args: argparse.Namespace) -> int:
         depth_of = estimated(create_estimator(args.estimator, EstimatorOptions.of(args)))
     vertices: list[NDArray[np.float32]] = []
     with open_rerun(args) as log:
-        frames, count = _write(args, _exporting(args, depth_of, log), vertices, log)
+        frames, left_out, count = _write(args, _exporting(args, depth_of, log), vertices, log)
     print(f'{args.out}: {count} vertices from {frames} frames by {args.estimator}')
+    if left_out:
+        print(f'{left_out} frames were left out: they have no K')
     figures: dict[str, Any] = {'frames': frames, 'vertices': count, 'estimator': args.estimator}
     if args.compare:
         figures |= _comparison(args, vertices)
@@ -173,22 +175,18 @@ def run(args: argparse.Namespace) -> int:
 
 def _refuse_files(args: argparse.Namespace) -> None:
     """Refuse names of another format, and one name for two files."""
+    from metric_depth_ros.cli.outputs import refuse_one_for_two
     from metric_depth_ros.errors import InputError
 
     surfaces = {'--out': args.out, '--cloud': args.cloud}
-    given = {o: path for o, path in {**surfaces, '--json': args.json}.items() if path is not None}
-    for option, path in given.items():
-        if option in surfaces and path.suffix.lower() != '.ply':
+    for option, path in surfaces.items():
+        if path is not None and path.suffix.lower() != '.ply':
             raise InputError(
                 'output_path',
                 f'{option} {path} has the ending {path.suffix!r}, expected .ply, the format that '
                 'is written.',
             )
-    for (option, path), (other, same) in combinations(given.items(), 2):
-        if path.resolve() == same.resolve():
-            raise InputError(
-                'output_path', f'{option} and {other} are both {path}: name two files.'
-            )
+    refuse_one_for_two({**surfaces, '--json': args.json, '--rerun': args.rerun})
 
 
 def _refuse_options_of_other_sources(args: argparse.Namespace) -> None:
@@ -215,8 +213,19 @@ def _write(
     depth_of: Callable[[PosedFrame], DepthEstimate],
     kept: list[NDArray[np.float32]],
     log: RerunLog | None,
-) -> tuple[int, int]:
-    """Fuse into the files; return how many frames and vertices. `kept` gets what is compared."""
+) -> tuple[int, int, int]:
+    """Fuse into the files; `kept` gets what is compared.
+
+    Returns
+    -------
+    tuple
+        Number of frames fused, of frames left out, and of vertices.
+
+    Raises
+    ------
+    InputError
+        There is no surface: no file is written.
+    """
     from contextlib import ExitStack
 
     from metric_depth_ros.reconstruction.surface import SurfaceWriter
@@ -237,15 +246,36 @@ def _write(
             if log is not None:
                 log.surface(part.vertices, part.colors, part.triangles)
 
-        frames = _fuse(args, depth_of, finished)
-    return frames, count
+        frames, left_out = _fuse(args, depth_of, finished)
+        if not count:
+            raise _without_surface(args, frames)
+    return frames, left_out, count
+
+
+def _without_surface(args: argparse.Namespace, frames: int) -> InputError:
+    """Return why nothing came of the frames."""
+    from metric_depth_ros.errors import InputError
+
+    if not frames:
+        return InputError(
+            'camera_missing',
+            f'{args.source}: no frame with a pose has K, and --estimator {args.estimator} finds '
+            'no intrinsics: add K, or take an estimator that recovers them.',
+        )
+    return InputError(
+        'surface_missing',
+        f'{args.source}: no surface by --estimator {args.estimator} from {frames} frame(s): the '
+        f'depth is unknown, beyond --max-depth {args.max_depth:g} m, below '
+        f'--min-confidence {args.min_confidence:g}, or adds up to less than --min-weight '
+        f'{args.min_weight:g}; or --voxel {args.voxel:g} m is coarser than what is seen.',
+    )
 
 
 def _fuse(
     args: argparse.Namespace,
     depth_of: Callable[[PosedFrame], DepthEstimate],
     finished: Callable[[Surface], None],
-) -> int:
+) -> tuple[int, int]:
     from metric_depth_ros.reconstruction.fusion import fuse
     from metric_depth_ros.reconstruction.volume import Volume, VolumeSettings
 

@@ -125,7 +125,7 @@ def _replay(
     from rich.markup import escape
     from rich.progress import Progress
 
-    from metric_depth_ros.cli.outputs import prepare_file, whole_file
+    from metric_depth_ros.cli.outputs import prepare_file, refuse_one_for_two, whole_file
     from metric_depth_ros.evaluation.error_report import ErrorReport
     from metric_depth_ros.replay.figures import failures, replay_figures
     from metric_depth_ros.replay.published import DEPTH_TOPIC
@@ -134,6 +134,7 @@ def _replay(
     from metric_depth_ros.replay.streams import GROUND_TRUTH
 
     json_file = args.json or out / 'figures.json'
+    refuse_one_for_two({'--json': json_file, '--html': args.html, '--rerun': args.rerun})
     prepare_file(json_file, '--json')
     if args.html is not None:
         prepare_file(args.html, '--html')
@@ -224,7 +225,13 @@ def _print_table(figures: dict[str, Any], out: Path, console: Console) -> None:
     from metric_depth_ros.evaluation.report import format_number
 
     table = Table(box=SIMPLE, show_header=False, padding=(0, 1, 0, 0))
-    counts = ', '.join(f'{figures[name]} {name}' for name in ('replaced', 'stale', 'lost'))
+    told = [
+        'replaced',
+        'stale',
+        'lost',
+        *(['repeated_stamps'] if figures['repeated_stamps'] else []),
+    ]
+    counts = ', '.join(f'{figures[name]} {name}' for name in told)
     table.add_row(
         'frames', f'{figures["frames_out"]} of {figures["frames_in"]} answered, {counts}'
     )

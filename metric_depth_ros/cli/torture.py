@@ -82,14 +82,17 @@ def run(args: argparse.Namespace) -> int:
         _show_progress('')
         print(line_of(outcome), flush=True)
 
-    with tempfile.TemporaryDirectory() as folder:
-        _live(Path(folder), args.only, tell)
-        _files(Path(folder), args.only, tell)
-        _long(Path(folder), args, tell)
-    paths = write_reports(args.out, outcomes)
-    print(summary(outcomes))
-    for path in paths:
-        print(path)
+    is_whole = False
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            _live(Path(folder), args.only, tell)
+            _files(Path(folder), args.only, tell)
+            _long(Path(folder), args, tell)
+        is_whole = True
+    finally:  # hours may be done when somebody ends it
+        if is_whole or outcomes:
+            paths = write_reports(args.out, outcomes, is_whole)
+            print(summary(outcomes, is_whole), *paths, sep='\n')
     return 0 if outcomes and all(outcome.passed for outcome in outcomes) else 1
 
 

@@ -10,6 +10,7 @@ depth, ``depth = A / (value - B)``. May import OpenCV, the sibling `layout`,
 from __future__ import annotations
 
 import struct
+from array import array
 
 import cv2
 import numpy as np
@@ -22,6 +23,10 @@ from metric_depth_ros.geometry.camera import MAX_IMAGE_SIDE_PX
 
 _HEADER = struct.Struct('<iff')
 _MAX_PIXELS = 32 * 1024 * 1024  # no depth camera has more; an empty RVL image needs no bytes
+# A difference of 17 bits takes 6 nibbles. The lengths of its run take two more, where it is alone.
+_RVL_BYTES_PER_PIXEL = 4
+_MOST_NIBBLES = 10  # of a number, so that it fits into an int32; 9 hold the largest image
+_PORTION = 1 << 20  # nibbles
 
 
 def decode_compressed_depth(msg: Message) -> NDArray[np.float32]:
@@ -80,49 +85,95 @@ def _decode_rvl(data: NDArray[np.uint8]) -> NDArray[np.uint16]:
 
     Numbers are written in groups of 3 bits, lowest first, each in a nibble whose highest bit says
     that more follow. They are by turns: how many zeros, how many values, and these values as
-    differences, zigzag. Only the runs are walked one by one.
+    differences, zigzag.
     """
     if data.size < 8:
         raise _damaged(data.size)
     columns, rows = (int(v) for v in data[:8].view('<u4'))
     _checked_size(columns, rows, data.size)
-    numbers = _numbers(data[8:])
-    pixels = np.zeros(rows * columns, np.uint16)
-    at, pixel, level = 0, 0, 0
-    while pixel < len(pixels):
-        if at + 2 > len(numbers):
-            raise _damaged(data.size)
-        zeros, count = (int(n) for n in numbers[at : at + 2])
-        if not zeros and not count:  # nobody writes that; megabytes of it would keep us busy
-            raise _damaged(data.size)
-        pixel, at = pixel + zeros, at + 2
-        run = numbers[at : at + count]
-        if pixel + count > len(pixels) or len(run) < count:
-            raise _damaged(data.size)
-        if count:
-            values = level + np.cumsum((run >> 1) ^ -(run & 1))
-            if values.min() < 0 or values.max() > 0xFFFF:
-                raise _damaged(data.size)
-            pixels[pixel : pixel + count] = values
-            level = int(values[-1])
-        pixel, at = pixel + count, at + count
+    pixel_count = rows * columns
+    try:
+        numbers = _numbers(data[8 : 8 + _RVL_BYTES_PER_PIXEL * (pixel_count + 1)])
+        starts, end = _runs(numbers, pixel_count)
+    except (IndexError, ValueError) as error:
+        raise _damaged(data.size) from error
+    numbers = numbers[:end]
+    is_length = np.zeros(end, bool)
+    is_length[starts] = is_length[starts + 1] = True
+    differences = numbers[~is_length]
+    values = np.cumsum((differences >> 1) ^ -(differences & 1), dtype=np.int64)
+    if values.size and (values.min() < 0 or values.max() > 0xFFFF):
+        raise _damaged(data.size)
+    has_value = np.repeat(np.tile([False, True], len(starts)), numbers[is_length])
+    pixels = np.zeros(pixel_count, np.uint16)
+    pixels[has_value] = values
     return pixels.reshape(rows, columns)
 
 
-def _numbers(data: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return all numbers of an RVL stream."""
-    words = data[: data.size // 4 * 4].view('<u4')
-    shifts = np.arange(28, -1, -4, dtype=np.uint32)  # the first nibble is the highest
-    nibbles = ((words[:, None] >> shifts) & 0xF).astype(np.int64).reshape(-1)
-    last = nibbles < 8
-    number: NDArray[np.int64] = np.cumsum(last) - last
-    starts = np.flatnonzero(np.diff(number, prepend=-1))
-    place = np.arange(len(nibbles)) - starts[number]
-    if place.size and place.max() > 10:  # more than 32 bits
-        raise _damaged(data.size)
-    if not len(starts):
-        return np.empty(0, np.int64)
-    return np.add.reduceat((nibbles & 7) << (3 * place), starts)
+def _runs(numbers: NDArray[np.int32], pixel_count: int) -> tuple[NDArray[np.int32], int]:
+    """Return where the two lengths of each run stand, and where the last run ends.
+
+    Each run tells where the next one begins, so that they are walked one by one: the only loop.
+
+    Raises
+    ------
+    IndexError, ValueError
+        They end before the image does, or beyond it.
+    """
+    number = numbers.data  # of a single item, several times as fast as the array
+    starts = array('i')
+    at = pixel = 0
+    while pixel < pixel_count:
+        count = number[at + 1]
+        covered = number[at] + count
+        if not covered:  # nobody writes that; megabytes of it would keep us busy
+            raise ValueError('a run of nothing')
+        starts.append(at)
+        pixel += covered
+        at += 2 + count
+    if pixel > pixel_count or at > len(numbers):
+        raise ValueError('a run that is too long')
+    return np.frombuffer(starts, np.int32), at
+
+
+def _numbers(data: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Return all numbers of an RVL stream; in portions, for the indices are several times larger.
+
+    Raises
+    ------
+    ValueError
+        One that no image needs.
+    """
+    octets = data[: data.size // 4 * 4].reshape(-1, 4)[:, ::-1]  # the first nibble is the highest
+    nibbles = np.stack((octets >> 4, octets & 0xF), axis=-1).reshape(-1)
+    numbers = np.empty(len(nibbles), np.int32)
+    at = filled = 0
+    while at < len(nibbles):
+        some = nibbles[at : at + _PORTION]
+        lasts = np.flatnonzero(some < 8)
+        firsts = np.concatenate(([0], lasts + 1))
+        lengths = np.diff(firsts, append=len(some))
+        if lengths.max() > _MOST_NIBBLES:
+            raise ValueError('a number of too many nibbles')
+        if not len(lasts):  # the last number is cut off
+            break
+        numbers[filled : filled + len(lasts)] = _joined(
+            some & np.uint8(7), firsts[:-1], lengths[:-1]
+        )
+        filled += len(lasts)
+        at += int(firsts[-1])
+    return numbers[:filled]
+
+
+def _joined(
+    digits: NDArray[np.uint8], firsts: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> NDArray[np.int32]:
+    """Return the numbers of octal digits, lowest first."""
+    numbers = digits[firsts].astype(np.int32)
+    for place in range(1, int(lengths.max())):
+        longer = np.flatnonzero(lengths > place)
+        numbers[longer] |= digits[firsts[longer] + place].astype(np.int32) << (3 * place)
+    return numbers
 
 
 def _checked_size(width: int, height: int, byte_count: int) -> None:

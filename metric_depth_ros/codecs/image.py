@@ -115,7 +115,7 @@ def decode_depth(msg: Message) -> NDArray[np.float32]:
     -------
     NDArray[np.float32]
         (H, W) meters, NaN where unknown (0 in the integer encodings). A view for 32FC1 of the
-        machine's byte order.
+        machine's byte order, unless its rows begin between the machine's words.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def decode_depth(msg: Message) -> NDArray[np.float32]:
     kind, unit_m = layout
     samples = _samples(msg, kind, 1)
     if kind == 'f4':
-        return samples.astype(np.float32, copy=False)
+        return np.require(samples, np.float32, ['ALIGNED'])  # OpenCV refuses other steps
     depth = samples.astype(np.float32)
     depth *= np.float32(unit_m)
     depth[samples == 0] = np.nan

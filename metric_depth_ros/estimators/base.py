@@ -61,6 +61,13 @@ class Estimator(ABC):
         """Compile, allocate and fill caches for images of a size, if the method has to."""
         return
 
+    def ready_since_s(self) -> float:
+        """Return since when it does nothing but answer frames, in monotonic time.
+
+        That is 0 if it never did anything else, and inf while it does, e.g. compiles.
+        """
+        return 0.0
+
     def unmasked(self) -> Estimator:
         """Return the method that gives depth where this one sees no surface, sky too."""
         return self

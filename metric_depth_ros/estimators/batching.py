@@ -57,6 +57,10 @@ class BatchingEstimator(Estimator):
         """Warm up what answers."""
         self._inner.warm_up(width, height)
 
+    def ready_since_s(self) -> float:
+        """Return since when what answers is ready."""
+        return self._inner.ready_since_s()
+
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate a frame together with those that other threads have at the same time.
 

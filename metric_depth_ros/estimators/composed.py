@@ -59,6 +59,10 @@ class ComposedEstimator(Estimator):
         """Warm the prior up for images of a size."""
         self._prior.warm_up(width, height)
 
+    def ready_since_s(self) -> float:
+        """Return since when the prior is ready."""
+        return self._prior.ready_since_s()
+
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate the prior and align it.
 

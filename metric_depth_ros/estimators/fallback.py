@@ -10,10 +10,12 @@ import math
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator
+from metric_depth_ros.estimators.preparation import Preparation
 from metric_depth_ros.types import DepthEstimate, Frame
 
 # A prompt is lost at once, for without it there is no scale; it is won back slowly. The two
@@ -62,12 +64,19 @@ class FallbackEstimator(Estimator):
         self._cameras: dict[str, _JudgedCamera] = {}
         self._judging = threading.Lock()
         self._room_of_monocular = threading.Semaphore(monocular.frames_at_once)
+        self._have_answered: set[Estimator] = set()
+        self._first_frames = Preparation()
         self.policy = policy
 
     def warm_up(self, width: int, height: int) -> None:
         """Warm both up for images of a size."""
         self._prompted.warm_up(width, height)
         self._monocular.warm_up(width, height)
+
+    def ready_since_s(self) -> float:
+        """Return since when both are ready; the first frame of each is for its preparation."""
+        inner_s = max(self._prompted.ready_since_s(), self._monocular.ready_since_s())
+        return max(inner_s, self._first_frames.ended_s())
 
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate with the one that the frame's prompt and the policy call for.
@@ -93,19 +102,32 @@ class FallbackEstimator(Estimator):
             _marked(next(monocular), reason) if reason else next(prompted) for reason in objections
         ]
 
-    @staticmethod
-    def _batch(estimator: Estimator, frames: list[Frame]) -> Iterator[DepthEstimate]:
-        return iter(estimator.estimate_batch(frames) if frames else ())
+    def _batch(self, estimator: Estimator, frames: list[Frame]) -> Iterator[DepthEstimate]:
+        if not frames:
+            return iter(())
+        with self._asking(estimator):
+            return iter(estimator.estimate_batch(frames))
+
+    @contextmanager
+    def _asking(self, estimator: Estimator) -> Iterator[None]:
+        """Ask one of the two in a block, which is preparation until it has answered once."""
+        if estimator in self._have_answered:
+            yield
+            return
+        with self._first_frames.under_way():
+            yield
+        self._have_answered.add(estimator)
 
     def _estimate(self, frame: Frame, reason: str) -> DepthEstimate:
         if not reason:
             try:
-                return self._prompted.estimate(frame)
+                with self._asking(self._prompted):
+                    return self._prompted.estimate(frame)
             except InputError as error:
                 if not self._answers_without_camera(error):
                     raise
             reason = 'no CameraInfo'
-        with self._room_of_monocular:
+        with self._room_of_monocular, self._asking(self._monocular):
             estimate = self._monocular.estimate(replace(frame, prompt=None))
         return _marked(estimate, reason)
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.evaluation.cloud_claims import check_cloud_claims
 from metric_depth_ros.evaluation.pictures import fit, side_by_side
 from metric_depth_ros.evaluation.result_pictures import result_pictures
 from metric_depth_ros.framesets.stored_arrays import (
@@ -34,12 +35,18 @@ from metric_depth_ros.prompting.depth_image import prompt_from_registered_depth
 from metric_depth_ros.prompting.lidar import prompt_from_cloud
 from metric_depth_ros.prompting.low_resolution import prompt_from_low_resolution
 from metric_depth_ros.types import CameraModel, DepthEstimate, Frame, SparsePrompt
-from metric_depth_ros.untrusted_files import check_cloud_claims, read_json, read_yaml
+from metric_depth_ros.untrusted_files import read_json, read_yaml
 
 MAX_MILLIMETERS = 65_535  # of a 16-bit PNG
 # Of depth that counts as measured.
 _LEAST_M, _MOST_M = 0.05, 250.0
 PROMPT_SUFFIXES = ('.png', '.npz', '.npy', '.ply', '.pcd')
+_LENS_KEYS = ('distortion', 'distortion_coefficients', 'D')
+# Beside K; the last three are what `read_transform` takes from the same file.
+_CAMERA_KEYS = (
+    *('width', 'height', 'K', 'distortion_model', *_LENS_KEYS, 'camera_name'),
+    *('T_camera_sensor', 'translation', 'rotation'),
+)
 _POINT = np.dtype([('xyz', '<f4', 3), ('rgb', 'u1', 3)])
 _POINT_HEADER = (
     'property float x\nproperty float y\nproperty float z\n'
@@ -55,25 +62,26 @@ def read_camera(path: Path) -> CameraModel:
     path
         YAML as camera_calibration_parsers writes it (``image_width``, ``image_height``,
         ``camera_matrix``, ``distortion_model``, ``distortion_coefficients``), or YAML or JSON
-        with ``width``, ``height`` and ``K`` (3 rows of 3, pixels).
+        with ``width``, ``height``, ``K`` (3 rows of 3, pixels) and, where the lens distorts,
+        ``distortion`` (``model`` and ``coefficients``, as in a frame set), or
+        ``distortion_model`` and ``D`` or ``distortion_coefficients``.
 
     Raises
     ------
     InputError
-        Neither of these, or a camera that cannot be used.
+        Neither of these, a key that says nothing here, or a camera that cannot be used.
     """
     content = _read_mapping(path)
     try:
         if 'camera_matrix' in content:
             return _camera_from_calibration(content)
-        return CameraModel(
-            int(content['width']), int(content['height']), np.array(content['K'], np.float64)
-        )
+        return _camera_from_intrinsics(content)
     except KeyError as error:
         raise InputError(
             'camera_file',
             f'{path} has no {error.args[0]}: expected a ROS calibration (image_width, '
-            'image_height, camera_matrix, distortion_coefficients) or width, height and K.',
+            'image_height, camera_matrix, distortion_coefficients), or width, height, K and '
+            'distortion (model, coefficients).',
         ) from error
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError('camera_file', f'{path}: {error}') from error
@@ -240,16 +248,54 @@ def _read_prompt_values(path: Path, scale: float, camera: CameraModel) -> NDArra
     return np.asarray(load_points(path)['xyz'], np.float32)
 
 
-def _camera_from_calibration(content: Mapping[str, Any]) -> CameraModel:
-    coefficients = tuple(float(v) for v in _data(content, 'distortion_coefficients') or ())
+def _camera_from_intrinsics(content: Mapping[str, Any]) -> CameraModel:
+    unknown = [str(key) for key in content if key not in _CAMERA_KEYS]
+    if unknown:  # it may be the lens, under a name of another package
+        raise ValueError(
+            f'{", ".join(unknown)} would be ignored beside K: leave it out; a lens is given as '
+            'distortion (model, coefficients), or as distortion_model and D.'
+        )
+    return CameraModel(
+        _pixels(content, 'width'),
+        _pixels(content, 'height'),
+        np.array(content['K'], np.float64),
+        _lens_beside_intrinsics(content),
+    )
+
+
+def _lens_beside_intrinsics(content: Mapping[str, Any]) -> Distortion:
+    given = [key for key in _LENS_KEYS if content.get(key) is not None]
+    if len(given) > 1:
+        raise ValueError(f'{" and ".join(given)} give the lens more than once: keep one.')
+    lens = content.get('distortion')
+    if lens is None:
+        return _calibrated_lens(content, given[0] if given else 'D')
+    if not isinstance(lens, Mapping):
+        raise ValueError(f'distortion is {lens!r}, expected model and coefficients.')
+    return Distortion.calibrated(str(lens['model']), tuple(map(float, lens['coefficients'])))
+
+
+def _calibrated_lens(content: Mapping[str, Any], key: str) -> Distortion:
     model = str(content.get('distortion_model') or 'plumb_bob')
+    return Distortion.calibrated(model, tuple(map(float, _data(content, key) or ())))
+
+
+def _pixels(content: Mapping[str, Any], key: str) -> int:
+    """Return a side of the image."""
+    count = int(content[key])
+    if count != float(content[key]):
+        raise ValueError(f'{key} is {content[key]}, expected a whole number of pixels.')
+    return count
+
+
+def _camera_from_calibration(content: Mapping[str, Any]) -> CameraModel:
     projection = _data(content, 'projection_matrix')
     rotation = _data(content, 'rectification_matrix')
     return CameraModel(
-        int(content['image_width']),
-        int(content['image_height']),
+        _pixels(content, 'image_width'),
+        _pixels(content, 'image_height'),
         np.array(_data(content, 'camera_matrix'), np.float64),
-        Distortion.calibrated(model, coefficients),
+        _calibrated_lens(content, 'distortion_coefficients'),
         np.eye(3) if rotation is None else np.array(rotation, np.float64),
         None if projection is None else np.array(projection, np.float64),
     )

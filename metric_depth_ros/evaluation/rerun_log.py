@@ -15,10 +15,17 @@ the one that is right.
 
 from __future__ import annotations
 
+import logging
 import math
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +38,7 @@ from metric_depth_ros.geometry.rigid import Transform
 from metric_depth_ros.geometry.unprojection import depth_to_points
 from metric_depth_ros.types import DepthEstimate, Frame
 
+_LOGGER = logging.getLogger(__name__)
 APPLICATION = 'metric_depth_ros'
 STAMP, FRAME = 'stamp', 'frame'  # the timelines
 LIVE = 'live'
@@ -38,6 +46,9 @@ _METRICS = ('abs_rel', 'mae_m', 'rmse_m', 'delta1')
 _JPEG_QUALITY = 85
 _CLOUD_POINTS = 60_000
 _PROMPT_RADIUS_PX = 1.5
+_PORTS = {'rerun+http': 80, 'rerun+https': 443}  # where a URL names none
+_ANSWER_S = 5.0  # a viewer that runs takes a connection within
+_FAILURES = (OSError, RuntimeError, ValueError)  # of rerun-sdk
 
 
 class RerunLog:
@@ -71,9 +82,14 @@ class RerunLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Write what is not yet written."""
-        self._recording.flush()
-        self._recording.disconnect()
+        """Write what is not yet written; a failure is a warning, since the work itself is done."""
+        try:
+            try:
+                self._recording.flush()
+            finally:
+                self._recording.disconnect()
+        except _FAILURES as failure:
+            _LOGGER.warning('--rerun: the log is not complete: %s', _first_line(failure))
 
     def frame(
         self,
@@ -167,8 +183,10 @@ class RerunLog:
     def _open(self, target: str) -> None:
         try:
             if target == LIVE:
-                self._recording.spawn()
+                with _own_programs_first():
+                    self._recording.spawn()
             elif target.startswith('rerun+http'):
+                _refuse_silence(target)
                 self._recording.connect_grpc(target)
             elif Path(target).suffix == '.rrd':
                 self._recording.save(target)
@@ -177,8 +195,12 @@ class RerunLog:
                     'rerun',
                     f'--rerun {target}: expected FILE.rrd, live, or rerun+http://HOST:PORT/proxy.',
                 )
-        except (OSError, RuntimeError, ValueError) as error:
-            raise InputError('rerun', f'--rerun {target} cannot be used: {error}') from error
+        except InputError:
+            raise
+        except _FAILURES as error:
+            raise InputError(
+                'rerun', f'--rerun {target} cannot be used: {_first_line(error)}'
+            ) from error
 
 
 def _import_rerun() -> Any:
@@ -194,6 +216,36 @@ def _import_rerun() -> Any:
             'rerun', 'the installed package rerun is not rerun-sdk: pip install rerun-sdk.'
         )
     return rerun
+
+
+def _refuse_silence(url: str) -> None:
+    """Refuse a viewer that is not there: rerun-sdk would say so when the work is done."""
+    parts = urlsplit(url)
+    place = parts.hostname or '', parts.port or _PORTS.get(parts.scheme, 0)
+    try:
+        socket.create_connection(place, _ANSWER_S).close()
+    except OSError as error:
+        raise InputError(
+            'rerun',
+            f'--rerun {url}: no viewer answers there ({error.strerror or error}): start one with '
+            '`rerun`, or name a file, FILE.rrd.',
+        ) from error
+
+
+@contextmanager
+def _own_programs_first() -> Iterator[None]:
+    """Let the viewer that came with rerun-sdk be found where no virtual environment is active."""
+    before = os.environ.get('PATH', os.defpath)
+    os.environ['PATH'] = f'{Path(sys.executable).parent}{os.pathsep}{before}'
+    try:
+        yield
+    finally:
+        os.environ['PATH'] = before
+
+
+def _first_line(error: Exception) -> str:
+    """Return what failed, without the pages of rerun-sdk's own advice."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _figures(

@@ -209,6 +209,7 @@ class GroupResult:
             'prompt': self.group.prompt,
             'frames': len(self.scores),
             'frames_without_ground_truth': sum(s.pixels == 0 for s in overall),
+            'frames_without_prompt': sum(count == 0 for count in self.prompt_points),
             'prompt_points': float(np.mean(self.prompt_points)),
             'methods': sorted(self.methods),
             'metrics': known_figures(metrics),

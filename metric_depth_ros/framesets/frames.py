@@ -89,6 +89,17 @@ class PromptEntry:
     low_resolution_path: Path | None = None
     stamp_ns: int | None = None
 
+    @property
+    def is_projected_cloud(self) -> bool:
+        """Whether it is a depth map of points that somebody has projected into the image."""
+        is_map = self.format == 'depth_map' and self.low_resolution_path is None
+        return is_map and self.kind != 'rgbd'
+
+    @property
+    def sigma(self) -> tuple[float, float]:
+        """One standard deviation of depth: meters, and share of depth."""
+        return _SIGMA[self.kind]
+
 
 @dataclass(frozen=True)
 class GroundTruthEntry:
@@ -214,7 +225,7 @@ class RecordedFrame:
     def load_prompt(self, name: str) -> SparsePrompt:
         """Return a prompt as estimators take it, made by the same code as a live sensor's."""
         entry = self._prompt(name)
-        sigma_m, sigma_rel = _SIGMA[entry.kind]
+        sigma_m, sigma_rel = entry.sigma
         if entry.format == 'points':
             if self.camera is None:
                 raise InputError(
@@ -243,7 +254,7 @@ class RecordedFrame:
         if small is not None:
             return prompt_from_low_resolution(self.width, self.height, small)
         depth, source = self.load_depth_map(name), _SOURCE[entry.kind]
-        if entry.kind == 'rgbd':
+        if not entry.is_projected_cloud:
             return prompt_from_registered_depth(depth, source=source)
         return prompt_from_projected_cloud(
             depth,

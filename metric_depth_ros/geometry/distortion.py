@@ -29,7 +29,10 @@ _FISHEYE_TERMS = 4
 _IDEAL_NAMES = ('', 'none', 'ideal')  # what drivers call a lens without coefficients
 _NEWTON_STEPS = 20
 _NEWTON_TOLERANCE = 1e-10  # on the normalized plane; far below 1e-3 px for any real focal length
-_SEARCH_LIMIT = 12.0  # tan of 85 degrees: beyond it a polynomial lens model means nothing
+# Tan of 85 degrees, where the rays of every lens end. A polynomial means nothing beyond. A fisheye
+# sees more, but depth along the axis says little there: a point at depth z is 12 z away, and of a
+# lens with f = 380 px the next pixel is 3 % farther; at 89 degrees 15 %, at 90 infinitely far.
+_WIDEST_SLOPE = 12.0
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,9 @@ class Distortion:
         -------
         FloatArray
             (..., 2), same dtype. NaN where the polynomial has folded over, and more than 85
-            degrees off axis: such a ray lies outside what the lens was calibrated for, and its
-            image would be a ghost.
+            degrees off axis, of a fisheye as of any other lens but an ideal pinhole: such a ray
+            lies outside what a polynomial was calibrated for, and its image would be a ghost; a
+            fisheye sees it, but at a depth along the axis that is next to nothing.
         """
         if self.is_identity:
             return xy
@@ -153,7 +157,8 @@ class Distortion:
         Returns
         -------
         FloatArray
-            (..., 2), same dtype; NaN where no ray of the lens reaches the point.
+            (..., 2), same dtype; NaN where no ray of the lens reaches the point that `distort`
+            would map there, which leaves a fisheye 85 degrees to every side.
         """
         if self.is_identity:
             return xy
@@ -245,10 +250,10 @@ def _fisheye_slope(theta: FloatArray, coefficients: tuple[float, ...]) -> FloatA
 
 @lru_cache(maxsize=64)
 def _fisheye_limit(coefficients: tuple[float, ...]) -> float:
-    """Largest angle from the axis up to which the fisheye polynomial still grows."""
-    theta = np.linspace(0.0, np.pi / 2.0, 2048)
+    """Largest angle from the axis that is in use and up to which the polynomial still grows."""
+    theta = np.linspace(0.0, np.arctan(_WIDEST_SLOPE), 2048)
     falling = np.flatnonzero(_fisheye_slope(theta, coefficients) <= 0.0)
-    return float(theta[falling[0]]) if falling.size else float(np.pi / 2.0)
+    return float(theta[falling[0] if falling.size else -1])
 
 
 def _distort_fisheye(xy: FloatArray, coefficients: tuple[float, ...]) -> FloatArray:
@@ -272,7 +277,6 @@ def _undistort_fisheye(target: FloatArray, coefficients: tuple[float, ...]) -> F
             if not np.any(np.abs(step) > _NEWTON_TOLERANCE):
                 break
         missed = np.abs(_fisheye_angle(theta, coefficients) - radius) > 1e-7
-        missed |= theta >= np.pi / 2.0 - 1e-6  # the ray never meets the plane z = 1
         theta = np.where(missed, np.nan, theta)
         scale = np.where(radius > 1e-8, np.tan(theta) / radius, 1.0)
     return target * scale[..., None]
@@ -282,10 +286,10 @@ def _undistort_fisheye(target: FloatArray, coefficients: tuple[float, ...]) -> F
 def _monotonic_radius(distortion: Distortion) -> float:
     """Largest ideal radius up to which the radial polynomial still grows outward."""
     k1, k2, _, _, k3, k4, k5, k6 = distortion._padded(8)
-    radius = np.linspace(0.0, _SEARCH_LIMIT, 8192)
+    radius = np.linspace(0.0, _WIDEST_SLOPE, 8192)
     r2 = radius * radius
     with np.errstate(divide='ignore', invalid='ignore'):
         radial = (1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1.0 + r2 * (k4 + r2 * (k5 + r2 * k6)))
         growing = np.diff(radius * radial) > 0.0
     stalled = np.flatnonzero(~growing)
-    return float(radius[stalled[0]]) if stalled.size else _SEARCH_LIMIT
+    return float(radius[stalled[0]]) if stalled.size else _WIDEST_SLOPE

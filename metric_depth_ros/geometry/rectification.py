@@ -11,7 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.camera import CameraModel
+
+_MOST_SIDE_PX = 32_766  # of OpenCV's remap
 
 
 class Rectification:
@@ -27,10 +30,16 @@ class Rectification:
     Raises
     ------
     InputError
-        P has no focal length.
+        P has no focal length, or a side is longer than 32766 pixels.
     """
 
     def __init__(self, camera: CameraModel, fov_x_deg: float = 0.0) -> None:
+        if max(camera.size) > _MOST_SIDE_PX:
+            raise InputError(
+                'camera_size',
+                f'the image is {camera.width}x{camera.height}, expected at most {_MOST_SIDE_PX} '
+                'pixels a side to rectify it: publish it smaller (image_proc resize).',
+            )
         self.raw = camera
         self.pinhole = camera.rectified() if fov_x_deg == 0.0 else _pinhole(camera, fov_x_deg)
         columns, rows = np.meshgrid(

@@ -161,7 +161,7 @@ def double_bounces(
     Returns
     -------
     NDArray[np.bool_]
-        (N,) true where another return lies in the same direction at half the range, is not
+        (N,) true where a nearer return lies in the same direction at half the range, is not
         weaker, and moves half as fast.
     """
     ghost: NDArray[np.bool_] = np.zeros(len(xyz), bool)
@@ -175,7 +175,10 @@ def double_bounces(
     k = np.arange(1, 1 + min(_GHOST_CANDIDATES, len(finite)))
     _, first = twice.query(here, k=k, p=np.inf, distance_upper_bound=1.0)
     found = np.less(first, len(finite))
-    first = finite[np.where(found, first, 0)]
+    first = np.where(found, first, 0)
+    # Nearer than the tolerance, a return lies at twice its own range.
+    found &= range_m[first] < range_m[:, None]
+    first = finite[first]
     with np.errstate(invalid='ignore'):
         if rcs_db is not None:
             found &= rcs_db[finite, None] <= rcs_db[first]

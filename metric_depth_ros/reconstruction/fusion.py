@@ -24,7 +24,7 @@ def fuse(
     volume: Volume,
     finished: Callable[[Surface], None],
     min_confidence: float = 0.0,
-) -> int:
+) -> tuple[int, int]:
     """Fuse frames; hand out every part of the surface once, when the camera has left it.
 
     Parameters
@@ -42,32 +42,41 @@ def fuse(
 
     Returns
     -------
-    int
-        Number of frames.
+    tuple
+        Number of frames that were fused, and of those left out since nobody knows their camera.
     """
-    count = 0
+    fused = left_out = 0
     for posed in frames:
-        integrate(volume, posed, depth_of(posed), min_confidence)
+        if not integrate(volume, posed, depth_of(posed), min_confidence):
+            left_out += 1
+            continue
+        fused += 1
         part = volume.release_far(posed.T_world_camera[:3, 3])
         if len(part.vertices):
             finished(part)
-        count += 1
     finished(volume.surface())
-    return count
+    return fused, left_out
 
 
 def integrate(
     volume: Volume, posed: PosedFrame, estimate: DepthEstimate, min_confidence: float = 0.0
-) -> None:
-    """Fuse one estimate, each pixel with its confidence, without what floats between surfaces."""
+) -> bool:
+    """Fuse one estimate, each pixel with its confidence, without what floats between surfaces.
+
+    Returns
+    -------
+    bool
+        False where neither the frame nor the estimate has a camera: nothing was fused.
+    """
     camera = estimate.camera or posed.frame.camera
     if camera is None:
-        return
+        return False
     depth = np.where(floating_pixels(estimate.depth), np.float32(np.nan), estimate.depth)
     weight = estimate.confidence
     if weight is not None:
         weight = np.where(weight >= min_confidence, weight, np.float32(0.0))
     volume.integrate(depth, posed.frame.image, camera, posed.T_world_camera, weight)
+    return True
 
 
 def estimated(estimator: Estimator) -> Callable[[PosedFrame], DepthEstimate]:

@@ -66,7 +66,13 @@ class LiveSurface:
         return bool(self._max_finished_bytes) and self._finished.full
 
     def integrate(self, posed: PosedFrame, estimate: DepthEstimate, min_confidence: float) -> None:
-        """Fuse one frame, and free what the camera has left behind."""
+        """Fuse one frame, and free what the camera has left behind.
+
+        Raises
+        ------
+        OSError
+            The frame is fused, but what was freed cannot be kept on disk: it is lost.
+        """
         integrate(self._volume, posed, estimate, min_confidence)
         self.frames += 1
         place = posed.T_world_camera[:3, 3]

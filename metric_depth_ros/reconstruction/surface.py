@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 
@@ -76,22 +77,37 @@ class SurfacePieces:
     """
 
     def __init__(self, folder: Path | None = None, max_bytes: float = math.inf) -> None:
-        self.byte_count = 0
         self.full = False
         self._max_bytes = max_bytes
         self._vertex_count = self._face_count = 0
-        self._vertices = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - `close` closes it
-        self._faces = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - `close` closes it
+        # Without a buffer: what a full disk has refused must not come back with a later piece.
+        # `close` closes them.
+        self._vertices = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115
+        self._faces = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115
+
+    @property
+    def byte_count(self) -> int:
+        """What the pieces take on disk."""
+        return self._vertex_count * _VERTEX.itemsize + self._face_count * _FACE.itemsize
 
     def add(self, surface: Surface) -> None:
-        """Append a piece."""
+        """Append a piece.
+
+        Raises
+        ------
+        OSError
+            There is no room on the disk: the piece is left out, the others stay.
+        """
         vertices, faces = _rows(surface, self._vertex_count)
         if self.byte_count + len(vertices) + len(faces) > self._max_bytes:
             self.full = True
             return
-        self._vertices.write(vertices)
-        self._faces.write(faces)
-        self.byte_count += len(vertices) + len(faces)
+        with (
+            _whole_or_not(self._vertices, self._vertex_count * _VERTEX.itemsize),
+            _whole_or_not(self._faces, self._face_count * _FACE.itemsize),
+        ):
+            _write_all(self._vertices, vertices)
+            _write_all(self._faces, faces)
         self._vertex_count += len(surface.vertices)
         self._face_count += len(surface.triangles)
 
@@ -196,6 +212,24 @@ def _writing(path: Path) -> Iterator[None]:
             f'{path} cannot be written: {error.strerror or error}. Free space there and in the '
             f'folder of temporary files {tempfile.gettempdir()}, or name another file.',
         ) from error
+
+
+@contextmanager
+def _whole_or_not(gathered: FileIO, end: int) -> Iterator[None]:
+    """Append behind a number of bytes, or leave just those."""
+    gathered.seek(end)  # reading has left it elsewhere
+    try:
+        yield
+    except BaseException:
+        gathered.truncate(end)
+        raise
+
+
+def _write_all(out: FileIO, data: bytes) -> None:
+    """Write without a buffer: the system may take a part at a time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[out.write(rest) :]
 
 
 def _rows(surface: Surface, first_vertex: int) -> tuple[bytes, bytes]:

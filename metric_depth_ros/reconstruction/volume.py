@@ -25,12 +25,13 @@ from metric_depth_ros.evaluation.frame_files import import_open3d
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.rectification import Rectification
 from metric_depth_ros.geometry.rigid import Transform, inverse
+from metric_depth_ros.reconstruction.block_numbers import blocks_of, numbers_of
 from metric_depth_ros.reconstruction.block_points import BLOCK, Field, crossings
 from metric_depth_ros.reconstruction.surface import Surface
+from metric_depth_ros.reconstruction.touched_blocks import touched_blocks
 
 _FIRST_BLOCKS = 4_096
 _HEAVIEST = 100.0  # a scene that changes must not fight an endless past
-_KEY_BITS = 21
 # Places are 32-bit floats, which tell 16 steps in a voxel apart there and no fewer nearer.
 _FARTHEST_VOXELS = 2**20
 _BLOCKS_AT_ONCE = 4_096
@@ -144,11 +145,11 @@ class Volume:
         if not used.any():
             return
         depth = np.where(used, depth, np.float32(0.0))
-        buffers = self._touch(depth, camera, T_world_camera)
-        if buffers is None:
-            return
-        keys = self._grid.hashmap().key_tensor()[buffers.to(self._open3d.core.int64)]
-        self._changed = np.union1d(self._changed, _packed(keys.cpu().numpy().astype(np.int64)))
+        touched = touched_blocks(
+            depth, camera, T_world_camera, self.settings.voxel_m, self.settings.truncation_voxels
+        )
+        self._changed = np.union1d(self._changed, touched)
+        buffers = self._activated(blocks_of(touched))
         xyz, index = self._grid.voxel_coordinates_and_flattened_indices(buffers)
         self._fuse(
             _shared(xyz), _shared(index), depth, image, weight, camera, inverse(T_world_camera)
@@ -171,7 +172,7 @@ class Volume:
 
     def changed_points(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Return the points of the blocks that were fused into since this was asked last."""
-        changed, self._changed = _unpacked(self._changed), np.empty(0, np.int64)
+        changed, self._changed = blocks_of(self._changed), np.empty(0, np.int64)
         return self._points_of(changed)
 
     def release_far(self, center: NDArray[np.float64], *, finish: bool = True) -> Surface:
@@ -203,7 +204,7 @@ class Volume:
             whole = self.surface()
             finished = whole.part(self._need_any(whole, corners[gone]))
         self._grid.hashmap().erase(self._keys(corners[gone]))
-        self._changed = np.setdiff1d(self._changed, _packed(corners[gone]))
+        self._changed = np.setdiff1d(self._changed, numbers_of(corners[gone]))
         return finished
 
     def _refuse_far(self, place: NDArray[np.float64]) -> None:
@@ -260,10 +261,10 @@ class Volume:
         """Tell which triangles were made of a corner in one of the blocks."""
         centroid = surface.vertices[surface.triangles].astype(np.float64).mean(axis=1)
         cube = np.floor(centroid / self.settings.voxel_m).astype(np.int64)
-        wanted = _packed(blocks)
+        wanted = numbers_of(blocks)
         needs = np.zeros(len(cube), bool)
         for corner in np.ndindex(2, 2, 2):
-            needs |= np.isin(_packed((cube + corner) // BLOCK), wanted)
+            needs |= np.isin(numbers_of((cube + corner) // BLOCK), wanted)
         return needs
 
     def _as_pinhole(
@@ -280,28 +281,16 @@ class Volume:
         lens = self._cameras[camera]
         return lens.pinhole, lens.depth(depth), lens.image(image), lens.depth(weight)
 
-    def _touch(
-        self, depth: NDArray[np.float32], camera: CameraModel, T_world_camera: Transform
-    ) -> Any:
-        """Return the buffers of the blocks near the depth, made where they do not exist."""
-        core = self._open3d.core
-        blocks = self._grid.compute_unique_block_coordinates(
-            self._open3d.t.geometry.Image(core.Tensor(depth, device=self._device)),
-            core.Tensor(np.ascontiguousarray(camera.K, np.float64)),
-            core.Tensor(np.ascontiguousarray(inverse(T_world_camera))),
-            1.0,
-            self.settings.max_depth_m,
-            self.settings.truncation_voxels,
-        )
-        if not blocks.shape[0]:
-            return None
+    def _activated(self, blocks: NDArray[np.int64]) -> Any:
+        """Return the buffers of blocks, made where they do not exist."""
+        keys = self._keys(blocks)
         table = self._grid.hashmap()
-        buffers, is_new = table.activate(blocks)
-        fresh = _shared(buffers)[_shared(is_new.to(core.uint8)).bool()].long()
+        buffers, is_new = table.activate(keys)
+        fresh = _shared(buffers)[_shared(is_new.to(self._open3d.core.uint8)).bool()].long()
         for name in ('tsdf', 'weight', 'color'):
             # A freed block leaves its values in the buffer that the next one gets.
             _shared(self._grid.attribute(name))[fresh] = 0.0
-        return table.find(blocks)[0]
+        return table.find(keys)[0]
 
     def _fuse(
         self,
@@ -367,15 +356,3 @@ def _shared(tensor: Any) -> Tensor:
 
 def _on(array: NDArray[Any], device: torch.device) -> Tensor:
     return torch.from_numpy(np.require(array, requirements=('C', 'W'))).to(device)
-
-
-def _packed(blocks: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return one number for every block (N, 3); unique up to a million blocks each way."""
-    x, y, z = (blocks + (1 << (_KEY_BITS - 1))).T
-    return (x << (2 * _KEY_BITS)) | (y << _KEY_BITS) | z
-
-
-def _unpacked(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the blocks (N, 3) of their numbers."""
-    shifted = [numbers >> (_KEY_BITS * i) & ((1 << _KEY_BITS) - 1) for i in (2, 1, 0)]
-    return np.stack(shifted, axis=1) - (1 << (_KEY_BITS - 1))

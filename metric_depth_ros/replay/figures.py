@@ -23,20 +23,21 @@ def replay_figures(
     """Return the content of the JSON; figures that do not exist are None.
 
     ``lost`` counts the images that were played and neither answered nor reported by the node as
-    replaced, stale or bad.
+    replaced, stale or bad; those with the stamp of an earlier one are counted apart.
     """
     answers = run.answers
-    frames_in, frames_out = len(answers.played), len(answers.latencies_ms())
+    frames_out = len(answers.latencies_ms())
     accounted = sum(run.counters.get(name, 0) for name in ('replaced', 'stale', 'bad_input'))
     methods = sorted({status['method'] for status in answers.status.values()})
     return {
         'bag': str(options.bag),
-        'frames_in': frames_in,
+        'frames_in': answers.images,
         'frames_out': frames_out,
         'replaced': run.counters.get('replaced', 0),
         'stale': run.counters.get('stale', 0),
         'bad_input': run.counters.get('bad_input', 0),
-        'lost': max(0, frames_in - frames_out - accounted),
+        'lost': max(0, len(answers.played) - frames_out - accounted),
+        'repeated_stamps': answers.repeated,
         'points_out': len(answers.points) if options.with_points else None,
         'latency_ms': _spread(answers.latencies_ms(), (50, 95, 99), with_max=True),
         'estimator_ms': _spread(answers.estimator_ms(), (50, 95)),

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.ros.parameters import DEPTH_NODE
 from metric_depth_ros.untrusted_files import read_yaml
 
-_SECTIONS = ('/**', 'depth', '/depth')  # of a parameter file that are of the node; later ones win
+_NODE = '/depth'
+_VALUES = 'ros__parameters'
+_WILDCARDS = {'**': r'(/\w+)*', '*': r'/\w+'}  # in the names of a file's sections
 
 
 def single_parameters(texts: Sequence[str]) -> dict[str, str]:
@@ -18,7 +22,7 @@ def single_parameters(texts: Sequence[str]) -> dict[str, str]:
     Raises
     ------
     InputError
-        ``'usage'``: one without ``:=``.
+        ``'usage'``: one without ``:=``; ``'parameter'``: one that the node does not have.
     """
     values = {}
     for text in texts:
@@ -26,23 +30,55 @@ def single_parameters(texts: Sequence[str]) -> dict[str, str]:
         if not separator:
             raise InputError('usage', f'--param {text!r} has no ":=": write --param NAME:=VALUE.')
         values[name] = value
+    _refuse_unknown(values, '--param')
     return values
 
 
 def file_parameters(path: Path) -> dict[str, object]:
-    """Return what a parameter file gives the node, by full name.
+    """Return what a parameter file gives the node, by full name; later sections win.
 
     Raises
     ------
     InputError
-        ``'params_file'``: it cannot be read as YAML.
+        ``'params_file'``: it cannot be read as YAML, or no section is the node's; ``'parameter'``:
+        it gives one that the node does not have.
     """
-    content = read_yaml(path, 'params_file')
-    values: dict[str, object] = {}
-    for section in _SECTIONS if isinstance(content, Mapping) else ():
-        block = content.get(section)
-        values |= _flat(block.get('ros__parameters') if isinstance(block, Mapping) else None)
+    sections = list(_sections(read_yaml(path, 'params_file')))
+    own = [values for name, values in sections if _is_of_node(name)]
+    if not own:
+        found = ', '.join(dict.fromkeys(name for name, _ in sections))
+        raise InputError(
+            'params_file',
+            f'--params-file {path} gives the node {_NODE} nothing: expected its {_VALUES} in a '
+            f'section /** or {_NODE}, found {f"those of {found}" if found else "no section"}.',
+        )
+    values = {name: value for section in own for name, value in _flat(section)}
+    _refuse_unknown(values, f'--params-file {path}')
     return values
+
+
+def _refuse_unknown(names: Iterable[str], where: str) -> None:
+    """Refuse what the node would leave out with no more than a line in its log."""
+    for name, end in DEPTH_NODE.unknown(names).items():
+        raise InputError(
+            'parameter',
+            f'{where}: the node {_NODE} has no parameter {name!r}{end} docs/PARAMETERS.md lists '
+            'all; what is for other nodes belongs in a section of theirs.',
+        )
+
+
+def _sections(block: object, name: str = '') -> Iterator[tuple[str, object]]:
+    """Yield (name of nodes, their values): a file may nest what a slash separates."""
+    for key, inner in block.items() if isinstance(block, Mapping) else ():
+        if key == _VALUES:
+            yield name, inner
+        else:
+            yield from _sections(inner, f'{name}/{str(key).strip("/")}'.rstrip('/'))
+
+
+def _is_of_node(section: str) -> bool:
+    parts = (_WILDCARDS.get(part, f'/{re.escape(part)}') for part in section.split('/')[1:])
+    return re.fullmatch(''.join(parts), _NODE) is not None
 
 
 def _flat(values: object, prefix: str = '') -> Iterator[tuple[str, object]]:

@@ -166,14 +166,14 @@ def _published_topics(bag: Path, chosen: Mapping[str, str]) -> dict[str, str]:
             )
     with BagReader(bag) as reader:
         recorded = reader.topics
-    topics = {stream: chosen.get(stream, topic) for stream, topic in PUBLISHED_TOPICS.items()}
-    for stream, topic in topics.items():
-        if topic not in recorded and (stream in chosen or stream in (DEPTH, CAMERA_INFO)):
-            raise InputError(
-                'published_depth',
-                f'{bag} has no topic {topic} for {stream}: choose one with --topic '
-                f'{stream}:=TOPIC; it has {", ".join(sorted(recorded)) or "none"}.',
-            )
+        topics = {stream: chosen.get(stream, topic) for stream, topic in PUBLISHED_TOPICS.items()}
+        for stream, topic in topics.items():
+            if topic not in recorded and (stream in chosen or stream in (DEPTH, CAMERA_INFO)):
+                raise InputError(
+                    'published_depth',
+                    f'{bag} {reader.absence(topic)} for {stream}: choose one with --topic '
+                    f'{stream}:=TOPIC; it has {", ".join(sorted(recorded)) or "none"}.',
+                )
     return {stream: topic for stream, topic in topics.items() if topic in recorded}
 
 

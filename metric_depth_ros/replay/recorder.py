@@ -39,12 +39,27 @@ class Answers:
         Times of the images played, and of the depth images and clouds received.
     status
         The node's own report of each frame, by the names of its keys.
+    repeated
+        Images played with the stamp of an earlier one, whose answers nobody can tell apart.
     """
 
     played: dict[int, float] = field(default_factory=dict)
     depth: dict[int, float] = field(default_factory=dict)
     points: dict[int, float] = field(default_factory=dict)
     status: dict[int, dict[str, str]] = field(default_factory=dict)
+    repeated: int = 0
+
+    @property
+    def images(self) -> int:
+        """Number of images played."""
+        return len(self.played) + self.repeated
+
+    def note_played(self, stamp_ns: int, now_s: float) -> None:
+        """Remember when an image was published: of one stamp the first, answered first."""
+        if stamp_ns in self.played:
+            self.repeated += 1
+        else:
+            self.played[stamp_ns] = now_s
 
     def latencies_ms(self) -> list[float]:
         """Return the time from the publication of each image to the receipt of its depth."""
@@ -126,7 +141,7 @@ class Recorder:
 
     def note_played(self, stamp_ns: int) -> None:
         """Remember when the image with this stamp was published."""
-        self.answers.played[stamp_ns] = time.monotonic()
+        self.answers.note_played(stamp_ns, time.monotonic())
 
     def forget(self) -> None:
         """Drop all that was measured, but not the bag; for the end of the warm-up."""

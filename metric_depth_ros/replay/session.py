@@ -150,19 +150,21 @@ def replay(
     Raises
     ------
     InputError
-        A bag without the needed topics or without any prompt source of the node, a node that
-        refuses its parameters or that does not answer the first image.
+        A bag without the needed topics or without any prompt source of the node, parameters that
+        the node does not have, a node that refuses their values or that does not answer the
+        first image.
     """
     streams = find_streams(options.bag, options.topics)
     timing = read_timing(options.bag, streams.image)
+    arguments = node_arguments(options, streams)
     domain = random_domain() if options.domain is None else options.domain
     variables = {'ROS_DOMAIN_ID': str(domain), **local_environment()}
     log = options.out / NODE_LOG
     with (
         environment(variables),
         spinning_node('metric_depth_replay', domain) as ros_node,
-        new_bag(options.out / RECORDING) as recording,
-        NodeProcess(node_arguments(options, streams), log, variables) as process,
+        new_bag(options.out / RECORDING, InputError) as recording,
+        NodeProcess(arguments, log, variables) as process,
     ):
         session = _Session(options, streams, timing, ros_node, recording, process)
         settings = session.start()
@@ -315,7 +317,7 @@ class _Session:
 
     def _note_played(self, stamp_ns: int) -> None:
         # The bag holds one loop: a recording of hours would hold the same frames again and again.
-        if self._measuring and len(self._recorded) < self._streams.frames:
+        if self._measuring and self.recorder.answers.images < self._streams.frames:
             self._recorded.add(stamp_ns)
         self.recorder.note_played(stamp_ns)
 

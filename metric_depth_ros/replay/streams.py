@@ -115,7 +115,7 @@ def find_streams(bag: Path, chosen: Mapping[str, str]) -> Streams:
             elif name in chosen or name in _REQUIRED:
                 raise InputError(
                     'replay_topic',
-                    f'{bag} has no topic {topic} for the input {name}: choose one with --topic '
+                    f'{bag} {reader.absence(topic)} for the input {name}: choose one with --topic '
                     f'{name}:=TOPIC; it has {", ".join(sorted(types)) or "none"}.',
                 )
         return Streams(topics, types, reader.count(topics['image']))

@@ -32,11 +32,22 @@ _RHYTHM_S = 1.0  # a second message that has not come by then is not waited for
 
 @dataclass(frozen=True, eq=False)
 class Arrival:
-    """A message with its stamp, and the monotonic time at which it arrived."""
+    """A message that arrived.
+
+    Parameters
+    ----------
+    message, stamp_ns
+        The message and its stamp.
+    arrived_s
+        Monotonic time.
+    age_s
+        Of an image: how old it was then, 0 where that is not known.
+    """
 
     message: Any
     stamp_ns: int
     arrived_s: float
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +218,9 @@ class Assembly:
                 if not source.latched:
                     source.max_age_s = max_age_s
 
-    def offer_image(self, message: object, stamp_ns: int, *, jumped_back: bool = False) -> None:
+    def offer_image(
+        self, message: object, stamp_ns: int, *, age_s: float = 0.0, jumped_back: bool = False
+    ) -> None:
         """Store the newest image; one that nobody has taken is replaced and counted.
 
         Parameters
@@ -216,6 +229,8 @@ class Assembly:
             The image.
         stamp_ns
             Its stamp.
+        age_s
+            How old it is already, 0 where that is not known.
         jumped_back
             The clock went back (a bag began anew): what was measured elsewhere in time is
             forgotten.
@@ -223,7 +238,7 @@ class Assembly:
         with self._changed:
             if self._image is not None:
                 self.replaced += 1
-            self._image = Arrival(message, stamp_ns, time.monotonic())
+            self._image = Arrival(message, stamp_ns, time.monotonic(), age_s)
             self._image_arrived_s = self._image.arrived_s
             self._newest_ns = stamp_ns
             for source in self._sources.values():

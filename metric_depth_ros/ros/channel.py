@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
@@ -22,13 +22,21 @@ from metric_depth_ros.ros.diagnostics import (
 from metric_depth_ros.ros.extrinsics import Extrinsics
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.framing import FrameBuilder
-from metric_depth_ros.ros.inputs import Inputs, SharedStreams, create_assembly
+from metric_depth_ros.ros.inputs import (
+    Inputs,
+    SharedStreams,
+    create_assembly,
+    resolved_topics,
+)
 from metric_depth_ros.ros.outputs import Outputs
 from metric_depth_ros.ros.parameters import DepthNodeSettings
 from metric_depth_ros.ros.processing import FrameProcessor, Worker
+from metric_depth_ros.ros.qos import advertise
 from metric_depth_ros.ros.silence import silent_after_s
 from metric_depth_ros.ros.snapshot import Answered
 
+FRAMES = 'frames'  # what /diagnostics tells about where the camera has no name
+_STATUS_DEPTH = 10
 _SLOW = 2.0  # times what frames usually take; estimators that take seconds are no problem
 
 
@@ -68,6 +76,7 @@ class Channel:
         self._faults = faults
         self._feed = feed
         self._outputs = Outputs(node, faults.report, camera)
+        self._status_topic = f'~/{camera}/status' if camera else '~/status'
         self._status: Publisher | None = None
         self._assembly: Assembly | None = None
         self._inputs: Inputs | None = None
@@ -84,8 +93,9 @@ class Channel:
             Quality of service overrides that cannot be.
         """
         self._outputs.open()
-        topic = f'~/{self.camera}/status' if self.camera else '~/status'
-        self._status = self._node.create_publisher(DiagnosticStatus, topic, 10)
+        self._status = advertise(
+            self._node, DiagnosticStatus, self._status_topic, self._faults.report, _STATUS_DEPTH
+        )
 
     def close(self) -> None:
         """Destroy the publishers."""
@@ -104,6 +114,7 @@ class Channel:
             message_filters.
         """
         settings = self._settings()
+        self.counters.begin()
         self._assembly = create_assembly(settings)
         self._inputs = Inputs(
             self._node,
@@ -160,6 +171,13 @@ class Channel:
         return None if self._processor is None else self._processor.newest
 
     @property
+    def topics(self) -> set[str]:
+        """All topics of this camera as remapped, those that it shares with others too."""
+        inputs = resolved_topics(self._node, self._settings(), self.camera, self._feed)
+        status = self._node.resolve_topic_name(self._status_topic)
+        return {*inputs.values(), *self._outputs.topics, status}
+
+    @property
     def image_topic(self) -> str:
         """Topic of the images, for reports."""
         return self._node.get_name() if self._inputs is None else self._inputs.topics['image']
@@ -213,18 +231,24 @@ class Channel:
             )
             self._inputs.max_frame_age_s = settings.max_frame_age_s
 
-    def health(self) -> DiagnosticStatus:
-        """Return what ``/diagnostics`` is to say about this camera."""
-        topics = set(self._inputs.topics.values()) if self._inputs is not None else set()
+    def health(self, elsewhere: Collection[str] = ()) -> DiagnosticStatus:
+        """Return what ``/diagnostics`` is to say about this camera.
+
+        Parameters
+        ----------
+        elsewhere
+            Topics of other cameras alone, whose faults these tell. The rest is told here: what is
+            of no camera stands with every one.
+        """
         if self._inputs is not None and self._inputs.camera_frame:
             self._camera_frame = self._inputs.camera_frame
         return health_status(
-            f'{self._node.get_name()}: {self.camera or "frames"}',
+            f'{self._node.get_name()}: {self.camera or FRAMES}',
             self._camera_frame or self._status_name(),
             self._problems(),
             self.counters,
             self._assembly.replaced if self._assembly else 0,
-            self._faults.values(topics if self.camera else None),
+            self._faults.values(elsewhere),
         )
 
     def _problems(self) -> list[Problem]:
@@ -232,7 +256,9 @@ class Channel:
         if assembly is None or inputs is None:
             return [NOT_ACTIVE]
         limit_s = silent_after_s(self._settings().diagnostics.period_s)
-        problems = self._slow_problem(limit_s) + lasting_problem(self._extrinsics.problem)
+        problems = self._slow_problem(limit_s)
+        for sentence in (self._extrinsics.problem, inputs.unpaired):
+            problems += lasting_problem(sentence)
         for stream in inputs.topics:
             silent_s = assembly.silent_s(stream)
             is_static = stream.endswith('camera_info')

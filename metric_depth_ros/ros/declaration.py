@@ -8,7 +8,6 @@ kept as a sentence that the configure transition fails with, until a good value 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from typing import Generic
 
@@ -31,6 +30,8 @@ from metric_depth_ros.ros.parameter_table import (
     ParameterTable,
     Settings,
 )
+
+_OVERRIDES = 'qos_overrides'
 
 
 class DeclaredParameters(Generic[Settings]):
@@ -76,16 +77,32 @@ class DeclaredParameters(Generic[Settings]):
 
     def unknown_names(self) -> list[str]:
         """Return a sentence for each parameter that was given at start and does not exist."""
-        table = self._table.rows
+        unknown = self._table.unknown(getattr(self._node, '_parameter_overrides', {}))
+        return [
+            f'there is no parameter {name!r}: it is ignored{end}' for name, end in unknown.items()
+        ]
+
+    def unused_overrides(self) -> str:
+        """Return a sentence about quality of service that was given and holds for nothing.
+
+        rclpy declares the overrides of a topic when its publisher or subscription is made; empty
+        where all that were given are declared.
+        """
         given = getattr(self._node, '_parameter_overrides', {})
-        sentences = []
-        for name in given:
-            if name in table or name == 'use_sim_time' or name.startswith('qos_overrides.'):
-                continue
-            near = difflib.get_close_matches(name, table, 1)
-            hint = f'; did you mean {near[0]}?' if near else '.'
-            sentences.append(f'there is no parameter {name!r}: it is ignored{hint}')
-        return sentences
+        unused = [
+            name
+            for name in given
+            if name.startswith(f'{_OVERRIDES}.') and not self._node.has_parameter(name)
+        ]
+        if not unused:
+            return ''
+        known = [n.rpartition('.') for n in self._node.get_parameters_by_prefix(_OVERRIDES)]
+        ends, policies = ({part[at] for part in known} for at in (0, 2))
+        return (
+            f'{", ".join(unused)}: ignored, expected {_OVERRIDES}.TOPIC.POLICY with a POLICY of '
+            f'{", ".join(sorted(policies))} and a TOPIC, as remapped, of '
+            f'{", ".join(sorted(ends))}.'
+        )
 
     def _declare(self, row: Parameter) -> None:
         default = list(row.default) if isinstance(row.default, tuple) else row.default

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,6 @@ from metric_depth_ros.codecs.stamps import stamp_ns
 from metric_depth_ros.ros.dense_depth import CAMERA_INFO, COLOR, CONFIDENCE, DEPTH
 from metric_depth_ros.ros.diagnostics import Problem, counted_problems
 from metric_depth_ros.ros.faults import FaultLog
-from metric_depth_ros.ros.silence import Silence
 from metric_depth_ros.ros.stamp_sets import StampSets
 from metric_depth_ros.ros.stream_subscriptions import StreamSubscriptions
 
@@ -62,10 +60,8 @@ class DenseInputs:
             streams[COLOR] = (prefix + COLOR, Image)
         elif color == 'compressed':
             streams[COLOR] = (f'{prefix}{COLOR}/compressed', CompressedImage)
-        self._subscriptions = StreamSubscriptions(node, streams, _QUEUE, faults.report)
+        self._subscriptions = StreamSubscriptions(node, streams, _QUEUE, faults)
         self.topics = self._subscriptions.topics
-        self._silence = Silence(node, streams, faults)
-        self._heard_s: dict[str, float] = {}
         self._sets: StampSets[Any] = StampSets(
             (DEPTH, CAMERA_INFO),
             [stream for stream in streams if stream not in (DEPTH, CAMERA_INFO)],
@@ -96,12 +92,8 @@ class DenseInputs:
         limit_s
             A topic that has sent nothing for longer is silent.
         """
-        problems = []
-        for stream in (DEPTH, CAMERA_INFO):
-            heard_s = self._heard_s.get(stream)
-            silent_s = None if heard_s is None else time.monotonic() - heard_s
-            if silent_s is None or silent_s > limit_s:
-                problems.append(self._silence.problem(stream, self.topics[stream], silent_s))
+        silent = self._subscriptions.silent
+        problems = silent(DEPTH, limit_s) + silent(CAMERA_INFO, limit_s)
         what = f'messages of {self.topics[DEPTH]}'
         became = (
             f'had no {self.topics[CAMERA_INFO]} of the same stamp: remap both to the outputs of '
@@ -110,5 +102,4 @@ class DenseInputs:
         return problems + counted_problems(self._sets.tally.new(), what, {'incomplete': became})
 
     def _receive(self, stream: str, message: Any) -> None:
-        self._heard_s[stream] = time.monotonic()
         self._sets.add(stream, message, stamp_ns(message.header.stamp))

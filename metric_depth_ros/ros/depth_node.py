@@ -7,6 +7,7 @@ configure: parameters, extrinsics, estimator, publishers. activate: subscription
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -15,7 +16,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.batching import BatchingEstimator
 from metric_depth_ros.ros.camera_feed import CameraFeed
-from metric_depth_ros.ros.channel import Channel
+from metric_depth_ros.ros.channel import FRAMES, Channel
 from metric_depth_ros.ros.estimation import apply_live, estimator_from
 from metric_depth_ros.ros.extrinsics import (
     Extrinsics,
@@ -36,7 +37,7 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
     """Dense metric depth of one camera, or of several."""
 
     def __init__(self) -> None:
-        super().__init__('depth', DEPTH_NODE)
+        super().__init__('depth', DEPTH_NODE, FRAMES)
         self._channels: list[Channel] = []
         self._next_estimator: Estimator | None = None
         self._estimator_is_busy = False  # with a frame that was abandoned
@@ -181,7 +182,7 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
         # By arrival: the stamps of a bag that began anew are earlier than those before.
         newest, camera = max(answered, key=lambda a: a[0].bundle.image.arrived_s)
         prefix = '_'.join((self.get_name(), *filter(None, (camera.replace('/', '_'),))))
-        return str(save_snapshot(newest, self._settings, prefix))
+        return str(save_snapshot(newest, self._settings.snapshot.folder, prefix))
 
     def _apply(self) -> None:
         if self._next_estimator is not None:
@@ -194,9 +195,13 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
         for channel in self._channels:
             channel.apply_limits()
 
+    def _parts(self) -> Sequence[str]:
+        return self.get_parameter('cameras').value or super()._parts()
+
     def _health(self) -> list[DiagnosticStatus]:
         if limit_s := self._settings.estimator_timeout_s:
             for channel in self._channels:
                 channel.give_up_replaced(limit_s)
         self._replace_if_hanging()
-        return [channel.health() for channel in self._channels]
+        topics = {topic for channel in self._channels for topic in channel.topics}
+        return [channel.health(topics - channel.topics) for channel in self._channels]

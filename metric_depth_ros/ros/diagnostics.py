@@ -17,6 +17,7 @@ Problem = tuple[bytes, str]  # level and sentence
 
 NOT_ACTIVE: Problem = (DiagnosticStatus.WARN, 'The node is not active.')
 
+_NO_PROMPT = 'The last frame had no prompt.'
 _WINDOW = 100  # frames that the percentiles of /diagnostics are over
 
 
@@ -75,7 +76,15 @@ class Counters(Tally):
         )
         self.expects_prompt = expects_prompt
         self._recent: deque[FrameReport] = deque(maxlen=_WINDOW)
+        self._lacking = ''  # what the prompt of the newest frame lacked
         self._idle_before = 0  # when the last frame was answered
+
+    def begin(self) -> None:
+        """Forget the frames of before: they say nothing about those to come. Counts go on."""
+        with self._lock:
+            self._recent.clear()
+            self._lacking = ''
+        self._idle_before = self['idle']
 
     @property
     def is_idle(self) -> bool:
@@ -88,7 +97,14 @@ class Counters(Tally):
         self.count('fallback', report.by_fallback)
         with self._lock:
             self._recent.append(report)
+            self._lacking = _prompt_problem(report)
         self._idle_before = self['idle']
+
+    def idled(self, prompt_points: int) -> None:
+        """Count a frame that was checked and not answered, with the points of its prompt."""
+        self.count('idle')
+        with self._lock:
+            self._lacking = '' if prompt_points else _NO_PROMPT
 
     def recent(self) -> list[FrameReport]:
         """Return the reports of the last frames, oldest first."""
@@ -103,10 +119,7 @@ class Counters(Tally):
     def new_problems(self) -> list[Problem]:
         """Return what has gone wrong since this was asked last."""
         problems = counted_problems(self.new(), 'frames', _DROPPED)
-        recent = self.recent()
-        if recent and self.expects_prompt and (sentence := _prompt_problem(recent[-1])):
-            problems.append((DiagnosticStatus.WARN, sentence))
-        return problems
+        return problems + lasting_problem(self._lacking if self.expects_prompt else '')
 
     def totals(self, replaced: int) -> dict[str, int]:
         """Return all counts by name."""
@@ -131,7 +144,7 @@ def _prompt_problem(report: FrameReport) -> str:
     """Return what a frame's prompt lacked, empty for nothing."""
     if report.by_fallback:
         return f'{report.method} answers: the last prompt had {report.prompt_points} points.'
-    return '' if report.prompt_points else 'The last frame had no prompt.'
+    return '' if report.prompt_points else _NO_PROMPT
 
 
 def counted_problems(new: Mapping[str, int], what: str, words: Mapping[str, str]) -> list[Problem]:
@@ -189,7 +202,9 @@ def health_status(
     if recent:
         values['method'] = recent[-1].method
         values['prompt_points'] = recent[-1].prompt_points
-    words = 'nobody subscribes: images are checked' if counters.is_idle else 'frames are answered'
+    words = 'frames are answered' if recent else 'no frame has been answered yet'
+    if counters.is_idle:
+        words = 'nobody subscribes: images are checked'
     return problems_status(name, hardware_id, problems, words, {**values, **extra})
 
 

@@ -52,16 +52,16 @@ class FaultLog:
         with self._lock:
             return dict(self._counts)
 
-    def values(self, topics: Collection[str] | None = None) -> dict[str, int]:
+    def values(self, elsewhere: Collection[str] = ()) -> dict[str, int]:
         """Return the same by ``'topic fault'``, as /diagnostics shows it.
 
         Parameters
         ----------
-        topics
-            Those that are asked for; None: all.
+        elsewhere
+            Topics that are left out.
         """
         return {
             f'{topic} {fault}': count
             for (topic, fault), count in self.counts().items()
-            if topics is None or topic in topics
+            if topic not in elsewhere
         }

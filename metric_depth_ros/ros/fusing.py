@@ -24,12 +24,14 @@ from metric_depth_ros.ros.dense_depth import DEPTH, decode_dense
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.pose_sources import PoseSource
 from metric_depth_ros.ros.reconstruct_parameters import ReconstructNodeSettings
+from metric_depth_ros.ros.stamps import BackwardJump
 from metric_depth_ros.ros.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from metric_depth_ros.reconstruction.live_surface import Cloud, LiveSurface
+    from metric_depth_ros.types import DepthEstimate
 
 _WAITING = 10  # depth images that wait for their pose
 _POSE_POLL_S = 0.02
@@ -59,7 +61,7 @@ class _Waiting:
 
 
 class FusionWorker:
-    """Thread that fuses until it is stopped.
+    """Thread that fuses between `start` and `stop`; what it knows of the surface outlives it.
 
     Parameters
     ----------
@@ -105,16 +107,25 @@ class FusionWorker:
         self._surface_lock = threading.Lock()
         self._stopped = False
         self._surface_wanted = self._surface_begun = 0  # a clock that goes back begins another
+        self._jumps = BackwardJump()
         self._taken_ns = -1
         self._fused_ns = 0
         self._world = ''
         self._published_s = -float('inf')
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Fuse what is offered from now on into the surface as it is."""
+        self._stopped = False
+        self._heard_by = 0  # those who listened before may not be those who do now
         # A daemon, so that a frame that takes seconds cannot keep the process from ending.
         self._thread = threading.Thread(target=self._run, name='fusion-worker', daemon=True)
         self._thread.start()
 
     def offer(self, stamp_ns: int, messages: dict[str, Any]) -> None:
         """Take the messages of one stamp."""
+        if self._jumps.seen(stamp_ns):  # nobody has told: it was while the thread was stopped
+            self.jumped_back()
         rate_hz = self._settings().fusion.max_rate_hz
         self._counts.count('frames_in')
         if rate_hz and 0 <= stamp_ns - self._taken_ns < NS_PER_S / rate_hz:
@@ -138,6 +149,7 @@ class FusionWorker:
             + (', and a new surface begins (parameter time_jump).' if restart else '.'),
         )
         self._poses.clear()
+        self._jumps.forget()
         with self._changed:
             self._queue.clear()
             self._taken_ns = -1
@@ -154,10 +166,16 @@ class FusionWorker:
                 self._surface_lock.release()
 
     def stop(self, timeout_s: float) -> bool:
-        """End the thread; False if the frame at hand takes longer than the timeout."""
+        """End the thread; False if the frame at hand takes longer than the timeout.
+
+        Where it does, neither this worker nor its surface can be used any more.
+        """
         with self._changed:
             self._stopped = True
+            self._queue.clear()
             self._changed.notify()
+        if self._thread is None:
+            return True
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -242,17 +260,25 @@ class FusionWorker:
             self._restart()
         self._surface_begun = image.surface
         self._world = self._poses.world
-        with self._surface_lock:
-            self._surface.integrate(
-                PosedFrame(dense.frame, pose),
-                dense.estimate,
-                self._settings().fusion.min_confidence,
-            )
+        self._integrate(PosedFrame(dense.frame, pose), dense.estimate)
         self._fused_ns = image.stamp_ns
         lacks_color = self._settings().color != 'none' and dense.image is None
         self._counts.count('no_color', lacks_color)
         self._counts.count('fused')
         self.recent_ms.append(1e3 * (time.monotonic() - began_s))
+
+    def _integrate(self, posed: PosedFrame, estimate: DepthEstimate) -> None:
+        min_confidence = self._settings().fusion.min_confidence
+        try:
+            with self._surface_lock:
+                self._surface.integrate(posed, estimate, min_confidence)
+        except OSError as error:
+            self._faults.report(
+                DEPTH,
+                'save',
+                'what the camera has left behind cannot be kept on disk and is missing from the '
+                f'surface: {error.strerror or error} (parameter save.folder).',
+            )
 
     def _restart(self) -> None:
         if self._settings().save.on_shutdown and self._counts['fused']:

@@ -26,7 +26,7 @@ from metric_depth_ros.ros.pairing import Pairing
 from metric_depth_ros.ros.parameters import DepthNodeSettings
 from metric_depth_ros.ros.qos import sensor_qos, subscribe
 from metric_depth_ros.ros.silence import Silence
-from metric_depth_ros.ros.stamps import StampGate, StampVerdict
+from metric_depth_ros.ros.stamps import StampGate, StampVerdict, age_on_arrival_s
 
 # Images wait in the assembly, not in the middleware; one in flight beside the one being taken.
 _IMAGE_DEPTH = 2
@@ -52,6 +52,17 @@ def input_topics(settings: DepthNodeSettings, camera: str = '') -> dict[str, tup
     return {
         stream: (topic if stream in _SHARED else prefix + topic, kind)
         for stream, (topic, kind) in _streams(settings).items()
+    }
+
+
+def resolved_topics(
+    node: Node, settings: DepthNodeSettings, camera: str, feed: CameraFeed | None
+) -> dict[str, str]:
+    """Return the topic of each stream as remapped; what a camera of this process offers is its."""
+    offered = {} if feed is None else feed.topics
+    return {
+        stream: offered.get(stream) or node.resolve_topic_name(topic)
+        for stream, (topic, _) in input_topics(settings, camera).items()
     }
 
 
@@ -150,15 +161,13 @@ class Inputs:
         self._shared = SharedStreams() if shared is None else shared
         self._feed = CameraFeed({}) if feed is None else feed
         self._streams = input_topics(settings, camera)
-        self.topics = {
-            stream: self._feed.topics.get(stream) or node.resolve_topic_name(topic)
-            for stream, (topic, _) in self._streams.items()
-        }
+        self.topics = resolved_topics(node, settings, camera, feed)
         named = {
             stream: (self._feed.topics.get(stream, topic), kind)
             for stream, (topic, kind) in self._streams.items()
         }
         self._silence = Silence(node, named, faults)
+        self._pairing: Pairing | None = None
 
     def open(self, settings: DepthNodeSettings) -> None:
         """Subscribe.
@@ -190,9 +199,18 @@ class Inputs:
         """Return the problem of a stream that is silent, None: that has never sent."""
         return self._silence.problem(stream, self.topics[stream], silent_s)
 
+    @property
+    def unpaired(self) -> str:
+        """What is wrong while images find no partners; empty: nothing."""
+        problem = '' if self._pairing is None else self._pairing.problem
+        return f'{self.topics["image"]}: {problem}' if problem else ''
+
     def on_image(self, message: Any) -> None:
-        """Check the stamp of an image and store it."""
+        """Count an image, check its stamp and store it."""
         self._counters.count('frames_in')
+        self._admit(message)
+
+    def _admit(self, message: Any) -> None:
         stamp = stamp_ns(message.header.stamp)
         now_ns = self._node.get_clock().now().nanoseconds
         try:
@@ -206,7 +224,12 @@ class Inputs:
         self.camera_frame = message.header.frame_id
         if verdict is not StampVerdict.GOOD:
             self._report_stamp(verdict, abs(now_ns - stamp) / NS_PER_S)
-        self._assembly.offer_image(message, stamp, jumped_back=verdict is StampVerdict.JUMPED_BACK)
+        self._assembly.offer_image(
+            message,
+            stamp,
+            age_s=age_on_arrival_s(stamp, now_ns),
+            jumped_back=verdict is StampVerdict.JUMPED_BACK,
+        )
 
     def _report_stamp(self, verdict: StampVerdict, away_s: float) -> None:
         """Report what an accepted stamp says about the clocks."""
@@ -275,9 +298,9 @@ class Inputs:
         def offer_set(messages: dict[str, Any]) -> None:
             for stream in paired[1:]:
                 callbacks[stream](messages[stream])
-            self.on_image(messages['image'])
+            self._admit(messages['image'])
 
-        pairing = Pairing(
+        pairing = self._pairing = Pairing(
             settings.sync,
             paired,
             offer_set,
@@ -287,10 +310,13 @@ class Inputs:
         def to_pairing(stream: str) -> Callable[[Any], None]:
             def add(message: Any) -> None:
                 self._assembly.heard(stream)
-                if stamp_ns(message.header.stamp) > 0:
-                    pairing.add(stream, message)
-                else:  # no ROS time: message_filters would raise, the gate of images says why
+                if stamp_ns(message.header.stamp) <= 0:
+                    # No ROS time: message_filters would raise, the gate of images says why.
                     callbacks[stream](message)
+                    return
+                if stream == 'image':
+                    self._counters.count('frames_in')
+                pairing.add(stream, message)
 
             return add
 

@@ -3,23 +3,23 @@
 
 configure creates what needs no message, activate begins to answer; deactivate and clean up release
 the same in reverse. A configuration that cannot be used fails the transition with one sentence,
-and the node stays to be configured again.
+and the node stays to be configured again. Its health is told from its making on, in every state.
 """
 
 from __future__ import annotations
 
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.publisher import Publisher
 from std_srvs.srv import Trigger
 
+from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.libraries import missing_libraries_named
 from metric_depth_ros.ros.declaration import DeclaredParameters
@@ -68,10 +68,13 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
         Of the node.
     table
         Its parameters.
+    part
+        What of the node ``/diagnostics`` tells about.
     """
 
-    def __init__(self, name: str, table: ParameterTable[Own]) -> None:
+    def __init__(self, name: str, table: ParameterTable[Own], part: str) -> None:
         super().__init__(name)
+        self._part = part
         self._declared = DeclaredParameters(self, table, self._prepare_or_refuse)
         self.add_post_set_parameters_callback(self._on_parameters_set)
         for sentence in self._declared.unknown_names():
@@ -80,6 +83,8 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
         self._faults = self._fault_log()
         self._releases: list[Callable[[], object]] = []
         self._active = False
+        self._refusal = ''  # why the last configure or activate failed
+        self._begin_health()
 
     @abstractmethod
     def _configure(self) -> None:
@@ -107,21 +112,25 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
 
     @abstractmethod
     def _health(self) -> list[DiagnosticStatus]:
-        """Return what ``/diagnostics`` is to say."""
+        """Return what ``/diagnostics`` is to say of a node that is configured."""
+
+    def _parts(self) -> Sequence[str]:
+        """Return of what ``/diagnostics`` has a status each."""
+        return (self._part,)
 
     def _problems(self) -> list[Problem]:
         """Return what is wrong with the node while it is active, for `_health_of`."""
         return []
 
     def _health_of(
-        self, part: str, hardware_id: str, all_well: str, values: Mapping[str, object]
+        self, hardware_id: str, all_well: str, values: Mapping[str, object]
     ) -> DiagnosticStatus:
         """Return the status of a node: its problems, and every fault that was reported.
 
         Parameters
         ----------
-        part, hardware_id
-            Of the status: what of the node it is about, and of which device.
+        hardware_id
+            Of the status: which device it is about.
         all_well
             What is said where there are no problems.
         values
@@ -130,7 +139,7 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
         problems = self._problems() if self._active else [NOT_ACTIVE]
         shown = {**values, **self._faults.values()}
         return problems_status(
-            f'{self.get_name()}: {part}', hardware_id, problems, all_well, shown
+            f'{self.get_name()}: {self._part}', hardware_id, problems, all_well, shown
         )
 
     def _prepare(self, settings: Own) -> None:
@@ -179,6 +188,7 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release what was configured."""
         self.release()
+        self._refusal = ''
         return _SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -201,16 +211,21 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
         except InputError as error:
             self.get_logger().error(f'cannot {name}: {error}')
             undo()
+            self._refusal = f'It cannot {name}: {error}'
             return _FAILURE
-        except Exception:
+        except Exception as error:
             self.get_logger().error(f'cannot {name}: {traceback.format_exc()}')
             undo()
+            self._refusal = f'It cannot {name}, a defect: {error!r}, see the log of the node.'
             return _ERROR
+        self._refusal = ''
         return _SUCCESS
 
     def _start(self) -> None:
         self._activate()
         self._active = True
+        if unused := self._declared.unused_overrides():
+            self.get_logger().warning(unused)
 
     def _stop(self) -> None:
         self._active = False
@@ -229,21 +244,19 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
     def _configure_whole(self) -> None:
         self._settings = self._declared.settings()
         self._faults = self._fault_log()
+        self._health_timer.timer_period_ns = self._settings.diagnostics.period_s * NS_PER_S
+        self._health_timer.reset()
         self._releases.append(forward_logs(self.get_logger()))
         self._configure()
-        self._health_publisher = self._publisher(DiagnosticArray, '/diagnostics')
-        # Steady: health must be told above all when a simulated clock stands still.
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        period_s = self._settings.diagnostics.period_s
-        timer = self.create_timer(period_s, self._publish_health, clock=steady)
-        self._releases.append(lambda: self.destroy_timer(timer))
         self._declared.configured = True
 
-    def _publisher(self, kind: type, topic: str, qos: Any = 10) -> Publisher:
-        """Create a publisher that is released with what was configured."""
-        publisher = self.create_publisher(kind, topic, qos)
-        self._releases.append(lambda: self.destroy_publisher(publisher))
-        return publisher
+    def _begin_health(self) -> None:
+        """Tell of the node until it is destroyed: above all where it cannot be configured."""
+        self._health_publisher = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        # Steady: health must be told above all when a simulated clock stands still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        period_s = float(self.get_parameter('diagnostics.period_s').value)
+        self._health_timer = self.create_timer(period_s, self._publish_health, clock=steady)
 
     def _offer(self, name: str, action: Callable[[], str]) -> None:
         """Offer a service that answers with what an action returns, or with why it cannot.
@@ -280,6 +293,18 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
         self._apply()
 
     def _publish_health(self) -> None:
-        message = DiagnosticArray(status=self._health())
+        is_ready = self._declared.configured and not self._refusal
+        message = DiagnosticArray(status=self._health() if is_ready else self._unready())
         message.header.stamp = self.get_clock().now().to_msg()
         self._health_publisher.publish(message)
+
+    def _unready(self) -> list[DiagnosticStatus]:
+        """Return what ``/diagnostics`` is to say of a node that answers nothing, and why."""
+        level, sentence = NOT_ACTIVE
+        if self._refusal:
+            level, sentence = DiagnosticStatus.ERROR, f'{sentence} {self._refusal}'
+        device, faults = self.get_fully_qualified_name(), self._faults.values()
+        return [
+            problems_status(f'{self.get_name()}: {part}', device, [(level, sentence)], '', faults)
+            for part in self._parts()
+        ]

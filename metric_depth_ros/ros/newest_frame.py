@@ -13,6 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from metric_depth_ros.codecs.stamps import stamp_ns
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.assembly import Arrival, Bundle
+from metric_depth_ros.ros.diagnostics import Problem
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.framing import CameraReader, decode_image
 from metric_depth_ros.ros.parameters import CameraSettings
@@ -53,7 +54,7 @@ class NewestFrame:
             'image': ('image/compressed', CompressedImage) if compressed else ('image', Image),
             'camera_info': ('camera_info', CameraInfo),
         }
-        self._subscriptions = StreamSubscriptions(node, streams, _DEPTH, faults.report)
+        self._subscriptions = StreamSubscriptions(node, streams, _DEPTH, faults)
         self.topics = self._subscriptions.topics
         self._transport = transport
         self._camera = camera
@@ -75,6 +76,19 @@ class NewestFrame:
     def close(self) -> None:
         """Destroy the subscriptions."""
         self._subscriptions.close()
+
+    def problems(self, limit_s: float, *, camera_needed: bool) -> list[Problem]:
+        """Return what is silent.
+
+        Parameters
+        ----------
+        limit_s
+            Images may be silent for this long.
+        camera_needed
+            Whether it is a problem that no CameraInfo has ever come; the last one stays good.
+        """
+        problems = self._subscriptions.silent('image', limit_s)
+        return problems + (self._subscriptions.silent('camera_info') if camera_needed else [])
 
     def take(self) -> Bundle:
         """Return the newest messages.

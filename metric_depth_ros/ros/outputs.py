@@ -84,6 +84,11 @@ class Outputs:
         self._publishers.clear()
 
     @property
+    def topics(self) -> set[str]:
+        """Their topics, as remapped."""
+        return {self._node.resolve_topic_name(self._prefix + topic) for topic in OUTPUTS}
+
+    @property
     def is_heard(self) -> bool:
         """Whether somebody subscribes to any of them."""
         return any(p.get_subscription_count() for p in tuple(self._publishers.values()))

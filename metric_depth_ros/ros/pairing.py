@@ -59,6 +59,11 @@ class Pairing:
         self._inputs: dict[str, Any] = {}
         self._begin()
 
+    @property
+    def problem(self) -> str:
+        """A sentence while the leading stream finds no partners; empty: it does."""
+        return self._unpaired_words() if self._unpaired > QUEUE else ''
+
     def add(self, stream: str, message: Any) -> None:
         """Take the next message of a stream."""
         if self._jumps.seen(stamp_ns(message.header.stamp), stream):
@@ -69,8 +74,8 @@ class Pairing:
         for messages in complete:
             self._unpaired = 0
             self._on_set(dict(zip(self._streams, messages, strict=True)))
-        if self._unpaired > QUEUE:
-            self._on_unpaired(self._unpaired_words())
+        if problem := self.problem:
+            self._on_unpaired(problem)
 
     def _begin(self) -> None:
         """Forget what waits for partners."""

@@ -36,7 +36,8 @@ parameter that takes effect at the next configure cannot be changed while the no
 deactivate and clean up first. One that takes effect when the new estimator is ready loads that
 estimator first. With a network this can take seconds; of the images that arrive meanwhile only the
 last ones are processed, afterwards. If loading fails, the change is refused and the old estimator
-stays. Names that are not in the table of their node are reported at start.
+stays. Names that are not in the table of their node are reported at start, and quality of service
+for a topic that the node does not have when it is activated.
 """
 
 _COLUMNS = """\
@@ -49,8 +50,9 @@ _TAIL = """
 
 Inputs are best effort, keep last (as `SensorDataQoS`), which matches any publisher; outputs are
 reliable, keep last. Pixels, clicks and questions to the `query` node are reliable, too: what is
-asked once must not be lost, and a publisher that is best effort is reported. All can be overridden
-per topic by read-only parameters that ROS itself defines, with the resolved name of the topic:
+asked once must not be lost, and a publisher that is best effort is reported. All but
+`/diagnostics`, `/tf` and `/tf_static` can be overridden per topic by read-only parameters that ROS
+itself defines, with the name that the topic has after remapping:
 
 ```yaml
 /**:

@@ -7,10 +7,11 @@ Each node has one such table (`parameters`, `query_parameters`, `reconstruct_par
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 
 from metric_depth_ros.errors import InputError
@@ -20,6 +21,10 @@ LIVE = 'at once'
 ESTIMATOR = 'when the new estimator is ready'
 CONFIGURE = 'next configure'
 READ_ONLY = 'read-only'
+
+# Parameters that ROS gives every node.
+_ROS_NAMES = ('use_sim_time', 'start_type_description_service')
+_ROS_PREFIX = 'qos_overrides.'
 
 Settings = typing.TypeVar('Settings')
 
@@ -153,6 +158,16 @@ class ParameterTable(typing.Generic[Settings]):
         self._settings = settings
         self._check = check
         self.rows: Mapping[str, Parameter] = {p.name: p for p in _rows(settings, '')}
+
+    def unknown(self, names: Iterable[str]) -> dict[str, str]:
+        """Return, by name, the end of a sentence about each name that no such node has."""
+        ends = {}
+        for name in names:
+            if name in self.rows or name in _ROS_NAMES or name.startswith(_ROS_PREFIX):
+                continue
+            near = difflib.get_close_matches(name, self.rows, 1)
+            ends[name] = f'; did you mean {near[0]}?' if near else '.'
+        return ends
 
     def settings(self, values: Mapping[str, object]) -> Settings:
         """Return the settings of values by full name; missing ones take their default.

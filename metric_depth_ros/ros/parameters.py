@@ -402,8 +402,8 @@ class DepthNodeSettings:
     estimator_timeout_s: float = parameter(
         60.0,
         'An estimator that takes longer for a frame is given up: it is made anew and the next '
-        'frame is answered. The first frame, which may compile, may take any time unless another '
-        'estimator is set meanwhile. 0 waits for ever.',
+        'frame is answered. Compiling, the first frame and that of fallback_estimator may take '
+        'any time unless another estimator is set meanwhile. 0 waits for ever.',
         minimum=0.0,
         maximum=3600.0,
     )
@@ -430,8 +430,8 @@ class DepthNodeSettings:
     )
     max_frame_age_s: float = parameter(
         1.0,
-        'An image older than this by the clock of the node is dropped, in seconds. 0 accepts any '
-        'stamp.',
+        'An image older than this by the clock of the node, when it arrives or when its turn '
+        'comes, is dropped, in seconds. 0 accepts any stamp.',
         minimum=0.0,
         maximum=3600.0,
     )

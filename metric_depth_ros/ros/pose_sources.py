@@ -197,7 +197,7 @@ class TopicPoses:
     def at(self, camera_frame: str, stamp_ns: int) -> Transform | None:
         """Return T_world_camera, None while poses, or a moving mount, do not reach the stamp."""
         pose = self._history.at(stamp_ns)
-        if pose is None or self._mount is None or self._frame == camera_frame:
+        if pose is None or self._mount is None or self._frame == camera_frame != '':
             return pose
         place = self._mount.lookup_known(self._frame, camera_frame, stamp_ns)
         return None if place is None else pose @ place

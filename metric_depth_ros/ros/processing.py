@@ -110,8 +110,9 @@ class FrameProcessor:
         if frame is None:
             self._counters.count('bad_input')
             return False
+        prompt_points = 0 if frame.prompt is None else len(frame.prompt)
         if settings.lazy and not self._is_heard():
-            self._counters.count('idle')
+            self._counters.idled(prompt_points)
             return False
         framed_s = time.monotonic()
         estimate = estimator.estimate(frame)
@@ -131,7 +132,9 @@ class FrameProcessor:
         header = header_message(bundle.image.message.header)
         self._outputs.publish(header, frame, estimate, limited, settings.depth)
         published_s = time.monotonic()
-        self.newest = Answered(bundle, frame, estimate.method, estimate.confidence, limited)
+        self.newest = Answered(
+            bundle, frame, estimate.method, estimate.confidence, limited, settings
+        )
         report = FrameReport(
             stamp_ns=frame.stamp_ns,
             method=estimate.method,
@@ -140,7 +143,7 @@ class FrameProcessor:
             decode_ms=(framed_s - began_s) * _MS,
             estimator_ms=(estimated_s - framed_s) * _MS,
             publish_ms=(published_s - called_s) * _MS,
-            prompt_points=0 if frame.prompt is None else len(frame.prompt),
+            prompt_points=prompt_points,
         )
         self._counters.answered(report)
         if self._status.get_subscription_count():
@@ -257,8 +260,12 @@ class Worker:
         """Return how long the estimator in use has been at a frame.
 
         0 between frames, and while its first frame is not answered, which may take any time.
+        Nor is the time counted in which it compiles.
         """
-        return self._oldest_s(lambda estimator: estimator is self._estimator is self._answered_by)
+        taken_s = self._oldest_s(
+            lambda estimator: estimator is self._estimator is self._answered_by
+        )
+        return max(0.0, min(taken_s, time.monotonic() - self._estimator.ready_since_s()))
 
     def overdue_s(self) -> float:
         """Return how long an estimator that was replaced has been at a frame, its first one too.
@@ -299,8 +306,9 @@ class Worker:
             bundle, estimator, turn = taken
             try:
                 settings = self._settings()
-                waited_s = time.monotonic() - bundle.image.arrived_s
-                if settings.max_frame_age_s and waited_s > settings.max_frame_age_s:
+                image = bundle.image
+                age_s = image.age_s + time.monotonic() - image.arrived_s
+                if settings.max_frame_age_s and age_s > settings.max_frame_age_s:
                     self._counters.count('stale')
                 else:
                     self._answer(bundle, estimator, settings, turn)

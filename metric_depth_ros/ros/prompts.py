@@ -167,9 +167,7 @@ def _from_depth(arrival: Arrival, view: View, settings: PromptSettings) -> Spars
     depth = decode(arrival.message)
     alignment = settings.depth_alignment
     if alignment == 'auto':
-        same_frame = arrival.message.header.frame_id == view.frame.frame_id
-        same_pixels = same_frame and depth.shape == view.frame.image.shape[:2]
-        alignment = 'registered' if same_pixels else 'unregistered'
+        alignment = _alignment(depth, arrival, view)
     by_alignment = {
         'registered': _from_registered,
         'unregistered': _from_unregistered,
@@ -177,6 +175,21 @@ def _from_depth(arrival: Arrival, view: View, settings: PromptSettings) -> Spars
         'projected': _from_projected,
     }
     return by_alignment[alignment](depth, arrival, view, settings)
+
+
+def _alignment(depth: NDArray[np.float32], arrival: Arrival, view: View) -> str:
+    """Return how a depth image lies to the image, by the frames of both and their sizes."""
+    depth_frame, frame = arrival.message.header.frame_id, view.frame.frame_id
+    if not (depth_frame and frame):
+        raise InputError(
+            'transform_missing',
+            f'prompt.depth_alignment is auto, which compares header.frame_id, but that of the '
+            f'depth image is {depth_frame!r} and that of the image {frame!r}: set both in the '
+            'drivers (mostly their parameter frame_id), or prompt.depth_alignment to registered '
+            'where the depth has the pixels of the image.',
+        )
+    same_pixels = depth_frame == frame and depth.shape == view.frame.image.shape[:2]
+    return 'registered' if same_pixels else 'unregistered'
 
 
 def _from_registered(
@@ -197,11 +210,22 @@ def _from_unregistered(
         view.camera(),
         _without_flying_pixels(depth, settings),
         view.depth_camera(),
-        view.transform(arrival),
+        _place_of_depth(arrival, view),
         sigma_m_at_1m=settings.depth_sigma_m_at_1m,
         min_depth_m=settings.min_depth_m,
         max_depth_m=settings.max_depth_m,
     )
+
+
+def _place_of_depth(arrival: Arrival, view: View) -> Transform:
+    """Return (4, 4) from the depth camera to the camera; one frame is one place.
+
+    A file that names no frames has another one: that of the LiDAR.
+    """
+    if not view.frame.frame_id or arrival.message.header.frame_id != view.frame.frame_id:
+        return view.transform(arrival)
+    moved = view.transform_moved(arrival)
+    return np.eye(4) if moved is None else moved
 
 
 def _from_low_resolution(

@@ -27,6 +27,18 @@ class QueryModels:
     estimator: Estimator | None
     speaker: Speaker | None
 
+    @property
+    def see_images(self) -> bool:
+        """Whether a model answers anything."""
+        return self.estimator is not None or self.speaker is not None
+
+    @property
+    def need_camera(self) -> bool:
+        """Whether there are questions that no model answers without a CameraInfo."""
+        if self.speaker is not None or self.estimator is None:
+            return self.speaker is not None
+        return not self.estimator.recovers_camera
+
 
 def models_from(settings: QueryNodeSettings) -> QueryModels:
     """Load what the parameters ask for.

@@ -25,13 +25,10 @@ from metric_depth_ros.geometry.rigid import Transform
 from metric_depth_ros.ros.answering import Line, Question
 from metric_depth_ros.ros.assembly import Arrival
 from metric_depth_ros.ros.dense_depth import DEPTH, decode_dense
-from metric_depth_ros.ros.dense_history import DenseHistory
-from metric_depth_ros.ros.dense_inputs import DenseInputs
 from metric_depth_ros.ros.diagnostics import Problem, lasting_problem
 from metric_depth_ros.ros.extrinsics import Transforms, create_mount
 from metric_depth_ros.ros.freshness import age_s, check_age
 from metric_depth_ros.ros.managed_node import STOP_S, ManagedNode
-from metric_depth_ros.ros.newest_frame import NewestFrame
 from metric_depth_ros.ros.pixel_point import (
     Pixel,
     PixelPoint,
@@ -40,6 +37,7 @@ from metric_depth_ros.ros.pixel_point import (
     point_of_estimator,
 )
 from metric_depth_ros.ros.qos import subscribe
+from metric_depth_ros.ros.query_inputs import QueryInputs
 from metric_depth_ros.ros.query_models import QueryModels, models_from
 from metric_depth_ros.ros.query_outputs import QueryOutputs
 from metric_depth_ros.ros.query_parameters import DENSE, QUERY_NODE, QueryNodeSettings
@@ -60,14 +58,14 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
     """Answers about pixels, and in words."""
 
     def __init__(self) -> None:
-        super().__init__('query', QUERY_NODE)
+        super().__init__('query', QUERY_NODE, 'answers')
         self._models = QueryModels(None, None)
         self._next_models: QueryModels | None = None
         self._models_are_busy = False  # with a question that was abandoned
         self._ends: list[Callable[[], object]] = []  # of what activation has begun
         self._lines: dict[str, Line] = {}
-        self._dense: DenseInputs | None = None
-        self._image: NewestFrame | None = None
+        self._inputs: QueryInputs | None = None
+        self._next_inputs: QueryInputs | None = None
 
     def _configure(self) -> None:
         settings = self._settings
@@ -84,6 +82,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         self.get_logger().info(f'configured: {self._words_of_models()}')
 
     def _forget_models(self) -> None:
+        self._drop_next()
         self._models = QueryModels(None, None)
 
     def _words_of_models(self) -> str:
@@ -95,7 +94,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         if self._models_are_busy:
             self._models, self._models_are_busy = models_from(self._settings), False
         self._lines = {'pixels': Line('query-pixels'), 'model': Line('query-model')}
-        self._open_inputs()
+        self._inputs = self._open_inputs(self._settings, self._models)
         self._listen(PointStamped, PIXEL, self._on_pixel)
         for topic in CLICKS:
             self._listen(Point, topic, partial(self._on_click, topic))
@@ -112,40 +111,18 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         )
         self._ends.append(lambda: self.destroy_subscription(subscription))
 
-    def _open_inputs(self) -> None:
-        """Subscribe to what the answers are made of, and to nothing else."""
-        settings, models = self._settings, self._models
-        if models.estimator is None:
-            self._history = DenseHistory(settings.history if settings.match_stamp else 1)
-            self._dense = DenseInputs(
-                self, self._history.keep, self._faults, on_jump=self._begin_anew
-            )
-            self._dense.open()
-        if models.estimator is not None or models.speaker is not None:
-            self._image = NewestFrame(
-                self,
-                settings.image_transport,
-                settings.camera,
-                self._faults,
-                self._extrinsics.clear,
-            )
-            self._image.open()
-
-    def _begin_anew(self) -> None:
-        """Forget what was before the clock went back."""
-        self._history.clear()
-        self._extrinsics.clear()
-
-    def _close_inputs(self) -> None:
-        for inputs in (self._dense, self._image):
-            if inputs is not None:
-                inputs.close()
-        self._dense = self._image = None
+    def _open_inputs(self, settings: QueryNodeSettings, models: QueryModels) -> QueryInputs:
+        inputs = QueryInputs(self, settings, models, self._faults, self._extrinsics.clear)
+        inputs.open()
+        return inputs
 
     def _deactivate(self) -> None:
         while self._ends:
             self._ends.pop()()
-        self._close_inputs()
+        self._drop_next()
+        if self._inputs is not None:
+            self._inputs.close()
+        self._inputs = None
         ends_s = time.monotonic() + STOP_S
         for name, line in self._lines.items():
             if not line.stop(max(0.0, ends_s - time.monotonic())):
@@ -154,8 +131,25 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         self._lines = {}
 
     def _prepare(self, settings: QueryNodeSettings) -> None:
-        self._next_models = None
-        self._next_models = models_from(settings)
+        """Load what changed parameters ask for, and subscribe to what that sees.
+
+        Raises
+        ------
+        InputError
+            One of the two cannot be: all stays as it is.
+        """
+        self._drop_next()
+        models = models_from(settings)
+        if self._inputs is not None:
+            self._next_inputs = self._open_inputs(settings, models)
+        # The last thing: what subscribing declares takes what is ready into force.
+        self._next_models = models
+
+    def _drop_next(self) -> None:
+        """Give up what was made ready and never taken."""
+        if self._next_inputs is not None:
+            self._next_inputs.close()
+        self._next_models = self._next_inputs = None
 
     def _apply(self) -> None:
         if self._next_models is None:
@@ -163,12 +157,12 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         self._models, self._next_models = self._next_models, None
         self._models_are_busy = False
         self.get_logger().info(f'changed: {self._words_of_models()}')
-        if self._lines:
+        if self._inputs is not None:
             # One of its own: the thread of the other may be in a model that never comes back.
             self._lines['model'].stop(0.0, 'the model was replaced meanwhile: ask again.')
             self._lines['model'] = Line('query-model')
-            self._close_inputs()
-            self._open_inputs()
+            self._inputs.close()
+            self._inputs, self._next_inputs = self._next_inputs, None
 
     def _on_pixel(self, message: PointStamped) -> None:
         stamp = stamp_ns(message.header.stamp) if self._settings.match_stamp else 0
@@ -235,10 +229,12 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         self._lines[line].put(question, self._settings.queue_size)
 
     def _find_in_dense(self, pixel: Pixel, stamp: int) -> Callable[[], PixelPoint]:
+        assert self._inputs is not None
+        history = self._inputs.history
         if stamp:
-            kept = self._history.nearest(stamp, self._settings.max_stamp_difference_s)
+            kept = history.nearest(stamp, self._settings.max_stamp_difference_s)
         else:
-            kept = self._history.newest()
+            kept = history.newest()
             self._check_age('depth estimate', kept.stamp_ns, kept.arrived_s)
         way = self._way_to_target(kept.messages[DEPTH].header.frame_id, kept.stamp_ns)
 
@@ -283,8 +279,8 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
 
     def _seen(self, *, camera_needed: bool) -> tuple[Arrival, Callable[[], Frame]]:
         """Take the newest image; return it, and what decodes it."""
-        assert self._image is not None
-        image = self._image
+        assert self._inputs is not None
+        image = self._inputs.image
         bundle = image.take()
         self._check_age('image', bundle.image.stamp_ns, bundle.image.arrived_s)
         return bundle.image, partial(image.frame, bundle, camera_needed=camera_needed)
@@ -325,12 +321,12 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
             **self._outputs.tally.counts(),
             'estimator': self._settings.estimator,
         }
-        return [self._health_of('answers', name, 'ready', values)]
+        return [self._health_of(name, 'ready', values)]
 
     def _problems(self) -> list[Problem]:
+        assert self._inputs is not None
         problems = lasting_problem(self._extrinsics.problem)
-        if self._dense is not None:
-            problems += self._dense.problems(silent_after_s(self._settings.diagnostics.period_s))
+        problems += self._inputs.problems(silent_after_s(self._settings.diagnostics.period_s))
         busy_s, timeout_s = self._lines['model'].busy_s(), self._settings.timeout_s
         if timeout_s and busy_s > timeout_s:
             problems.append(

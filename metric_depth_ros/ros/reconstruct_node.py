@@ -47,7 +47,7 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
     """A surface of all that a depth node has published."""
 
     def __init__(self) -> None:
-        super().__init__('reconstruct', RECONSTRUCT_NODE)
+        super().__init__('reconstruct', RECONSTRUCT_NODE, 'surface')
         self._surface: LiveSurface | None = None
         self._worker: FusionWorker | None = None
         self._inputs: DenseInputs | None = None
@@ -60,20 +60,20 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
         self._folder = _folder(settings.save.folder)
         self._poses = create_poses(settings, self, self._faults)
         self._releases.append(self._poses.close)
-        self._surface = _live_surface(settings, self._folder)
-        self._releases.append(self._forget)
         self._cloud = advertise(self, PointCloud2, CLOUD, self._faults.report)
         self._releases.append(lambda: self.destroy_publisher(self._cloud))
+        self._worker = self._begin_surface()
+        self._releases.append(self._forget)
         self._offer('~/save', self._save)
         self.get_logger().info(
             f'configured: voxels of {settings.fusion.voxel_size_m:g} m within '
             f'{settings.fusion.window_m:g} m, poses from {self._poses.topic}'
         )
 
-    def _activate(self) -> None:
-        if self._surface is None:  # abandoned with a frame of before
-            self._surface = _live_surface(self._settings, self._folder)
-        worker = FusionWorker(
+    def _begin_surface(self) -> FusionWorker:
+        """Begin a surface; return the thread that grows it."""
+        self._surface = _live_surface(self._settings, self._folder)
+        return FusionWorker(
             self._surface,
             self._poses,
             lambda: self._settings,
@@ -83,7 +83,12 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
             self._faults,
             self._save_or_report,
         )
-        self._worker = worker
+
+    def _activate(self) -> None:
+        if self._worker is None:  # abandoned with a frame of before
+            self._worker = self._begin_surface()
+        worker = self._worker
+        worker.start()
         self._inputs = DenseInputs(
             self,
             worker.offer,
@@ -103,8 +108,8 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
             self.get_logger().warning(
                 'a frame is still being fused: it is abandoned, and the surface with it'
             )
-            self._surface = None  # the thread may still write to it
-        self._inputs = self._worker = None
+            self._surface = self._worker = None  # the thread may still write to it
+        self._inputs = None
 
     def _patience_s(self) -> float:
         """Return how long a frame that is being fused may take until it is abandoned."""
@@ -118,7 +123,7 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
         if self._settings.save.on_shutdown and self._surface.frames:
             self._save_or_report()
         self._surface.close()
-        self._surface = None
+        self._surface = self._worker = None
 
     def _publish(self, cloud: Cloud, world: str, stamp_ns: int) -> None:
         points, colors = cloud
@@ -149,8 +154,8 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
         InputError
             Nothing is fused, or the files cannot be written.
         """
-        if self._worker is None:
-            return self._write(self._surface)
+        if self._worker is None:  # abandoned, and its surface with it
+            return self._write(None)
         with self._worker.surface() as surface:
             if surface is None:
                 raise InputError(
@@ -185,7 +190,7 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
                 took_ms = float(np.percentile(list(self._worker.recent_ms), percent))
                 values[f'fuse_ms_p{percent}'] = took_ms
         name = self.get_fully_qualified_name()
-        return [self._health_of('surface', name, 'depth is fused', values)]
+        return [self._health_of(name, 'depth is fused', values)]
 
     def _problems(self) -> list[Problem]:
         assert self._inputs is not None

@@ -33,24 +33,25 @@ MESSAGES = 'messages'
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """A frame that was answered: its messages, what was made of them, and what was published."""
+    """A frame that was answered: messages, what was made of them and published, the parameters."""
 
     bundle: Bundle
     frame: Frame
     method: str
     confidence: NDArray[np.float32] | None
     limited: LimitedDepth
+    settings: DepthNodeSettings
 
 
-def save_snapshot(answered: Answered, settings: DepthNodeSettings, prefix: str) -> Path:
+def save_snapshot(answered: Answered, root: str, prefix: str) -> Path:
     """Write a frame into a new folder, whole or not at all, and return the folder.
 
     Parameters
     ----------
     answered
         The frame.
-    settings
-        Of the node.
+    root
+        The parameter ``snapshot.folder``.
     prefix
         Of the folder's name, which goes on with the stamp: node and camera.
 
@@ -63,14 +64,14 @@ def save_snapshot(answered: Answered, settings: DepthNodeSettings, prefix: str) 
     from metric_depth_ros.bags.writer import BagWriter
     from metric_depth_ros.evaluation.snapshots import Snapshot, write_snapshot
 
-    folder = _root(settings.snapshot.folder) / f'{prefix}_{answered.frame.stamp_ns}'
+    folder = _root(root) / f'{prefix}_{answered.frame.stamp_ns}'
     snapshot = Snapshot(
         answered.frame,
         answered.limited.depth,
         answered.confidence,
         answered.limited.camera,
         answered.method,
-        dict(_values(settings, '')),
+        dict(_values(answered.settings, '')),
     )
     if folder.exists():
         raise InputError('snapshot', f'this frame is saved already: {folder}')

@@ -122,6 +122,20 @@ class BackwardJump:
         self._newest_ns.clear()
 
 
+def age_on_arrival_s(stamp_ns: int, now_ns: int) -> float:
+    """Return how old a frame is when it arrives; 0 where its stamp is of another clock, or ahead.
+
+    Parameters
+    ----------
+    stamp_ns
+        Header stamp.
+    now_ns
+        Clock of the node (ROS time).
+    """
+    age_s = (now_ns - stamp_ns) / NS_PER_S
+    return age_s if 0.0 < age_s <= OTHER_CLOCK_S else 0.0
+
+
 def _check_age(age_s: float, max_age_s: float) -> None:
     if age_s > max_age_s:
         raise InputError(

@@ -15,6 +15,23 @@ from metric_depth_ros.geometry.rigid import Transform, inverse
 REMEDY = 'check header.frame_id of both topics, or the parameter extrinsics.path'
 
 
+def check_named(target_frame: str, source_frame: str) -> None:
+    """Refuse a frame without a name: two of them would be taken for one and the same place.
+
+    Raises
+    ------
+    InputError
+        ``'transform_missing'``: one of them, or both.
+    """
+    if not (target_frame.lstrip('/') and source_frame.lstrip('/')):
+        raise InputError(
+            'transform_missing',
+            f'no transform from {source_frame!r} to {target_frame!r}: a frame needs a name. Set '
+            'header.frame_id (of odometry: child_frame_id) where it is published, in a driver '
+            'mostly by its parameter frame_id.',
+        )
+
+
 class RigidExtrinsics(ABC):
     """Sensors that do not move on the robot, so that stamps do not matter."""
 
@@ -52,7 +69,7 @@ class RigidExtrinsics(ABC):
 
 
 class FixedTransform(RigidExtrinsics):
-    """One transform for whatever frames the messages name: files that name none."""
+    """One transform for whatever frames the messages name, or do not: files that name none."""
 
     def __init__(self, transform: Transform) -> None:
         self._transform = transform
@@ -60,8 +77,8 @@ class FixedTransform(RigidExtrinsics):
     def lookup(
         self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
     ) -> Transform:
-        """Return the transform; identity between a frame and itself."""
-        return np.eye(4) if camera_frame == sensor_frame else self._transform
+        """Return the transform."""
+        return self._transform
 
 
 class StaticTree(RigidExtrinsics):
@@ -96,6 +113,7 @@ class StaticTree(RigidExtrinsics):
         self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
     ) -> Transform:
         """Return the chained transform; the stamps do not matter."""
+        check_named(camera_frame, sensor_frame)
         key = camera_frame.lstrip('/'), sensor_frame.lstrip('/')
         if key not in self._found:
             self._found[key] = self._chained(*key)

@@ -14,6 +14,7 @@ from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.rigid import Transform, transform_from_quaternion
 from metric_depth_ros.ros.stamps import BackwardJump
+from metric_depth_ros.ros.static_tree import check_named
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -73,6 +74,7 @@ class Tf2Tree:
         """
         from rclpy.time import Time
 
+        check_named(target_frame, source_frame)
         asked = target_frame, source_frame, Time(nanoseconds=stamp_ns)
         if wait:
             self.arrives(lambda: self.buffer.can_transform(*asked))
@@ -162,6 +164,7 @@ class Tf2Extrinsics:
         """Return the transform, moved through the fixed frame where the tree knows it."""
         from rclpy.time import Time
 
+        check_named(camera_frame, sensor_frame)
         stamps = camera_frame, camera_stamp_ns, sensor_frame, sensor_stamp_ns
         moved = self.lookup_moved(*stamps)
         if moved is not None:
@@ -188,7 +191,8 @@ class Tf2Extrinsics:
         from rclpy.time import Time
 
         self._forget_if_jumped_back(camera_frame, camera_stamp_ns)
-        if not self._fixed_frame or not self._tree.buffer.can_transform(
+        named = self._fixed_frame and camera_frame and sensor_frame
+        if not named or not self._tree.buffer.can_transform(
             self._fixed_frame, camera_frame, Time()
         ):
             return None

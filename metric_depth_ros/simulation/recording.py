@@ -152,7 +152,9 @@ def record(
     Raises
     ------
     InputError
-        `path` exists already, or the disk is full; then no bag is left behind.
+        `path` exists already, or the disk is full.
+
+    Whatever ends it early, no bag is left behind: a shorter one would look whole.
     """
     transforms = {(layout.BASE_FRAME, layout.CAMERA_FRAME): scene.T_base_camera}
     if scene.T_base_lidar is not None:

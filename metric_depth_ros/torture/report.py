@@ -24,28 +24,41 @@ def line_of(outcome: Outcome) -> str:
     return f'{verdict} {outcome.group}: {outcome.name}: {observed}{recovery}'
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
-    """Return the result of the campaign in one sentence."""
+def summary(outcomes: Sequence[Outcome], is_whole: bool = True) -> str:
+    """Return the result of the campaign, or of what was done of it, in one sentence."""
     failed = sum(not outcome.passed for outcome in outcomes)
     recoveries = [o.recovery_s for o in outcomes if o.recovery_s is not None]
     slowest = f', the slowest recovery took {max(recoveries):.2f} s' if recoveries else ''
-    return f'{len(outcomes)} faults, {failed} not as expected{slowest}'
+    cut = '' if is_whole else 'interrupted after '
+    return f'{cut}{len(outcomes)} faults, {failed} not as expected{slowest}'
 
 
-def write_reports(folder: Path, outcomes: Sequence[Outcome]) -> list[Path]:
-    """Write torture.txt, torture.json and torture.html; return their paths."""
+def write_reports(folder: Path, outcomes: Sequence[Outcome], is_whole: bool = True) -> list[Path]:
+    """Write torture.txt, torture.json and torture.html; return their paths.
+
+    Parameters
+    ----------
+    folder
+        Where to.
+    outcomes
+        Of the faults that were done.
+    is_whole
+        False where the campaign was interrupted, which the reports then say.
+    """
     paths = [folder / f'torture.{kind}' for kind in ('txt', 'json', 'html')]
     text, data, page = paths
-    lines = [*map(line_of, outcomes), summary(outcomes)]
+    result = summary(outcomes, is_whole)
+    lines = [*map(line_of, outcomes), result]
     text.write_text('\n'.join(lines) + '\n', encoding='utf-8')
     content = {
-        'summary': summary(outcomes),
+        'summary': result,
+        'is_whole': is_whole,
         'machine': describe_machine(),
         'versions': describe_versions(),
         'faults': [asdict(outcome) for outcome in outcomes],
     }
     data.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
-    write_report(page, TITLE, [Section('Result', [summary(outcomes)]), *_sections(outcomes)])
+    write_report(page, TITLE, [Section('Result', [result]), *_sections(outcomes)])
     return paths
 
 

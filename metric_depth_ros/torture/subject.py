@@ -45,6 +45,10 @@ class FaultyEstimator(Estimator):
         """Warm up the estimator behind."""
         self._estimator.warm_up(width, height)
 
+    def ready_since_s(self) -> float:
+        """Return since when the estimator behind is ready."""
+        return self._estimator.ready_since_s()
+
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate, or fail as the first pixel asks."""
         red, green, number = (int(v) for v in frame.image[0, 0])

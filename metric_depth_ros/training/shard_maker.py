@@ -7,7 +7,7 @@ May import `simulation`.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from multiprocessing.synchronize import Event
@@ -84,7 +84,7 @@ def make_shards(
     Raises
     ------
     InputError
-        The folder holds examples of other settings, or shards beyond the views.
+        The folder holds examples of other settings, or beyond the views.
     """
     folder.mkdir(parents=True, exist_ok=True)
     numbers = range(-(-settings.views // settings.per_shard))
@@ -92,6 +92,7 @@ def make_shards(
     plain = {key: value for key, value in asdict(settings).items() if key != 'views'}
     keep_settings(folder / SETTINGS_NAME, {'rules': RULES, **plain})  # views may be added
     existing = existing_counts(folder, numbers)
+    _refuse_examples_beyond(folder, settings, existing)
     counts = {n: count for n, count in existing.items() if count == len(_views(settings, n))}
     progress(sum(counts.values()))
     missing = [number for number in numbers if number not in counts]
@@ -123,6 +124,21 @@ def _refuse_shards_beyond(folder: Path, views: int, numbers: range) -> None:
             f'{folder} already holds {beyond[0]}, which {views} views do not reach: ask for more, '
             'delete the shards beyond, or choose another folder.',
         )
+
+
+def _refuse_examples_beyond(
+    folder: Path, settings: ShardSettings, existing: Mapping[int, int]
+) -> None:
+    """Refuse to make a shard anew with fewer examples than it has."""
+    for number, count in existing.items():
+        views = _views(settings, number)
+        if count > len(views):
+            raise InputError(
+                'training_data',
+                f'{folder} already holds {shard_name(number)} with {count} examples, of which '
+                f'{settings.views} views reach {len(views)}: ask for {views.start + count} or '
+                'more, or choose another folder.',
+            )
 
 
 def _made(

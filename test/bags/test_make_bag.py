@@ -2,6 +2,7 @@
 """Frame sets turned into bags."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -18,6 +19,7 @@ from metric_depth_ros.codecs.pointcloud import decode_xyz, field_names
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.framesets import load_frame_set
 from metric_depth_ros.geometry.rigid import inverse
+from metric_depth_ros.ros.parameters import DEPTH_NODE
 
 
 def messages(bag, topic):
@@ -66,18 +68,33 @@ def test_a_depth_map_prompt_becomes_a_depth_camera(frame_set, tmp_path):
     np.testing.assert_allclose(decode_depth(message), frame_set.frames[1].load_depth_map('rgbd'))
 
 
-@pytest.mark.parametrize('kind', ['lidar', 'rgbd'])
-def test_the_command_says_how_to_replay_a_lidar_that_was_projected(
+@pytest.mark.parametrize('kind', ['lidar', 'random', 'rgbd', 'lowres', 'points of unknown origin'])
+def test_the_command_says_with_what_a_replay_has_the_prompt_of_an_evaluation(
     frame_set_folder, tmp_path, capsys, kind
 ):
+    name = 'lidar' if kind.startswith('points') else 'rgbd'
+
     def of_kind(index):
         for frame in index['frames']:
-            frame['prompts']['rgbd']['kind'] = kind
+            frame['prompts'][name]['kind'] = 'random' if name == 'lidar' else kind
 
     edited(frame_set_folder, tmp_path, of_kind)
-    assert main(['make-bag', str(tmp_path / 'edited'), str(tmp_path / 'bag')]) == 0
-    said = '-p prompt.depth_alignment:=projected' in capsys.readouterr().out
-    assert said == (kind == 'lidar')
+    command = ['make-bag', str(tmp_path / 'edited'), str(tmp_path / 'bag'), '--prompt', name]
+    assert main(command) == 0
+    told = re.findall(r'-p (\S+)', capsys.readouterr().out)
+    assert {parameter.partition(':=')[0] for parameter in told} <= DEPTH_NODE.rows.keys()
+    projected, shown = 'prompt.depth_alignment:=projected', 'prompt.remove_occluded:=false'
+    sigma = ['prompt.sigma_m:=0.01', 'prompt.sigma_rel:=0.002']
+    assert (
+        told
+        == {
+            'lidar': [projected],
+            'random': [projected, shown, *sigma],
+            'rgbd': [],
+            'lowres': [projected, shown, 'prompt.sigma_m:=0.0', 'prompt.sigma_rel:=0.02'],
+            'points of unknown origin': sigma,
+        }[kind]
+    )
 
 
 def test_a_depth_map_of_another_unit_is_not_rounded_to_millimeters(frame_set_folder, tmp_path):
@@ -167,6 +184,35 @@ def test_a_frame_that_no_message_can_hold_is_refused_before_there_is_a_bag(
     with pytest.raises(InputError, match=problem):
         write_frame_set(edited(frame_set_folder, tmp_path, spoil), tmp_path / 'bag')
     assert not (tmp_path / 'bag').exists()
+
+
+@pytest.mark.parametrize(
+    ('stamp_ns', 'problem'),
+    [
+        (lambda frames: frames[0]['stamp_ns'], 'frames 0 and 2 of tiny have the same stamp_ns'),
+        (lambda frames: None, '1 of 3 frames of tiny have no stamp_ns, expected all or none'),
+    ],
+)
+def test_a_stamp_that_is_missing_or_not_of_its_own_is_refused_unless_a_rate_replaces_it(
+    frame_set_folder, tmp_path, stamp_ns, problem
+):
+    def spoil(index):
+        index['frames'][2]['stamp_ns'] = stamp_ns(index['frames'])
+
+    frame_set = edited(frame_set_folder, tmp_path, spoil)
+    with pytest.raises(InputError, match=problem):
+        write_frame_set(frame_set, tmp_path / 'bag')
+    assert not (tmp_path / 'bag').exists()
+    assert write_frame_set(frame_set, tmp_path / 'bag', rate_hz=5.0).frames == 3
+
+
+def test_frames_without_the_prompt_are_counted(frame_set_folder, tmp_path, capsys):
+    edited(frame_set_folder, tmp_path, lambda index: index['frames'][1]['prompts'].pop('rgbd'))
+    command = ['make-bag', str(tmp_path / 'edited'), str(tmp_path / 'bag'), '--prompt', 'rgbd']
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert '2 frames of tiny' in said
+    assert 'Frames left out, without prompt rgbd: 1' in said
 
 
 def test_a_sensor_that_moves_against_the_camera_is_refused(frame_set_folder, tmp_path):

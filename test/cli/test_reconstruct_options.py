@@ -32,7 +32,9 @@ def test_a_name_of_another_format_is_refused(option, name, refused, tmp_path):
     assert '.ply' in said
 
 
-@pytest.mark.parametrize(('first', 'second'), [('--out', '--cloud'), ('--cloud', '--json')])
+@pytest.mark.parametrize(
+    ('first', 'second'), [('--out', '--cloud'), ('--cloud', '--json'), ('--json', '--rerun')]
+)
 def test_one_name_for_two_files_is_refused(first, second, refused, tmp_path):
     paths = {'--out': tmp_path / 'mesh.ply', first: tmp_path / 'm.ply'}
     paths[second] = tmp_path / 'bag' / '..' / 'm.ply'

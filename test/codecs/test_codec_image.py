@@ -112,6 +112,21 @@ def test_float_depth_comes_back_exactly(depth, big_endian, padding):
     )
 
 
+@pytest.mark.parametrize('padding', [1, 2, 3])
+def test_float_depth_with_rows_between_the_words_is_taken_by_opencv(padding):
+    depth = np.arange(12, dtype=np.float32).reshape(3, 4)
+    decoded = decode_depth(message(depth, '32FC1', padding))
+    twice = cv2.resize(decoded, (8, 6), interpolation=cv2.INTER_NEAREST)
+    np.testing.assert_array_equal(twice[::2, ::2], depth)
+
+
+def test_float_depth_with_rows_of_whole_words_is_a_view_of_the_message():
+    source = message(np.ones((3, 4), np.float32), '32FC1', padding=4)
+    decoded = decode_depth(source)
+    source.data[:4] = array('B', np.float32(7.0).tobytes())
+    assert decoded[0, 0] == 7.0
+
+
 @given(hnp.arrays(np.uint16, st.tuples(SIDES, SIDES)), st.booleans())
 def test_millimeters_become_meters_and_zero_unknown(millimeters, big_endian):
     decoded = decode_depth(message(millimeters, '16UC1', 2, big_endian))

@@ -2,6 +2,7 @@
 """compressedDepth: PNG and RVL, of both depth encodings."""
 
 import struct
+import tracemalloc
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from rvl import encode_rvl
 
+from metric_depth_ros.codecs import compressed_depth
 from metric_depth_ros.codecs.compressed_depth import decode_compressed_depth
 from metric_depth_ros.errors import InputError
 
@@ -88,6 +90,43 @@ def test_quantized_inverse_depth_comes_back_within_a_step(how):
 def test_rvl_gives_back_what_was_written(values):
     depth = decode_compressed_depth(message(values, 'rvl'))
     np.testing.assert_array_equal(np.rint(np.nan_to_num(depth) * 1e3), values)
+
+
+def test_rvl_is_decoded_in_portions_that_cut_numbers(monkeypatch):
+    values = scene()
+    whole = message(values, 'rvl')
+    for portion in range(11, 40):
+        monkeypatch.setattr(compressed_depth, '_PORTION', portion)
+        depth = decode_compressed_depth(whole)
+        np.testing.assert_array_equal(np.rint(np.nan_to_num(depth) * 1e3), values)
+
+
+def test_rvl_of_as_many_bytes_as_its_size_can_need_is_read_whole():
+    """Up and down by 65535, every value in a run of its own: a word each."""
+    words = 10 * (0x01EFFFF3, 0x01DFFFF3)
+    data = struct.pack('<iffII20I', 0, 0.0, 0.0, 5, 4, *words)
+    depth = decode_compressed_depth(compressed('16UC1; compressedDepth rvl', data)).ravel()
+    np.testing.assert_allclose(depth[::2], 65.535)
+    assert np.isnan(depth[1::2]).all()
+
+
+def test_rvl_of_more_bytes_than_its_size_needs_takes_memory_for_its_size_only():
+    data = struct.pack('<iffIII', 0, 0.0, 0.0, 5, 4, 0xC2000000) + bytes(4_000_000)
+    whole = compressed('16UC1; compressedDepth rvl', data)
+    tracemalloc.start()
+    try:
+        assert decode_compressed_depth(whole).shape == (4, 5)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_rvl_sums_the_differences_of_all_runs_at_once(monkeypatch):
+    values, calls = scene(), []
+    cumsum = np.cumsum
+    monkeypatch.setattr(np, 'cumsum', lambda *a, **k: calls.append(1) or cumsum(*a, **k))
+    decode_compressed_depth(message(values, 'rvl'))
+    assert len(calls) == 1
 
 
 @given(st.binary(max_size=80), st.sampled_from(['png', 'rvl']))

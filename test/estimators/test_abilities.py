@@ -17,6 +17,8 @@ from metric_depth_ros.estimators.nearest import NearestFill
 from metric_depth_ros.torture.subject import FaultyEstimator
 from metric_depth_ros.types import DepthEstimate, Frame
 
+READY_SINCE_S = 7.0
+
 
 class Able(Estimator):
     """Can do whatever a method states of itself."""
@@ -34,6 +36,9 @@ class Able(Estimator):
 
     def warm_up(self, width, height):
         self.warmed_up.append((width, height))
+
+    def ready_since_s(self):
+        return READY_SINCE_S
 
 
 WRAPPERS = {
@@ -64,6 +69,12 @@ def test_what_asks_an_estimator_warms_it_up(wrapper):
 
 
 @pytest.mark.parametrize('wrapper', WRAPPERS)
+def test_what_asks_an_estimator_is_ready_when_that_one_is(wrapper):
+    wrapped = WRAPPERS[wrapper][0](Able())
+    assert wrapped.ready_since_s() == READY_SINCE_S
+
+
+@pytest.mark.parametrize('wrapper', WRAPPERS)
 def test_what_asks_an_estimator_can_do_no_more_than_that_one(wrapper):
     wrapped = WRAPPERS[wrapper][0](NearestFill())
     assert wrapped.needs_prompt
@@ -75,6 +86,10 @@ def test_the_teacher_recovers_the_cameras_that_its_prior_recovers():
     device = torch.device('cpu')
     assert TeacherAdapter(Able(), device).recovers_camera
     assert not TeacherAdapter(NearestFill(), device).recovers_camera
+
+
+def test_the_teacher_is_ready_when_its_prior_is():
+    assert TeacherAdapter(Able(), torch.device('cpu')).ready_since_s() == READY_SINCE_S
 
 
 def test_an_estimator_that_says_nothing_of_itself_can_do_the_least():
@@ -90,4 +105,5 @@ def test_an_estimator_that_says_nothing_of_itself_can_do_the_least():
     assert [e.depth[0, 0] for e in least.estimate_batch(frames)] == [1.0, 2.0]
     assert least.estimate_at(frames[1], [(0, 0)]).depth[0, 0] == 2.0
     assert least.unmasked() is least
+    assert least.ready_since_s() == 0.0
     least.warm_up(64, 48)

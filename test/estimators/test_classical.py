@@ -224,6 +224,40 @@ def test_confidence_falls_where_points_disagree():
     assert confidence[:, : WIDTH // 3].mean() > 2.0 * confidence[:, -WIDTH // 3 :].mean()
 
 
+@pytest.mark.parametrize('sigma', [1.5, np.inf])
+def test_a_point_without_a_say_in_the_depth_leaves_the_confidence_around_it(sigma):
+    uv = PATTERNS['grid of 8'].astype(np.float32)
+    depth = np.full(len(uv), 3.0, np.float32)
+    known, sure = complete(flat_image(), uv, depth, 0.01 * depth)
+    filled, confidence = complete(
+        flat_image(),
+        np.append(uv, np.float32([[81, 49]]), axis=0),
+        np.append(depth, np.float32(3.3)),
+        np.append(0.01 * depth, np.float32(sigma)),
+    )
+    np.testing.assert_allclose(filled, known, rtol=2e-3)
+    assert (confidence > 0.95 * sure).all()
+
+
+def test_a_wide_image_is_filled_as_well_at_its_border_as_a_narrow_one():
+    height, width, narrow = 120, 3840, 960
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    inverse = 0.3 + 0.1 * np.sin(x / 90) * np.cos(y / 70) + 0.05 * np.sin((x + y) / 37)
+    image = np.repeat((128 + 300 * (inverse - 0.3)).astype(np.uint8)[..., None], 3, axis=2)
+    truth = (1.0 / inverse).astype(np.float32)
+    measured = np.random.default_rng(1).random((height, width)) < 0.3
+    measured[30:90, np.arange(width) % 80 >= 50] = False
+    row, column = np.nonzero(measured)
+
+    def border_error(from_column):
+        seen = column >= from_column
+        uv = np.stack((column[seen] - from_column, row[seen]), axis=1)
+        filled, _ = ask(image[:, from_column:], truth[:, from_column:], uv)
+        return np.abs(filled / truth[:, from_column:] - 1.0)[:, -narrow // 2 :].mean()
+
+    assert border_error(0) < 1.1 * border_error(width - narrow)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     height=st.integers(1, 40),

@@ -95,6 +95,17 @@ def test_a_small_image_keeps_its_size_with_any_number_of_points():
     assert sizes == {(256, 192)}
 
 
+@pytest.mark.parametrize('size', [(1280, 384), (1216, 352), (640, 480), (3840, 2160), (64, 48)])
+def test_in_halves_any_number_of_points_is_seen_at_one_of_four_sizes_near_its_own(size):
+    prompts = [_scattered(count, *size) for count in (0, 1, *range(50, 5000, 150))]
+    sizes = [size_for(*size, uv, in_halves=True) for uv in prompts]
+
+    assert len(set(sizes)) <= 4
+    for uv, (width, height) in zip(prompts, sizes, strict=True):
+        own = size_for(*size, uv)
+        assert width * height == pytest.approx(own[0] * own[1], rel=0.6)
+
+
 @pytest.mark.parametrize('count', [1, 2, 40, 3000])
 def test_channels_are_finite_for_any_number_of_points(count):
     prepared = compact_input(_image(), _prompt(count), _camera())

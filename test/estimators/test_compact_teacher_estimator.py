@@ -138,6 +138,23 @@ def test_auto_is_bf16_only_on_a_processor_that_has_it(native, options, estimator
     assert np.array_equal(depth, estimator.estimate(_frame()).depth) is not native
 
 
+def test_compiled_code_is_needed_for_four_sizes_at_most(options, monkeypatch):
+    seen = set()
+    forward = CompactTeacher.forward
+
+    def watched(network, inputs, guess):
+        seen.add(guess.shape)
+        return forward(network, inputs, guess)
+
+    monkeypatch.setattr(CompactTeacher, 'forward', watched)
+    monkeypatch.setattr(torch, 'compile', lambda function, **_: function)
+    estimator = create_estimator('compact_teacher', replace(options, compile=True))
+    for points in (0, 1, *range(200, 2600, 300)):
+        estimator.estimate(_frame((640, 480), points=points))
+
+    assert 1 < len(seen) <= 4
+
+
 def test_another_resolution_is_refused(options):
     with pytest.raises(InputError, match=r'resolution_scale is 3.*set it to 1'):
         create_estimator('compact_teacher', replace(options, resolution_scale=3.0))

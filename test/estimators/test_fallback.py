@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A monocular estimator while the prompt is silent."""
 
+import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +113,40 @@ def test_many_points_win_the_prompt_back():
     trust.doubt(0)
     assert [bool(trust.doubt(150)) for _ in range(RETURN_FRAMES)] == [True, True, False]
     assert not trust.doubt(100)
+
+
+class FirstFrames(Monocular):
+    """Writes down when what asks it is said to be ready, frame by frame."""
+
+    def __init__(self):
+        self.asked_by = None
+        self.ready_since_s_in_frames = []
+
+    def estimate(self, frame):
+        self.ready_since_s_in_frames.append(self.asked_by.ready_since_s())
+        return super().estimate(frame)
+
+
+def test_the_first_frame_of_the_monocular_one_may_take_any_time_whatever_came_before():
+    mono = FirstFrames()
+    mono.asked_by = estimator = FallbackEstimator(NearestFill(), mono, 5)
+    methods(estimator, 9, 9)
+    ready_s = estimator.ready_since_s()
+    assert 0.0 < ready_s < math.inf
+    methods(estimator, 0, 0)
+    first_s, second_s = mono.ready_since_s_in_frames
+    assert first_s == math.inf
+    assert ready_s <= second_s < math.inf
+
+
+def test_the_first_batch_of_the_monocular_one_may_take_any_time_as_well():
+    mono = FirstFrames()
+    mono.asked_by = estimator = FallbackEstimator(NearestFill(), mono, 5)
+    for _ in range(2):
+        estimator.estimate_batch([frame(9, 'left'), frame(0, 'right')])
+    first_s, second_s = mono.ready_since_s_in_frames
+    assert first_s == math.inf
+    assert second_s < math.inf
 
 
 def test_a_frame_without_a_camera_that_the_prompted_one_cannot_answer_is_answered():

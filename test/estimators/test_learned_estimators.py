@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +68,21 @@ def test_a_frame_becomes_finite_depth_of_its_size(name, options, frame):
     assert (estimate.depth > 0.0).all()
     assert estimate.camera is frame.camera
     assert estimate.method.startswith(name)
+
+
+@pytest.mark.parametrize('name', ['student_pointmap', 'teacher:student_pointmap'])
+def test_an_estimator_that_compiles_is_not_ready(name, options, frame, monkeypatch):
+    ready_s = []
+
+    def compiler(method, **kwargs):
+        return lambda *a, **k: (ready_s.append(estimator.ready_since_s()), method(*a, **k))[1]
+
+    monkeypatch.setattr(torch, 'compile', compiler)
+    estimator = create_estimator(name, replace(options, compile=True))
+    estimator.estimate(frame)
+    assert ready_s
+    assert set(ready_s) == {math.inf}
+    assert estimator.ready_since_s() < math.inf
 
 
 @pytest.mark.parametrize('name', ['student_depthmap', 'depth_pro', 'student_pointmap'])

@@ -33,12 +33,12 @@ distortion_coefficients: {rows: 1, cols: 5, data: [0.1, 0.0, 0.0, 0.0, 0.0]}
 rectification_matrix: {rows: 3, cols: 3, data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}
 projection_matrix: {rows: 3, cols: 4, data: [49, 0, 31, 0, 0, 49, 23, 0, 0, 0, 1, 0]}
 """
+K = [[50.0, 0.0, 31.5], [0.0, 50.0, 23.5], [0.0, 0.0, 1.0]]
 
 
 @pytest.fixture
 def camera_file(tmp_path: Path) -> Path:
     path = tmp_path / 'camera.json'
-    K = [[50.0, 0.0, 31.5], [0.0, 50.0, 23.5], [0.0, 0.0, 1.0]]
     path.write_text(json.dumps({'width': 64, 'height': 48, 'K': K}))
     return path
 
@@ -120,7 +120,14 @@ def test_an_estimator_without_the_prompt_that_it_needs_is_refused(
     said = capsys.readouterr().err
     assert '--estimator nearest finds no depth without a prompt' in said
     assert '--prompt' in said
-    assert not list(out.iterdir())
+    assert not out.exists()
+
+
+def test_an_input_that_is_refused_leaves_no_empty_folder(mini_set, tmp_path) -> None:
+    out = tmp_path / 'of_all' / 'out'
+    camera = ['--camera', str(tmp_path / 'none.yaml')]
+    assert main(['complete', str(mini_set / '0.png'), *camera, '-o', str(out)]) == 2
+    assert not out.parent.exists()
 
 
 def test_a_camera_of_another_size_is_blamed_and_not_the_prompt(mini_set, tmp_path, capsys) -> None:
@@ -220,6 +227,26 @@ def test_a_ros_calibration_keeps_its_lens_and_projection(tmp_path) -> None:
     assert camera.P[0, 0] == 49.0
 
 
+@pytest.mark.parametrize(
+    'lens',
+    [
+        'distortion: {model: equidistant, coefficients: [0.1, 0.01, 0.0, 0.0]}',  # of a frame set
+        'distortion_model: equidistant\ndistortion_coefficients: [0.1, 0.01, 0.0, 0.0]',
+        'distortion_model: equidistant\nD: {rows: 1, cols: 4, data: [0.1, 0.01, 0.0, 0.0]}',
+    ],
+)
+def test_the_lens_beside_K_is_not_ignored(tmp_path, lens: str) -> None:
+    path = tmp_path / 'camera.yaml'
+    path.write_text(f'width: 64\nheight: 48\nK: {K}\n{lens}\n')
+    assert read_camera(path).distortion == Distortion('equidistant', (0.1, 0.01, 0.0, 0.0))
+
+
+def test_null_beside_K_is_a_lens_that_does_not_distort(tmp_path) -> None:
+    path = tmp_path / 'camera.yaml'
+    path.write_text(f'width: 64\nheight: 48\nK: {K}\ndistortion: null\n')
+    assert read_camera(path).distortion.is_identity
+
+
 @pytest.mark.parametrize('zeros', [0, 6])
 def test_the_values_of_a_calibration_tell_its_lens(tmp_path, zeros: int) -> None:
     values = [0.1, -0.05, 1e-3, 1e-3, 0.01, 0.02, 0.03, 0.04]
@@ -253,6 +280,12 @@ def test_matrices_of_a_calibration_may_be_lists_or_empty(tmp_path, coefficients:
         ('image_width: 64\ncamera_matrix: {data: [1]}', 'has no image_height'),
         ('width: 64\nheight: 48\nK: [[0, 0, 0], [0, 0, 0], [0, 0, 1]]', 'focal lengths'),
         ('width: a\nheight: 48\nK: []', 'invalid literal'),
+        (f'width: 64.7\nheight: 48\nK: {K}', 'width is 64.7, expected a whole number'),
+        (CALIBRATION.replace('48', '48.5', 1), 'image_height is 48.5, expected a whole number'),
+        (f'width: 64\nheight: 48\nK: {K}\ndist_coeffs: [0.1]', 'dist_coeffs would be ignored'),
+        (f'width: 64\nheight: 48\nK: {K}\nD: [0, 0, 0, 0]\ndistortion: {{}}', 'more than once'),
+        (f'width: 64\nheight: 48\nK: {K}\ndistortion: [0.1]', 'expected model and coefficients'),
+        (f'width: 64\nheight: 48\nK: {K}\ndistortion: {{model: plumb_bob}}', 'no coefficients'),
         ('width: .inf\nheight: 48\nK: []', 'infinity'),
         ('[1, 2]', 'no keys and values'),
         ('{', 'cannot be read'),

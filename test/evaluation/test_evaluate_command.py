@@ -63,6 +63,55 @@ def test_a_prompt_that_does_not_exist_exits_with_2(mini_set: Path, tmp_path: Pat
     assert 'Traceback' not in done.stderr
 
 
+def change(folder: Path, part: str, frames: slice, **values: object) -> None:
+    """Change a part of the index, ``gt`` or the name of a prompt, in some of the frames."""
+    index = json.loads((folder / 'frames.json').read_text())
+    for frame in index['frames'][frames]:
+        (frame['gt'] if part == 'gt' else frame['prompts'][part]).update(values)
+    (folder / 'frames.json').write_text(json.dumps(index))
+
+
+def test_frames_without_ground_truth_that_counts_are_warned_of(mini_set: Path) -> None:
+    change(mini_set, 'gt', slice(1, 2), scale=1.0)  # of 2 m and 4 m in units of 1/256 m
+    done = metric_depth('evaluate', mini_set, '--prompt', 'grid', '--estimator', 'nearest')
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if 'counts' in line]
+    assert line.startswith('mini / grid: 1 of 2 frames have no pixel of ground truth that counts')
+    assert 'the values are 512 to 1024 m with its scale 1, and min_m 0.1 to max_m 3.9' in line
+
+
+def test_a_run_that_scores_nothing_exits_with_2(mini_set: Path, tmp_path: Path) -> None:
+    change(mini_set, 'gt', slice(None), scale=1.0)
+    out = tmp_path / 'figures.json'
+    done = metric_depth('evaluate', mini_set, '--estimator', 'nearest', '--json', out)
+    assert done.returncode == 2
+    assert 'mini / lidar: 2 of 2 frames' in done.stderr
+    assert 'nothing was scored' in done.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ('prompt', 'values', 'why'),
+    [
+        ('grid', {'scale': 1.0}, 'the values are 2000 to 4000 m with its scale 1.'),
+        ('lidar', {'T_camera_sensor': None}, 'none of its 48 points is in the image with the'),
+    ],
+)
+def test_an_empty_prompt_is_warned_of(
+    mini_set: Path, tmp_path: Path, prompt: str, values: dict[str, object], why: str
+) -> None:
+    change(mini_set, prompt, slice(0, 1), **values)
+    out = tmp_path / 'figures.json'
+    options = ('--prompt', prompt, '--estimator', 'nearest', '--json', out)
+    done = metric_depth('evaluate', mini_set, *options)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if 'empty' in line]
+    assert line.startswith(f'mini / {prompt}: 1 of 2 frames have an empty prompt: of frame 0, ')
+    assert why in line
+    (group,) = json.loads(out.read_text())['groups']
+    assert group['frames_without_prompt'] == 1
+
+
 def test_a_condition_that_holds_exits_with_1(mini_set: Path, tmp_path: Path) -> None:
     arguments = ('evaluate', mini_set, '--prompt', 'grid', '--estimator', 'nearest')
     out = ('--json', tmp_path / 'figures.json')
@@ -78,6 +127,14 @@ def test_an_output_that_cannot_be_written_exits_with_2(mini_set: Path, tmp_path:
     done = metric_depth('evaluate', mini_set, '--json', tmp_path / 'file' / 'figures.json')
     assert done.returncode == 2
     assert '--json' in done.stderr
+
+
+def test_one_name_for_two_files_is_refused(mini_set: Path, tmp_path: Path) -> None:
+    out = tmp_path / 'x.html'
+    done = metric_depth('evaluate', mini_set, '--json', out, '--html', mini_set / '..' / 'x.html')
+    assert done.returncode == 2
+    assert f'--json and --html are both {out}: name two files.' in done.stderr
+    assert not out.exists()
 
 
 @pytest.mark.parametrize('option', ['--json', '--html'])

@@ -3,8 +3,12 @@
 
 import builtins
 import json
+import os
+import shutil
+import socket
 import sys
 from collections import defaultdict
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -119,6 +123,79 @@ def test_complete_logs_its_frame(reader, tmp_path):
     )  # fmt: skip
     assert code == 0
     assert '/world/camera/image/depth' in rows(reader, log)
+
+
+def test_a_viewer_that_is_not_there_is_refused_before_the_work(reader, mini_set, tmp_path, capsys):
+    with socket.socket() as nobody:  # bound and never listening: the port stays free of others
+        nobody.bind(('127.0.0.1', 0))
+        target = f'rerun+http://127.0.0.1:{nobody.getsockname()[1]}/proxy'
+        scores = tmp_path / 'scores.json'
+        assert main(['evaluate', str(mini_set), '--rerun', target, '--json', str(scores)]) == 2
+    said = capsys.readouterr().err
+    assert f'--rerun {target}: no viewer answers there' in said
+    assert not scores.exists()
+
+
+def test_figures_are_written_though_the_log_cannot_be_finished(
+    reader, mini_set, tmp_path, monkeypatch, caplog
+):
+    import rerun
+
+    def flush(recording):
+        raise RuntimeError('the viewer has gone\na page of advice')
+
+    monkeypatch.setattr(rerun.RecordingStream, 'flush', flush)
+    scores, log = tmp_path / 'scores.json', tmp_path / 'log.rrd'
+    options = ['--estimator', 'nearest', '--json', str(scores), '--rerun', str(log)]
+    assert main(['evaluate', str(mini_set), *options]) == 0
+    assert json.loads(scores.read_text())['groups']
+    (warning,) = [r for r in caplog.records if r.name == RerunLog.__module__]
+    assert warning.getMessage() == '--rerun: the log is not complete: the viewer has gone'
+
+
+def test_an_error_under_way_is_not_replaced_by_that_of_the_log(reader, tmp_path, monkeypatch):
+    import rerun
+
+    def flush(recording):
+        raise RuntimeError('the viewer has gone')
+
+    monkeypatch.setattr(rerun.RecordingStream, 'flush', flush)
+    with (
+        pytest.raises(InputError, match='the prompt'),
+        RerunLog(str(tmp_path / 'log.rrd')),
+    ):
+        raise InputError('prompt_file', 'the prompt cannot be read')
+
+
+def test_the_viewer_beside_python_is_found_without_an_active_environment(
+    reader, tmp_path, monkeypatch
+):
+    import rerun
+
+    viewer = tmp_path / 'bin' / 'rerun'
+    viewer.parent.mkdir()
+    viewer.touch(mode=0o755)
+    found = []
+    monkeypatch.setattr(sys, 'executable', str(viewer.with_name('python')))
+    monkeypatch.setattr(
+        rerun.RecordingStream, 'spawn', lambda recording: found.append(shutil.which('rerun'))
+    )
+    before = os.environ['PATH']
+    with RerunLog('live'):
+        pass
+    assert [Path(path) for path in found] == [viewer]
+    assert os.environ['PATH'] == before
+
+
+def test_a_viewer_that_cannot_be_started_is_told_of_in_one_sentence(reader, monkeypatch):
+    import rerun
+
+    def spawn(recording):
+        raise RuntimeError('Failed to find Rerun Viewer executable in PATH.\n\nPATH="/bin"')
+
+    monkeypatch.setattr(rerun.RecordingStream, 'spawn', spawn)
+    with pytest.raises(InputError, match=r'live cannot be used: .*in PATH\.$'):
+        RerunLog('live')
 
 
 @pytest.mark.parametrize('target', ['log.mcap', 'https://somewhere'])

@@ -119,6 +119,20 @@ def test_a_ray_beyond_the_fold_of_the_polynomial_has_no_pixel():
     assert np.isfinite(camera.project(np.array([[4.0, 0.0, 10.0]]))).all()
 
 
+@pytest.mark.parametrize(
+    'lens',
+    [
+        Distortion('plumb_bob', (1e-4, 0.0, 0.0, 0.0)),
+        LENSES['equidistant without terms'],
+        Distortion('equidistant', (0.02, -0.01, 0.004, -0.001)),
+    ],
+)
+def test_the_rays_of_a_lens_end_85_degrees_off_its_axis(lens):
+    slopes = np.tan(np.radians([84.0, 87.0, 89.9]))
+    pixels = camera_with(lens).normalized_to_pixel(np.stack((slopes, 0.0 * slopes), axis=-1))
+    np.testing.assert_array_equal(np.isfinite(pixels).all(axis=-1), [True, False, False])
+
+
 def test_rectified_uses_P_and_drops_the_distortion():
     P = np.array([[650.0, 0.0, 600.0, -0.3], [0.0, 650.0, 180.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
     camera = CameraModel(1242, 375, K, LENSES['plumb_bob'], P=P).rectified()

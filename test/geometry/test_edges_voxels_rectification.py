@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.geometry.edges import floating_pixels
@@ -135,6 +136,19 @@ def test_a_pixel_of_the_pinhole_is_taken_from_where_the_lens_sees_its_ray():
     inside = ((seen >= 0.0) & (seen <= (159.0, 119.0))).all(axis=-1)
     assert inside.mean() > 0.9
     assert np.abs(taken - seen)[inside].max() < 0.51  # the nearest pixel
+
+
+@pytest.mark.parametrize(('width', 'height'), [(32_767, 2), (2, 32_768)])
+def test_an_image_with_a_side_too_long_to_rectify_is_refused(width, height):
+    camera = CameraModel(width, height, FISHEYE.K, FISHEYE.distortion)
+    with pytest.raises(InputError, match=f'{width}x{height}.*at most 32766 pixels') as caught:
+        Rectification(camera)
+    assert caught.value.fault == 'camera_size'
+
+
+def test_an_image_with_the_longest_sides_is_rectified():
+    camera = CameraModel(32_766, 2, FISHEYE.K, FISHEYE.distortion)
+    assert Rectification(camera).image(np.zeros((2, 32_766, 3), np.uint8)).shape == (2, 32_766, 3)
 
 
 @pytest.mark.parametrize('far_m', [-2e5, 2e5, -1e20, -3e38, 3e38])

@@ -121,6 +121,15 @@ def test_a_depth_image_of_another_size_is_refused():
         depth_to_points(CAMERA, np.ones((5, 8), np.float32))
 
 
+def test_no_point_of_a_fisheye_lies_far_beyond_its_depth():
+    camera = CameraModel(
+        1280, 1024, np.array([[380.0, 0, 639.5], [0, 380.0, 511.5], [0, 0, 1.0]]),
+        Distortion('equidistant', (0.02, -0.01, 0.004, -0.001)),
+    )  # fmt: skip
+    points = depth_to_points(camera, np.full((1024, 1280), 3.0, np.float32))
+    assert 3.0 * 11.0 < np.nanmax(np.linalg.norm(points, axis=-1)) < 3.0 * 12.1
+
+
 def test_a_pixel_that_no_ray_reaches_is_a_hole_in_an_image_of_one_row():
     camera = CameraModel(
         1000, 1, np.array([[300.0, 0, 499.5], [0, 300.0, 0], [0, 0, 1.0]]),

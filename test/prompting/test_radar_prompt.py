@@ -92,6 +92,15 @@ def test_an_object_at_twice_the_range_of_another_is_no_double_bounce(rcs, veloci
     assert not double_bounces(xyz, np.array(rcs), np.array(velocity)).any()
 
 
+@pytest.mark.parametrize(
+    'near', [((0.3, 0),), ((0.3, 0), (0.3, 0))], ids=['alone', 'reported twice']
+)
+def test_a_return_next_to_the_radar_is_no_double_bounce_of_itself(near):
+    xyz = returns(*near, (8, 20))
+    assert not double_bounces(xyz, None, np.zeros(len(xyz))).any()
+    assert not double_bounces(xyz, np.full(len(xyz), 5.0), None).any()
+
+
 def test_a_double_bounce_hardly_counts():
     rcs, velocity = np.array([15.0, 12.0]), np.array([-8.0, -16.0])
     prompt = prompt_from_radar(

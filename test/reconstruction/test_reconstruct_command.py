@@ -3,6 +3,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -41,17 +42,61 @@ def test_a_completed_room_scores_above_the_measured_one(room, tmp_path):
     assert figures['f_score'] > figures['f_score_measured'] > 0.2
 
 
-def test_surfaces_that_share_nothing_are_compared_in_valid_json(room, tmp_path, capsys):
-    figures = reconstruct(
-        room,
-        tmp_path,
-        '--compare',
-        '--estimator',
-        'nearest',
-        *('--max-depth', '0.1', '--voxel', '0.05'),
-    )
+K = [[50.0, 0.0, 31.5], [0.0, 50.0, 23.5], [0.0, 0.0, 1.0]]
+
+
+def wall(folder, *intrinsics, every=1):
+    """Write a frame set of a wall at 2 m, a frame for each of the intrinsics, and return it."""
+    folder.mkdir()
+    measured = np.zeros((48, 64), np.uint16)
+    measured[::every, ::every] = 2000
+    cv2.imwrite(str(folder / 'depth.png'), measured)
+    cv2.imwrite(str(folder / 'image.png'), np.full((48, 64, 3), 90, np.uint8))
+    prompt = {'path': 'depth.png', 'format': 'depth_map', 'kind': 'rgbd', 'scale': 0.001}
+    frame = {'image': 'image.png', 'width': 64, 'height': 48, 'stamp_ns': None, 'gt': None}
+    frame |= {'pose': np.eye(4).tolist()}
+    prompts = {'measured': {**prompt, 'T_camera_sensor': None, 'scored': False}}
+    frames = [
+        {**frame, 'id': str(i), 'K': camera, 'prompts': prompts}
+        for i, camera in enumerate(intrinsics)
+    ]
+    index = {'name': 'wall', 'description': 'a wall', 'frames': frames}
+    (folder / 'frames.json').write_text(json.dumps(index), encoding='utf-8')
+    return folder
+
+
+def test_surfaces_that_share_nothing_are_compared_in_valid_json(tmp_path, capsys):
+    source = wall(tmp_path / 'wall', K, every=8)  # too far apart for a measured surface
+    figures = reconstruct(source, tmp_path, '--compare', '--voxel', '0.1')
     assert figures['median_m'] is None
     assert 'nothing to compare' in capsys.readouterr().out
+
+
+def test_frames_without_intrinsics_are_left_out_and_not_counted(tmp_path, capsys):
+    source = wall(tmp_path / 'wall', None, K, None)
+    figures = reconstruct(source, tmp_path, '--estimator', 'sensor')
+    assert figures['frames'] == 1
+    assert '2 frames were left out: they have no K' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('camera', 'options', 'message'),
+    [
+        (None, [], 'no frame with a pose has K'),
+        (K, ['--max-depth', '1.5'], 'beyond --max-depth 1.5 m'),
+        (K, ['--min-weight', '99'], 'less than --min-weight 99'),
+        (K, ['--voxel', '10'], '--voxel 10 m is coarser'),
+    ],
+)
+def test_frames_that_give_no_surface_are_refused_and_no_file_is_written(
+    camera, options, message, tmp_path, capsys
+):
+    source = wall(tmp_path / 'wall', camera)
+    out, figures = tmp_path / 'mesh.ply', tmp_path / 'figures.json'
+    command = ['reconstruct', str(source), '-o', str(out), '--json', str(figures), *options]
+    assert main([*command, '--estimator', 'sensor']) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_a_completed_real_surface_covers_more_and_keeps_its_place(shared, tmp_path):

@@ -7,6 +7,7 @@ from scipy.spatial import cKDTree
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.camera import CameraModel
+from metric_depth_ros.geometry.unprojection import depth_to_points
 
 o3d = pytest.importorskip('open3d', exc_type=ImportError)
 
@@ -77,6 +78,29 @@ def test_depth_that_is_unknown_or_too_far_adds_nothing(depth):
     fused.integrate(depth, IMAGE, CAMERA, place())
     assert fused.blocks == 0
     assert not len(fused.surface().vertices)
+
+
+@pytest.mark.parametrize('where', [np.s_[1::6], np.s_[1::6, 2::5], np.s_[31:32, 41:42]])
+def test_what_is_measured_at_few_pixels_is_fused_wherever_they_lie(where):
+    depth = np.zeros((60, 80), np.float32)
+    depth[where] = wall(1.99)[where]
+    fused = volume(voxel_m=0.01)
+    fused.integrate(depth, IMAGE, CAMERA, place())
+    away_m = cKDTree(fused.points()[0]).query(depth_to_points(CAMERA, depth)[depth > 0.0])[0]
+    assert np.mean(away_m < 0.01) > 0.9
+
+
+def test_depth_at_exactly_the_maximum_is_fused():
+    fused = volume(max_depth_m=2.5)
+    fused.integrate(wall(2.5), IMAGE, CAMERA, place())
+    np.testing.assert_allclose(fused.surface().vertices[:, 2], 2.5, atol=1e-3)
+
+
+def test_an_image_of_three_by_three_pixels_is_fused():
+    fused = volume()
+    camera = CameraModel.pinhole(3, 3, 75.0, 75.0, 1.0, 1.0)
+    fused.integrate(wall(1.99)[:3, :3], IMAGE[:3, :3], camera, place())
+    np.testing.assert_allclose(fused.points()[0][:, 2], 1.99, atol=1e-3)
 
 
 def test_a_window_bounds_memory_and_loses_no_surface():

@@ -35,6 +35,13 @@ def test_the_demo_does_not_empty_a_folder_of_somebody_else(tmp_path, capsys):
     assert 'other files' in capsys.readouterr().err
 
 
+def test_a_parameter_that_the_node_does_not_have_is_refused_before_the_work(tmp_path, capsys):
+    out = tmp_path / 'demo'
+    assert main(['demo', '--out', str(out), '-p', 'estimatr:=nearest']) == 2
+    assert 'did you mean estimator?' in capsys.readouterr().err
+    assert not any(out.iterdir())
+
+
 def test_a_file_is_no_folder_for_the_demo(tmp_path, capsys):
     path = tmp_path / 'file'
     path.write_text('')

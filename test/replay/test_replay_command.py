@@ -234,6 +234,31 @@ def test_latencies_stay_where_the_score_is_refused(street_bag, tmp_path, monkeyp
     assert figures['metrics'] is None
 
 
+def test_images_with_the_stamp_of_an_earlier_one_are_counted_apart(street_bag, tmp_path):
+    run = ReplayRun(
+        streams=find_streams(street_bag, {}),
+        settings=DEPTH_NODE.settings({}),
+        recording=tmp_path,
+        answers=Answers(depth={7: 0.5}),
+        warm_up_frames=1,
+        counters={},
+        rss_mb={'start': None, 'end': None},
+        cpu_percent=None,
+        exit_code=0,
+        node_died=False,
+        last_words='',
+    )
+    for now_s in (0.0, 1.0, 2.0):
+        run.answers.note_played(7, now_s)
+    run.answers.note_played(8, 3.0)
+    figures = replay_figures(ReplayOptions(street_bag, tmp_path), run, None)
+    counted = {
+        name: figures[name] for name in ('frames_in', 'frames_out', 'repeated_stamps', 'lost')
+    }
+    assert counted == {'frames_in': 4, 'frames_out': 1, 'repeated_stamps': 2, 'lost': 1}
+    assert figures['latency_ms']['max'] == 500.0  # from the first, before which none was answered
+
+
 def test_a_missing_bag_is_bad_input(tmp_path):
     finished, _ = replay(tmp_path / 'nowhere', tmp_path)
     assert finished.returncode == 2
@@ -255,6 +280,16 @@ def test_a_replay_that_is_terminated_leaves_no_node_behind(street_bag, tmp_path)
         running.send_signal(signal.SIGHUP)
         assert running.wait(60.0) == 130
     assert not any(node.is_running() for node in nodes)
+
+
+@pytest.mark.parametrize('option', ['--html', '--rerun'])
+def test_one_name_for_the_figures_and_another_file_is_refused(option, tmp_path, capsys):
+    (tmp_path / 'bag').mkdir()
+    out = tmp_path / 'out'
+    figures = str(out / 'figures.json')
+    assert main(['replay', str(tmp_path / 'bag'), '--out', str(out), option, figures]) == 2
+    assert f'--json and {option} are both {figures}: name two files.' in capsys.readouterr().err
+    assert not out.exists()
 
 
 @pytest.mark.parametrize('domain', ['-1', '233', 'home'])

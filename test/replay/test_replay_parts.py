@@ -30,6 +30,7 @@ from metric_depth_ros.replay import scoring
 from metric_depth_ros.replay.answered import answered_frames
 from metric_depth_ros.replay.cdr import read_stamp_ns, with_shifted_stamp
 from metric_depth_ros.replay.figures import failures
+from metric_depth_ros.replay.given_parameters import file_parameters
 from metric_depth_ros.replay.player import Timing, looped, read_timing
 from metric_depth_ros.replay.posed_frames import posed_frames
 from metric_depth_ros.replay.scoring import recorded_frames, replayed_frames, score_recording
@@ -118,6 +119,22 @@ def test_a_bag_without_camera_is_refused(tmp_path):
         find_streams(tmp_path / 'bag', {})
 
 
+def test_a_topic_without_messages_is_told_from_one_that_is_not_there(tmp_path):
+    with BagWriter(tmp_path / 'bag') as bag:
+        bag.write('/tf', transforms_message({}, 1), 1)
+        bag._connect(layout.IMAGE_TOPIC, layout.IMAGE_TYPE)
+        bag._connect('/odometry', layout.IMAGE_TYPE)
+    with pytest.raises(InputError, match=r'no messages of topic /camera/image_raw .*was silent'):
+        find_streams(tmp_path / 'bag', {})
+    with BagReader(tmp_path / 'bag') as reader:
+        with pytest.raises(
+            InputError, match=r'no messages of topic /odometry .*expected nav_msgs'
+        ):
+            reader.require_type('/odometry', 'nav_msgs/msg/Odometry', 'choose another.')
+        with pytest.raises(InputError, match='has no topic /pose, expected nav_msgs'):
+            reader.require_type('/pose', 'nav_msgs/msg/Odometry', 'choose another.')
+
+
 def test_loops_follow_each_other_at_the_rhythm_of_the_bag(street_bag):
     streams = find_streams(street_bag, {})
     timing = read_timing(street_bag, streams.image)
@@ -202,6 +219,74 @@ def test_a_parameter_file_that_is_no_yaml_is_refused(street_bag, tmp_path):
     options = ReplayOptions(street_bag, tmp_path, params_file=params)
     with pytest.raises(InputError, match=r'params\.yaml cannot be read as YAML'):
         node_arguments(options, find_streams(street_bag, {}))
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        '/**: {ros__parameters: {prompt.depth_aligment: projected}}',
+        'depth: {ros__parameters: {prompt: {depth_aligment: projected}}}',
+    ],
+)
+def test_a_parameter_of_a_file_that_the_node_does_not_have_is_refused(
+    content, street_bag, tmp_path
+):
+    params = tmp_path / 'params.yaml'
+    params.write_text(content)
+    options = ReplayOptions(street_bag, tmp_path, params_file=params)
+    with pytest.raises(InputError, match=r'params\.yaml.*did you mean prompt\.depth_alignment\?'):
+        node_arguments(options, find_streams(street_bag, {}))
+
+
+def test_a_single_parameter_that_the_node_does_not_have_is_refused(street_bag, tmp_path):
+    options = ReplayOptions(street_bag, tmp_path, parameters=['prompt.depth_aligment:=projected'])
+    with pytest.raises(InputError, match=r'--param.*did you mean prompt\.depth_alignment\?'):
+        node_arguments(options, find_streams(street_bag, {}))
+
+
+@pytest.mark.parametrize('name', ['use_sim_time', 'qos_overrides./image.subscription.depth'])
+def test_parameters_that_ros_gives_every_node_are_passed_on(name, street_bag, tmp_path):
+    options = ReplayOptions(street_bag, tmp_path, parameters=[f'{name}:=1'])
+    assert f'{name}:=1' in node_arguments(options, find_streams(street_bag, {}))
+
+
+@pytest.mark.parametrize(
+    ('content', 'found'),
+    [
+        ('/other: {ros__parameters: {estimator: nearest}}', 'found those of /other'),
+        ('/front/depth: {ros__parameters: {estimator: nearest}}', 'found those of /front/depth'),
+        ('estimator: nearest', 'found no section'),
+        ('- estimator', 'found no section'),
+        ('', 'found no section'),
+    ],
+)
+def test_a_parameter_file_that_gives_the_node_nothing_is_refused(
+    content, found, street_bag, tmp_path
+):
+    params = tmp_path / 'params.yaml'
+    params.write_text(content)
+    options = ReplayOptions(street_bag, tmp_path, params_file=params)
+    with pytest.raises(InputError, match=rf'params\.yaml gives the node /depth nothing.*{found}'):
+        node_arguments(options, find_streams(street_bag, {}))
+
+
+@pytest.mark.parametrize('name', ['/**', '/*', '/**/depth', 'depth', '/depth', '**'])
+def test_the_sections_of_the_node_are_those_that_ros_takes(name, tmp_path):
+    params = tmp_path / 'params.yaml'
+    params.write_text(
+        f'/other: {{ros__parameters: {{speed: 1}}}}\n'
+        f'"{name}": {{ros__parameters: {{estimator: nearest}}}}\n'
+    )
+    assert file_parameters(params) == {'estimator': 'nearest'}
+
+
+def test_the_last_of_several_sections_wins_as_in_ros(tmp_path):
+    params = tmp_path / 'params.yaml'
+    params.write_text(
+        'depth: {ros__parameters: {estimator: nearest}}\n'
+        '/**: {ros__parameters: {estimator: classical}}\n'
+    )
+    assert file_parameters(params) == {'estimator': 'classical'}
 
 
 def recording_of(bag, path, change, topic='/depth/image'):

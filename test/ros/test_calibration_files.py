@@ -12,7 +12,6 @@ from metric_depth_ros.ros.calibration_files import (
     read_transforms_yaml,
 )
 from metric_depth_ros.ros.extrinsics import (
-    FixedTransform,
     StaticTree,
     check_places,
     create_extrinsics,
@@ -63,8 +62,14 @@ def test_the_way_back_is_the_inverse(tmp_path):
 
 def test_a_frame_to_itself_is_identity():
     np.testing.assert_array_equal(looked_up(StaticTree({}, 'x'), 'camera', 'camera'), np.eye(4))
-    fixed = FixedTransform(np.diag([1.0, -1.0, -1.0, 1.0]))
-    np.testing.assert_array_equal(looked_up(fixed, 'camera', 'camera'), np.eye(4))
+
+
+@pytest.mark.parametrize('frames', [('', ''), ('camera', ''), ('/', 'camera')])
+def test_a_frame_without_a_name_is_no_place_and_the_driver_is_told_of(frames):
+    tree = StaticTree({('camera', 'lidar'): np.eye(4)}, 'rig')
+    with pytest.raises(InputError, match=r'header\.frame_id.*parameter frame_id') as e:
+        looked_up(tree, *frames)
+    assert e.value.fault == 'transform_missing'
 
 
 def test_leading_slashes_of_old_drivers_do_not_matter(tmp_path):

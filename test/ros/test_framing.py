@@ -10,7 +10,7 @@ from metric_depth_ros.codecs.camera_info import camera_to_fields
 from metric_depth_ros.codecs.image import encode_color, encode_depth
 from metric_depth_ros.codecs.pointcloud import encode_cloud
 from metric_depth_ros.ros.assembly import Arrival, Bundle
-from metric_depth_ros.ros.extrinsics import StaticTree
+from metric_depth_ros.ros.extrinsics import FixedTransform, StaticTree
 from metric_depth_ros.ros.framing import FrameBuilder, limited_depth
 from metric_depth_ros.ros.parameters import DEPTH_NODE
 from metric_depth_ros.types import CameraModel, DepthEstimate, Source
@@ -30,8 +30,8 @@ def info(camera, frame_id='camera'):
     return received(camera_to_fields(camera), frame_id, binning_x=0, binning_y=0, roi=FULL)
 
 
-def image(width=8, height=6):
-    return received(encode_color(np.full((height, width, 3), 9, np.uint8)), 'camera')
+def image(width=8, height=6, frame_id='camera'):
+    return received(encode_color(np.full((height, width, 3), 9, np.uint8)), frame_id)
 
 
 def cloud(xyz, frame_id='lidar'):
@@ -43,10 +43,10 @@ def sensor_depth(meters, shape=(6, 8), frame_id='camera', encoding='16UC1'):
     return received(encode_depth(np.full(shape, meters, np.float32), encoding), frame_id)
 
 
-def built(measurements, **parameters):
+def built(measurements, extrinsics=TREE, **parameters):
     """Return the frame and the faults, as (stream, slug), of a bundle."""
     faults = []
-    builder = FrameBuilder(TREE, lambda stream, error: faults.append((stream, error.fault)))
+    builder = FrameBuilder(extrinsics, lambda stream, error: faults.append((stream, error.fault)))
     settings = DEPTH_NODE.settings({name.replace('__', '.'): v for name, v in parameters.items()})
     whole = {'camera_info': info(CAMERA), **measurements}
     leading = whole.pop('image', None) or image()
@@ -137,6 +137,51 @@ def test_several_sources_are_merged():
         prompt__sources=['points', 'sensor_depth'],
     )
     assert len(frame.prompt) == 49
+
+
+@pytest.mark.parametrize(('camera', 'lidar'), [('', ''), ('camera', ''), ('', 'lidar')])
+def test_a_cloud_or_an_image_without_a_frame_has_no_place(camera, lidar):
+    measurements = {'image': image(frame_id=camera), 'points': cloud([[0, 0, 4]], lidar)}
+    frame, faults = built(measurements)
+    assert faults == [('points', 'transform_missing')]
+    assert frame.prompt is None
+
+
+@pytest.mark.parametrize(('camera', 'lidar'), [('', ''), ('base', 'base'), ('camera', 'lidar')])
+def test_a_file_that_names_no_frames_places_a_cloud_whatever_its_frame_is_called(camera, lidar):
+    higher = np.eye(4)
+    higher[2, 3] = 3.0
+    measurements = {'image': image(frame_id=camera), 'points': cloud([[0, 0, 4]], lidar)}
+    frame, faults = built(measurements, FixedTransform(higher))
+    assert faults == []
+    np.testing.assert_allclose(frame.prompt.depth, 7.0)
+
+
+def test_depth_in_the_frame_of_the_image_is_not_moved_by_a_file_that_names_no_frames():
+    measurements = {
+        'sensor_depth': sensor_depth(2.0, (3, 4)),
+        'sensor_depth/camera_info': info(DEPTH_CAMERA),
+    }
+    turned = FixedTransform(np.diag([-1.0, 1.0, -1.0, 1.0]))
+    frame, faults = built(measurements, turned, prompt__sources=['sensor_depth'])
+    assert faults == []
+    np.testing.assert_allclose(frame.prompt.depth, 2.0)
+
+
+@pytest.mark.parametrize('frames', [('', ''), ('camera', ''), ('', 'camera')])
+def test_depth_is_taken_for_registered_without_frames_only_where_that_is_said(frames):
+    measurements = {
+        'image': image(frame_id=frames[0]),
+        'sensor_depth': sensor_depth(2.0, frame_id=frames[1]),
+        'sensor_depth/camera_info': info(CAMERA, frames[1]),
+    }
+    frame, faults = built(measurements, prompt__sources=['sensor_depth'])
+    assert faults == [('sensor_depth', 'transform_missing')]
+    assert frame.prompt is None
+    said = {'prompt__depth_alignment': 'registered'}
+    frame, faults = built(measurements, prompt__sources=['sensor_depth'], **said)
+    assert faults == []
+    assert len(frame.prompt) == 48
 
 
 def test_a_faulty_source_costs_only_its_own_prompt():

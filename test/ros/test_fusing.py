@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The thread of the reconstruct node, without DDS: what is fused, and what becomes of the rest."""
 
+import errno
 import importlib.util
 import time
 from array import array
@@ -72,6 +73,7 @@ class Rig:
             FaultLog(self.told.append, 0.0),
             lambda: self.saved.append(self.surface.frames),
         )
+        self.worker.start()
 
     def wait(self, condition):
         ends_s = time.monotonic() + DEADLINE_S
@@ -207,3 +209,77 @@ def test_a_late_listener_gets_the_window_and_then_the_changes(rig):
     assert changed[:, 0].min() > 0.5
     assert window[:, 0].min() < 0.0
     assert len(window) > len(changed)
+
+
+def begin_again(made):
+    """Deactivate the node and activate it."""
+    assert made.worker.stop(DEADLINE_S)
+    made.clouds.clear()
+    made.worker.start()
+
+
+@pytest.mark.parametrize('mode', ['changed', 'window'])
+def test_a_surface_that_goes_on_is_told_with_its_world_and_its_stamp(rig, mode):
+    made = rig(cloud__mode=mode)
+    made.see(10 * S)
+    begin_again(made)
+    made.wait(lambda: made.clouds)
+    assert made.clouds[0][1:] == ('odom', 10 * S)
+    made.see(11 * S)
+    assert made.surface.frames == 2
+
+
+def test_a_world_that_changed_while_nothing_was_fused_is_another_surface(rig):
+    made = rig(save__on_shutdown=True)
+    made.see(10 * S)
+    begin_again(made)
+    made.poses.world = 'map'
+    made.see(11 * S)
+    assert made.surface.frames == 1
+    assert made.saved == [1]
+    assert any('world_changed' in line for line in made.told)
+
+
+@pytest.mark.parametrize(('choice', 'frames'), [('restart', 1), ('keep', 2)])
+def test_a_clock_that_went_back_while_nothing_was_fused_does_what_was_chosen(rig, choice, frames):
+    made = rig(time_jump=choice)
+    made.see(100 * S)
+    begin_again(made)
+    made.offer(10 * S)  # poses of before are forgotten with it
+    made.poses.put(10 * S)
+    made.wait(lambda: made.counts['fused'] == 2)
+    assert made.surface.frames == frames
+    assert sum('stamp_backward' in line for line in made.told) == 1
+
+
+def test_a_clock_that_went_back_just_before_the_end_is_not_forgotten(rig):
+    made = rig(time_jump='restart')
+    made.see(100 * S)
+    made.worker.jumped_back()
+    begin_again(made)
+    made.see(200 * S)
+    assert made.surface.frames == 1
+
+
+def test_images_that_waited_at_the_end_are_not_fused_later(rig):
+    made = rig()
+    made.offer(10 * S)
+    begin_again(made)
+    made.poses.put(10 * S)
+    made.see(11 * S)
+    made.wait(lambda: made.clouds and made.clouds[-1][2] == 11 * S)
+    assert made.counts['fused'] == 1
+
+
+def test_a_full_disk_costs_what_is_left_behind_and_is_told(rig, monkeypatch):
+    made = rig()
+
+    def lose(*frame):
+        fuse(*frame)
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    fuse = made.surface.integrate
+    monkeypatch.setattr(made.surface, 'integrate', lose)
+    made.see(10 * S)
+    assert made.counts['failed'] == 0
+    assert any('[save]' in line and 'save.folder' in line for line in made.told)

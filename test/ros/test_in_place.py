@@ -58,7 +58,7 @@ def test_outputs_of_a_depth_node_are_read_in_place_by_whoever_takes_them():
         COLOR: (COLOR, Image),
         'compressed': ('image/compressed', CompressedImage),
     }
-    StreamSubscriptions(middleware, streams, 2, faults.report).open(received.__setitem__)
+    StreamSubscriptions(middleware, streams, 2, faults).open(received.__setitem__)
     depth = np.arange(1, 25, dtype=np.float32).reshape(SIZE[::-1])
     info = CameraInfo(width=SIZE[0], height=SIZE[1], distortion_model='plumb_bob')
     info.k = [5.0, 0.0, 2.5, 0.0, 5.0, 1.5, 0.0, 0.0, 1.0]
@@ -81,7 +81,7 @@ def test_outputs_of_a_depth_node_are_read_in_place_by_whoever_takes_them():
 
 def test_bytes_that_are_no_message_are_reported_and_dropped():
     middleware, faults, received = Middleware(), FaultLog(lambda line: None, 0.0), []
-    streams = StreamSubscriptions(middleware, {DEPTH: (DEPTH, Image)}, 2, faults.report)
+    streams = StreamSubscriptions(middleware, {DEPTH: (DEPTH, Image)}, 2, faults)
     streams.open(lambda stream, message: received.append(message))
     middleware.send_bytes(DEPTH, b'\0\1\0\0\1')
     assert received == []

@@ -140,6 +140,14 @@ def test_a_camera_that_moves_on_its_robot_is_where_it_was_at_the_stamp(odometry)
         poses.at('lidar', 15 * S)
 
 
+def test_a_camera_without_a_frame_is_not_where_odometry_without_a_frame_is(odometry):
+    poses, mount = odometry
+    mount.inner = MovingTree({}, {}, '', 'the mast')
+    poses._frame = ''  # child_frame_id of the odometry
+    with pytest.raises(InputError, match='child_frame_id'):
+        poses.at('', 15 * S)
+
+
 class MastBuffer:
     """A tree of tf2 whose mast, with the camera on it, is known until a stamp."""
 

@@ -86,7 +86,7 @@ def show_image(node):
     info.k = [8.0, 0.0, 3.5, 0.0, 8.0, 2.5, 0.0, 0.0, 1.0]
     for stream, message in (('image', image), ('camera_info', info)):
         message.header.stamp.sec = 10
-        node._image._store(stream, message)
+        node._inputs.image._store(stream, message)
 
 
 def ask(node):
@@ -100,7 +100,9 @@ def models(monkeypatch):
     """Return models by the name of the estimator that the query node asks for."""
     found = {'compact_student': Model(), 'student_pointmap': Model()}
     monkeypatch.setattr(
-        query_node, 'models_from', lambda settings: QueryModels(found[settings.estimator], None)
+        query_node,
+        'models_from',
+        lambda settings: QueryModels(found.get(settings.estimator), None),
     )
     yield found
     for model in found.values():
@@ -119,6 +121,38 @@ def test_a_model_that_replaces_a_hanging_one_answers(start, models):
     show_image(node)
     ask(node)
     assert told.next().point[2] == 2.0
+
+
+def subscribed(node):
+    return sorted(s.topic_name for s in node.subscriptions)
+
+
+def test_a_model_that_replaces_depth_has_its_own_topics_and_no_others(start, models):
+    node = start(query_node.QueryNode)
+    of_depth = subscribed(node)
+    assert node.set_parameters([Parameter('estimator', value='compact_student')])[0].successful
+    seen = {'/image', '/camera_info'}
+    assert set(subscribed(node)) ^ set(of_depth) == seen | {
+        '/depth/image',
+        '/depth/camera_info',
+        '/depth/confidence',
+    }
+    assert '/image never sent' in node._health()[0].message
+    assert node.set_parameters([Parameter('estimator', value='dense')])[0].successful
+    assert subscribed(node) == of_depth
+
+
+def test_a_model_whose_images_cannot_be_had_is_refused_and_all_stays_as_it_is(start, models):
+    override = 'qos_overrides./camera_info.subscription.reliability'
+    node = start(query_node.QueryNode, **{override: 'bogus'})
+    before, answering, inputs = subscribed(node), node._models, node._inputs
+    for _ in range(2):
+        result = node.set_parameters([Parameter('estimator', value='compact_student')])[0]
+        assert not result.successful
+        assert 'correct the parameters qos_overrides./camera_info' in result.reason
+        assert node.get_parameter('estimator').value == 'dense'
+        assert subscribed(node) == before
+        assert (node._models, node._inputs) == (answering, inputs)
 
 
 class Tree:

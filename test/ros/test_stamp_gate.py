@@ -9,6 +9,7 @@ from metric_depth_ros.ros.stamps import (
     BackwardJump,
     StampGate,
     StampVerdict,
+    age_on_arrival_s,
 )
 
 S = 1_000_000_000
@@ -41,6 +42,14 @@ def test_no_age_limit_accepts_any_age():
 @pytest.mark.parametrize('stamp', [1_317_000_000 * S, NOW + 7200 * S])
 def test_a_stamp_of_another_clock_is_told_apart_from_delay(stamp):
     assert admitted(stamp) is StampVerdict.OTHER_CLOCK
+
+
+@pytest.mark.parametrize(
+    ('stamp', 'age_s'),
+    [(NOW - S, 1.0), (NOW + S, 0.0), (1_317_000_000 * S, 0.0), (NOW + 7200 * S, 0.0)],
+)
+def test_an_age_is_known_where_the_stamp_is_of_this_clock_and_not_ahead(stamp, age_s):
+    assert age_on_arrival_s(stamp, NOW) == age_s
 
 
 def test_a_simulated_clock_that_has_not_begun_does_not_refuse():

@@ -289,6 +289,21 @@ def test_cameras_of_different_clocks_leave_the_tree_alone(stubbed):
     assert buffer.cleared == 0
 
 
+@pytest.mark.parametrize('frames', [('', ''), ('camera', ''), ('', 'lidar')])
+def test_a_frame_without_a_name_is_refused_before_the_tree_is_asked(stubbed, frames):
+    extrinsics, buffer = stubbed
+    camera, sensor = frames
+    assert extrinsics.lookup_moved(camera, S, sensor, S) is None
+    for ask in (
+        lambda: extrinsics.lookup(camera, S, sensor, S),
+        lambda: extrinsics_tree(None, 0.0).lookup_at(camera, sensor, S),
+    ):
+        with pytest.raises(InputError, match=r'header\.frame_id') as caught:
+            ask()
+        assert caught.value.fault == 'transform_missing'
+    assert buffer.waits == 0
+
+
 def test_a_question_about_an_older_stamp_is_no_clock_that_went_back(stubbed):
     _, buffer = stubbed
     tree = extrinsics_tree(None, 0.0)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The worker has as many frames at hand as the estimator bears, and keeps their order."""
 
+import math
+import queue
 import threading
 from types import SimpleNamespace
 
 import pytest
 
+from metric_depth_ros.ros import processing
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.diagnostics import Counters
 from metric_depth_ros.ros.faults import FaultLog
@@ -13,6 +16,10 @@ from metric_depth_ros.ros.parameters import DepthNodeSettings
 from metric_depth_ros.ros.processing import Worker
 
 _DEADLINE_S = 10.0
+
+
+def _estimator(frames_at_once):
+    return SimpleNamespace(frames_at_once=frames_at_once, ready_since_s=lambda: 0.0)
 
 
 class _Processor:
@@ -55,20 +62,25 @@ class _Processor:
 @pytest.fixture
 def camera():
     """Return an assembly without sensors, a processor, and a function that starts a worker."""
-    assembly, processor = Assembly((), (), 1.0, 0.0), _Processor()
+    assembly, processor, counters = Assembly((), (), 1.0, 0.0), _Processor(), Counters()
     workers = []
 
-    def start(frames_at_once):
-        estimator = SimpleNamespace(frames_at_once=frames_at_once)
-        settings = DepthNodeSettings(max_frame_age_s=0.0)
+    def start(frames_at_once, max_frame_age_s=0.0):
+        settings = DepthNodeSettings(max_frame_age_s=max_frame_age_s)
         faults = FaultLog(lambda text: None, 1.0)
         worker = Worker(
-            assembly, processor, estimator, lambda: settings, Counters(), faults, 'image'
+            assembly,
+            processor,
+            _estimator(frames_at_once),
+            lambda: settings,
+            counters,
+            faults,
+            'image',
         )
         workers.append(worker)
         return worker
 
-    yield SimpleNamespace(assembly=assembly, processor=processor, start=start)
+    yield SimpleNamespace(assembly=assembly, processor=processor, counters=counters, start=start)
     for worker in workers:
         processor.finish(*range(10))
         assert worker.stop(_DEADLINE_S)
@@ -108,7 +120,7 @@ def test_the_next_estimator_may_bear_fewer_frames(camera):
     _offer(camera, 0)
     _offer(camera, 1)
 
-    worker.use(SimpleNamespace(frames_at_once=1))
+    worker.use(_estimator(1))
     camera.processor.finish(0, 1)
     camera.processor.wait_until(lambda: camera.processor.published == [0, 1])
     _offer(camera, 2)
@@ -127,10 +139,39 @@ def test_the_first_frame_of_an_estimator_may_take_any_time(camera):
     _offer(camera, 1)
     assert worker.busy_s() > 0.0
 
-    worker.use(SimpleNamespace(frames_at_once=1))
+    worker.use(_estimator(1))
     camera.processor.finish(1)
     _offer(camera, 2)
     assert worker.busy_s() == 0.0
+
+
+def test_the_time_in_which_an_estimator_compiles_is_left_out(camera, monkeypatch):
+    clock = SimpleNamespace(now_s=100.0)
+    monkeypatch.setattr(processing, 'time', SimpleNamespace(monotonic=lambda: clock.now_s))
+    worker = camera.start(1)
+    _offer(camera, 0)
+    camera.processor.finish(0)
+    _offer(camera, 1)
+
+    clock.now_s = 500.0
+    assert worker.busy_s() == 400.0
+    worker.estimator.ready_since_s = lambda: math.inf  # compiles
+    assert worker.busy_s() == 0.0
+    worker.estimator.ready_since_s = lambda: 490.0  # has compiled, and hangs
+    assert worker.busy_s() == 10.0
+    worker.estimator.ready_since_s = lambda: 50.0  # compiled before this frame
+    assert worker.busy_s() == 400.0
+
+
+def test_the_age_that_an_image_came_with_counts_when_its_turn_comes(camera, monkeypatch):
+    counted = queue.Queue()
+    monkeypatch.setattr(camera.counters, 'count', counted.put)
+    camera.start(1, max_frame_age_s=1.0)
+
+    camera.assembly.offer_image(object(), 0, age_s=2.0)
+
+    assert counted.get(timeout=_DEADLINE_S) == 'stale'
+    assert camera.processor.begun == []
 
 
 def test_an_estimator_that_was_replaced_is_timed_in_its_first_frame_too(camera):
@@ -139,7 +180,7 @@ def test_an_estimator_that_was_replaced_is_timed_in_its_first_frame_too(camera):
     assert worker.overdue_s() == 0.0
     assert worker.at_hand_s() > 0.0
 
-    worker.use(SimpleNamespace(frames_at_once=1))
+    worker.use(_estimator(1))
     assert worker.overdue_s() > 0.0
     assert worker.busy_s() == 0.0  # which is of the next one, and that has no frame
 
@@ -153,7 +194,7 @@ def test_an_estimator_that_was_replaced_while_it_hung_stays_overdue(camera):
     _offer(camera, 0)
     camera.processor.finish(0)
     _offer(camera, 1)
-    worker.use(SimpleNamespace(frames_at_once=1))
+    worker.use(_estimator(1))
     assert worker.overdue_s() > 0.0
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import gc
+import math
 import weakref
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 from torch._dynamo.exc import BackendCompilerFailed
 
+from metric_depth_ros.estimators.runtime.buckets import STEADY_AFTER
 from metric_depth_ros.estimators.runtime.entry_points import install
 
 
@@ -62,6 +64,55 @@ def test_compiled_code_gets_shapes_that_depend_on_no_value(compilations):
     network(torch.rand(1, 3, 4, 4))
     network(torch.rand(1, 3, 5, 5))
     assert network.lengths == [True, False]
+
+
+@pytest.fixture
+def readiness(monkeypatch):
+    """Return a network with compiled code, and what it says of its readiness in each call."""
+    said = []
+    network = Network()
+
+    def compiler(method, **options):
+        def run(*args, **kwargs):
+            said.append(point.preparation.ended_s())
+            return method(*args, **kwargs)
+
+        return run
+
+    monkeypatch.setattr(torch, 'compile', compiler)
+    (point,) = install(network, compiled=True, on_cuda=False)
+    return network, point, said
+
+
+def compiles(said):
+    return [ended_s == math.inf for ended_s in said]
+
+
+def test_the_first_run_of_the_code_for_a_shape_is_preparation(readiness):
+    network, _, said = readiness
+    first, second = torch.rand(1, 3, 4, 4), torch.rand(2, 3, 4, 4)
+    network(first)
+    network(first)
+    for _ in range(STEADY_AFTER + 2):  # runs as it is until the shape has stayed
+        network(second)
+    network(first)
+    assert compiles(said) == [True, False, True, False, False]
+
+
+def test_code_for_another_number_of_threads_is_preparation(readiness, monkeypatch):
+    network, _, said = readiness
+    for count in (2, 2, 1, 2):
+        monkeypatch.setattr(torch, 'get_num_threads', lambda count=count: count)
+        network(torch.rand(1, 3, 4, 4))
+    assert compiles(said) == [True, False, True, False]
+
+
+def test_code_that_was_forgotten_is_preparation_again(readiness):
+    network, point, said = readiness
+    network(torch.rand(1, 3, 4, 4))
+    point.start_over()
+    network(torch.rand(1, 3, 4, 4))
+    assert compiles(said) == [True, True]
 
 
 def test_a_machine_without_a_compiler_runs_uncompiled(monkeypatch, caplog):

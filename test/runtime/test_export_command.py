@@ -120,6 +120,21 @@ def test_the_compact_teacher_refuses_a_frame_of_another_size(exported, frame):
 
 
 @needs_onnx
+@pytest.mark.parametrize('points', [0, 1, 90, 20_000])
+def test_an_exported_compact_teacher_answers_any_number_of_points(points, exported, rng):
+    """Of an image so large that torch sees few points at a lower resolution."""
+    width, height = 416, 320
+    _, file, _ = exported('compact_teacher', '--size', f'{width}x{height}')
+    uv = rng.uniform((0, 0), (width - 1, height - 1), (points, 2)).astype(np.float32)
+    depth = rng.uniform(2.0, 9.0, points).astype(np.float32)
+    prompt = SparsePrompt(uv, depth, 0.01 * depth, np.zeros(points, np.uint8))
+    image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    frame = Frame(0, 'camera', image, None, prompt)
+    answer = estimator('compact_teacher', file, backend='onnx').estimate(frame)
+    assert np.isfinite(answer.depth).all() if points else np.isnan(answer.depth).all()
+
+
+@needs_onnx
 def test_another_resolution_is_exported_and_asked_for_by_name(exported, frame):
     weights, file, _ = exported('compact_student', '--resolution-scale', '3')
     right = estimator('compact_student', weights, resolution_scale=3.0).estimate(frame)

@@ -71,7 +71,7 @@ def test_an_existing_bag_is_not_overwritten(tmp_path, capsys):
     assert 'exists already' in capsys.readouterr().err
 
 
-def test_a_bag_that_is_ended_early_can_be_read(tmp_path, monkeypatch):
+def test_a_bag_that_is_ended_early_is_not_left_behind(tmp_path, monkeypatch):
     before = signal.signal(signal.SIGTERM, lambda number, stack: None)
     write_frame = recording._write_frame
 
@@ -84,8 +84,7 @@ def test_a_bag_that_is_ended_early_can_be_read(tmp_path, monkeypatch):
         assert main(['simulate', str(tmp_path / 'bag'), '--scene', 'street', *ARGUMENTS]) == 130
     finally:
         signal.signal(signal.SIGTERM, before)
-    with BagReader(tmp_path / 'bag') as reader:
-        assert reader.count('/camera/image_raw') == 1
+    assert not (tmp_path / 'bag').exists()
 
 
 def test_a_full_disk_leaves_no_bag_in_the_way_of_the_next_run(tmp_path, monkeypatch, capsys):

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``metric-depth torture``: what it lists."""
+"""``metric-depth torture``: what it lists, and what is left of a campaign that is cut short."""
+
+import json
 
 import pytest
 
-from metric_depth_ros.cli.main import main
+from metric_depth_ros.cli import torture
+from metric_depth_ros.cli.main import EXIT_INTERRUPTED, main
+from metric_depth_ros.torture.fault import Outcome
 
 pytest.importorskip('rclpy', reason='needs ROS 2 or its wheels')
 
@@ -21,3 +25,26 @@ def test_words_that_no_fault_holds_are_refused_and_leave_the_report(tmp_path, ca
     assert "--only 'nothinglikethis': no fault holds these words" in said
     assert '--list' in said
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('done', [0, 2])
+def test_an_interrupted_campaign_leaves_the_report_of_what_was_done(
+    done, tmp_path, monkeypatch, capsys
+):
+    def interrupted(folder, only, tell):
+        for number in range(done):
+            tell(Outcome('files', f'fault {number}', 'refused', 'refused', True, None, 0.0))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torture, '_live', lambda folder, only, tell: None)
+    monkeypatch.setattr(torture, '_files', interrupted)
+    assert main(['torture', '--out', str(tmp_path)]) == EXIT_INTERRUPTED
+    if not done:  # an earlier report is worth more than none
+        assert not list(tmp_path.iterdir())
+        return
+    report = json.loads((tmp_path / 'torture.json').read_text())
+    assert [fault['name'] for fault in report['faults']] == ['fault 0', 'fault 1']
+    assert not report['is_whole']
+    for name in ('torture.txt', 'torture.html'):
+        assert 'interrupted after 2 faults' in (tmp_path / name).read_text()
+    assert 'interrupted after 2 faults' in capsys.readouterr().out

@@ -353,6 +353,15 @@ def test_fewer_views_than_there_are_shards_for_are_refused(tmp_path, capsys):
     assert '000002.tar, which 2 views do not reach' in capsys.readouterr().err
 
 
+def test_fewer_views_than_there_are_examples_are_refused_and_leave_the_shard(tmp_path, capsys):
+    write_shards(tmp_path, count=2, per_shard=2)
+    whole = (tmp_path / '000000.tar').read_bytes()
+    assert main(['make-shards', str(tmp_path), '--per-shard', '2', '--views', '1']) == 2
+    said = capsys.readouterr().err
+    assert '000000.tar with 2 examples, of which 1 views reach 1: ask for 2 or more' in said
+    assert (tmp_path / '000000.tar').read_bytes() == whole
+
+
 @pytest.mark.parametrize(
     'command', [['make-shards', 'out', '--views', '1'], ['pseudo-label', 'data', 'out']]
 )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.estimators.classical.grid import PromptGrid
 from metric_depth_ros.estimators.classical.planes import PLANE_REACH
-from metric_depth_ros.estimators.classical.surface import Surface
+from metric_depth_ros.estimators.classical.surface import Surface, precision
 
 # Relative error of the points around at which the confidence is halved.
 HALF_CONFIDENCE_ERROR = 0.10
@@ -37,9 +37,10 @@ def rate(grid: PromptGrid, surface: Surface, noise: NDArray[np.float64]) -> NDAr
     NDArray[np.float32]
         (H, W) in [0, 1].
     """
-    # A point which the surface leaves out altogether says no more than one that is off by 100 %.
-    error = np.minimum(surface.misfit**2, 1.0) + noise**2
-    mass, total = grid.spread(np.ones_like(error), [error], SCATTER_REACH)
+    # A point which the surface leaves out altogether says no more than one that is off by 100 %,
+    # and one that is too noisy to have a say in the depth has none in how well it is known.
+    error = np.minimum(surface.misfit**2, 1.0) + np.minimum(noise**2, 1.0)
+    mass, total = grid.spread(precision(noise), [error], SCATTER_REACH)
     scatter = total / np.maximum(mass, np.finfo(np.float32).tiny)
     near = surface.mass / (surface.mass + np.float32(grid.point_mass(PLANE_REACH)))
     return near / (1.0 + scatter * np.float32(HALF_CONFIDENCE_ERROR**-2))

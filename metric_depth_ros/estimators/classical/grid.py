@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,7 +53,8 @@ class PromptGrid:
         values: Sequence[NDArray[np.float64]],
         reach: float,
         rounds: int = 1,
-    ) -> NDArray[np.float32]:
+        dtype: type[np.floating] = np.float32,
+    ) -> NDArray[Any]:
         """Sum the points around every cell, weighted by an edge-aware kernel.
 
         Parameters
@@ -65,14 +67,16 @@ class PromptGrid:
             Reach of the kernel in spacings.
         rounds : int
             Passes of the smoother.
+        dtype : type of np.floating
+            Precision of the sums.
 
         Returns
         -------
-        NDArray[np.float32]
-            (C + 1, H, W): the summed weights, then the weighted sums of the values. The kernel
-            sums to one over the grid.
+        NDArray[Any]
+            (C + 1, H, W) of that precision: the summed weights, then the weighted sums of the
+            values. The kernel sums to one over the grid.
         """
-        sums = splat(self.cell, weight, values, self.shape)
+        sums = splat(self.cell, weight, values, self.shape, dtype)
         return self.smoother.smooth(
             sums, (reach * self.spacing[0], reach * self.spacing[1]), rounds
         )
@@ -164,7 +168,8 @@ def splat(
     weight: NDArray[np.float64],
     values: Sequence[NDArray[np.float64]],
     shape: tuple[int, int],
-) -> NDArray[np.float32]:
+    dtype: type[np.floating] = np.float32,
+) -> NDArray[Any]:
     """Sum weights and weighted values per cell.
 
     Parameters
@@ -177,14 +182,16 @@ def splat(
         C arrays (N,).
     shape : tuple of int
         Height and width of the result.
+    dtype : type of np.floating
+        Precision of the result.
 
     Returns
     -------
-    NDArray[np.float32]
-        (C + 1, H, W), the weights first.
+    NDArray[Any]
+        (C + 1, H, W) of that precision, the weights first.
     """
     size = shape[0] * shape[1]
-    stack = np.empty((len(values) + 1, size), np.float32)
+    stack = np.empty((len(values) + 1, size), dtype)
     stack[0] = np.bincount(cell, weight, size)
     for channel, value in zip(stack[1:], values, strict=True):
         channel[:] = np.bincount(cell, weight * value, size)

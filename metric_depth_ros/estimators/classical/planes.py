@@ -19,6 +19,10 @@ PLANE_REACH = 0.6
 # Shrinkage of local slopes, in squared spacings: a slope is believed where the points around a
 # cell spread over more than about sqrt(0.03) = 0.17 spacings.
 SLOPE_RIDGE = 0.03
+# Distance in spacings from the center of the image up to which single precision will do: the
+# spread of the points around a cell is a small difference of squared distances, and the rounding
+# of these must stay well below the ridge.
+WIDEST_IN_SINGLE = 500.0
 # Distance in spacings from the center of its points to which a local plane is followed; beyond,
 # its slope fades out, because a small error of the slope grows with the distance.
 LEVER = 3.0
@@ -119,22 +123,25 @@ def fit_local_planes(
         (H, W) summed weight of the points in reach.
     """
     height, width = grid.shape
-    # Coordinates from the center in spacings keep the second moments small enough for float32.
+    # Coordinates from the center in spacings keep the second moments small.
     x = (grid.x - (width - 1) / 2) / grid.spacing[0]
     y = (grid.y - (height - 1) / 2) / grid.spacing[1]
     moments = [x, y, x * x, x * y, y * y, value, x * value, y * value]
-    mass, *sums = grid.spread(weight, moments, PLANE_REACH, rounds)
+    farthest = max(width / grid.spacing[0], height / grid.spacing[1]) / 2
+    dtype = np.float32 if farthest <= WIDEST_IN_SINGLE else np.float64
+    mass, *sums = grid.spread(weight, moments, PLANE_REACH, rounds, dtype)
     scale = 1.0 / np.maximum(mass, np.finfo(np.float32).tiny)
     mx, my, mxx, mxy, myy, mv, mxv, myv = (s * scale for s in sums)
-    ridge = np.float32(SLOPE_RIDGE)
+    ridge = dtype(SLOPE_RIDGE)
     vxx, vyy, vxy = mxx - mx * mx + ridge, myy - my * my + ridge, mxy - mx * my
     vxv, vyv = mxv - mx * mv, myv - my * mv
     # The mean of a cell is taken at the center of its points, the slope leads from there.
     row, column = np.ogrid[:height, :width]
-    dx = ((column - (width - 1) / 2) / grid.spacing[0]).astype(np.float32) - mx
-    dy = ((row - (height - 1) / 2) / grid.spacing[1]).astype(np.float32) - my
+    dx = ((column - (width - 1) / 2) / grid.spacing[0]).astype(dtype) - mx
+    dy = ((row - (height - 1) / 2) / grid.spacing[1]).astype(dtype) - my
     rise = (vyy * vxv - vxy * vyv) * dx + (vxx * vyv - vxy * vxv) * dy
     # Rounding may push the determinant below its smallest possible value, ridge squared.
     determinant = np.maximum(vxx * vyy - vxy * vxy, ridge * ridge)
-    lever = (dx * dx + dy * dy) * np.float32(1.0 / LEVER**2)
-    return mv + rise / (determinant * (1.0 + lever * lever)), mass
+    lever = (dx * dx + dy * dy) * dtype(1.0 / LEVER**2)
+    fit = mv + rise / (determinant * (1.0 + lever * lever))
+    return fit.astype(np.float32, copy=False), mass.astype(np.float32, copy=False)

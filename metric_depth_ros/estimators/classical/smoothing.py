@@ -10,6 +10,7 @@ the line and its links weakened across image edges. One pass costs O(pixels) wha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -19,10 +20,12 @@ from numpy.typing import NDArray
 # tends to zero, and without this floor noise would be taken for edges.
 NOISE_CONTRAST = 10.0
 
+_Real = TypeVar('_Real', bound=np.floating)
+
 
 @dataclass(frozen=True)
 class EdgeAwareSmoother:
-    """Separable edge-aware smoother of float32 stacks of one image size.
+    """Separable edge-aware smoother of stacks of one image size.
 
     Attributes
     ----------
@@ -36,14 +39,14 @@ class EdgeAwareSmoother:
     along_y: NDArray[np.float32]
 
     def smooth(
-        self, stack: NDArray[np.float32], reach: tuple[float, float], rounds: int
-    ) -> NDArray[np.float32]:
+        self, stack: NDArray[_Real], reach: tuple[float, float], rounds: int
+    ) -> NDArray[_Real]:
         """Smooth every channel of a stack.
 
         Parameters
         ----------
-        stack : NDArray[np.float32]
-            (C, H, W).
+        stack : NDArray[np.floating]
+            (C, H, W); the kernel is the same in whatever precision it is.
         reach : tuple of float
             Length in pixels, along x and along y, over which a value decays by e where the image
             is flat.
@@ -52,8 +55,9 @@ class EdgeAwareSmoother:
 
         Returns
         -------
-        NDArray[np.float32]
-            (C, H, W). Non-negative input gives non-negative output, and the sum is kept.
+        NDArray[np.floating]
+            (C, H, W) of the same type. Non-negative input gives non-negative output, and the sum
+            is kept.
         """
         channels, height, width = stack.shape
         rows = stack.swapaxes(0, 1).reshape(height, channels * width)
@@ -107,17 +111,17 @@ def _round_shares(rounds: int) -> list[float]:
     return [1.5 * 4.0 ** (rounds - i) / (4.0**rounds - 1.0) for i in range(1, rounds + 1)]
 
 
-def _turned(lines: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+def _turned(lines: NDArray[_Real], channels: int) -> NDArray[_Real]:
     """Turn lines into the lines across them, (n, C * m) into (m, C * n)."""
     length, across = lines.shape[0], lines.shape[1] // channels
-    turned = np.empty((across, channels * length), np.float32)
+    turned = np.empty((across, channels * length), lines.dtype)
     for c in range(channels):
         part = lines[:, c * across : (c + 1) * across]
         turned[:, c * length : (c + 1) * length] = cv2.transpose(part).reshape(across, length)
     return turned
 
 
-def _solve_lines(lines: NDArray[np.float32], links: NDArray[np.float32], strength: float) -> None:
+def _solve_lines(lines: NDArray[np.floating], links: NDArray[np.float32], strength: float) -> None:
     """Smooth lines in place, all of them and all channels one place at a time.
 
     A library's solver of tridiagonal systems goes along one line of one channel after the other,
@@ -125,7 +129,7 @@ def _solve_lines(lines: NDArray[np.float32], links: NDArray[np.float32], strengt
 
     Parameters
     ----------
-    lines : NDArray[np.float32]
+    lines : NDArray[np.floating]
         (n, C * m), place by place along m lines of C channels.
     links : NDArray[np.float32]
         (n - 1, m) from each place to the next.
@@ -134,8 +138,8 @@ def _solve_lines(lines: NDArray[np.float32], links: NDArray[np.float32], strengt
     """
     channels = lines.shape[1] // links.shape[1]
     ratio, pivot = _eliminated(links, strength)
-    ratio = np.tile(ratio, channels)
-    term = np.empty(lines.shape[1], np.float32)
+    ratio = np.tile(ratio.astype(lines.dtype, copy=False), channels)
+    term = np.empty(lines.shape[1], lines.dtype)
     for factor, here, there in zip(ratio, lines, lines[1:], strict=False):
         there += np.multiply(factor, here, out=term)
     by_channel = lines.reshape(len(lines), channels, -1)

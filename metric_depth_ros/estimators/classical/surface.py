@@ -92,7 +92,7 @@ def fit_surface(
     ground = fit_global_plane(grid, inverse)
     trend, base = ground.at(grid), ground.on_raster(grid.shape)
     low, high = float(inverse.min()), float(inverse.max())
-    weight = _precision(noise)
+    weight = precision(noise)
     for remaining in range(reweightings, -1, -1):
         planes, mass = fit_local_planes(grid, inverse - trend, weight, 1 if remaining else rounds)
         relief = _close_gaps(np.clip(base + planes, low, high), grid) - base
@@ -137,10 +137,11 @@ def point_weight(misfit: NDArray[np.float64], noise: NDArray[np.float64]) -> NDA
     """
     tolerance = np.where(misfit < 0.0, TOLERANCE_BEHIND, TOLERANCE_FRONT)
     squared = misfit**2 / (tolerance**2 + (NOISE_TOLERANCE * noise) ** 2)
-    return _precision(noise) / (1.0 + squared**2)
+    return precision(noise) / (1.0 + squared**2)
 
 
-def _precision(noise: NDArray[np.float64]) -> NDArray[np.float64]:
+def precision(noise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weigh points by their noise alone, (N,) in [0, 1]."""
     return MODEL_NOISE**2 / (MODEL_NOISE**2 + noise**2)
 
 

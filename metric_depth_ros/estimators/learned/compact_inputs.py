@@ -6,6 +6,7 @@ NumPy, OpenCV and the classical completion; no torch, so that data workers stay 
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import cv2
@@ -69,15 +70,33 @@ def fine_size(width: int, height: int, most_pixels: int = MOST_PIXELS) -> tuple[
     return fine_width, fine_height
 
 
-def size_for(width: int, height: int, uv: NDArray[np.float32]) -> tuple[int, int]:
-    """Return the (width, height) of the fine image for points at (N, 2) pixels, N >= 1."""
+def size_for(
+    width: int, height: int, uv: NDArray[np.float32], *, in_halves: bool = False
+) -> tuple[int, int]:
+    """Return the (width, height) of the fine image for points.
+
+    Parameters
+    ----------
+    width, height
+        Of the image.
+    uv
+        (N, 2) pixels.
+    in_halves
+        Whether to choose among the most pixels, half of them, a quarter and an eighth only, so
+        that prompts that vary have few sizes.
+    """
     largest = fine_size(width, height)
     shape = largest[::-1]
-    apart = max(spacing(pixel_index(_scaled(uv, (width, height), largest), shape), shape))
+    apart = math.inf
+    if len(uv):
+        apart = max(spacing(pixel_index(_scaled(uv, (width, height), largest), shape), shape))
     if apart <= WIDEST_SPACING_PX:
         return largest
-    pixels = min(MOST_PIXELS, width * height) * (WIDEST_SPACING_PX / apart) ** 2
-    return fine_size(width, height, max(FEWEST_PIXELS, round(pixels)))
+    most = min(MOST_PIXELS, width * height)
+    pixels = max(FEWEST_PIXELS, round(most * (WIDEST_SPACING_PX / apart) ** 2))
+    if in_halves:
+        pixels = round(most / 2 ** round(math.log2(most / pixels)))
+    return fine_size(width, height, pixels)
 
 
 def compact_input(

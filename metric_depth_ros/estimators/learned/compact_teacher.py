@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,7 +17,6 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.devices import torch_device
 from metric_depth_ros.estimators.learned.compact_inputs import (
     CHANNELS,
-    FEWEST_PIXELS,
     CompactInput,
     compact_input,
     fine_size,
@@ -42,6 +42,8 @@ from metric_depth_ros.types import Frame
 
 NAME = 'compact_teacher'
 
+_NO_POINTS = np.empty((0, 2), np.float32)
+
 
 def create(options: EstimatorOptions) -> LearnedEstimator:
     """Make the estimator; ``'auto'`` is bf16 also on a CPU, where that has it.
@@ -61,31 +63,58 @@ def create(options: EstimatorOptions) -> LearnedEstimator:
             'follows from the image and its points: set it to 1.',
         )
     network = load_network(NAME, options)
+    exported = is_exported(network)
+    adapter = CompactTeacherAdapter(
+        size_of_image if exported else partial(size_of_points, in_halves=options.compile)
+    )
     on_cpu = torch_device(options.device).type == 'cpu'
     if options.precision == 'auto' and on_cpu and cpu_has_bf16():
         options = replace(options, precision='bf16')
     # The guess and the answer keep one core busy: a second frame has use for the other one.
-    shared = on_cpu and not options.compile and not is_exported(network)
+    shared = on_cpu and not options.compile and not exported
     lanes = min(2, CORES) if shared else 1
     return LearnedEstimator(
         NAME,
         network,
-        CompactTeacherAdapter(),
+        adapter,
         options,
         lanes,
         one_resolution=True,
-        grouped_by=_size_of,
+        grouped_by=adapter.size_of,
     )
 
 
+def size_of_points(frame: Frame, *, in_halves: bool = False) -> tuple[int, int]:
+    """Return the size that suits a frame's points, see `size_for`."""
+    height, width = frame.image.shape[:2]
+    uv = _NO_POINTS if frame.prompt is None else frame.prompt.uv
+    return size_for(width, height, uv, in_halves=in_halves)
+
+
+def size_of_image(frame: Frame) -> tuple[int, int]:
+    """Return the largest size for a frame, whatever its points: an exported file has one."""
+    height, width = frame.image.shape[:2]
+    return fine_size(width, height)
+
+
 class CompactTeacherAdapter(Adapter):
-    """The network sees the guess, the points, the image and where its rays point."""
+    """The network sees the guess, the points, the image and where its rays point.
+
+    Parameters
+    ----------
+    size_of
+        Returns the (width, height) of the fine image for a frame: for each by itself, or its
+        answer would depend on its company.
+    """
 
     needs_prompt = True
 
+    def __init__(self, size_of: Callable[[Frame], tuple[int, int]] = size_of_points) -> None:
+        self.size_of = size_of
+
     def batch(self, frames: Sequence[Frame]) -> Batch:
         """Complete frames of one fine size classically; one without a prompt is blank."""
-        size = _size_of(frames[0])
+        size = self.size_of(frames[0])
         prepared = [_prepared(frame, size) for frame in frames]
         return Batch(
             image_tensor(frames),
@@ -125,14 +154,6 @@ def _channels_last(maps: NDArray[np.float32]) -> Tensor:
 def _together(tensors: Sequence[Tensor]) -> Tensor:
     """Return (B, ...); one alone is not copied."""
     return torch.stack(list(tensors)) if len(tensors) > 1 else tensors[0][None]
-
-
-def _size_of(frame: Frame) -> tuple[int, int]:
-    """Return the (width, height) of the fine image; the answer must not depend on its company."""
-    height, width = frame.image.shape[:2]
-    if frame.prompt is None or not has_prompt(frame):
-        return fine_size(width, height, FEWEST_PIXELS)
-    return size_for(width, height, frame.prompt.uv)
 
 
 def _prepared(frame: Frame, size: tuple[int, int]) -> CompactInput:

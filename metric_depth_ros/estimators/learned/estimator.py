@@ -72,6 +72,10 @@ class Adapter(ABC):
     def answer(self, frame: Frame, outputs: Arrays) -> Answer:
         """Return the depth of one frame from its rows of the outputs."""
 
+    def ready_since_s(self) -> float:
+        """Return the same as an `Estimator` does, of one that makes the input."""
+        return 0.0
+
 
 class LearnedEstimator(Estimator):
     """A network that answers frames.
@@ -125,6 +129,10 @@ class LearnedEstimator(Estimator):
     def warm_up(self, width: int, height: int) -> None:
         """Run on a blank image of a size, as often as the runner needs it to be at its fastest."""
         self._lanes.warm_up(self._adapter.batch([_blank_frame(width, height)]))
+
+    def ready_since_s(self) -> float:
+        """Return since when neither a runner nor what makes its input compiles."""
+        return max(self._adapter.ready_since_s(), self._lanes.ready_since_s())
 
     def estimate(self, frame: Frame) -> DepthEstimate:
         """Estimate one frame."""

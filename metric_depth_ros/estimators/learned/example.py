@@ -10,7 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from metric_depth_ros.estimators.learned.compact_student import CompactStudentAdapter
-from metric_depth_ros.estimators.learned.compact_teacher import CompactTeacherAdapter
+from metric_depth_ros.estimators.learned.compact_teacher import (
+    CompactTeacherAdapter,
+    size_of_image,
+)
 from metric_depth_ros.estimators.learned.depth_pro import DepthProAdapter
 from metric_depth_ros.estimators.learned.estimator import Adapter, centered_pinhole
 from metric_depth_ros.estimators.learned.lingbot_depth import LingBotDepthAdapter
@@ -39,7 +42,7 @@ INFER: Mapping[str, Infer] = {
 
 # Their input is made of frames, at a size of its own.
 _FROM_FRAMES: Mapping[str, Callable[[nn.Module, float], Adapter]] = {
-    'compact_teacher': lambda network, scale: CompactTeacherAdapter(),
+    'compact_teacher': lambda network, scale: CompactTeacherAdapter(size_of_image),
     'compact_student': CompactStudentAdapter.of,
 }
 

@@ -98,6 +98,10 @@ class TeacherAdapter(Adapter):
             {'prompt': aligned.channels, 'unit_m': aligned.unit_m},
         )
 
+    def ready_since_s(self) -> float:
+        """Return since when the prior is ready."""
+        return self._prior.ready_since_s()
+
     def _aligned(self, prior: Tensor, prompts: Tensor, device: torch.device) -> PromptTensor:
         prior, prompts = prior.to(device), prompts.to(device)
         with torch.inference_mode():

@@ -12,12 +12,14 @@ import inspect
 import logging
 import types
 from collections.abc import Callable, Hashable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from metric_depth_ros.estimators.preparation import Preparation
 from metric_depth_ros.estimators.runtime.buckets import Buckets
 from metric_depth_ros.estimators.runtime.settings import is_out_of_memory
 
@@ -48,11 +50,13 @@ class EntryPoint:
 
     def __init__(self, method: Callable[..., Any], *, compiled: bool, on_cuda: bool) -> None:
         self.plain = method
+        self.preparation = Preparation()
         self.warming_up = False
         self.last_output: list[Tensor] = []
         self.failure = ''
         self._on_cuda = on_cuda
         self._buckets = Buckets()
+        self._compiled_for: set[Hashable] = set()
         self._static = {
             name: value
             for name, value in _STATIC_ARGUMENTS.items()
@@ -82,6 +86,7 @@ class EntryPoint:
 
         remove_from_cache(self._source)
         self._buckets = Buckets()
+        self._compiled_for.clear()
         self._fast = self._compile() if compiled else None
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -89,7 +94,7 @@ class EntryPoint:
         if self._fast is None or not self._buckets.admits(shape, at_once=self.warming_up):
             return self.plain(*args, **kwargs)
         try:
-            return self._run_fast(self._fast, args, {**kwargs, **self._static})
+            return self._run_fast(self._fast, shape, args, {**kwargs, **self._static})
         except Exception as error:
             if is_out_of_memory(error):
                 raise
@@ -102,9 +107,17 @@ class EntryPoint:
         return output
 
     def _run_fast(
-        self, fast: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        fast: Callable[..., Any],
+        shape: Hashable,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
-        output = fast(*args, **kwargs)
+        made_for = shape, torch.get_num_threads()  # another number of them takes code of its own
+        is_made = made_for in self._compiled_for
+        with nullcontext() if is_made else self.preparation.under_way():
+            output = fast(*args, **kwargs)
+        self._compiled_for.add(made_for)
         if not self._on_cuda:
             return output
         # A CUDA graph answers in memory that its next run overwrites.

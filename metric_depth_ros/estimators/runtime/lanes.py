@@ -55,6 +55,10 @@ class Lanes:
                 for runner in self.runners:
                     runner.warm_up(batch)
 
+    def ready_since_s(self) -> float:
+        """Return since when no runner compiles, as `Estimator.ready_since_s`."""
+        return max(runner.ready_since_s() for runner in self.runners)
+
     @staticmethod
     def _share(busy: int) -> int:
         return max(1, CORES // busy)

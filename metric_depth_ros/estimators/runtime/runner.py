@@ -154,6 +154,10 @@ class Runner:
                 point.warming_up = False
         return outcomes[-1]
 
+    def ready_since_s(self) -> float:
+        """Return since when nothing is compiled, as `Estimator.ready_since_s`."""
+        return max((point.preparation.ended_s() for point in self._points), default=0.0)
+
     def run(self, batch: Batch) -> Outcome:
         """Run the network on a batch.
 

@@ -56,7 +56,7 @@ class RealsenseNode(ManagedNode[RealsenseSettings]):
     """
 
     def __init__(self, name: str = NAME, find_devices: FindDevices | None = None) -> None:
-        super().__init__(name, REALSENSE_NODE)
+        super().__init__(name, REALSENSE_NODE, 'camera')
         self._find_devices = find_devices
         self._capture: Capture | None = None
         self._counts = FrameCounts()
@@ -159,7 +159,7 @@ class RealsenseNode(ManagedNode[RealsenseSettings]):
                 'connection': camera.info.connection,
             }
         serial = camera.info.serial_number if camera else self._settings.serial_number
-        return [self._health_of('camera', serial, self._all_well(), values)]
+        return [self._health_of(serial, self._all_well(), values)]
 
     def _problems(self) -> list[Problem]:
         problem = None if self._capture is None else self._capture.problem
