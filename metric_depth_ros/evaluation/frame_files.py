@@ -249,6 +249,7 @@ def _read_prompt_values(path: Path, scale: float, camera: CameraModel) -> NDArra
 
 
 def _camera_from_intrinsics(content: Mapping[str, Any]) -> CameraModel:
+    matrix = content['K']  # where it is missing, that is what to tell
     unknown = [str(key) for key in content if key not in _CAMERA_KEYS]
     if unknown:  # it may be the lens, under a name of another package
         raise ValueError(
@@ -258,7 +259,7 @@ def _camera_from_intrinsics(content: Mapping[str, Any]) -> CameraModel:
     return CameraModel(
         _pixels(content, 'width'),
         _pixels(content, 'height'),
-        np.array(content['K'], np.float64),
+        np.array(matrix, np.float64),
         _lens_beside_intrinsics(content),
     )
 

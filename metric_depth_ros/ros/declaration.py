@@ -99,8 +99,8 @@ class DeclaredParameters(Generic[Settings]):
         known = [n.rpartition('.') for n in self._node.get_parameters_by_prefix(_OVERRIDES)]
         ends, policies = ({part[at] for part in known} for at in (0, 2))
         return (
-            f'{", ".join(unused)}: ignored, expected {_OVERRIDES}.TOPIC.POLICY with a POLICY of '
-            f'{", ".join(sorted(policies))} and a TOPIC, as remapped, of '
+            f'{", ".join(unused)}: of no topic in use, expected {_OVERRIDES}.TOPIC.POLICY with a '
+            f'POLICY of {", ".join(sorted(policies))} and a TOPIC, as remapped, of '
             f'{", ".join(sorted(ends))}.'
         )
 

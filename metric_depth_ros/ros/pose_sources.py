@@ -22,6 +22,7 @@ from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.qos import sensor_qos, subscribe
 from metric_depth_ros.ros.reconstruct_parameters import ReconstructNodeSettings
 from metric_depth_ros.ros.stamps import BackwardJump
+from metric_depth_ros.ros.static_tree import check_named
 from metric_depth_ros.ros.tf2_tree import Tf2Tree
 
 _KEPT_NS = 30 * NS_PER_S  # poses older than this against the newest are forgotten
@@ -92,7 +93,14 @@ class Tf2Poses:
         self.world = world
 
     def at(self, camera_frame: str, stamp_ns: int) -> Transform | None:
-        """Return T_world_camera, None where the tree does not know it (yet)."""
+        """Return T_world_camera, None where the tree does not know it (yet).
+
+        Raises
+        ------
+        InputError
+            The camera has no frame: no wait would help.
+        """
+        check_named(self.world, camera_frame)
         try:
             return self._tree.lookup_at(self.world, camera_frame, stamp_ns, wait=False)
         except InputError:

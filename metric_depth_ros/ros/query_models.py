@@ -35,9 +35,9 @@ class QueryModels:
     @property
     def need_camera(self) -> bool:
         """Whether there are questions that no model answers without a CameraInfo."""
-        if self.speaker is not None or self.estimator is None:
-            return self.speaker is not None
-        return not self.estimator.recovers_camera
+        estimator = self.estimator
+        finds_camera = estimator is None or estimator.recovers_camera
+        return self.speaker is not None or not finds_camera
 
 
 def models_from(settings: QueryNodeSettings) -> QueryModels:

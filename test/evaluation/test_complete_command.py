@@ -277,6 +277,7 @@ def test_matrices_of_a_calibration_may_be_lists_or_empty(tmp_path, coefficients:
     ('text', 'message'),
     [
         ('width: 64\nheight: 48', 'has no K'),
+        ('width: 64\nheight: 48\nfx: 50', 'has no K'),
         ('image_width: 64\ncamera_matrix: {data: [1]}', 'has no image_height'),
         ('width: 64\nheight: 48\nK: [[0, 0, 0], [0, 0, 0], [0, 0, 1]]', 'focal lengths'),
         ('width: a\nheight: 48\nK: []', 'invalid literal'),

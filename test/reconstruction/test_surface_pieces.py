@@ -26,6 +26,7 @@ class Disk:
         return sum(file.stat().st_size for file in self._files)
 
     def temporary_file(self, **given):
+        assert given['buffering'] == 0  # or what a full disk refused would come back
         self._files.append(self._folder / f'gathered{len(self._files)}')
         disk = self
 

@@ -175,7 +175,7 @@ def test_quality_of_service_for_topics_that_a_node_does_not_have_is_reported(mak
     monkeypatch.setattr(node, 'get_logger', lambda: logger)
     assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
     (line,) = [line for line in lines if prefix in line]
-    ignored, _, expected = line.partition(': ignored, expected ')
+    ignored, _, expected = line.partition(': of no topic in use, expected ')
     assert ignored.split(', ') == [prefix + name for name in list(given)[:3]]
     assert '/camera/raw.subscription, ' in expected
     assert 'POLICY of depth, durability, history, reliability and' in expected

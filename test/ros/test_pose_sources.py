@@ -148,6 +148,12 @@ def test_a_camera_without_a_frame_is_not_where_odometry_without_a_frame_is(odome
         poses.at('', 15 * S)
 
 
+def test_a_camera_without_a_frame_is_refused_at_once_and_not_waited_for(monkeypatch):
+    stub_tf2(monkeypatch, MastBuffer())
+    with pytest.raises(InputError, match=r'header\.frame_id'):
+        Tf2Poses(None, 'odom').at('', 5 * S)
+
+
 class MastBuffer:
     """A tree of tf2 whose mast, with the camera on it, is known until a stamp."""
 
