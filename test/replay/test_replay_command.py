@@ -205,23 +205,28 @@ def test_answers_of_a_rectified_view_are_scored_in_that_view(tabletop_bag, tmp_p
     assert figures['metrics']['abs_rel'] < 0.1  # 0.06 as in the raw view; beside it 0.16
 
 
+def whole_run(bag, recording, answers):
+    """Return a replay that went well, with these answers."""
+    return ReplayRun(
+        streams=find_streams(bag, {}),
+        settings=DEPTH_NODE.settings({}),
+        recording=recording,
+        answers=answers,
+        warm_up_frames=1,
+        counters={},
+        rss_mb={'start': None, 'end': None},
+        cpu_percent=None,
+        exit_code=0,
+        node_died=False,
+        last_words='',
+    )
+
+
 def test_latencies_stay_where_the_score_is_refused(street_bag, tmp_path, monkeypatch):
     out = tmp_path / 'out'
 
     def measured(options, progress):
-        return ReplayRun(
-            streams=find_streams(street_bag, {}),
-            settings=DEPTH_NODE.settings({}),
-            recording=out / 'recording',
-            answers=Answers(played={1: 0.0}, depth={1: 0.5}),
-            warm_up_frames=1,
-            counters={},
-            rss_mb={'start': None, 'end': None},
-            cpu_percent=None,
-            exit_code=0,
-            node_died=False,
-            last_words='',
-        )
+        return whole_run(street_bag, out / 'recording', Answers(played={1: 0.0}, depth={1: 0.5}))
 
     def refuse(*given, **settings):
         raise InputError('transform_missing', 'nobody knows where the LiDAR is')
@@ -235,19 +240,7 @@ def test_latencies_stay_where_the_score_is_refused(street_bag, tmp_path, monkeyp
 
 
 def test_images_with_the_stamp_of_an_earlier_one_are_counted_apart(street_bag, tmp_path):
-    run = ReplayRun(
-        streams=find_streams(street_bag, {}),
-        settings=DEPTH_NODE.settings({}),
-        recording=tmp_path,
-        answers=Answers(depth={7: 0.5}),
-        warm_up_frames=1,
-        counters={},
-        rss_mb={'start': None, 'end': None},
-        cpu_percent=None,
-        exit_code=0,
-        node_died=False,
-        last_words='',
-    )
+    run = whole_run(street_bag, tmp_path, Answers(depth={7: 0.5}))
     for now_s in (0.0, 1.0, 2.0):
         run.answers.note_played(7, now_s)
     run.answers.note_played(8, 3.0)
