@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from metric_depth_ros.cli.outputs import prepare_file, prepare_folder
+    from metric_depth_ros.cli.outputs import folder_for, prepare_file
     from metric_depth_ros.demo import (
         refuse_unwritable_picture,
         run_demo,
@@ -51,12 +51,11 @@ def run(args: argparse.Namespace) -> int:
     )
     from metric_depth_ros.evaluation.report import format_number
 
-    prepare_folder(args.out, '--out')
     if args.picture is not None:
         refuse_unwritable_picture(args.picture, '--picture')
         prepare_file(args.picture, '--picture')
     console = Console(stderr=True)
-    with Progress(console=console) as bar:
+    with folder_for(args.out, '--out'), Progress(console=console) as bar:
         tasks = {}
 
         def show(text: str, done: int, total: int) -> None:

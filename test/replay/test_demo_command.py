@@ -39,7 +39,7 @@ def test_a_parameter_that_the_node_does_not_have_is_refused_before_the_work(tmp_
     out = tmp_path / 'demo'
     assert main(['demo', '--out', str(out), '-p', 'estimatr:=nearest']) == 2
     assert 'did you mean estimator?' in capsys.readouterr().err
-    assert not any(out.iterdir())
+    assert not out.exists()
 
 
 def test_a_file_is_no_folder_for_the_demo(tmp_path, capsys):
