@@ -19,7 +19,8 @@ from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
-from metric_depth_ros.resources import dds_environment, share_file
+from metric_depth_ros.middleware import dds_environment
+from metric_depth_ros.resources import share_file
 
 # Launch argument: (default, None where it must be given; description).
 ARGUMENTS = {
@@ -77,6 +78,7 @@ def generate_launch_description() -> LaunchDescription:
                     '--fixed-frame', LaunchConfiguration('rviz_frame'),
                 ],
                 remappings=[('/image', LaunchConfiguration('image'))],
+                parameters=[{'use_sim_time': True}],  # as the node: replay publishes /clock
                 additional_env=dds_environment(),
                 condition=IfCondition(LaunchConfiguration('rviz')),
             ),

@@ -22,7 +22,8 @@ from launch.utilities.type_utils import perform_typed_substitution
 from launch_ros.actions import Node
 
 from metric_depth_ros.launching import OUTPUT_TOPICS, parameter_arguments
-from metric_depth_ros.resources import dds_environment, share_file
+from metric_depth_ros.middleware import dds_environment
+from metric_depth_ros.resources import share_file
 
 # Launch argument: (parameter of the camera, type, description).
 CAMERA_PARAMETERS = {

@@ -26,6 +26,7 @@ from metric_depth_ros.replay.given_parameters import single_parameters
 
 if TYPE_CHECKING:
     from metric_depth_ros.replay.session import ReplayRun
+    from metric_depth_ros.simulation.scene import Scene
 
 Picture = NDArray[np.uint8]
 # Called with what is being done, and how many steps of how many are done.
@@ -34,6 +35,7 @@ Progress = Callable[[str, int, int], None]
 _MARKER = '.metric_depth_demo'  # a folder without it was not made by a demo, and is not emptied
 _REPORT = 'report.html'
 _OVERVIEW_FRAMES = 3
+_SEED = 1
 _SLOWER = 0.4  # of the frames a second, for a machine that could not keep up
 _FRAME_WIDTH_PX = 1920
 _GAP_PX = 6
@@ -114,13 +116,15 @@ def run_demo(
     Raises
     ------
     InputError
-        `out` holds something that no demo has made, or the node has no such parameter.
+        `out` holds something that no demo has made, the node has no such parameter, or the images
+        are too large.
     """
     single_parameters(parameters)  # refused before the work
+    worlds = [_make_world(scene.name, size_scale) for scene in SCENES]
     _prepare(out)
     parts = [
-        _run_scene(out / scene.name, scene, seconds, rate_hz, size_scale, parameters, progress)
-        for scene in SCENES
+        _run_scene(out / scene.name, scene, world, seconds, rate_hz, parameters, progress)
+        for scene, world in zip(SCENES, worlds, strict=True)
     ]
     write_report(out / _REPORT, 'Metric depth demo', [_overview(parts), *map(_section, parts)])
     return parts
@@ -199,9 +203,9 @@ def _prepare(out: Path) -> None:
 def _run_scene(
     folder: Path,
     scene: DemoScene,
+    world: Scene,
     seconds: float,
     rate_hz: float,
-    size_scale: float,
     parameters: Sequence[str],
     progress: Progress,
 ) -> DemoPart:
@@ -209,10 +213,18 @@ def _run_scene(
     from metric_depth_ros.replay.published import DEPTH_TOPIC
     from metric_depth_ros.replay.scoring import score_recording
     from metric_depth_ros.replay.session import ReplayOptions, replay
+    from metric_depth_ros.simulation.recording import record
 
     folder.mkdir()
     bag = folder / 'bag'
-    _simulate(bag, scene.name, seconds, rate_hz, size_scale, progress)
+    record(
+        world,
+        bag,
+        count=max(1, round(seconds * rate_hz)),
+        rate_hz=rate_hz,
+        seed=_SEED,
+        progress=lambda done, total: progress(f'{scene.name}: simulate', done, total),
+    )
     options = ReplayOptions(
         bag=bag, out=folder, parameters=parameters, with_points=True, with_confidence=True
     )
@@ -252,26 +264,11 @@ def passed_over(figures: Mapping[str, Any], slower_hz: float) -> str:
     )
 
 
-def _simulate(
-    bag: Path,
-    name: str,
-    seconds: float,
-    rate_hz: float,
-    size_scale: float,
-    progress: Progress,
-) -> None:
-    from metric_depth_ros.simulation.recording import record
+def _make_world(name: str, size_scale: float) -> Scene:
     from metric_depth_ros.simulation.scenes import default_size, make_scene
 
     width, height = (max(32, round(side * size_scale)) for side in default_size(name))
-    record(
-        make_scene(name, (width, height), seed=1),
-        bag,
-        count=max(1, round(seconds * rate_hz)),
-        rate_hz=rate_hz,
-        seed=1,
-        progress=lambda done, total: progress(f'{name}: simulate', done, total),
-    )
+    return make_scene(name, (width, height), _SEED)
 
 
 def _picture_frames(
@@ -308,7 +305,7 @@ def _write_picture(path: Path, picture: Picture) -> None:
 def _overview(parts: Sequence[DemoPart]) -> Section:
     machine = parts[0].figures['machine']
     accuracy = [
-        [p.scene.name, over, *((p.figures[key] or {}).get(name) for _, name in _METRICS)]
+        [p.scene.name, over, *(p.figures[key][name] for _, name in _METRICS)]
         for p in parts
         for over, key in (
             ('all pixels', 'metrics'),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is installed, what is missing, and what to do about each gap.
 
-Imports the standard library, `errors`, `libraries` and `resources` alone, and everything else in
+Imports the standard library, `errors`, `libraries` and `middleware` alone, and everything else in
 processes of its own: a broken library must not break its own diagnosis.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -20,16 +21,20 @@ from importlib.util import find_spec
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.libraries import NEEDED, OPTIONAL, Library
-from metric_depth_ros.resources import (
+from metric_depth_ros.middleware import (
     dds_environment,
+    dds_profile,
+    read_dds_profile,
     refuse_missing_middleware,
-    share_file,
     shared_memory_bytes,
+    uses_fast_dds,
 )
 
 IMPORT_TIMEOUT_S = 120
 _OF_OPEN3D = {'usb-1.0': 'libusb-1.0-0', 'GL': 'libgl1', 'EGL': 'libegl1'}
 GPU_TIMEOUT_S = 20
+_MIB = 2**20
+_IMAGE_BYTES = 640 * 480 * 3  # of a small color camera
 _LIST_ESTIMATORS = (
     'from metric_depth_ros.estimators.registry import ESTIMATOR_NAMES; '
     'print(", ".join(ESTIMATOR_NAMES))'
@@ -116,11 +121,22 @@ def _library(library: Library, state_without: str) -> Finding:
     """Look for a package and load it; `state_without` is the state where there is none."""
     if not _is_installed(library.module):
         return Finding(library.module, state_without, library.purpose, library.remedy)
-    _, failure = _python(f'import {library.module}')
+    of_module = f"getattr({library.module}, '__version__', '')"
+    printed, failure = _python(f'import {library.module}; print({of_module})')
     if failure:
         detail = f'does not import: {failure}'
         return Finding(library.module, 'missing', detail, library.remedy)
-    return Finding(library.module, 'ok', f'{_version(library.distribution)}: {library.purpose}')
+    # A module may have come from a distribution of another name, as OpenCV's from Debian.
+    found = printed.rpartition('\n')[2] or _version(library.distribution)
+    if _numbers(found) and _numbers(found) < _numbers(library.least):
+        detail = f'{found} is too old, {library.least} or newer is needed: {library.purpose}'
+        remedy = f"pip install '{library.distribution}>={library.least}'"
+        return Finding(library.module, 'missing', detail, remedy)
+    return Finding(library.module, 'ok', f'{found}: {library.purpose}')
+
+
+def _numbers(version_text: str) -> list[int]:
+    return [int(number) for number in re.findall(r'\d+', version_text)]
 
 
 def _python(code: str) -> tuple[str, str]:
@@ -160,20 +176,20 @@ def _system_library(name: str, package: str, user: str) -> Finding:
 
 
 def _dds_profile() -> Finding:
-    chosen = os.environ.get('FASTRTPS_DEFAULT_PROFILES_FILE') or os.environ.get(
-        'FASTDDS_DEFAULT_PROFILES_FILE'
-    )
-    if chosen:
-        return Finding('DDS profile', 'ok', f'{chosen} (chosen by you)')
+    if not uses_fast_dds():
+        return Finding('DDS profile', 'absent', 'of Fast DDS, which is not the middleware')
     try:
-        share_file('config/fastdds.xml')
+        read_dds_profile()
     except InputError as error:
-        return Finding('DDS profile', 'missing', str(error), 'reinstall the package')
-    profile = next(iter(dds_environment().values()))
+        fault, _, remedy = str(error).rpartition(': ')
+        return Finding('DDS profile', 'missing', fault, remedy)
+    profile = dds_profile()
+    if not dds_environment():
+        return Finding('DDS profile', 'ok', f'{profile} (chosen by you)')
     return Finding(
         'DDS profile', 'ok', profile,
-        'set by metric-depth and the launch files; with ros2 run, export '
-        f'FASTRTPS_DEFAULT_PROFILES_FILE={profile}',
+        'nodes of this package, launch files and metric-depth set it; for camera drivers and bag '
+        f'players export FASTRTPS_DEFAULT_PROFILES_FILE={profile}',
     )  # fmt: skip
 
 
@@ -184,13 +200,18 @@ def _shared_memory(folder: str = '/dev/shm') -> Finding:
         return Finding('shared memory', 'absent', 'messages do not go through it')
     free = shutil.disk_usage(folder).free
     detail = (
-        f'{size >> 20} MiB a process, {free >> 20} MiB free in {folder}; larger messages, '
-        'one or several at once, may be lost where readers are slow'
+        f'{round(size / _MIB, 1):g} MiB a process, {free >> 20} MiB free in {folder}; larger '
+        'messages, one or several at once, may be lost where readers are slow'
     )
     if free < size:
         return Finding(
             'shared memory', 'missing', detail,
-            f'docker run --shm-size={4 * (size >> 20)}m, or mount -o remount,size=... {folder}',
+            f'docker run --shm-size={4 * size // _MIB}m, or mount -o remount,size=... {folder}',
+        )  # fmt: skip
+    if size < _IMAGE_BYTES:
+        return Finding(
+            'shared memory', 'missing', f'{detail}; an image is larger',
+            'name a segment_size in the profile, or take config/fastdds.xml',
         )  # fmt: skip
     remedy = 'for larger messages choose the profile config/fastdds_large.xml (docs/FAULTS.md)'
     return Finding('shared memory', 'ok', detail, remedy)
@@ -229,6 +250,6 @@ def _estimators() -> Finding:
     return Finding(
         'estimators',
         'ok',
-        f'{names} (classical and nearest need no weights)',
+        f'{names} (classical and nearest need no weights, compact_* have theirs in the package)',
         '`metric-depth models` tells where the weights of the others come from',
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, List  # noqa: UP035
 
 from launch import LaunchContext, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -15,13 +17,16 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from metric_depth_ros.resources import dds_environment, share_file
+from metric_depth_ros.middleware import dds_environment
+from metric_depth_ros.replay.given_parameters import refuse_unheard
+from metric_depth_ros.resources import share_file
 
 # Of the depth node; RViz is told where they are.
 OUTPUT_TOPICS = (
     'depth/image', 'depth/camera_info', 'depth/points', 'depth/points_voxels', 'depth/confidence',
     'depth/image_color', 'depth/prompt',
 )  # fmt: skip
+_VALUES: Mapping[type, Any] = {tuple: List[str]}  # noqa: UP006  launch knows no list[str]
 _START = {
     'autostart': ('autostart', bool, 'Configure and activate at start: true or false.'),
     'use_sim_time': ('use_sim_time', bool, 'Take the time from /clock: true or false.'),
@@ -42,9 +47,12 @@ class NodeLaunch:
         Topic of the node and its description, by launch argument.
     parameters
         Parameter of the node, its type and description, by launch argument, besides those that
-        every node has; one that is left empty is as the parameter file says.
+        every node has; one that is left empty is as the parameter file says. A tuple is of
+        strings.
     beside
         Further topics of the node, each as a launch argument and what follows its topic.
+    sources
+        Value of ``prompt.sources`` without which the topic of a launch argument is of no use.
     """
 
     executable: str
@@ -52,6 +60,7 @@ class NodeLaunch:
     topics: Mapping[str, tuple[str, str]]
     parameters: Mapping[str, tuple[str, type, str]]
     beside: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def actions(self) -> list[LaunchDescriptionEntity]:
         """Return the arguments, and what starts the node."""
@@ -76,8 +85,15 @@ class NodeLaunch:
         ]
 
     def _node(self, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        if self.sources:
+            topics = {a: LaunchConfiguration(a).perform(context) for a in self.sources}
+            refuse_unheard(
+                {self.sources[a]: t for a, t in topics.items() if t != self.topics[a][0]},
+                LaunchConfiguration('prompt_sources').perform(context),
+                Path(LaunchConfiguration('params_file').perform(context)),
+            )
         given = {
-            name: ParameterValue(LaunchConfiguration(argument), value_type=kind)
+            name: ParameterValue(LaunchConfiguration(argument), value_type=_VALUES.get(kind, kind))
             for argument, (name, kind, _) in {**self.parameters, **_START}.items()
             if LaunchConfiguration(argument).perform(context)
         }

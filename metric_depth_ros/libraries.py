@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Python packages that are used: what each is for, and how it is installed.
 
-Not every installation has all of them, and none is loaded here, so that a broken one can be named.
+Not every installation has all of them, and none is loaded with this, so that a broken one can be
+named.
 Standard library and `errors` only.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from metric_depth_ros.errors import InputError
 
@@ -28,22 +30,28 @@ class Library:
         What does not work without it.
     remedy
         How it is installed, or what to do without it.
+    least
+        The oldest version that is enough; empty where none is known not to be.
     """
 
     module: str
     distribution: str
     purpose: str
     remedy: str
+    least: str = ''
 
 
-def _of_debian(module: str, debian: str, distribution: str, purpose: str) -> Library:
+def _of_debian(
+    module: str, debian: str, distribution: str, purpose: str, least: str = ''
+) -> Library:
     """Return a package that comes with Debian, and with PyPI where there is no ROS."""
     remedy = f'sudo apt install {debian}, or without a ROS distribution pip install {distribution}'
-    return Library(module, distribution, purpose, remedy)
+    return Library(module, distribution, purpose, remedy, least)
 
 
-def _of_pypi(module: str, distribution: str, purpose: str) -> Library:
-    return Library(module, distribution, purpose, f'pip install {distribution}')
+def _of_pypi(module: str, distribution: str, purpose: str, least: str = '') -> Library:
+    wanted = f"'{distribution}>={least}'" if least else distribution
+    return Library(module, distribution, purpose, f'pip install {wanted}', least)
 
 
 def _of_ros(package: str, purpose: str) -> Library:
@@ -56,9 +64,9 @@ def _of_ros(package: str, purpose: str) -> Library:
 
 # What package.xml names: rosdep installs it.
 NEEDED = (
-    _of_debian('numpy', 'python3-numpy', 'numpy', 'arrays'),
+    _of_debian('numpy', 'python3-numpy', 'numpy', 'arrays', '1.26'),
     _of_debian('scipy', 'python3-scipy', 'scipy', 'distance transforms, triangulation'),
-    _of_debian('cv2', 'python3-opencv', 'opencv-python-headless', 'image operations'),
+    _of_debian('cv2', 'python3-opencv', 'opencv-python-headless', 'image operations', '4.6'),
     _of_debian('yaml', 'python3-yaml', 'PyYAML', 'calibration and parameter files'),
     _of_debian('psutil', 'python3-psutil', 'psutil', 'replay, demo, bench, torture'),
     _of_debian('rich', 'python3-rich', 'rich', 'tables and progress of the commands'),
@@ -70,14 +78,17 @@ OPTIONAL = (
     _of_pypi('rosbags', 'rosbags', 'bags, in commands, as extrinsics.source and in snapshots'),
     _of_pypi('torch', 'torch', 'simulation, reconstruction, training, learned estimators'),
     _of_pypi('open3d', 'open3d', 'reconstruction, .ply and .pcd prompts'),
-    _of_pypi('transformers', 'transformers', 'tokenize, learned estimators (not compact)'),
+    _of_pypi('transformers', 'transformers', 'tokenize, learned estimators (not compact)', '5.3'),
     _of_pypi('safetensors', 'safetensors', 'weights of learned estimators'),
     _of_pypi('huggingface_hub', 'huggingface_hub', 'weights from the Hugging Face hub'),
     _of_pypi('PIL', 'pillow', 'language models, images of some benchmarks'),
     _of_pypi('accelerate', 'accelerate', 'train'),
-    _of_pypi('onnxruntime', 'onnxruntime', 'the backend onnx'),
-    _of_pypi('rerun', 'rerun-sdk', 'logs for the Rerun viewer (--rerun)'),
-    _of_pypi('pyrealsense2', 'pyrealsense2', 'the nodes realsense and realsense_depth'),
+    _of_pypi('onnxruntime', 'onnxruntime', 'the backend onnx, export'),
+    _of_pypi('onnx', 'onnx', 'export'),
+    _of_pypi('onnxscript', 'onnxscript', 'export'),
+    _of_pypi('hypothesis', 'hypothesis', 'torture'),
+    _of_pypi('rerun', 'rerun-sdk', 'logs for the Rerun viewer (--rerun)', '0.24'),
+    _of_pypi('pyrealsense2', 'pyrealsense2', 'the nodes realsense and realsense_depth', '2.56'),
     Library(
         'tf2_ros', 'tf2_ros', 'extrinsics.source tf2',
         'use extrinsics.source file or bag, or a ROS 2 install',
@@ -125,3 +136,16 @@ def missing_libraries_named() -> Iterator[None]:
             f'the Python package {library.module} is not installed ({library.purpose}): '
             f'{library.remedy}.',
         ) from error
+
+
+def import_open3d() -> Any:
+    """Import open3d, or say what it takes."""
+    try:
+        import open3d
+    except (ImportError, OSError) as error:
+        raise InputError(
+            'open3d',
+            f'clouds need open3d, which cannot be loaded ({error}): pip install open3d; on '
+            'Debian and Ubuntu it needs apt install libusb-1.0-0 libgl1 libegl1.',
+        ) from error
+    return open3d

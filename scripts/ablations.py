@@ -17,9 +17,10 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
-from figures import ROOT, filled, geometric_mean
+from figures import ROOT, filled
 from flawed_views import write_flawed_shard
 from scaling_plot import draw_scaling
 from short_trainings import (
@@ -34,7 +35,7 @@ from short_trainings import (
 
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
-from metric_depth_ros.evaluation.machine import describe_machine
+from metric_depth_ros.machine import describe_machine
 from metric_depth_ros.training.batches import Sources
 from metric_depth_ros.training.config import SourceConfig
 from metric_depth_ros.training.shards import ShardSource

@@ -20,11 +20,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 import cv2
 import numpy as np
-from figures import fill, geometric_mean
+from figures import fill
 from numpy.typing import NDArray
 from scipy.interpolate import LinearNDInterpolator
 

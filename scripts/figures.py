@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measure the tables of README.md and docs/BENCHMARKS.md, and write them in: `make figures`.
+"""Measure tables of README.md, BENCHMARKS.md and CLASSICAL.md, and write them in: `make figures`.
 
 Needs the evaluation frame sets (`--data`), which are not shipped. Tables stand between
 `<!-- figures:NAME -->` and `<!-- end -->`; nothing else of a document is touched. The other
@@ -16,14 +16,48 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import geometric_mean
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / 'out' / 'figures'
 COMMAND = [sys.executable, '-m', 'metric_depth_ros.cli.main']
-DOCUMENTS = [ROOT / 'README.md', ROOT / 'docs' / 'BENCHMARKS.md']
+DOCUMENTS = [
+    ROOT / 'README.md',
+    *(ROOT / 'docs' / f'{name}.md' for name in ('BENCHMARKS', 'CLASSICAL')),
+]
 ESTIMATORS = ('nearest', 'classical:fast', 'classical:quality', 'compact_teacher')
+REPLAYS = {
+    'replay': ('`classical`, 10 Hz', []),
+    'replay_with_points': (
+        '`classical`, 5 Hz, `--with-points`',
+        ['--with-points', '--rate', '0.5'],
+    ),
+    'replay_compact_teacher': ('`compact_teacher`, 10 Hz', ['-p', 'estimator:=compact_teacher']),
+}
+
+
+@dataclass(frozen=True)
+class GroupScores:
+    """AbsRel of one group of frames: by estimator, and of the best baseline.
+
+    Attributes
+    ----------
+    of_truth
+        Whether the prompts of this set are made of its ground truth.
+    """
+
+    frames: str
+    prompt: str
+    images: int
+    of_truth: bool
+    best: float
+    abs_rel: dict[str, float]
+
+    def ratio(self, estimator: str) -> float:
+        """Return the error in shares of the best baseline's."""
+        return self.abs_rel[estimator] / self.best
 
 
 def main() -> int:
@@ -39,8 +73,10 @@ def main() -> int:
         return 2
     if not args.tables_only:
         measure(args.data)
+    scores = measured_scores(args.data)
     tables = {
-        'accuracy': accuracy_table(json.loads((args.data / 'baselines.json').read_text())),
+        'accuracy': accuracy_table(scores),
+        'accuracy_by_set': accuracy_by_set_table(scores),
         'replay': replay_table(),
         'speed': bench_table('projection', 'codecs', 'estimator'),
         'machine': machine_line(),
@@ -60,13 +96,10 @@ def measure(data: Path) -> None:
     bag = OUT / 'kitti_raw_bag'
     if not bag.exists():
         run('make-bag', str(data / 'kitti_raw'), str(bag))
-    for name, options in (
-        ('replay', []),
-        ('replay_with_points', ['--with-points', '--rate', '0.5']),
-    ):
+    for name, (_, options) in REPLAYS.items():
         shutil.rmtree(OUT / name, ignore_errors=True)  # replay records over nothing
         run(
-            'replay', str(bag), '--loops', '5', *options,
+            'replay', str(bag), '--loops', '25', *options,
             '--out', str(OUT / name), '--json', str(OUT / f'{name}.json'),
         )  # fmt: skip
 
@@ -82,34 +115,92 @@ def evaluation_file(estimator: str) -> Path:
     return OUT / f'evaluate_{estimator.replace(":", "_")}.json'
 
 
-def accuracy_table(baselines: list[dict[str, Any]]) -> str:
-    """Return AbsRel per group for every estimator, beside the best of the five baselines."""
+def measured_scores(data: Path) -> list[GroupScores]:
+    """Return the scores of every group that baselines.json has, in the order of the evaluation."""
     best: dict[tuple[str, str], float] = {}
-    for row in baselines:
+    for row in json.loads((data / 'baselines.json').read_text('utf-8')):
         key = (row['set'], row['prompt'])
         if not row.get('empty_images'):
             best[key] = min(best.get(key, math.inf), row['all'][0])
-    scores = {}
-    for name in ESTIMATORS:
-        groups = json.loads(evaluation_file(name).read_text())['groups']
-        scores[name] = {(g['set'], g['prompt']): g['metrics']['abs_rel'] for g in groups}
-    keys = [key for key in scores['nearest'] if key in best]
-    lines = [
-        '| frames / prompt | best baseline | ' + ' | '.join(f'`{n}`' for n in ESTIMATORS) + ' |',
-        '|---|---:|' + '---:|' * len(ESTIMATORS),
+    evaluated = {
+        name: {
+            (g['set'], g['prompt']): g
+            for g in json.loads(evaluation_file(name).read_text())['groups']
+        }
+        for name in ESTIMATORS
+    }
+    return [
+        GroupScores(
+            key[0],
+            key[1],
+            group['frames'],
+            has_prompts_of_truth(data / key[0]),
+            best[key],
+            {name: groups[key]['metrics']['abs_rel'] for name, groups in evaluated.items()},
+        )
+        for key, group in evaluated['nearest'].items()
+        if key in best
     ]
-    for key in keys:
-        cells = [f'{scores[name][key]:.4f}' for name in ESTIMATORS]
-        lines.append(f'| {key[0]} / {key[1]} | {best[key]:.4f} | ' + ' | '.join(cells) + ' |')
-    means = [geometric_mean([scores[n][k] / best[k] for k in keys]) for n in ESTIMATORS]
-    cells = [f'**{mean:.3f}**' for mean in means]
-    lines.append('| **geometric mean of the ratios** | **1** | ' + ' | '.join(cells) + ' |')
+
+
+def has_prompts_of_truth(frame_set: Path) -> bool:
+    """Return whether any prompt of a set was made of its ground truth."""
+    frames = json.loads((frame_set / 'frames.json').read_text('utf-8'))['frames']
+    return any(p.get('simulated', False) for frame in frames for p in frame['prompts'].values())
+
+
+def accuracy_table(scores: list[GroupScores]) -> str:
+    """Return AbsRel per group for every estimator, beside the best of the five baselines."""
+    lines = [
+        '| frames / prompt | images | best baseline | '
+        + ' | '.join(f'`{name}`' for name in ESTIMATORS)
+        + ' |',
+        '|---|---:|---:|' + '---:|' * len(ESTIMATORS),
+    ]
+    for row in scores:
+        cells = [f'{row.abs_rel[name]:.4f}' for name in ESTIMATORS]
+        made = ' *' if row.of_truth else ''
+        lines.append(
+            f'| {row.frames} / {row.prompt}{made} | {row.images} | {row.best:.4f} | '
+            + ' | '.join(cells)
+            + ' |'
+        )
+    points = [row for row in scores if row.prompt != 'radar']
+    for title, of in (('geometric mean', geometric_mean), ('largest', max)):
+        cells = [f'**{of([row.ratio(name) for row in points]):.3f}**' for name in ESTIMATORS]
+        lines.append(f'| **{title} of the ratios, without radar** | | 1 | {" | ".join(cells)} |')
     return '\n'.join(lines)
 
 
-def geometric_mean(values: list[float]) -> float:
-    """Return the geometric mean of positive values."""
-    return math.exp(sum(map(math.log, values)) / len(values))
+def accuracy_by_set_table(scores: list[GroupScores]) -> str:
+    """Return, by set, the mean ratio to the best baseline; sets with measured prompts first."""
+    lines = [
+        '| frames | images | prompts | ' + ' | '.join(f'`{name}`' for name in ESTIMATORS) + ' |',
+        '|---|---:|---|' + '---:|' * len(ESTIMATORS),
+    ]
+    sets: dict[str, list[GroupScores]] = {}
+    for row in sorted(scores, key=lambda row: row.of_truth):  # stable: the order stays
+        sets.setdefault(row.frames, []).append(row)
+    by_set: dict[str, list[float]] = {name: [] for name in ESTIMATORS}
+    for frames, rows in sets.items():
+        for name in ESTIMATORS:
+            by_set[name].append(geometric_mean(row.ratio(name) for row in rows))
+        cells = [f'{by_set[name][-1]:.2f}' for name in ESTIMATORS]
+        prompts = (
+            f'{len(rows)}, made of the truth'
+            if rows[0].of_truth
+            else ', '.join(r.prompt for r in rows)
+        )
+        lines.append(f'| {frames} | {rows[0].images} | {prompts} | ' + ' | '.join(cells) + ' |')
+    by_row = {name: [row.ratio(name) for row in scores] for name in ESTIMATORS}
+    images = sum(rows[0].images for rows in sets.values())
+    for title, ratios in (
+        (f'geometric mean of the {len(sets)} sets', by_set),
+        (f'geometric mean of the {len(scores)} pairs of set and prompt', by_row),
+    ):
+        cells = [f'**{geometric_mean(ratios[name]):.3f}**' for name in ESTIMATORS]
+        lines.append(f'| **{title}** | {images} | | ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines)
 
 
 def replay_table() -> str:
@@ -119,7 +210,7 @@ def replay_table() -> str:
         '| latency p50 | p99 | CPU | RSS growth |',
         '|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|',
     ]
-    for name, title in (('replay', '10 Hz'), ('replay_with_points', '5 Hz, `--with-points`')):
+    for name, (title, _) in REPLAYS.items():
         r = json.loads((OUT / f'{name}.json').read_text())
         growth = r['rss_mb']['end'] - r['rss_mb']['start']
         lines.append(

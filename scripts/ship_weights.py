@@ -22,7 +22,7 @@ import torch
 from metric_depth_ros.estimators.learned.depth_tokenizer import tokenizer_network
 from metric_depth_ros.estimators.learned.loading import network_from
 from metric_depth_ros.estimators.learned.shipped import MANIFEST
-from metric_depth_ros.evaluation.machine import describe_machine
+from metric_depth_ros.machine import describe_machine
 from metric_depth_ros.networks.checkpoints import read_checkpoint
 from metric_depth_ros.simulation.examples import simulate_example
 from metric_depth_ros.training.checkpoints import complete_checkpoints, read_state, write_weights

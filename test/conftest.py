@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from metric_depth_ros.resources import dds_environment
+from metric_depth_ros.middleware import dds_environment
 
 # Set before any test makes a participant, since Fast DDS reads its profile once in a process.
 # The traffic of this session stays on this machine and in a domain of its own.

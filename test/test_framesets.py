@@ -385,12 +385,12 @@ def test_a_set_and_a_folder_of_sets_are_found_once(write, entry, tmp_path) -> No
 
 
 def test_a_folder_without_sets_is_refused(tmp_path) -> None:
-    with pytest.raises(InputError, match='neither a frame set nor a folder of frame sets'):
+    with pytest.raises(InputError, match=r'neither a frame set nor a folder of .*depth replay'):
         find_frame_sets([tmp_path])
 
 
 def test_a_path_that_is_no_folder_is_refused(tmp_path) -> None:
-    with pytest.raises(InputError, match='is not a folder'):
+    with pytest.raises(InputError, match=r'is not a folder.*a bag is for `metric-depth replay`'):
         find_frame_sets([tmp_path / 'nothing'])
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.evaluation.frame_files import read_camera
+from metric_depth_ros.framesets.loose_files import read_camera
 from metric_depth_ros.framesets.stored_arrays import (
     load_array,
     load_arrays,

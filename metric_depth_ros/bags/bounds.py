@@ -3,7 +3,9 @@
 
 rosbags believes what a bag claims: it reads a record of any length at once, and unpacks chunks,
 messages and whole files to the end, though a few kilobytes unpack to gigabytes. Here nothing is
-read that the file does not hold, and unpacking ends at what was claimed, or at a limit.
+read that the file does not hold, and unpacking ends at what was claimed, or at a limit. YAML, in
+metadata.yaml and in the quality of service of every topic, is short and has no aliases: each line
+that merges the one before it twice doubles what reading takes.
 """
 
 from __future__ import annotations
@@ -12,12 +14,17 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from types import SimpleNamespace, TracebackType
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from lz4.frame import LZ4FrameDecompressor  # type: ignore[import-untyped]
-from rosbags.rosbag2 import reader, storage_mcap
+from rosbags.rosbag2 import metadata, reader, storage_mcap
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import AliasEvent
 
 MAX_UNPACKED_BYTES = 1024 * 1024 * 1024  # of a chunk or a message
+MAX_YAML_BYTES = 1024 * 1024  # reading a megabyte takes seconds and hundreds of megabytes
 # A file of one color unpacks to thousands of times its size, a recording does not.
 MAX_FILE_RATIO = 100
 _SMALL_FILE_BYTES = 1024 * 1024 * 1024
@@ -36,6 +43,7 @@ def bound_rosbags() -> None:
     reader.zstd = SimpleNamespace(  # type: ignore[assignment]
         open=_BoundedFile, decompress=unpack_message
     )
+    reader.YAML = metadata.YAML = _PlainYAML  # type: ignore[misc, assignment]
 
 
 def read_exact(bio: BinaryIO, size: int) -> bytes:
@@ -90,6 +98,27 @@ def _bounded(make: Callable[[], object]) -> _Decompress:
         return unpacked
 
     return decompress
+
+
+class _PlainComposer(Composer):
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.parser.check_event(AliasEvent):
+            event = self.parser.peek_event()
+            raise YAMLError(f'the alias *{event.anchor} is not taken: write the value out')
+        return super().compose_node(parent, index)
+
+
+class _PlainYAML(YAML):
+    """YAML as rosbags makes it, of bounded length and without aliases."""
+
+    def __init__(self, typ: str) -> None:
+        super().__init__(typ=typ, pure=True)  # the one in C composes by itself
+        self.Composer = _PlainComposer
+
+    def load(self, stream: Any) -> Any:
+        if len(stream) > MAX_YAML_BYTES:
+            raise ValueError(f'{len(stream)} characters of YAML, at most {MAX_YAML_BYTES} taken')
+        return super().load(stream)
 
 
 class _BoundedFile:

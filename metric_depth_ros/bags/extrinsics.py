@@ -14,9 +14,10 @@ from metric_depth_ros.bags.layout import TF_STATIC_TOPIC, TF_TOPIC, TF_TYPE
 from metric_depth_ros.bags.messages import stamp_of
 from metric_depth_ros.bags.reader import BagReader
 from metric_depth_ros.codecs.layout import Message
+from metric_depth_ros.codecs.poses import matrix_from_transform
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.motion import PoseTrack
-from metric_depth_ros.geometry.rigid import Transform, transform_from_quaternion
+from metric_depth_ros.geometry.rigid import Transform
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def _transforms(reader: BagReader, topic: str) -> Iterator[tuple[tuple[str, str]
         for stamped in message.transforms:
             frames = _frames(stamped)
             try:
-                matrix = _matrix(stamped)
+                matrix = matrix_from_transform(stamped.transform)
             except InputError as error:
                 if frames not in told:
                     told.add(frames)
@@ -103,8 +104,3 @@ def _transforms(reader: BagReader, topic: str) -> Iterator[tuple[tuple[str, str]
 
 def _frames(stamped: Message) -> tuple[str, str]:
     return stamped.header.frame_id.lstrip('/'), stamped.child_frame_id.lstrip('/')
-
-
-def _matrix(stamped: Message) -> Transform:
-    move, turn = stamped.transform.translation, stamped.transform.rotation
-    return transform_from_quaternion((move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w))

@@ -88,7 +88,7 @@ def write_frame_set(
     prompt
         Name of the prompt to write as a sensor; default: the first that can be scored.
     camera
-        Camera of a multi-camera set; default: that of the first frame.
+        Camera of a set of several; default: the first that a frame names.
     rate_hz
         Frames per second; default: the set's, or 10. Given, it replaces the set's stamps.
     progress
@@ -98,7 +98,7 @@ def write_frame_set(
     ------
     InputError
         Unknown prompt or camera, a frame without camera matrix, a stamp that some frames lack or
-        share, or a sensor that moves against the camera within the set.
+        share, or a camera or sensor that moves, or a prompt of another kind, within the set.
     """
     name = _camera_name(frame_set, camera)
     frames = [f for f in frame_set.frames if name is None or _camera_of(f) == name]
@@ -115,6 +115,7 @@ def write_frame_set(
     recorded = _recorded_stamps(frame_set, frames, rate_hz)
     stamps = _written(recorded or _invented_stamps(frame_set, len(frames), rate_hz))
     sensor_stamps = _written(_sensor_stamps(frames, prompt, stamps) if recorded else stamps)
+    _refuse_two_kinds(frames, prompt)
     transforms = _transforms(frames, prompt)
     with new_bag(path) as bag:
         bag.write(layout.TF_STATIC_TOPIC, transforms_message(transforms, stamps[0]), stamps[0])
@@ -192,7 +193,7 @@ def _place_of(entry: PromptEntry) -> tuple[str, str]:
 def _camera_name(frame_set: FrameSet, wanted: str | None) -> str | None:
     names = list(dict.fromkeys(filter(None, map(_camera_of, frame_set.frames))))
     if wanted is None:
-        return names[0] if frame_set.multi_camera and names else None
+        return names[0] if len(names) > 1 else None
     if wanted not in names:
         raise InputError(
             'frame_set_camera',
@@ -228,6 +229,20 @@ def _prompt_name(frame_set: FrameSet, frames: Sequence[RecordedFrame], wanted: s
             f'{frame_set.name} has no prompt {wanted!r}; it has {", ".join(names)}.',
         )
     return wanted
+
+
+def _refuse_two_kinds(frames: Sequence[RecordedFrame], prompt: str) -> None:
+    """Refuse a prompt that is not of one sensor: a bag has one topic for it."""
+    first = frames[0].prompts[prompt]
+    for frame in frames:
+        entry = frame.prompts[prompt]
+        if (entry.format, entry.kind) != (first.format, first.kind):
+            raise InputError(
+                'frame_set_prompt',
+                f'prompt {prompt!r} of frame {frame.id} is {entry.format} of kind {entry.kind!r}, '
+                f'expected {first.format} of kind {first.kind!r} as in frame {frames[0].id}: give '
+                'it another name.',
+            )
 
 
 def _recorded_stamps(
@@ -286,21 +301,37 @@ def _written(stamps: list[int]) -> list[int]:
 def _transforms(
     frames: Sequence[RecordedFrame], prompt: str
 ) -> dict[tuple[str, str], NDArray[np.float64]]:
-    first = frames[0]
-    ego = first.details.get('T_ego_camera')
-    T_base_camera = (
-        T_BASE_OPTICAL if ego is None else rigid_transform(ego, f'frame {first.id}: T_ego_camera')
-    )
+    T_base_camera = _one_for_all(frames, 'T_ego_camera', _T_base_camera)
     transforms = {(layout.BASE_FRAME, layout.CAMERA_FRAME): T_base_camera}
-    if first.prompts[prompt].format == 'points':
-        T_camera_sensor = first.T_camera_sensor(prompt)
-        for frame in frames:
-            if not np.allclose(frame.T_camera_sensor(prompt), T_camera_sensor, atol=1e-4):
-                raise InputError(
-                    'frame_set_transform',
-                    f'prompt {prompt!r} of frame {frame.id} has another T_camera_sensor than '
-                    f'frame {first.id}: a bag holds one static transform, so convert them apart.',
-                )
-        _, frame_id = _place_of(first.prompts[prompt])
+    entry = frames[0].prompts[prompt]
+    if entry.format == 'points':
+        T_camera_sensor = _one_for_all(
+            frames, f'T_camera_sensor of prompt {prompt!r}', lambda f: f.T_camera_sensor(prompt)
+        )
+        _, frame_id = _place_of(entry)
         transforms[(layout.BASE_FRAME, frame_id)] = T_base_camera @ T_camera_sensor
     return transforms
+
+
+def _T_base_camera(frame: RecordedFrame) -> NDArray[np.float64]:
+    ego = frame.details.get('T_ego_camera')
+    if ego is None:
+        return T_BASE_OPTICAL
+    return rigid_transform(ego, f'frame {frame.id}: T_ego_camera')
+
+
+def _one_for_all(
+    frames: Sequence[RecordedFrame],
+    name: str,
+    transform_of: Callable[[RecordedFrame], NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """Return the transform that all frames have, or refuse one that moves."""
+    first = transform_of(frames[0])
+    for frame in frames:
+        if not np.allclose(transform_of(frame), first, atol=1e-4):
+            raise InputError(
+                'frame_set_transform',
+                f'frame {frame.id} has another {name} than frame {frames[0].id}: a bag holds one '
+                'static transform, so convert them apart.',
+            )
+    return first

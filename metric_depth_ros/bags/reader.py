@@ -17,6 +17,7 @@ from metric_depth_ros.bags.storages import BoundedReader
 from metric_depth_ros.bags.typestore import typestore
 from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.framesets.frames import INDEX_NAME
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -199,17 +200,23 @@ class BagReader:
 def _refuse_what_is_no_bag(path: Path) -> None:
     if not path.exists():
         raise InputError('bag_missing', f'there is no bag at {path}: check the path.')
-    if path.suffix == '.bag':
+    if path.is_file() and path.suffix == '.bag':
         raise InputError(
             'bag_format',
             f'{path} is a ROS 1 bag, expected a rosbag2: convert it with '
             '`rosbags-convert --src IN.bag --dst OUT`.',
         )
     if path.is_dir() and not (path / 'metadata.yaml').exists():
+        has_sets = any(next(path.glob(at), None) for at in (INDEX_NAME, f'*/{INDEX_NAME}'))
         raise InputError(
             'bag_format',
-            f'{path} holds no metadata.yaml, so it is not a rosbag2 folder: name the bag folder '
-            'itself or its .mcap or .db3 file. `ros2 bag reindex` rewrites a lost metadata.yaml.',
+            f'{path} holds frame sets ({INDEX_NAME}) and is no rosbag2 folder: `metric-depth '
+            'evaluate` scores frame sets, `metric-depth make-bag` makes a bag of one, tokenize '
+            'and reconstruct take one at a time.'
+            if has_sets
+            else f'{path} holds no metadata.yaml, so it is not a rosbag2 folder: name the bag '
+            'folder itself or its .mcap or .db3 file. `ros2 bag reindex` rewrites a lost '
+            'metadata.yaml.',
         )
     if path.is_file() and path.suffix not in ('.mcap', '.db3'):
         raise InputError(

@@ -16,10 +16,8 @@ from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.reader import DirectoryReader
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
 
-from metric_depth_ros.bags.bounds import bound_rosbags
+from metric_depth_ros.bags.bounds import MAX_YAML_BYTES, bound_rosbags
 from metric_depth_ros.errors import InputError
-
-MAX_METADATA_BYTES = 16 * 1024 * 1024
 
 
 def refuse_computed_content(path: Path) -> None:
@@ -78,8 +76,11 @@ class _CheckedFolder(DirectoryReader):
 
     def open(self) -> None:
         size = (self.path / 'metadata.yaml').stat().st_size
-        if size > MAX_METADATA_BYTES:
-            raise ValueError(f'metadata.yaml has {size} bytes, at most {MAX_METADATA_BYTES} taken')
+        if size > MAX_YAML_BYTES:
+            raise ValueError(
+                f'metadata.yaml has {size} bytes, at most {MAX_YAML_BYTES} taken; name the files '
+                'beside it one by one'
+            )
         super().open()
         self._match_connections()
 

@@ -79,6 +79,8 @@ def _gpu_rows(prior: Tensor, prompt: Tensor, rounds: int) -> list[Row]:
         },
         rounds,
     )
+    if 'H200' not in torch.cuda.get_device_name():  # the limit holds on no other machine
+        return rows
     fast = rows[0]
     limit = Row(
         fast.name,

@@ -19,8 +19,9 @@ from rclpy.publisher import Publisher
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from metric_depth_ros.bench.rig_messages import STAMP, messages_of, stamp_bytes
+from metric_depth_ros.bench.rig_messages import messages_of
 from metric_depth_ros.bench.rigs import Rig
+from metric_depth_ros.codecs.cdr_stamps import read_stamp_ns, write_stamp
 from metric_depth_ros.errors import InputError
 
 _DISCOVERY_S = 120.0
@@ -28,7 +29,7 @@ _ANSWER_S = 10.0  # for machines that are busy with something else
 _WARM_UP = 5
 _SCHEDULED_TIME = 2  # CPUCLOCK_SCHED of Linux
 # Whoever answers without a look at the question answers with this.
-_NO_STAMP = bytes(8)
+_NO_STAMP_NS = 0
 _QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -68,7 +69,7 @@ class Exchange:
         self._data = [bytearray(message.serialized()) for message in messages]
         self.bytes_sent = sum(map(len, self._data))
         self._answered: dict[tuple[str, str], float] = {}
-        self._expected = _NO_STAMP
+        self._expected_ns = _NO_STAMP_NS
         self._changed = threading.Condition()
         self._publishers: dict[str, list[Publisher]] = {}
         for namespace in pids:
@@ -113,13 +114,13 @@ class Exchange:
 
     def turn(self, namespace: str) -> Turn:
         """Send a frame to one node and wait for its answers."""
-        stamp = stamp_bytes(time.time_ns())
+        stamp_ns = time.time_ns()
         for data in self._data:
-            data[STAMP] = stamp
+            write_stamp(data, stamp_ns)
         messages = [bytes(data) for data in self._data]
         with self._changed:
             self._answered.clear()
-            self._expected = stamp
+            self._expected_ns = stamp_ns
         before_s, began_s = self._cpu_s(namespace), time.perf_counter()
         for publisher, message in zip(self._publishers[namespace], messages, strict=True):
             publisher.publish(message)
@@ -136,7 +137,7 @@ class Exchange:
     def _receiver(self, namespace: str, camera: str) -> Callable[[bytes], None]:
         def receive(data: bytes) -> None:
             with self._changed:
-                if data[STAMP] in (self._expected, _NO_STAMP):
+                if read_stamp_ns(data) in (self._expected_ns, _NO_STAMP_NS):
                     self._answered[namespace, camera] = time.perf_counter()
                     self._changed.notify_all()
 

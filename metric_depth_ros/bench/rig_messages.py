@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
@@ -16,7 +15,6 @@ from metric_depth_ros.bench.rigs import Rig, RigCamera
 from metric_depth_ros.codecs.camera_info import camera_to_fields
 from metric_depth_ros.codecs.image import ImageFields, encode_color, encode_depth
 from metric_depth_ros.codecs.pointcloud import encode_cloud
-from metric_depth_ros.codecs.stamps import sec_nanosec
 from metric_depth_ros.ros.messages import (
     MessageBuffer,
     camera_info_message,
@@ -25,7 +23,6 @@ from metric_depth_ros.ros.messages import (
 )
 
 LIDAR = 'lidar'
-STAMP = slice(4, 12)  # of a serialized message with a header: after 4 bytes of encapsulation
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +49,6 @@ def messages_of(rig: Rig) -> list[RigMessage]:
     for camera in rig.cameras:
         messages += _camera_messages(camera)
     return messages
-
-
-def stamp_bytes(stamp_ns: int) -> bytes:
-    """Return a stamp as it lies in a serialized message."""
-    seconds, nanoseconds = sec_nanosec(stamp_ns)
-    return bytes(serialize_message(Time(sec=seconds, nanosec=nanoseconds))[4:12])
 
 
 def node_parameters(rig: Rig, folder: Path) -> dict[str, object]:

@@ -27,7 +27,7 @@ from metric_depth_ros.prompting.depth_image import prompt_from_registered_depth
 from metric_depth_ros.prompting.lidar import prompt_from_projection
 from metric_depth_ros.replay.spinning_node import idle_node
 from metric_depth_ros.ros.assembly import Assembly
-from metric_depth_ros.ros.framing import limited_depth
+from metric_depth_ros.ros.limits import limited_depth
 from metric_depth_ros.ros.messages import MessageBuffer, image_message
 from metric_depth_ros.ros.qos import output_qos, sensor_qos
 from metric_depth_ros.types import Frame

@@ -131,7 +131,7 @@ def _report(name: str, rows: list[Row], args: argparse.Namespace) -> bool:
     """Print and save the rows; return whether all are within their bars."""
     import json
 
-    from metric_depth_ros.evaluation.machine import describe_machine, describe_versions
+    from metric_depth_ros.machine import describe_machine, describe_versions
 
     _print_table(name, rows)
     report = {

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from metric_depth_ros.estimators.base import Estimator
+    from metric_depth_ros.estimators.provenance import Provenance
     from metric_depth_ros.evaluation.benchmarks.protocol import Benchmark, DataSet, Task
     from metric_depth_ros.evaluation.benchmarks.run import Share
 
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """Run a benchmark, or print its layout; always 0."""
     from metric_depth_ros.cli.outputs import prepare_folder
     from metric_depth_ros.errors import InputError
+    from metric_depth_ros.estimators.provenance import noted_provenance
     from metric_depth_ros.estimators.registry import create_estimator
     from metric_depth_ros.evaluation.benchmarks.catalog import benchmark
     from metric_depth_ros.evaluation.benchmarks.records import check_settings
@@ -70,11 +72,13 @@ def run(args: argparse.Namespace) -> int:
     options = EstimatorOptions.of(args)
     # What is refused must not leave a folder that is then held against the corrected command.
     data = chosen.open(args.data)
-    estimator = create_estimator(args.estimator, _on_own_device(options, share))
+    with noted_provenance() as provenance:
+        estimator = create_estimator(args.estimator, _on_own_device(options, share))
     out = args.out or Path(f'benchmark-{args.name}')
     prepare_folder(out, '--out')
-    check_settings(out, _settings(args, options, tasks))
-    return _run(args, chosen, data, tasks, share, out, estimator)
+    about = _about(args, options, provenance, share)
+    check_settings(out, _settings(args, about, tasks))
+    return _run(args, chosen, data, tasks, share, out, estimator, about)
 
 
 def _run(
@@ -85,6 +89,7 @@ def _run(
     share: Share,
     out: Path,
     estimator: Estimator,
+    about: dict[str, Any],
 ) -> int:
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -92,7 +97,6 @@ def _run(
     from metric_depth_ros.evaluation.benchmarks.records import read_records
     from metric_depth_ros.evaluation.benchmarks.result import summarize, write_result
     from metric_depth_ros.evaluation.benchmarks.run import run_share, wanted
-    from metric_depth_ros.evaluation.machine import describe_machine, describe_versions
 
     console = Console(stderr=True)
     ids = list(data.ids)[: args.limit]
@@ -112,29 +116,38 @@ def _run(
             'ended, run the same command again.'
         )
         return 0
-    about = {
-        'estimator': args.estimator,
-        'device': args.device,
-        'processes': share.processes,
-        'machine': describe_machine(),
-        'versions': describe_versions(),
-    }
     result = summarize(chosen, tasks, {pair: records[pair] for pair in whole}, about)
     write_result(out, result)
     _print(result, console)
     return 0
 
 
-def _settings(
-    args: argparse.Namespace, options: EstimatorOptions, tasks: list[Task]
+def _about(
+    args: argparse.Namespace, options: EstimatorOptions, provenance: Provenance, share: Share
 ) -> dict[str, Any]:
-    from dataclasses import asdict
+    """Return what the figures are measured with."""
+    from metric_depth_ros.evaluation.made_with import describe_estimator
+    from metric_depth_ros.machine import describe_machine, describe_versions
 
+    return {
+        'estimator': args.estimator,
+        **describe_estimator(options, provenance),
+        'processes': share.processes,
+        'machine': describe_machine(),
+        'versions': describe_versions(),
+    }
+
+
+def _settings(
+    args: argparse.Namespace, about: dict[str, Any], tasks: list[Task]
+) -> dict[str, Any]:
     return {
         'benchmark': args.name,
         'data': str(args.data.resolve()),
         'estimator': args.estimator,
-        'options': asdict(options),
+        'options': about['options'],
+        # Under the path of a training's checkpoint lie others before long.
+        'weights': about['weights'],
         'tasks': [task.name for task in tasks],
         'limit': args.limit,
     }

@@ -67,6 +67,12 @@ def run(args: argparse.Namespace) -> int:
             f'{args.image} is a folder, expected an image: `metric-depth repeat {args.image}` '
             'computes a snapshot of the node again.',
         )
+    if args.extrinsics is not None and args.prompt is None:
+        raise InputError(
+            'prompt_missing',
+            f'--extrinsics {args.extrinsics} places the points of a prompt, and there is none: '
+            'name it with --prompt, or leave --extrinsics out.',
+        )
     with folder_for(args.out, '--out'):
         options = EstimatorOptions.of(args)
         frame = _frame(args)
@@ -80,10 +86,18 @@ def _frame(args: argparse.Namespace) -> Frame:
     """Read the image with what was given to it."""
     from dataclasses import replace
 
-    from metric_depth_ros.evaluation.frame_files import read_camera
-    from metric_depth_ros.framesets.stored_arrays import load_color_image
+    from metric_depth_ros.errors import InputError
+    from metric_depth_ros.framesets.loose_files import read_camera
+    from metric_depth_ros.framesets.stored_arrays import load_color_image, read_png
     from metric_depth_ros.types import Frame
 
+    stored = read_png(args.image)
+    if stored.ndim == 2 and stored.dtype != 'uint8':
+        raise InputError(
+            'image_file',
+            f'{args.image} is a 16-bit gray picture, as depth maps are, expected a color image: a '
+            'depth map goes with --prompt.',
+        )
     camera = None if args.camera is None else read_camera(args.camera)
     # Without the prompt first: a camera of another size is to be blamed, and not the prompt.
     frame = Frame(0, 'camera_optical_frame', load_color_image(args.image), camera)
@@ -114,11 +128,11 @@ def _estimate(args: argparse.Namespace, options: EstimatorOptions, frame: Frame)
 
 def _prompt(args: argparse.Namespace, camera: CameraModel | None) -> SparsePrompt:
     from metric_depth_ros.errors import InputError
-    from metric_depth_ros.evaluation import frame_files
+    from metric_depth_ros.framesets.loose_files import read_prompt, read_transform
 
     if camera is None:
         raise InputError(
             'camera_missing', '--prompt needs --camera: it is placed in the image by it.'
         )
-    T = None if args.extrinsics is None else frame_files.read_transform(args.extrinsics)
-    return frame_files.read_prompt(args.prompt, camera, T, args.prompt_scale)
+    T = None if args.extrinsics is None else read_transform(args.extrinsics)
+    return read_prompt(args.prompt, camera, T, args.prompt_scale)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from metric_depth_ros.evaluation.conformance.golden import Check, Golden
+    from metric_depth_ros.conformance.golden import Check, Golden
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +27,9 @@ def run(args: argparse.Namespace) -> int:
 
     A folder that has nothing to compare is not usable: it would pass whatever is wrong here.
     """
+    from metric_depth_ros.conformance.golden import find_goldens
+    from metric_depth_ros.conformance.run import find_kind, run_golden
     from metric_depth_ros.errors import InputError
-    from metric_depth_ros.evaluation.conformance.golden import find_goldens
-    from metric_depth_ros.evaluation.conformance.run import find_kind, run_golden
 
     passed = failed = unusable = 0
     for golden in (golden for folder in args.folders for golden in find_goldens(folder)):

@@ -29,7 +29,7 @@ def write_estimate(folder: Path, option: str, frame: Frame, estimate: DepthEstim
     import numpy as np
 
     from metric_depth_ros.cli.outputs import writing
-    from metric_depth_ros.evaluation.frame_files import MAX_MILLIMETERS, write_results
+    from metric_depth_ros.evaluation.result_files import MAX_MILLIMETERS, write_results
 
     with writing(folder, option):
         paths = write_results(folder, frame, estimate)

@@ -69,12 +69,14 @@ def run(args: argparse.Namespace) -> int:
 
     from metric_depth_ros.cli.outputs import prepare_file, refuse_one_for_two, whole_file
     from metric_depth_ros.errors import InputError
+    from metric_depth_ros.estimators.provenance import noted_provenance
     from metric_depth_ros.estimators.registry import create_estimator
     from metric_depth_ros.evaluation.fail_if import concerned, parse_condition
-    from metric_depth_ros.evaluation.machine import describe_machine, describe_versions
+    from metric_depth_ros.evaluation.made_with import describe_estimator
     from metric_depth_ros.evaluation.metrics import Aggregation
     from metric_depth_ros.evaluation.scoring import find_groups
     from metric_depth_ros.framesets import find_frame_sets
+    from metric_depth_ros.machine import describe_machine, describe_versions
 
     console = Console(stderr=True)
     conditions = [parse_condition(text) for text in args.fail_if]
@@ -85,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
             prepare_file(path, option)
     options = EstimatorOptions.of(args)
     groups = find_groups(find_frame_sets(args.folders), args.prompts)
-    estimator = create_estimator(args.estimator, options)
+    with noted_provenance() as provenance:
+        estimator = create_estimator(args.estimator, options)
     with open_rerun(args) as log:
         summaries, sections = _run_groups(
             groups, estimator, Aggregation(args.aggregation), args.html is not None, log, console
@@ -98,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         )
     result = {
         'estimator': estimator.name,
-        'device': args.device,
+        **describe_estimator(options, provenance),
         'machine': describe_machine(),
         'versions': describe_versions(),
         'aggregation': args.aggregation,
@@ -110,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     if args.html is not None:
         with whole_file(args.html, '--html') as path:
             _write_html(path, result, sections)
-    _print_table(summaries, console)
+    _print_table(result, console)
     violations = [
         f'{s["set"]}/{s["prompt"]}: {condition} holds ({condition.value(s):.4g})'
         for condition in conditions
@@ -201,6 +204,7 @@ def _section(group: Group, summary: dict[str, Any], report: ErrorReport) -> tupl
 
 
 def _write_html(path: Path, result: dict[str, Any], sections: list[Section]) -> None:
+    from metric_depth_ros.evaluation.made_with import estimator_sentence
     from metric_depth_ros.evaluation.report import Section, Table, write_report
 
     groups = sorted(result['groups'], key=lambda g: (g['set'], g['prompt']))
@@ -225,10 +229,11 @@ def _write_html(path: Path, result: dict[str, Any], sections: list[Section]) -> 
     overview = Section(
         'Accuracy and time',
         [
-            f'Estimator {result["estimator"]} on {result["device"]}; {machine["processor"]}, '
-            f'{machine["cores"]} cores. Aggregation: {result["aggregation"]}. Predictions are '
-            'compared as they are; a pixel without a usable prediction counts as a failure. '
-            '“No prompt” is over the pixels where the rasterized prompt has no value.',
+            estimator_sentence(result),
+            f'{machine["processor"]}, {machine["cores"]} cores. Aggregation: '
+            f'{result["aggregation"]}. Predictions are compared as they are; a pixel without a '
+            'usable prediction counts as a failure. “No prompt” is over the pixels where the '
+            'rasterized prompt has no value.',
         ],
         [Table(header, rows)],
     )
@@ -243,7 +248,7 @@ def _write_html(path: Path, result: dict[str, Any], sections: list[Section]) -> 
     write_report(path, f'Evaluation of {result["estimator"]}', [overview, *sections])
 
 
-def _print_table(summaries: list[dict[str, Any]], console: Console) -> None:
+def _print_table(result: dict[str, Any], console: Console) -> None:
     from rich.box import SIMPLE
     from rich.markup import escape
     from rich.table import Table
@@ -253,13 +258,15 @@ def _print_table(summaries: list[dict[str, Any]], console: Console) -> None:
     table = Table(
         box=SIMPLE,
         padding=(0, 1, 0, 0),
+        title=escape(f'estimator {result["estimator"]}'),
+        title_justify='left',
         caption='“no prompt”: AbsRel over the pixels where the prompt has no value',
     )
     table.add_column('set / prompt', overflow='fold', min_width=20)
     headings = [name for name, _ in _TABLE]
     for name in ('frames', *headings, 'no prompt', 'ms'):
         table.add_column(name, justify='right', no_wrap=True, min_width=max(6, len(name)))
-    for s in summaries:
+    for s in result['groups']:
         values = [s['metrics'][key] for _, key in _TABLE]
         values += [s['metrics_unprompted']['abs_rel'], s['ms']['p50']]
         name = escape(f'{s["set"]} / {s["prompt"]}')

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export one network and tell how far it is from torch."""
-    from metric_depth_ros.cli.outputs import prepare_file
+    from metric_depth_ros.cli.outputs import prepare_file, writing
     from metric_depth_ros.errors import InputError
     from metric_depth_ros.estimators.options import EstimatorOptions
 
@@ -78,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
     scale = options.resolution_scale
     batch = network_batch(name, network, args.size, scale=scale, camera=known)
     call = recorded_call(network, INFER[name], batch, scale)
-    error = export_network(name, network, call, checkpoint.model_config, args.out, args.preset)
+    with writing(args.out, '--out'):
+        error = export_network(name, network, call, checkpoint.model_config, args.out, args.preset)
     width, height = args.size
     print(f'{args.out}: {args.name} for images of {width}x{height}')
     print(f'sha256 of the weights {checkpoint.sha256}')

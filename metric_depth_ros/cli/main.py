@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Entry point of `metric-depth`: picks the command and turns bad input into one sentence.
 
-Imports nothing but the standard library, `errors`, `libraries` and `resources` before a command is
-chosen.
+Imports nothing but the standard library, `errors`, `libraries` and `middleware` before a command
+is chosen.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from importlib import import_module
 from metric_depth_ros import __version__
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.libraries import missing_libraries_named
-from metric_depth_ros.resources import refuse_missing_middleware
+from metric_depth_ros.middleware import refuse_missing_middleware
 
 # command -> (module under metric_depth_ros.cli, one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
+    'doctor': ('doctor', 'tell what is installed, what is missing, and what to do'),
+    'demo': ('demo', 'simulate, replay, score and write a report'),
     'run': ('run', 'start the depth node, with a params file and remaps'),
+    'complete': ('complete', 'complete one image with one prompt, no ROS needed'),
+    'models': ('models', 'list the learned models: weights, licenses, whether they are here'),
     'replay': ('replay', 'play a bag through the live node and score what it publishes'),
     'evaluate': ('evaluate', 'score an estimator on recorded frame sets'),
-    'benchmark': ('benchmark', 'an estimator on a data set of the papers, beside their rows'),
-    'complete': ('complete', 'complete one image with one prompt, no ROS needed'),
     'repeat': ('repeat', 'compute a snapshot of the node again and compare it bit by bit'),
     'reconstruct': ('reconstruct', 'fuse a recording with poses into a mesh'),
     'tokenize': ('tokenize', 'the depth of recordings as tokens, for policies'),
@@ -33,14 +35,23 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'make-shards': ('make_shards', 'simulate examples to train on'),
     'pseudo-label': ('pseudo_label', 'label examples with a teacher, for a student'),
     'train': ('train', 'train a network as a configuration says'),
-    'demo': ('demo', 'simulate, replay, score and write a report'),
-    'models': ('models', 'list the learned models: weights, licenses, whether they are here'),
     'export': ('export', 'write a learned model as an ONNX file'),
+    'benchmark': ('benchmark', 'an estimator on a data set of the papers, beside their rows'),
     'conformance': ('conformance', "compare with values of the papers' own code"),
     'bench': ('bench', 'measure speed, as ratios to a baseline of the same run'),
     'torture': ('torture', 'a campaign of faults against a live node, with a report'),
-    'doctor': ('doctor', 'tell what is installed, what is missing, and what to do'),
 }
+_EPILOG = """\
+examples:
+  metric-depth doctor
+  metric-depth demo
+  metric-depth complete IMAGE.jpg --camera CAM.yaml --prompt POINTS.ply -o out
+  metric-depth evaluate FRAMESET --estimator compact_teacher
+  metric-depth run --params-file config/kitti.yaml -r image:=/camera/image_raw
+
+`run` is the depth node. The others, `query`, `reconstruct`, `realsense` and `realsense_depth`, are
+executables of their own: NAME --ros-args, or ros2 run metric_depth_ros NAME --ros-args.
+"""
 _LOAD_RCLPY = ('replay', 'demo', 'torture', 'bench')  # a node refuses a missing middleware itself
 EXIT_BAD_INPUT = 2
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -52,6 +63,8 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='metric-depth',
         description='Metric depth for ROS 2: sparse sensor prompts in, dense metric depth out.',
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('--version', action='version', version=__version__)
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from itertools import combinations
 from pathlib import Path
 
+from metric_depth_ros import whole_files
 from metric_depth_ros.errors import InputError
 
 
@@ -105,22 +106,12 @@ def writing(path: Path, option: str) -> Iterator[None]:
 
 @contextmanager
 def whole_file(path: Path, option: str) -> Iterator[Path]:
-    """Give a file to write, which gets its name when it has been written to its end.
+    """Give a file to write, as `whole_files.whole_file` does.
 
     Raises
     ------
     InputError
         As `writing`.
     """
-    # A device or a pipe, and what a link names, must not be replaced by a file.
-    replaceable = not path.is_symlink() and (path.is_file() or not path.exists())
-    part = path.with_name(f'{path.name}.part') if replaceable else path
-    with writing(path, option):
-        try:
-            yield part
-            if part != path:
-                part.replace(path)
-        except BaseException:
-            if part != path:
-                part.unlink(missing_ok=True)
-            raise
+    with writing(path, option), whole_files.whole_file(path) as part:
+        yield part

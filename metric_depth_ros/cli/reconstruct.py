@@ -133,13 +133,17 @@ def run(args: argparse.Namespace) -> int:
     """Fuse, write, and print the figures."""
     from metric_depth_ros.cli.outputs import prepare_file, prepare_folder, whole_file
     from metric_depth_ros.errors import InputError
-    from metric_depth_ros.estimators.registry import create_estimator
+    from metric_depth_ros.estimators.registry import create_estimator, unused_options
     from metric_depth_ros.reconstruction.fusion import estimated, measured, published
 
     if 'depth/image' in topics_from(args):
         args.estimator = PUBLISHED
     _refuse_files(args)
     _refuse_options_of_other_sources(args)
+    options = EstimatorOptions.of(args)
+    is_measured = args.estimator in (SENSOR, PUBLISHED)
+    if is_measured and (unused := unused_options(args.estimator, options)):
+        raise InputError('estimator_option', unused)
     if args.estimator == PUBLISHED and args.compare:
         raise InputError(
             'usage',
@@ -153,10 +157,10 @@ def run(args: argparse.Namespace) -> int:
     if args.mapanything is not None:
         prepare_folder(args.mapanything, '--mapanything')
     depth_of: Callable[[PosedFrame], DepthEstimate]
-    if args.estimator in (SENSOR, PUBLISHED):
+    if is_measured:
         depth_of = measured if args.estimator == SENSOR else published
     else:
-        depth_of = estimated(create_estimator(args.estimator, EstimatorOptions.of(args)))
+        depth_of = estimated(create_estimator(args.estimator, options))
     vertices: list[NDArray[np.float32]] = []
     with open_rerun(args) as log:
         frames, left_out, count = _write(args, _exporting(args, depth_of, log), vertices, log)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from metric_depth_ros.evaluation.snapshots import Snapshot
+    from metric_depth_ros.framesets.snapshots import Snapshot
     from metric_depth_ros.types import DepthEstimate
 
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Compute a snapshot again; exit 1 where the depth differs from what was published."""
     from metric_depth_ros.cli.estimate_files import tell_estimate, write_estimate
     from metric_depth_ros.cli.outputs import prepare_folder
-    from metric_depth_ros.evaluation.snapshots import read_snapshot
+    from metric_depth_ros.framesets.snapshots import read_snapshot
 
     snapshot = read_snapshot(args.folder)
     if args.out is not None:
@@ -48,7 +48,7 @@ def _estimated_again(snapshot: Snapshot) -> DepthEstimate:
     """Estimate as the node did; of two estimators, with the one that answered."""
     from metric_depth_ros.estimators.fallback import is_by_fallback
     from metric_depth_ros.ros.estimation import estimator_from
-    from metric_depth_ros.ros.framing import limited_depth
+    from metric_depth_ros.ros.limits import limited_depth
     from metric_depth_ros.ros.parameters import DEPTH_NODE
     from metric_depth_ros.types import DepthEstimate
 

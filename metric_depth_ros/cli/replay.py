@@ -225,19 +225,15 @@ def _print_table(figures: dict[str, Any], out: Path, console: Console) -> None:
     from metric_depth_ros.evaluation.report import format_number
 
     table = Table(box=SIMPLE, show_header=False, padding=(0, 1, 0, 0))
-    told = [
-        'replaced',
-        'stale',
-        'lost',
-        *(['repeated_stamps'] if figures['repeated_stamps'] else []),
-    ]
+    seldom = ('bad_input', 'failed', 'repeated_stamps')
+    told = ['replaced', 'stale', 'lost', *(name for name in seldom if figures[name])]
     counts = ', '.join(f'{figures[name]} {name}' for name in told)
     table.add_row(
         'frames', f'{figures["frames_out"]} of {figures["frames_in"]} answered, {counts}'
     )
     table.add_row('method', escape(figures['method']))
     for name in ('latency_ms', 'estimator_ms', 'rss_mb', 'metrics', 'metrics_unprompted'):
-        if figures[name]:
+        if any(value is not None for value in figures[name].values()):
             values = (f'{key} {format_number(value)}' for key, value in figures[name].items())
             table.add_row(name, ', '.join(values))
     table.add_row('cpu_percent', format_number(figures['cpu_percent']))

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--size',
         type=size(16, 8192),
         metavar='WxH',
-        help='image size; default: 832x256 or 640x480',
+        help='image size, 4 megapixels at most; default: 832x256 or 640x480',
     )
     parser.add_argument(
         '--device',

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole(0),
         default=10_000,
         metavar='N',
-        help='frames of the endurance run, 0 leaves it out; default: 10000',
+        help='frames of the endurance run, 1000 or more; 0 leaves it out; default: 10000',
     )
     parser.add_argument(
         '--fuzz',
@@ -62,14 +62,21 @@ def run(args: argparse.Namespace) -> int:
 
     from metric_depth_ros.cli.outputs import prepare_folder
     from metric_depth_ros.errors import InputError
+    from metric_depth_ros.torture.endurance import LEAST_FRAMES
     from metric_depth_ros.torture.report import line_of, summary, write_reports
 
-    chosen = list(_chosen_faults(args.only))
+    if 0 < args.frames < LEAST_FRAMES:
+        raise InputError(
+            'torture_frames',
+            f'--frames {args.frames}: fewer do not show what a node gathers over time; expected '
+            f'{LEAST_FRAMES} or more, or 0 for none.',
+        )
+    chosen = list(_chosen_faults(args))
     if not chosen:
         raise InputError(
             'torture_only',
-            f'--only {args.only!r}: no fault holds these words; `metric-depth torture --list` '
-            'prints all faults.',
+            f'--only {args.only!r}: no fault holds these words{_left_out(args)}; '
+            '`metric-depth torture --list` prints all faults.',
         )
     if args.list:
         print('\n'.join(chosen))
@@ -93,14 +100,20 @@ def run(args: argparse.Namespace) -> int:
         if is_whole or outcomes:
             paths = write_reports(args.out, outcomes, is_whole)
             print(summary(outcomes, is_whole), *paths, sep='\n')
-    return 0 if outcomes and all(outcome.passed for outcome in outcomes) else 1
+    return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 
-def _chosen_faults(only: str) -> Iterator[str]:
+def _left_out(args: argparse.Namespace) -> str:
+    zero = [f'--{name} 0' for name in ('frames', 'fuzz') if not getattr(args, name)]
+    return f' of those that {" and ".join(zero)} leave{"s" * (len(zero) == 1)}' if zero else ''
+
+
+def _chosen_faults(args: argparse.Namespace) -> Iterator[str]:
     from metric_depth_ros.torture.faults import LIVE_FAULTS
     from metric_depth_ros.torture.files import FILE_FAULTS
     from metric_depth_ros.torture.fuzz.kinds import KINDS
 
+    only = args.only
     for fault in LIVE_FAULTS:
         if _chosen(only, fault.group, fault.name):
             yield f'{fault.group}: {fault.name} -> {fault.expected}'
@@ -108,9 +121,9 @@ def _chosen_faults(only: str) -> Iterator[str]:
         if _chosen(only, 'files', file_fault.name):
             yield f'files: {file_fault.name} -> refused with one sentence'
     for kind in KINDS:
-        if _chosen(only, 'fuzz', kind.name):
+        if args.fuzz and _chosen(only, 'fuzz', kind.name):
             yield f'fuzz: {kind.name} -> refused by name, or outputs of the size of the image'
-    if _chosen(only, 'endurance', 'frames'):
+    if args.frames and _chosen(only, 'endurance', 'frames'):
         yield 'endurance: frames -> no more memory, threads and files held at the end'
 
 

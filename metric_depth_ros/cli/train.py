@@ -9,20 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metric_depth_ros.cli.numbers import whole
+from metric_depth_ros.training.config import RECIPES
 
 if TYPE_CHECKING:
     from metric_depth_ros.training.trainer import Training
-
-RECIPES = (
-    'teacher',
-    'student',
-    'pointmap',
-    'radar',
-    'masked',
-    'compact',
-    'compact_student',
-    'depth_tokens',
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from metric_depth_ros.training.journal import JOURNAL_NAME
     from metric_depth_ros.training.trainer import Training
 
-    training = Training(config, recipe, out, args.device)
+    training = Training(config, recipe, out, args.device, resumed=args.resume)
     prepare_folder(out, '--out')
     if args.resume:
         training.resume()

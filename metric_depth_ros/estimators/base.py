@@ -14,8 +14,8 @@ from metric_depth_ros.types import DepthEstimate, Frame
 class Estimator(ABC):
     """A depth method. Called by one thread at a time, unless `frames_at_once` says more.
 
-    A method states what it can do by overriding what stands here; one that asks another method
-    states of each whether it holds for both.
+    A method declares its abilities by overriding the attributes below; one that wraps another
+    method decides for each whether to forward the inner one's.
 
     Attributes
     ----------
@@ -62,9 +62,9 @@ class Estimator(ABC):
         return
 
     def ready_since_s(self) -> float:
-        """Return since when it does nothing but answer frames, in monotonic time.
+        """Return when preparation (compilation, warm-up) last ended, in monotonic seconds.
 
-        That is 0 if it never did anything else, and inf while it does, e.g. compiles.
+        That is 0 where there is none, and inf while it runs.
         """
         return 0.0
 

@@ -56,7 +56,7 @@ class FallbackEstimator(Estimator):
         # Of a frame without a prompt, and of one without a camera, the monocular one answers.
         self.needs_prompt = monocular.needs_prompt
         self.recovers_camera = monocular.recovers_camera
-        # Where the monocular one bears fewer, its threads wait.
+        # Where the monocular one takes fewer, its threads wait.
         self.frames_at_once = prompted.frames_at_once
         self._prompted = prompted
         self._monocular = monocular

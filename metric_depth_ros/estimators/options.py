@@ -105,18 +105,18 @@ class EstimatorOptions:
         return named.get(network, unnamed)
 
     def refuse_weights_of_others(self, networks: Collection[str]) -> None:
-        """Refuse checkpoints of networks that do not exist.
+        """Refuse checkpoints of networks that do not exist, or that are not in use.
 
         Raises
         ------
         InputError
-            A name that is misspelled, whose checkpoint nobody would read.
+            A name of no such network, whose checkpoint nobody would read.
         """
         named, _ = self._split_weights()
-        for name in named.keys() - set(networks):
-            raise _refused(
-                'weights', f'{name}={named[name]}', f'NAME=CHECKPOINT of {", ".join(networks)}'
-            )
+        for name, path in named.items():
+            if name not in networks:
+                known = ', '.join(networks) or 'no network, for none is in use'
+                raise _refused('weights', f'{name}={path}', f'NAME=CHECKPOINT of {known}')
 
     def backend_of(self, network: str) -> str:
         """Return what runs a network: an exported file given by its name runs on ONNX always."""
@@ -155,9 +155,13 @@ class EstimatorOptions:
 
 
 def _refused(option: str, value: object, expected: str) -> InputError:
-    parameter = option if option == 'device' else f'model.{option}'
     return InputError(
         'estimator_option',
-        f'{option} is {value!r}, expected {expected} (parameter {parameter}, option '
-        f'--{option.replace("_", "-")}).',
+        f'{option} is {value!r}, expected {expected} ({names_of(option)}).',
     )
+
+
+def names_of(option: str) -> str:
+    """Return what an option is called as a parameter and on the command line."""
+    parameter = option if option == 'device' else f'model.{option}'
+    return f'parameter {parameter}, option --{option.replace("_", "-")}'

@@ -7,14 +7,16 @@ Factories import what they need when they are called, so that listing the names 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, replace
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import cast
+from typing import NoReturn, cast
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.catalog import MODELS
-from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.options import EstimatorOptions, names_of
 
 Factory = Callable[[str, EstimatorOptions], Estimator]
 
@@ -43,7 +45,7 @@ def _composed(variant: str, options: EstimatorOptions) -> Estimator:
     from metric_depth_ros.estimators.devices import torch_device
 
     device = torch_device(options.device)
-    return ComposedEstimator(create_estimator(variant, options), str(device))
+    return ComposedEstimator(_made(variant, options), str(device))
 
 
 def _of_one_kind(name: str) -> Factory:
@@ -66,7 +68,7 @@ def _lingbot_depth(variant: str, options: EstimatorOptions) -> Estimator:
 def _teacher(variant: str, options: EstimatorOptions) -> Estimator:
     from metric_depth_ros.estimators.learned.teacher import create
 
-    return create(options, create_estimator(variant or 'depth_pro', options.for_companion()))
+    return create(options, _made(variant or _USUAL_PRIOR, options.for_companion()))
 
 
 def _depthvlm(variant: str, options: EstimatorOptions) -> Estimator:
@@ -121,7 +123,13 @@ _FACTORIES: dict[str, Factory] = {
     'hf': _hugging_face,
 }
 ESTIMATOR_NAMES: tuple[str, ...] = tuple(_FACTORIES)  # of this package
+_WRITTEN = {  # where the name alone is not all that there is
+    'classical': 'classical, classical:fast',
+    'composed': 'composed:PRIOR',
+    'hf': 'hf:ID',
+}
 _OF_ANOTHER = ('composed', 'teacher')  # whose variant is a specification
+_USUAL_PRIOR = 'depth_pro'  # of the teacher
 _DEFAULT_OPTIONS = EstimatorOptions()
 _NAMED = 'parameter estimator, option --estimator'
 _LANGUAGE_MODELS_NEED = (5, 3)
@@ -158,16 +166,27 @@ def refuse_unknown(spec: str, named: str = _NAMED) -> None:
     """
     name, _, variant = spec.partition(':')
     if name not in _FACTORIES:
+        near = get_close_matches(name, _FACTORIES, 1)
+        known = ', '.join(_WRITTEN.get(name, name) for name in _FACTORIES)
         raise InputError(
             'estimator',
-            f'unknown estimator {spec!r}: expected one of {", ".join(_FACTORIES)} ({named}).',
+            f'unknown estimator {spec!r}{f" (did you mean {near[0]}?)" if near else ""}: expected '
+            f'one of {known} ({named}).',
         )
     if name in _OF_ANOTHER and variant:
         refuse_unknown(variant, named)
 
 
+def _refuse(sentence: str) -> NoReturn:
+    raise InputError('estimator_option', sentence)
+
+
 def create_estimator(
-    spec: str, options: EstimatorOptions = _DEFAULT_OPTIONS, named: str = _NAMED
+    spec: str,
+    options: EstimatorOptions = _DEFAULT_OPTIONS,
+    named: str = _NAMED,
+    beside: str = '',
+    unused: Callable[[str], object] = _refuse,
 ) -> Estimator:
     """Make an estimator from its specification.
 
@@ -184,17 +203,85 @@ def create_estimator(
         How a learned estimator runs.
     named
         What the specification is called where it was told, for errors.
+    beside
+        Specification of a second estimator, or none, that is made with the same options or with
+        those of a companion.
+    unused
+        Called with a sentence about options that nothing uses.
 
     Raises
     ------
     InputError
-        Unknown name or variant, also among the weights; weights that are not to be had;
-        libraries that are missing; a factory of another package that returns no `Estimator`,
-        one without a name, or whose class does not estimate.
+        Unknown name or variant, also among the weights; weights of a network that neither has, or
+        that are not to be had; other options that nothing uses; libraries that are missing; a
+        factory of another package that returns no `Estimator`, one without a name, or whose class
+        does not estimate.
     """
     refuse_unknown(spec, named)
+    foreign = _foreign()
+    options.refuse_weights_of_others((*MODELS, *foreign))
+    used = _names_in(spec) | _names_in(beside)
+    if not used & foreign:  # which networks those have is not known here
+        options.refuse_weights_of_others([name for name in MODELS if name in used])
+    if sentence := unused_options(spec, options, beside):
+        unused(sentence)
+    return _made(spec, options)
+
+
+def unused_options(spec: str, options: EstimatorOptions, beside: str = '') -> str:
+    """Return a sentence about options that were given and that no network uses, or nothing.
+
+    The device is none of them: estimators without a network may compute there, too.
+
+    Parameters
+    ----------
+    spec, options, beside
+        As of `create_estimator`.
+    """
+    foreign = _foreign()
+    networks, others = (_names_in(s) & {*MODELS, 'hf', *foreign} for s in (spec, beside))
+    if (networks | others) & foreign:  # what those use is not known here
+        return ''
+    users = [_with_repository(networks, options)] if networks else []
+    users += [options.for_companion()] if others else []
+    unused = [
+        f'{option.name} {value!r} ({names_of(option.name)})'
+        for option in fields(options)
+        if option.name != 'device'
+        and (value := getattr(options, option.name)) != getattr(_DEFAULT_OPTIONS, option.name)
+        and all(getattr(user, option.name) != value for user in users)
+    ]
+    if not unused:
+        return ''
+    return (
+        f'estimator {" with ".join(filter(None, (spec, beside)))} does not use '
+        f'{", ".join(unused)}: choose one that does (`metric-depth models` lists the learned '
+        'ones), or leave this out.'
+    )
+
+
+def _with_repository(networks: set[str], options: EstimatorOptions) -> EstimatorOptions:
+    """Return the options without a revision where all weights come with the package."""
+    fetched = options.weights or any(n not in MODELS or MODELS[n].repository for n in networks)
+    return options if fetched else replace(options, revision='')
+
+
+def _foreign() -> set[str]:
+    """Return the names that other packages registered."""
+    return set(_FACTORIES) - set(ESTIMATOR_NAMES)
+
+
+def _names_in(spec: str) -> set[str]:
+    """Return the names of a specification: its own and that of its prior, whose may follow."""
     name, _, variant = spec.partition(':')
-    options.refuse_weights_of_others((*MODELS, *(_FACTORIES.keys() - set(ESTIMATOR_NAMES))))
+    if name == 'teacher':
+        variant = variant or _USUAL_PRIOR
+    return {name} | (_names_in(variant) if name in _OF_ANOTHER else set())
+
+
+def _made(spec: str, options: EstimatorOptions) -> Estimator:
+    """Make an estimator of a known name."""
+    name, _, variant = spec.partition(':')
     try:
         estimator = _FACTORIES[name](variant, options)
     except TypeError as error:
@@ -213,6 +300,11 @@ def create_estimator(
             f'estimator {spec!r} needs {error.name}, which is not installed: run '
             f'`pip install {" ".join(_LEARNED_NEED)}`.',
         ) from error
+    return _checked(estimator, name)
+
+
+def _checked(estimator: object, name: str) -> Estimator:
+    """Return what a factory made, or refuse it as no estimator; it may be of another package."""
     if not isinstance(estimator, Estimator):
         raise InputError(
             'estimator',

@@ -58,7 +58,7 @@ def boundary_f1(
     prediction, ground_truth
         (H, W) depth, each up to its own scale. NaN makes no contour.
     mask
-        (H, W) pixels that count: pairs that touch another one are dropped. The reference code has
+        (H, W) valid pixels: pairs that touch another one are dropped. The reference code has
         none, and takes the edge of every hole of the ground truth for a contour; pass
         ``np.isfinite(ground_truth)`` for measured ground truth.
     """

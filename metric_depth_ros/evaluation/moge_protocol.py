@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from metric_depth_ros.geometry.grid_cells import cell_windows
+
 FloatMap = NDArray[np.floating]
 BoolMap = NDArray[np.bool_]
 
@@ -223,47 +225,12 @@ def _subsample(mask: BoolMap) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     rows, row_offset = cell_windows(mask.shape[0], _SUBSAMPLE)
     columns, column_offset = cell_windows(mask.shape[1], _SUBSAMPLE)
     distance = row_offset[:, None, :, None] ** 2 + column_offset[None, :, None, :] ** 2
-    inside = (rows >= 0) & (rows < mask.shape[0])
-    inside_columns = (columns >= 0) & (columns < mask.shape[1])
-    row = np.clip(rows, 0, mask.shape[0] - 1)
-    column = np.clip(columns, 0, mask.shape[1] - 1)
-    valid = (
-        mask[row[:, None, :, None], column[None, :, None, :]]
-        & inside[:, None, :, None]
-        & inside_columns[None, :, None, :]
-    )
-    shape = (_SUBSAMPLE, _SUBSAMPLE, -1)
-    distance = np.where(valid, distance, np.inf).reshape(shape)
+    valid = mask[rows[:, None, :, None], columns[None, :, None, :]]
+    distance = np.where(valid, distance, np.inf).reshape(_SUBSAMPLE, _SUBSAMPLE, -1)
     nearest = distance.argmin(axis=2)
     i, j = np.nonzero(np.isfinite(distance.min(axis=2)))
     k, m = np.divmod(nearest[i, j], columns.shape[1])
-    return row[i, k], column[j, m]
-
-
-def cell_windows(side: int, cells: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return the pixels of every cell's window along one axis, and their distances to its center.
-
-    Windows start at rounded positions and may overlap, as in the release that MoGe pins; some of
-    their pixels may lie beyond the border.
-
-    Parameters
-    ----------
-    side
-        Pixels along the axis.
-    cells
-        Cells along it.
-
-    Returns
-    -------
-    tuple
-        (cells, n) pixels, and the signed distances in pixels of their centers.
-    """
-    size = side / cells
-    extent = max(1.0, size)
-    center = (np.arange(cells) + 0.5) * size
-    start = np.rint(center - 0.5 * extent).astype(np.intp)
-    pixels = start[:, None] + np.arange(int(np.ceil(extent)))
-    return pixels, pixels + 0.5 - center[:, None]
+    return rows[i, k], columns[j, m]
 
 
 def _fit_scale(x: FloatMap, y: FloatMap, weight: FloatMap) -> float:

@@ -89,7 +89,8 @@ def find_frame_sets(paths: Iterable[str | Path]) -> list[FrameSet]:
         if not path.is_dir():
             raise InputError(
                 'frame_set_missing',
-                f'{path} is not a folder: give a frame set or a folder of them.',
+                f'{path} is not a folder: give a frame set or a folder of them; a bag is for '
+                '`metric-depth replay`.',
             )
         found = (
             [path]
@@ -100,7 +101,7 @@ def find_frame_sets(paths: Iterable[str | Path]) -> list[FrameSet]:
             raise InputError(
                 'frame_set_missing',
                 f'{path} is neither a frame set nor a folder of frame sets: neither it nor a '
-                f'folder in it has a {INDEX_NAME}.',
+                f'folder in it has a {INDEX_NAME}; a bag is for `metric-depth replay`.',
             )
         folders.update((folder.resolve(), folder) for folder in found)
     return [load_frame_set(folder) for folder in folders.values()]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth as nearness between 0 and 1, by the percentiles of its image. NumPy only.
+"""Inverse depth between 0 and 1, by the percentiles of its image. NumPy only.
 
 Policies that read depth as tokens are told the shape of a scene, not its size; the size travels
 beside it as two numbers. Source: MetricAnything (2026), depth tokens: 5th to 95th percentile. The
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 PERCENTILES = (5.0, 95.0)
 
 
-class Nearness(NamedTuple):
+class NormalizedInverseDepth(NamedTuple):
     """Normalized inverse depth.
 
     Attributes
@@ -33,18 +33,18 @@ class Nearness(NamedTuple):
     high: float
 
 
-def nearness(depth: NDArray[np.float32]) -> Nearness:
+def normalized_inverse_depth(depth: NDArray[np.float32]) -> NormalizedInverseDepth:
     """Normalize depth (H, W) in meters; +Inf is infinitely far, NaN and not positive unknown."""
     with np.errstate(invalid='ignore', divide='ignore'):
         known = depth > 0.0
         inverse = np.where(known, np.float32(1.0) / depth, np.float32(0.0))
     if not known.any():
-        return Nearness(np.zeros(depth.shape, np.float32), 0.0, 0.0)
+        return NormalizedInverseDepth(np.zeros(depth.shape, np.float32), 0.0, 0.0)
     low, high = (float(p) for p in np.percentile(inverse[known], PERCENTILES))
     if high <= low:
-        return Nearness(np.zeros(depth.shape, np.float32), low, high)
+        return NormalizedInverseDepth(np.zeros(depth.shape, np.float32), low, high)
     scaled = np.clip((inverse - low) / (high - low), 0.0, 1.0).astype(np.float32)
-    return Nearness(np.where(known, scaled, np.float32(0.0)), low, high)
+    return NormalizedInverseDepth(np.where(known, scaled, np.float32(0.0)), low, high)
 
 
 def depth_of(image: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:

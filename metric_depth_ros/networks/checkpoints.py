@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.networks.checkpoint_files import listed, read_file
+from metric_depth_ros.networks.checkpoint_files import listed, read_file, refuse_not_finite
 from metric_depth_ros.networks.key_names import State
 
 _BLOCK_BYTES = 1 << 20
@@ -96,7 +97,8 @@ def load_strict(network: Network, state: State) -> None:
     Raises
     ------
     InputError
-        Keys that are missing, unexpected, or of another shape or kind of number.
+        Keys that are missing, unexpected, or of another shape or kind of number; weights that are
+        not finite in the network's dtypes.
     """
     module = cast(nn.Module, network)
     expected = _meta_official_state(network)
@@ -122,10 +124,15 @@ def load_strict(network: Network, state: State) -> None:
             'Is it the checkpoint of another model, or of another version of it?',
         )
     own = module.state_dict()
+    given = network.from_official(state)
     tensors = {
         name: tensor.to(own[name].dtype) if name in own else tensor
-        for name, tensor in network.from_official(state).items()
+        for name, tensor in given.items()
     }
+    narrowed = {
+        name: tensor for name, tensor in tensors.items() if _is_narrower(tensor, given[name])
+    }
+    refuse_not_finite(f'of {type(network).__name__}, as numbers of its precision,', narrowed)
     on_meta = any(tensor.is_meta for tensor in own.values())
     module.load_state_dict(tensors, strict=True, assign=on_meta)
     _check_materialized(module)
@@ -153,6 +160,13 @@ def _fits(tensor: Tensor, expected: Tensor) -> bool:
         and tensor.is_floating_point() == expected.is_floating_point()
         and tensor.is_complex() == expected.is_complex()
     )
+
+
+def _is_narrower(tensor: Tensor, than: Tensor) -> bool:
+    """Whether the dtype of a tensor ends at smaller numbers than that of another one."""
+    if not tensor.is_floating_point():
+        return False
+    return torch.finfo(tensor.dtype).max < torch.finfo(than.dtype).max
 
 
 def _kind(tensor: Tensor) -> str:

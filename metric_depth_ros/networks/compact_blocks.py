@@ -97,7 +97,7 @@ class ChannelNorm(nn.LayerNorm):
 
 
 def start_at_zero(layer: nn.Module) -> None:
-    """Let a layer answer nothing until it has learned."""
+    """Initialize a layer so that it outputs zero."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
 

@@ -19,6 +19,7 @@ REACH_TIMEOUT_S = 4.0
 # What huggingface_hub takes for an id; it raises errors of its own at anything else.
 _REPOSITORY = re.compile(r'(?!.*(--|\.\.))\b[\w.-]{1,96}\b/\b[\w.-]{1,96}\b', re.ASCII)
 _FILE_SUFFIX = re.compile(r'\.(safetensors|pt|pth|bin|ckpt|git)$')
+_NAMED_AT_MOST = 8  # files of a folder
 
 
 def resolve_checkpoint(reference: str, filename: str, revision: str | None = None) -> Path:
@@ -29,7 +30,7 @@ def resolve_checkpoint(reference: str, filename: str, revision: str | None = Non
     reference
         A file, a folder that holds `filename`, or a Hugging Face id ``owner/name``.
     filename
-        File of that repository.
+        File of that repository; empty for networks whose files have no usual name.
     revision
         Commit, tag or branch; the default branch when None.
 
@@ -41,12 +42,26 @@ def resolve_checkpoint(reference: str, filename: str, revision: str | None = Non
     """
     path = user_path(reference)
     if path.is_dir():
-        path = path / filename
+        return _file_in(path, filename)
     if path.is_file():
         return path
     require_id(reference)
     return cached_checkpoint(reference, filename, revision) or _download(
         reference, filename, revision
+    )
+
+
+def _file_in(folder: Path, filename: str) -> Path:
+    """Return the file of a folder; where it has none of that name, it is to be named."""
+    path = folder / filename
+    if path.is_file():
+        return path
+    there = sorted(p.name for p in folder.glob('*') if p.suffix in ('.safetensors', '.pt'))
+    shown = ', '.join(there[:_NAMED_AT_MOST])
+    raise InputError(
+        'checkpoint_missing',
+        f'{folder} is a folder{f" without {filename}" if filename else ""}: name the checkpoint '
+        f'file in it ({shown or "there is no .safetensors and no .pt"}).',
     )
 
 

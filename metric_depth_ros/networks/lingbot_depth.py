@@ -44,7 +44,7 @@ _OTHER_DEPTH_EMBEDDING = 'encoder.backbone.depth_mask_patch_embed.'
 # The authors' class is given these and never builds them.
 _NEVER_BUILT = ('normal_head.', 'scale_head.', 'encoder.backbone.mask_token_mae')
 
-_MODEL_CONFIG_KEYS = (
+MODEL_CONFIG_KEYS = (
     'encoder',
     'neck',
     'depth_head',
@@ -91,7 +91,7 @@ class LingBotDepthConfig:
         The backbone of the encoder may also be a dict of the fields of `DinoV2Config`. Raises
         `InputError` naming the part that is missing or cannot be built.
         """
-        reading.report_unknown_keys(model_config, _MODEL_CONFIG_KEYS)
+        reading.report_unknown_keys(model_config, MODEL_CONFIG_KEYS)
         encoder = reading.part(model_config, 'encoder')
         reading.choice(encoder, 'img_depth_fuse_mode', 'cat_token', ('cat_token',))
         reading.choice(encoder, 'depth_emb_mode', 'conv_1c', ('conv_1c',))

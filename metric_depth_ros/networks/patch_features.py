@@ -13,6 +13,7 @@ import math
 from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.networks.coarse_pyramid import CoarsePyramid
 from metric_depth_ros.networks.images import batched, unit_range
 from metric_depth_ros.networks.moge import MoGeEncoder, MoGeNetwork
 from metric_depth_ros.networks.pyramid import PyramidEncoder, cut_crops
@@ -41,6 +42,7 @@ def patch_features(network: nn.Module, images: Tensor) -> Tensor:
     """
     images = batched(images)
     encoder = getattr(network, 'encoder', None)
+    encoder = encoder.full if isinstance(encoder, CoarsePyramid) else encoder
     if isinstance(network, PyramidNetwork) and isinstance(encoder, PyramidEncoder):
         whole = cut_crops(network.prepare(images))[-len(images) :]
         tokens, _ = encoder.patch_encoder(whole, ())

@@ -36,7 +36,7 @@ from metric_depth_ros.networks.moge import (
 )
 from metric_depth_ros.networks.view_plane import normalized_intrinsics, project_back
 
-_MODEL_CONFIG_KEYS = (
+MODEL_CONFIG_KEYS = (
     'encoder',
     'neck',
     'points_head',
@@ -94,7 +94,7 @@ class StudentPointMapConfig:
         The backbone of the encoder may also be a dict of the fields of `DinoV2Config`. Raises
         `InputError` naming the part that is missing or cannot be built.
         """
-        reading.report_unknown_keys(model_config, _MODEL_CONFIG_KEYS)
+        reading.report_unknown_keys(model_config, MODEL_CONFIG_KEYS)
         backbone, taps, dim_out = reading.encoder(model_config)
         return cls(
             backbone=backbone,

@@ -215,8 +215,9 @@ class Teacher(PyramidNetwork):
         Returns
         -------
         dict
-            ``depth`` (B, H, W) float32 m; ``prompted`` (B,) bool, False where there were no
-            points and the scale rests on the focal length alone.
+            ``depth`` (B, H, W) float32 m; ``farthest_m`` (B,) float32 m, where the network's
+            range ends; ``prompted`` (B,) bool, False where there were no points and the scale
+            rests on the focal length alone.
         """
         images = batched(images)
         height, width = images.shape[-2:]
@@ -231,7 +232,11 @@ class Teacher(PyramidNetwork):
             unit = torch.where(prompted, prompt_unit, unit)
         relative = self(prepared, prompt, max_crops_per_batch).float()
         relative = resized(relative, (height, width)).clamp(*INVERSE_DEPTH_LIMITS)
-        return {'depth': (unit / relative)[:, 0], 'prompted': prompted.flatten()}
+        return {
+            'depth': (unit / relative)[:, 0],
+            'farthest_m': unit.flatten() / INVERSE_DEPTH_LIMITS[0],
+            'prompted': prompted.flatten(),
+        }
 
 
 def has_points(prompt: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ Dense metric depth of RealSense cameras: the node realsense and the node depth i
 which hands images over without the middleware. Needs pyrealsense2 (pip install pyrealsense2).
 
 The nodes are called camera and depth. With several cameras (-p depth:cameras:=[front,rear]) there
-is one node for each, which is called as the camera.
+is one node for each: front_camera, rear_camera.
 
 publishes      what realsense and depth publish (see their --help); what nobody subscribes to is
                not computed, save depth
@@ -45,14 +45,16 @@ def _nodes() -> list[ManagedNode]:
 
     depth = DepthNode()
     cameras = depth.get_parameter('cameras').value or ('',)
-    names = [camera.replace('/', '_') or NAME for camera in cameras]
+    names = [f'{camera.replace("/", "_")}_{NAME}' if camera else NAME for camera in cameras]
     all_names = [*names, depth.get_name()]
-    if len(set(all_names)) < len(all_names):
+    # A node called as a camera would have the topics of its depth, such as depth/camera_info.
+    if len(set(all_names)) < len(all_names) or set(names) & set(cameras):
         depth.destroy_node()
         raise InputError(
             'parameter',
-            f'parameter cameras gives nodes the names {", ".join(names)}, and there is '
-            f'{all_names[-1]}: expected names that differ (/ counts as _).',
+            f'parameter cameras is {", ".join(cameras)}, which gives nodes the names '
+            f'{", ".join(names)}, and there is {all_names[-1]}: expected names that differ, also '
+            'from those of the cameras (/ counts as _).',
         )
     nodes = []
     for camera, name in zip(cameras, names, strict=True):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.libraries import missing_libraries_named
+from metric_depth_ros.ros.writing import WRITING
 
 if TYPE_CHECKING:
     from metric_depth_ros.ros.managed_node import ManagedNode
@@ -80,9 +81,9 @@ def run_nodes(
     noticed = threading.Event()
     _end_where_unnoticed(name, noticed)
 
-    from metric_depth_ros.resources import dds_environment, refuse_missing_middleware
+    from metric_depth_ros.middleware import dds_environment, refuse_missing_middleware
     from metric_depth_ros.ros.memory import keep_freed_memory
-    from metric_depth_ros.ros.shared_memory import clear_orphans
+    from metric_depth_ros.ros.orphaned_segments import clear_orphans
 
     clear_orphans()
     keep_freed_memory()  # before the first thread allocates
@@ -106,8 +107,8 @@ def run_nodes(
 def _end_where_unnoticed(name: str, noticed: threading.Event) -> None:
     """End the process where the first signal is not noticed for some time.
 
-    A disk or a GPU that hangs in the node's only thread keeps it from looking for signals. What a
-    node does once it has noticed, writing its surface perhaps, may take its time.
+    A disk or a GPU that hangs in the node's only thread keeps it from looking for signals. A file
+    that is being written then may take its time, and so may what a node does once it has noticed.
     """
     heard, told = os.pipe()
     os.set_blocking(told, False)
@@ -115,13 +116,14 @@ def _end_where_unnoticed(name: str, noticed: threading.Event) -> None:
 
     def wait() -> None:
         os.read(heard, 1)
-        if noticed.wait(_PATIENCE_S):
-            return
-        sys.stderr.write(
-            f'{name}: still at work {_PATIENCE_S:g} s after the signal, ended as it is:\n'
-        )
-        faulthandler.dump_traceback()
-        _end_process(0)
+        while not noticed.wait(_PATIENCE_S):
+            if WRITING.locked():
+                continue
+            sys.stderr.write(
+                f'{name}: still at work {_PATIENCE_S:g} s after the signal, ended as it is:\n'
+            )
+            faulthandler.dump_traceback()
+            _end_process(0)
 
     threading.Thread(target=wait, name='end', daemon=True).start()
 
@@ -133,9 +135,10 @@ def _end_process(code: int) -> NoReturn:
     destroyed in any order, beside threads of theirs that still run: an end in some hundreds
     crashed there, and threads that compute what nobody waits for any more make them abort.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    with WRITING:  # a thread that was abandoned may be at it
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _refuse_strays(arguments: Sequence[str]) -> None:

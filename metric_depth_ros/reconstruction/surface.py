@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.whole_files import whole_file
 
 _VERTEX = np.dtype([('xyz', '<f4', 3), ('rgb', 'u1', 3)])
 _FACE = np.dtype([('count', 'u1'), ('corners', '<i4', 3)])
@@ -135,19 +136,13 @@ class SurfacePieces:
         header += _VERTEX_HEADER
         if faces:
             header += f'element face {self._face_count + len(last.triangles)}\n{_FACE_HEADER}'
-        unfinished = path.with_name(f'{path.name}.part')
-        try:
-            with unfinished.open('wb') as out:
-                out.write(f'{header}end_header\n'.encode('ascii'))
-                for gathered, rows in ((self._vertices, vertices), (self._faces, triangles)):
-                    if gathered is self._vertices or faces:
-                        gathered.seek(0)
-                        shutil.copyfileobj(gathered, out)
-                        out.write(rows)
-            unfinished.replace(path)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
+        with whole_file(path) as part, part.open('wb') as out:
+            out.write(f'{header}end_header\n'.encode('ascii'))
+            for gathered, rows in ((self._vertices, vertices), (self._faces, triangles)):
+                if gathered is self._vertices or faces:
+                    gathered.seek(0)
+                    shutil.copyfileobj(gathered, out)
+                    out.write(rows)
         return vertex_count
 
     def close(self) -> None:

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.evaluation.frame_files import import_open3d
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.rectification import Rectification
 from metric_depth_ros.geometry.rigid import Transform, inverse
+from metric_depth_ros.libraries import import_open3d
 from metric_depth_ros.reconstruction.block_numbers import blocks_of, numbers_of
 from metric_depth_ros.reconstruction.block_points import BLOCK, Field, crossings
 from metric_depth_ros.reconstruction.surface import Surface

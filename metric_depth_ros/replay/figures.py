@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metric_depth_ros.evaluation.fail_if import Condition
-from metric_depth_ros.evaluation.machine import describe_machine, describe_versions
+from metric_depth_ros.evaluation.metrics import METRIC_NAMES
 from metric_depth_ros.evaluation.scoring import known_figures
+from metric_depth_ros.machine import describe_machine, describe_versions
 from metric_depth_ros.replay.scoring import ReplayScore
 
 if TYPE_CHECKING:
     from metric_depth_ros.replay.session import ReplayOptions, ReplayRun
+
+# What becomes of an image that the node does not answer, by its own counts.
+_DROPPED = ('replaced', 'stale', 'bad_input', 'failed')
 
 
 def replay_figures(
@@ -23,30 +28,32 @@ def replay_figures(
     """Return the content of the JSON; figures that do not exist are None.
 
     ``lost`` counts the images that were played and neither answered nor reported by the node as
-    replaced, stale or bad; those with the stamp of an earlier one are counted apart.
+    dropped, see `_DROPPED`; those with the stamp of an earlier one are counted apart.
     """
     answers = run.answers
     frames_out = len(answers.latencies_ms())
-    accounted = sum(run.counters.get(name, 0) for name in ('replaced', 'stale', 'bad_input'))
-    methods = sorted({status['method'] for status in answers.status.values()})
+    dropped = {name: run.counters.get(name, 0) for name in _DROPPED}
+    metrics, unprompted = (
+        (dict.fromkeys(METRIC_NAMES, math.nan),) * 2
+        if score is None
+        else (score.metrics, score.metrics_unprompted)
+    )
     return {
         'bag': str(options.bag),
         'frames_in': answers.images,
         'frames_out': frames_out,
-        'replaced': run.counters.get('replaced', 0),
-        'stale': run.counters.get('stale', 0),
-        'bad_input': run.counters.get('bad_input', 0),
-        'lost': max(0, len(answers.played) - frames_out - accounted),
+        **dropped,
+        'lost': max(0, len(answers.played) - frames_out - sum(dropped.values())),
         'repeated_stamps': answers.repeated,
         'points_out': len(answers.points) if options.with_points else None,
         'latency_ms': _spread(answers.latencies_ms(), (50, 95, 99), with_max=True),
-        'estimator_ms': _spread(answers.estimator_ms(), (50, 95)),
+        'estimator_ms': _spread(list(answers.estimator_ms.values()), (50, 95)),
         'rss_mb': run.rss_mb,
         'cpu_percent': run.cpu_percent,
-        'metrics': None if score is None else known_figures(score.metrics),
-        'metrics_unprompted': None if score is None else known_figures(score.metrics_unprompted),
+        'metrics': known_figures(metrics),
+        'metrics_unprompted': known_figures(unprompted),
         'frames_scored': 0 if score is None else score.frames,
-        'method': ', '.join(methods),
+        'method': ', '.join(sorted(answers.methods)),
         'rate': options.rate,
         'loops': options.loops,
         'warm_up_frames': run.warm_up_frames,
@@ -80,13 +87,20 @@ def failures(
         found.append(
             f'the node ended with exit code {run.exit_code} after SIGINT:\n{run.last_words}'
         )
-    if figures['lost'] or not figures['frames_out']:
+    if figures['failed']:
+        found.append(
+            f'the estimator failed at {figures["failed"]} of {figures["frames_in"]} images: '
+            'node.log says why'
+        )
+    if figures['lost']:
         rate = figures['rate'] / 2 if slower is None else slower
         more_time = '' if run.node_died else f': give it more time with --rate {rate:g}'
         found.append(
             f'{figures["lost"]} of {figures["frames_in"]} images were neither answered nor '
             f'accounted for by the node{more_time}'
         )
+    elif not figures['frames_out']:
+        found.append('no image was answered: node.log says why')
     points = figures['points_out']
     if points is not None and points < figures['frames_out']:
         found.append(

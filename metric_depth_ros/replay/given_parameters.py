@@ -6,6 +6,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.parameters import DEPTH_NODE
@@ -55,6 +58,41 @@ def file_parameters(path: Path) -> dict[str, object]:
     values = {name: value for section in own for name, value in _flat(section)}
     _refuse_unknown(values, f'--params-file {path}')
     return values
+
+
+def refuse_unheard(topics: Mapping[str, str], sources: str, params_file: Path) -> None:
+    """Refuse the topic of a sensor that the node would not subscribe to.
+
+    Parameters
+    ----------
+    topics
+        Topics that were given, by source: values of ``prompt.sources``.
+    sources
+        ``prompt.sources`` as given beside the file, ``[points, radar]``; empty where it was not.
+    params_file
+        Says what is not given. One without a section of a node /depth is taken at its word.
+
+    Raises
+    ------
+    InputError
+        ``'usage'``: such a topic.
+    """
+    try:
+        of_file = file_parameters(params_file).get('prompt.sources')
+    except InputError:
+        return
+    default = DEPTH_NODE.rows['prompt.sources'].default
+    used: Any = yaml.safe_load(sources) if sources else of_file or default
+    for source, topic in topics.items():
+        if source not in used:
+            wanted = ', '.join((*used, source))
+            raise InputError(
+                'usage',
+                f'{topic} is given for the source {source}, but prompt.sources is '
+                f'[{", ".join(used)}] ({"prompt_sources" if sources else params_file}), so that '
+                f"nothing would listen to it: give prompt_sources:='[{wanted}]', or those that "
+                'the robot has.',
+            )
 
 
 def _refuse_unknown(names: Iterable[str], where: str) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from metric_depth_ros.errors import InputError
+
 _MODULE = 'metric_depth_ros.nodes.depth'
 _STOP_S = 20.0
 _LOG_LINES = 12
@@ -55,9 +57,12 @@ class NodeProcess:
         """Return self."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Make sure that the process has ended."""
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Make sure that the process has ended; a refusal removes a log that it tells whole."""
+        told = self.log.strip()
         self.stop()
+        if isinstance(error, InputError) and told in str(error):
+            self._log.unlink()
 
     @property
     def pid(self) -> int:

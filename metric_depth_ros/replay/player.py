@@ -17,9 +17,9 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
 from metric_depth_ros.bags.reader import BagReader, RawMessage
+from metric_depth_ros.codecs.cdr_stamps import read_stamp_ns, with_shifted_stamp
 from metric_depth_ros.codecs.stamps import NS_PER_S, sec_nanosec
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.replay.cdr import read_stamp_ns, with_shifted_stamp
 from metric_depth_ros.replay.streams import Streams
 
 _QUEUE = 5

@@ -16,14 +16,11 @@ from metric_depth_ros.bags.extrinsics import read_poses, read_static_transforms
 from metric_depth_ros.bags.layout import IMAGE_TOPIC, TF_STATIC_TOPIC
 from metric_depth_ros.bags.messages import stamp_of
 from metric_depth_ros.bags.reader import BagReader
+from metric_depth_ros.codecs.poses import matrix_from_pose
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.framesets import INDEX_NAME, RecordedFrame, load_frame_set
 from metric_depth_ros.geometry.motion import PoseTrack
-from metric_depth_ros.geometry.rigid import (
-    Transform,
-    checked_rigid,
-    transform_from_quaternion,
-)
+from metric_depth_ros.geometry.rigid import Transform, checked_rigid
 from metric_depth_ros.reconstruction.posed_frame import PosedFrame
 from metric_depth_ros.replay.published import CAMERA_INFO_TOPIC, CONFIDENCE_TOPIC, DEPTH_TOPIC
 from metric_depth_ros.replay.recorded_sets import recorded_sets
@@ -204,7 +201,7 @@ class _Places:
     def of(self, camera_frame: str, stamp_ns: int) -> Transform | None:
         """Return T_world_camera at a time, None where the poses do not cover it."""
         asked = self._world, stamp_ns, camera_frame, stamp_ns
-        pose = self._tree.lookup_moved(*asked)
+        pose = self._tree.lookup_through_fixed_frame(*asked)
         if pose is None:  # refused where no time connects the frames
             self._tree.lookup(*asked)
         return pose
@@ -218,12 +215,9 @@ def _odometry(bag: Path, topic: str) -> tuple[str, dict[tuple[str, str], PoseTra
     with BagReader(bag) as reader:
         reader.require_type(topic, ODOMETRY_TYPE, 'choose another with --odometry.')
         for _, message in reader.messages([topic]):
-            place, turn = message.pose.pose.position, message.pose.pose.orientation
             frames = message.header.frame_id.lstrip('/'), message.child_frame_id.lstrip('/')
             try:
-                poses[stamp_of(message)] = transform_from_quaternion(
-                    (place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w)
-                )
+                poses[stamp_of(message)] = matrix_from_pose(message.pose.pose)
             except InputError as error:  # a filter that has not started yet sends zeros
                 unusable = str(error)
     if not poses:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -16,8 +16,8 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.codecs.cdr_stamps import read_stamp_ns
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.replay.cdr import read_stamp_ns
 from metric_depth_ros.replay.published import (
     CAMERA_INFO_TOPIC,
     CONFIDENCE_TOPIC,
@@ -26,6 +26,9 @@ from metric_depth_ros.replay.published import (
 )
 
 STATUS_TOPIC = '/depth/status'
+HEALTH_TOPIC = '/diagnostics'
+_HEALTH_NAME = 'depth: '  # what a status of the node begins with
+COUNTERS = ('frames_in', 'frames_out', 'replaced', 'stale', 'bad_input', 'failed')
 _QUEUE = 10
 
 
@@ -37,8 +40,10 @@ class Answers:
     ----------
     played, depth, points
         Times of the images played, and of the depth images and clouds received.
-    status
-        The node's own report of each frame, by the names of its keys.
+    estimator_ms
+        How long the estimator took, as the node reports it of each frame.
+    methods
+        What really answered.
     repeated
         Images played with the stamp of an earlier one, whose answers nobody can tell apart.
     """
@@ -46,7 +51,8 @@ class Answers:
     played: dict[int, float] = field(default_factory=dict)
     depth: dict[int, float] = field(default_factory=dict)
     points: dict[int, float] = field(default_factory=dict)
-    status: dict[int, dict[str, str]] = field(default_factory=dict)
+    estimator_ms: dict[int, float] = field(default_factory=dict)
+    methods: set[str] = field(default_factory=set)
     repeated: int = 0
 
     @property
@@ -73,14 +79,6 @@ class Answers:
             if stamp in self.played
         }
 
-    def estimator_ms(self) -> list[float]:
-        """Return the time that the estimator took for each frame, as the node reports it."""
-        return [float(s['estimator_ms']) for s in self.status.values() if 'estimator_ms' in s]
-
-    def last_counters(self) -> Mapping[str, str]:
-        """Return the status of the newest frame, which carries the node's counters."""
-        return self.status[max(self.status)] if self.status else {}
-
 
 class Recorder:
     """Subscriptions to the node's outputs; callbacks run in the executor of `node`.
@@ -95,6 +93,13 @@ class Recorder:
         Tells whether the message with this stamp goes into the bag.
     with_points, with_confidence
         Whether to ask for the cloud and for the confidence too.
+
+    Attributes
+    ----------
+    counters
+        What the node has counted since it began, by its newest word.
+    took_s
+        How long the estimator took for the last frame that was answered.
     """
 
     def __init__(
@@ -106,6 +111,8 @@ class Recorder:
         with_confidence: bool = False,
     ) -> None:
         self.answers = Answers()
+        self.counters = dict.fromkeys(COUNTERS, 0)
+        self.took_s = 0.0
         self.failure: InputError | None = None
         self._bag = bag
         self._keep = keep
@@ -115,6 +122,7 @@ class Recorder:
             DEPTH_TOPIC: Image,
             CAMERA_INFO_TOPIC: CameraInfo,
             STATUS_TOPIC: DiagnosticStatus,
+            HEALTH_TOPIC: DiagnosticArray,
         }
         if with_points:
             self._topics[POINTS_TOPIC] = PointCloud2
@@ -153,7 +161,7 @@ class Recorder:
         answers = self.answers
         return (
             stamp_ns in answers.depth
-            and stamp_ns in answers.status
+            and stamp_ns in answers.estimator_ms
             and (POINTS_TOPIC not in self._topics or stamp_ns in answers.points)
         )
 
@@ -176,15 +184,29 @@ class Recorder:
             self._write(topic, data, stamp_ns)
 
         def receive_status(data: bytes) -> None:
-            status = deserialize_message(data, DiagnosticStatus)
-            values = {pair.key: pair.value for pair in status.values}
-            stamp_ns = int(values['stamp_ns'])
+            values = _values(deserialize_message(data, DiagnosticStatus))
+            stamp_ns, took_ms = int(values['stamp_ns']), float(values['estimator_ms'])
             with self._changed:
-                self.answers.status[stamp_ns] = values
-                self._changed.notify_all()
+                self.answers.estimator_ms[stamp_ns] = took_ms
+                self.answers.methods.add(values['method'])
+                self.took_s = 1e-3 * took_ms
+                self._count(values)
             self._write(topic, data, stamp_ns)
 
-        return receive_status if topic == STATUS_TOPIC else receive
+        def receive_health(data: bytes) -> None:
+            with self._changed:
+                for status in deserialize_message(data, DiagnosticArray).status:
+                    if status.name.startswith(_HEALTH_NAME):  # others may share the domain
+                        self._count(_values(status))
+
+        special = {STATUS_TOPIC: receive_status, HEALTH_TOPIC: receive_health}
+        return special.get(topic, receive)
+
+    def _count(self, values: Mapping[str, str]) -> None:
+        """Take in what the node says on two topics, of which either may be behind."""
+        for name, count in self.counters.items():
+            self.counters[name] = max(count, int(values.get(name, 0)))
+        self._changed.notify_all()
 
     def _write(self, topic: str, data: bytes, stamp_ns: int) -> None:
         if self.failure is None and self._keep(stamp_ns):
@@ -205,3 +227,7 @@ class Recorder:
                 self._changed.notify_all()
 
         return note
+
+
+def _values(status: DiagnosticStatus) -> dict[str, str]:
+    return {pair.key: pair.value for pair in status.values}

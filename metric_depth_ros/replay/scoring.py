@@ -25,6 +25,7 @@ from metric_depth_ros.bags.layout import IMAGE_TYPE, TF_STATIC_TOPIC
 from metric_depth_ros.bags.messages import stamp_of
 from metric_depth_ros.bags.reader import BagReader
 from metric_depth_ros.codecs.camera_info import camera_from_info
+from metric_depth_ros.codecs.cdr_stamps import read_stamp_ns
 from metric_depth_ros.codecs.image import decode_depth
 from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.codecs.pointcloud import decode_xyz
@@ -34,7 +35,6 @@ from metric_depth_ros.evaluation.metrics import Aggregation, aggregate
 from metric_depth_ros.evaluation.scoring import FrameScore, score_frame
 from metric_depth_ros.geometry.rectification import Rectification
 from metric_depth_ros.prompting.lidar import prompt_from_cloud
-from metric_depth_ros.replay.cdr import read_stamp_ns
 from metric_depth_ros.replay.recorded_sets import recorded_sets
 from metric_depth_ros.replay.streams import GROUND_TRUTH, Streams
 from metric_depth_ros.ros.assembly import (
@@ -43,7 +43,7 @@ from metric_depth_ros.ros.assembly import (
     MOST_KEPT,
     Arrival,
     Bundle,
-    fitting,
+    nearest_arrival,
 )
 from metric_depth_ros.ros.extrinsics import Extrinsics, read_extrinsics
 from metric_depth_ros.ros.framing import FrameBuilder
@@ -217,7 +217,7 @@ def _all_of(streams: Streams) -> DepthNodeSettings:
 
 
 class _Window:
-    """The messages of a bag that somebody has at one time, read in one pass.
+    """The messages that the node would hold at one moment, read from a bag in one pass.
 
     Of each topic the last, as many as the node keeps of a source.
 
@@ -260,14 +260,14 @@ class _Window:
 
     def nearest(self, topic: str, stamp_ns: int, within_ns: int) -> Arrival | None:
         """Return the message of a topic whose stamp is nearest, None if none is near enough."""
-        found = fitting(self._arrived[topic], stamp_ns, latched=False)
+        found = nearest_arrival(self._arrived[topic], stamp_ns, latched=False)
         if found is None or abs(found.stamp_ns - stamp_ns) > within_ns:
             return None
         return found
 
     def latched(self, topic: str, stamp_ns: int) -> Arrival | None:
         """Return the message of a topic of this very stamp, else the last."""
-        return fitting(self._arrived[topic], stamp_ns, latched=True)
+        return nearest_arrival(self._arrived[topic], stamp_ns, latched=True)
 
     def _patience_ns(self) -> int:
         """Return how long the image waits: one of the first, as in the node, for all topics."""

@@ -31,6 +31,7 @@ from metric_depth_ros.replay.player import (
     read_timing,
 )
 from metric_depth_ros.replay.recorder import Answers, Recorder
+from metric_depth_ros.replay.service_calls import response_to
 from metric_depth_ros.replay.spinning_node import (
     environment,
     local_environment,
@@ -45,9 +46,9 @@ NODE_LOG = 'node.log'
 _STATE_SERVICE = '/depth/get_state'
 _PARAMETER_SERVICE = '/depth/get_parameters'
 _DISCOVERY_S = 30.0
-_REQUESTS = 6
 _WARM_UP_WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-_SILENCE_S = 10.0  # no answer for this long after the last image: none will come
+_SILENCE_S = 10.0  # beyond what the node needs for a word: none will come
+_FRAMES = 2  # the one at hand and the one after it: how long an answer may take
 _RSS_START_FRAME = 100
 _POLL_S = 0.1
 
@@ -107,13 +108,12 @@ class ReplayRun:
     warm_up_frames
         Images sent before the measurement began, to be sure that everybody listens.
     counters
-        What the node counted during the measurement: frames_in, frames_out, replaced, stale,
-        bad_input.
+        What the node counted during the measurement: `recorder.COUNTERS`.
     rss_mb
         Resident memory of the node: ``start`` after the first 100 answered frames (after the
         first where there are fewer), ``end`` after the last.
     cpu_percent
-        Processor time of the node per time; 100 is one core.
+        Processor time of the node per time, up to the last answer; 100 is one core.
     exit_code
         Of the node after it was interrupted, or whatever ended it before.
     node_died
@@ -170,22 +170,22 @@ def replay(
         settings = session.start()
         check_sources(options.bag, streams, settings.prompt.sources)
         warm_up_frames = session.warm_up()
-        baseline = session.counters()
+        baseline = dict(session.recorder.counters)
         session.recorder.forget()
-        session.play(progress)
+        session.play(settings, progress)
         node_died = not process.is_running
-        rss_end, cpu_percent = process.rss_mb(), session.cpu_percent()
+        rss_end = process.rss_mb()
         exit_code = process.stop()
-    counters = session.counters()
+    counters = session.recorder.counters
     return ReplayRun(
         streams=streams,
         settings=settings,
         recording=options.out / RECORDING,
         answers=session.recorder.answers,
         warm_up_frames=warm_up_frames,
-        counters={name: n - baseline.get(name, 0) for name, n in counters.items()},
+        counters={name: n - baseline[name] for name, n in counters.items()},
         rss_mb={'start': session.rss_start_mb, 'end': rss_end},
-        cpu_percent=cpu_percent,
+        cpu_percent=session.cpu_percent,
         exit_code=exit_code,
         node_died=node_died,
         last_words=process.last_words(),
@@ -245,6 +245,7 @@ class _Session:
         self._cpu_began_s: float | None = None
         self._measuring = False
         self.rss_start_mb: float | None = None
+        self.cpu_percent: float | None = None
         self.recorder = Recorder(
             ros_node,
             recording,
@@ -281,7 +282,7 @@ class _Session:
             'replay_no_answer', f'the node did not answer the first image within {seconds:.0f} s'
         )
 
-    def play(self, progress: Callable[[int, int], None]) -> None:
+    def play(self, settings: DepthNodeSettings, progress: Callable[[int, int], None]) -> None:
         """Play all loops, then wait until every image is answered or none will be any more."""
         options = self._options
         total = self._streams.frames * options.loops
@@ -299,21 +300,8 @@ class _Session:
                 played += 1
                 progress(played, total)
                 self._note_memory(total)
-        self._await_answers()
+        self._await_answers(settings.diagnostics.period_s)
         self._note_memory(total)
-
-    def counters(self) -> dict[str, int]:
-        """Return what the node has counted up to its newest answer."""
-        status = self.recorder.answers.last_counters()
-        names = ('frames_in', 'frames_out', 'replaced', 'stale', 'bad_input')
-        return {name: int(status.get(name, 0)) for name in names}
-
-    def cpu_percent(self) -> float | None:
-        """Return the node's processor time per time since playing began."""
-        now_s = self._process.cpu_s()
-        if now_s is None or self._cpu_began_s is None:
-            return None
-        return 100.0 * (now_s - self._cpu_began_s) / (time.monotonic() - self._began_s)
 
     def _note_played(self, stamp_ns: int) -> None:
         # The bag holds one loop: a recording of hours would hold the same frames again and again.
@@ -325,6 +313,12 @@ class _Session:
         wanted = _RSS_START_FRAME if total > _RSS_START_FRAME else 1
         if self.rss_start_mb is None and len(self.recorder.answers.depth) >= wanted:
             self.rss_start_mb = self._process.rss_mb()
+
+    def _note_cpu(self) -> None:
+        now_s = self._process.cpu_s()
+        if now_s is not None and self._cpu_began_s is not None:
+            lasted_s = time.monotonic() - self._began_s
+            self.cpu_percent = 100.0 * (now_s - self._cpu_began_s) / lasted_s
 
     def _await_active(self) -> None:
         """Ask for the node's state; it answers only after it has tried to start by itself."""
@@ -339,13 +333,10 @@ class _Session:
             self._refuse(
                 'replay_discovery', f'the node did not appear within {_DISCOVERY_S:.0f} s'
             )
-        # A response is lost when the node has not discovered this client yet: ask again.
-        for _ in range(_REQUESTS):
-            answer = client.call_async(request)
-            if self._wait(answer.done, _DISCOVERY_S / _REQUESTS):
-                return answer.result()
-            client.remove_pending_request(answer)
-        self._refuse('replay_node', f'the node does not answer {service}')
+        response = response_to(client, request)
+        if not self._wait(lambda: response() is not None, _DISCOVERY_S):
+            self._refuse('replay_node', f'the node does not answer {service}')
+        return response()
 
     def _refuse(self, fault: str, problem: str) -> NoReturn:
         if not self._process.is_running:
@@ -373,16 +364,29 @@ class _Session:
         played = list(self.recorder.answers.played)
         return any(self.recorder.is_answered(stamp) for stamp in played)
 
-    def _await_answers(self) -> None:
-        """Wait for the last image; a node that says that it dropped images is not waited for."""
-        answers = self.recorder.answers
+    def _await_answers(self, health_period_s: float) -> None:
+        """Wait for the last image, as long as the node answers or counts one within its time.
+
+        An image that it drops is counted with the next word of its health. The time that its
+        processor is measured over ends with the last answer: what is waited for in vain is none.
+        """
+        self._note_cpu()
+        recorder, answers = self.recorder, self.recorder.answers
         newest = max(answers.played, default=None)
-        if newest is None:
-            return
-        seen = -1
-        while len(answers.depth) > seen and not self.recorder.is_answered(newest):
-            seen = len(answers.depth)
-            self._wait(lambda: self.recorder.is_answered(newest), _SILENCE_S)
+        while newest is not None and not recorder.is_answered(newest):
+            answered = len(answers.depth)
+            silence_s = _SILENCE_S + max(_FRAMES * recorder.took_s, health_period_s)
+            if not self._hears_of(newest, silence_s):
+                return
+            if len(answers.depth) > answered:
+                self._note_cpu()
+
+    def _hears_of(self, newest_ns: int, timeout_s: float) -> bool:
+        """Wait until an image is answered or the node has counted anything."""
+        recorder, counted = self.recorder, dict(self.recorder.counters)
+        return self._wait(
+            lambda: recorder.is_answered(newest_ns) or recorder.counters != counted, timeout_s
+        )
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Wait for a condition, but not for a node that has died."""

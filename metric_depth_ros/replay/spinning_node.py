@@ -18,7 +18,7 @@ from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedE
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from metric_depth_ros.resources import dds_environment
+from metric_depth_ros.middleware import dds_environment
 
 _LAST_DOMAIN = 101  # beyond it, ports of DDS may be those that Linux gives to anybody
 

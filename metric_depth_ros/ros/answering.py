@@ -25,7 +25,7 @@ class Question:
     Parameters
     ----------
     find
-        Returns the answer, or raises; called in the thread of the line.
+        Returns the answer, or raises; called in the thread of the queue.
     tell
         Called with the answer.
     refuse
@@ -58,7 +58,7 @@ class Question:
         return not ended
 
 
-class Line:
+class QuestionQueue:
     """Questions that wait for one answerer, and its thread.
 
     Parameters

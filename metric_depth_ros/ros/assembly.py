@@ -4,8 +4,8 @@
 Callbacks offer messages from one thread, a worker takes bundles from another. The image leads:
 there is room for one, and a newer one replaces it. A bundle holds, per source, the message whose
 stamp is nearest to that of the image; of a latched source that of its stamp, else the last that
-arrived. An image waits for a measurement only where the rhythm of
-the source says that a nearer one is about to arrive; an image that comes late finds what was
+arrived. An image waits for a measurement only where the rhythm of the source says that a nearer
+one is about to arrive, or where a latched source changes; an image that comes late finds what was
 measured at its time. Standard library only; knows no ROS.
 """
 
@@ -27,6 +27,7 @@ _RHYTHM = 2  # messages that tell the rhythm of a source
 # only by the first frames: a sensor that is not there must not slow the camera.
 FIRST_WAIT_S = 0.25
 FIRST_WAITS = 3
+_STEADY = 30  # messages of a latched source that say the same, after which none is waited for
 _RHYTHM_S = 1.0  # a second message that has not come by then is not waited for
 
 
@@ -73,7 +74,7 @@ class Bundle:
     missed_s: dict[str, float | None] = field(default_factory=dict)
 
 
-def fitting(arrived: Sequence[Arrival], stamp_ns: int, *, latched: bool) -> Arrival | None:
+def nearest_arrival(arrived: Sequence[Arrival], stamp_ns: int, *, latched: bool) -> Arrival | None:
     """Return the message with the nearest stamp, the newer of two equally near ones.
 
     Of a latched source, whose stamps may be of any clock, that of this very stamp, else the last
@@ -99,11 +100,15 @@ class _Source:
     """The messages of one topic that an image may still need, and its rhythm.
 
     The last message of a latched source (CameraInfo) holds for every image that has none of its
-    own stamp; it is waited for only until one has come.
+    own stamp. It is waited for until one has come, and while its messages differ (a lens that
+    zooms) and each comes right after the image of its stamp, as most drivers publish.
     """
 
     max_age_s: float
     latched: bool
+    content: Callable[[Any], object]
+    follows: bool = False  # the last message came after the image of its stamp
+    steady: int = _STEADY  # messages since one that differed from the one before
     recent: deque[Arrival] = field(default_factory=lambda: deque(maxlen=MOST_KEPT))
     last_arrived_s: float | None = None
     first_waits: int = 0
@@ -112,6 +117,9 @@ class _Source:
         newest_ns = self.recent[-1].stamp_ns if self.recent else arrival.stamp_ns
         if (newest_ns - arrival.stamp_ns) / NS_PER_S > self.max_age_s:
             self.recent.clear()  # its clock went back: a bag began anew
+        if self.follows and self.recent:
+            differs = self.content(self.recent[-1].message) != self.content(arrival.message)
+            self.steady = 0 if differs else self.steady + 1
         self.recent.append(arrival)
         self.last_arrived_s = arrival.arrived_s
 
@@ -142,9 +150,9 @@ class _Source:
                 return
             self.recent.popleft()
 
-    def fitting(self, stamp_ns: int) -> Arrival | None:
+    def nearest_arrival(self, stamp_ns: int) -> Arrival | None:
         """Return the message that fits an image of this stamp best."""
-        return fitting(self.recent, stamp_ns, latched=self.latched)
+        return nearest_arrival(self.recent, stamp_ns, latched=self.latched)
 
     def wait_until(self, image: Arrival, max_wait_s: float) -> float:
         """Return the monotonic time until which a nearer message is worth waiting for."""
@@ -154,8 +162,11 @@ class _Source:
             return image.arrived_s + max(max_wait_s, FIRST_WAIT_S)
         last = self.recent[-1]
         behind_ns = image.stamp_ns - last.stamp_ns
-        if behind_ns <= 0 or self.latched:
+        if behind_ns <= 0:
             return 0.0
+        if self.latched:
+            is_due = self.follows and self.steady < _STEADY
+            return image.arrived_s + max_wait_s if is_due else 0.0
         if len(self.recent) == 1:  # no rhythm yet, or the only one that ever comes
             fresh = image.arrived_s - last.arrived_s < _RHYTHM_S
             return image.arrived_s + max_wait_s if fresh else 0.0
@@ -187,6 +198,9 @@ class Assembly:
         Longest time that an image waits for a measurement, counted from its arrival.
     max_frame_age_s
         Images arrive at most this long after their stamp; 0: any time.
+    content
+        Returns what a message of a latched stream says but for its header. Where that changes,
+        images wait for the one of their stamp.
     """
 
     def __init__(
@@ -196,12 +210,13 @@ class Assembly:
         max_age_s: float,
         max_wait_s: float,
         max_frame_age_s: float = 0.0,
+        content: Callable[[Any], object] = lambda message: None,
     ) -> None:
         self.replaced = 0
         self._max_wait_s = max_wait_s
         self._max_frame_age_s = max_frame_age_s
-        self._sources = {name: _Source(max_age_s, latched=False) for name in sources}
-        self._sources |= {name: _Source(math.inf, latched=True) for name in latched}
+        self._sources = {name: _Source(max_age_s, False, content) for name in sources}
+        self._sources |= {name: _Source(math.inf, True, content) for name in latched}
         self._image: Arrival | None = None
         self._taken: Arrival | None = None  # and waits for its measurements
         self._newest_ns = 0  # of the images
@@ -250,8 +265,10 @@ class Assembly:
     def offer(self, source: str, message: object, stamp_ns: int) -> None:
         """Store a measurement."""
         with self._changed:
-            self._sources[source].add(Arrival(message, stamp_ns, time.monotonic()))
-            self._forget_needless(self._sources[source])
+            held = self._sources[source]
+            held.follows = held.latched and stamp_ns == self._newest_ns
+            held.add(Arrival(message, stamp_ns, time.monotonic()))
+            self._forget_needless(held)
             self._changed.notify()
 
     def heard(self, stream: str) -> None:
@@ -319,7 +336,7 @@ class Assembly:
     def _bundle(self, image: Arrival, waited_s: float) -> Bundle:
         bundle = Bundle(image, {}, waited_s)
         for name, source in self._sources.items():
-            found = source.fitting(image.stamp_ns)
+            found = source.nearest_arrival(image.stamp_ns)
             offset_s = None if found is None else (found.stamp_ns - image.stamp_ns) / NS_PER_S
             if found is not None and offset_s is not None and abs(offset_s) <= source.max_age_s:
                 bundle.measurements[name] = found

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.framesets.kitti_calibration import kitti_entries
 from metric_depth_ros.geometry.rigid import Transform, checked_rigid, transform_from_quaternion
 from metric_depth_ros.ros.kalibr import camchain_transforms, is_camchain
 from metric_depth_ros.untrusted_files import read_text, read_yaml
@@ -67,10 +68,10 @@ def read_kitti_calibration(path: Path, camera: int) -> Transform:
     InputError
         Not readable, or entries missing.
     """
-    entries = _kitti_entries(path)
+    entries = kitti_entries(_text(path))
     if 'R' in entries and 'T' in entries:
         sibling = path.with_name('calib_cam_to_cam.txt')
-        entries |= {f'raw_{name}': value for name, value in _kitti_entries(sibling).items()}
+        entries |= {f'raw_{name}': value for name, value in kitti_entries(_text(sibling)).items()}
         names = ('R', 'T', 'raw_R_rect_00', f'raw_P_rect_{camera:02d}')
         R, T, rectify, P = (_kitti_entry(path, entries, name) for name in names)
         velodyne = np.hstack((R.reshape(3, 3), T.reshape(3, 1)))
@@ -118,17 +119,6 @@ def _numbers(entry: Mapping[str, Any], name: str, size: int) -> list[float]:
     if not isinstance(values, list) or len(values) != size:
         raise ValueError(f'{name} is {values}, expected a list of {size} numbers')
     return [float(v) for v in values]
-
-
-def _kitti_entries(path: Path) -> dict[str, np.ndarray]:
-    entries = {}
-    for line in _text(path).splitlines():
-        name, _, values = line.partition(':')
-        try:
-            entries[name.strip()] = np.array([float(v) for v in values.split()])
-        except ValueError:
-            continue  # calib_time and the like
-    return entries
 
 
 def _kitti_entry(path: Path, entries: Mapping[str, np.ndarray], name: str) -> np.ndarray:

@@ -18,6 +18,7 @@ from metric_depth_ros.ros.diagnostics import (
     Problem,
     health_status,
     lasting_problem,
+    unique_name,
 )
 from metric_depth_ros.ros.extrinsics import Extrinsics
 from metric_depth_ros.ros.faults import FaultLog
@@ -30,10 +31,11 @@ from metric_depth_ros.ros.inputs import (
 )
 from metric_depth_ros.ros.outputs import Outputs
 from metric_depth_ros.ros.parameters import DepthNodeSettings
-from metric_depth_ros.ros.processing import FrameProcessor, Worker
+from metric_depth_ros.ros.processing import FrameProcessor
 from metric_depth_ros.ros.qos import advertise
 from metric_depth_ros.ros.silence import silent_after_s
 from metric_depth_ros.ros.snapshot import Answered
+from metric_depth_ros.ros.worker import Worker
 
 FRAMES = 'frames'  # what /diagnostics tells about where the camera has no name
 _STATUS_DEPTH = 10
@@ -243,7 +245,7 @@ class Channel:
         if self._inputs is not None and self._inputs.camera_frame:
             self._camera_frame = self._inputs.camera_frame
         return health_status(
-            f'{self._node.get_name()}: {self.camera or FRAMES}',
+            f'{unique_name(self._node)}: {self.camera or FRAMES}',
             self._camera_frame or self._status_name(),
             self._problems(),
             self.counters,
@@ -256,7 +258,7 @@ class Channel:
         if assembly is None or inputs is None:
             return [NOT_ACTIVE]
         limit_s = silent_after_s(self._settings().diagnostics.period_s)
-        problems = self._slow_problem(limit_s)
+        problems = self._slow_problem(limit_s) + self._shared_topics()
         for sentence in (self._extrinsics.problem, inputs.unpaired):
             problems += lasting_problem(sentence)
         for stream in inputs.topics:
@@ -267,6 +269,18 @@ class Channel:
             if silent_s is None or (silent_s > limit_s and not is_static):
                 problems.append(inputs.silent_problem(stream, silent_s))
         return problems + self.counters.new_problems()
+
+    def _shared_topics(self) -> list[Problem]:
+        """Tell of topics with another publisher: readers pair its messages with those of here."""
+        problems: list[Problem] = []
+        for topic, nodes in self._outputs.other_publishers().items():
+            sentence = (
+                f'is published by {", ".join(nodes)} too, so that readers mix two cameras: rename '
+                'that node or the camera here (parameter cameras), or remap one of the topics.'
+            )
+            self._faults.report_once(topic, 'shared_topic', sentence)
+            problems.append((DiagnosticStatus.WARN, f'{topic} {sentence}'))
+        return problems
 
     def _slow_problem(self, limit_s: float) -> list[Problem]:
         """Tell of a frame that takes long: images are replaced meanwhile, which is no fault."""

@@ -73,8 +73,9 @@ def decode_dense(stamp_ns: int, messages: Mapping[str, Message]) -> DenseDepth:
     Raises
     ------
     InputError
-        A message that cannot be decoded, or sizes that differ.
+        A message that cannot be decoded, sizes that differ, or the CameraInfo of another camera.
     """
+    _check_frames(messages[DEPTH], messages[CAMERA_INFO])
     depth = decode_depth(messages[DEPTH])
     camera = camera_from_info(messages[CAMERA_INFO])
     confidence = messages.get(CONFIDENCE)
@@ -94,6 +95,17 @@ def decode_dense(stamp_ns: int, messages: Mapping[str, Message]) -> DenseDepth:
 def _decode_color(message: Message) -> NDArray[np.uint8]:
     is_compressed = hasattr(message, 'format')
     return decode_compressed_color(message) if is_compressed else decode_color(message)
+
+
+def _check_frames(depth: Message, info: Message) -> None:
+    of_depth, of_info = depth.header.frame_id, info.header.frame_id
+    if of_info and of_info.lstrip('/') != of_depth.lstrip('/'):
+        raise InputError(
+            'dense_frame',
+            f'{CAMERA_INFO} is of {of_info!r} but {DEPTH} of the same stamp is of {of_depth!r}, '
+            'another camera: remap both to the outputs of one depth node, and let nobody else '
+            'publish there.',
+        )
 
 
 def _check_sizes(dense: DenseDepth) -> None:

@@ -17,6 +17,7 @@ from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.batching import BatchingEstimator
 from metric_depth_ros.ros.camera_feed import CameraFeed
 from metric_depth_ros.ros.channel import FRAMES, Channel
+from metric_depth_ros.ros.diagnostics import unique_name
 from metric_depth_ros.ros.estimation import apply_live, estimator_from
 from metric_depth_ros.ros.extrinsics import (
     Extrinsics,
@@ -181,7 +182,7 @@ class DepthNode(ManagedNode[DepthNodeSettings]):
             )
         # By arrival: the stamps of a bag that began anew are earlier than those before.
         newest, camera = max(answered, key=lambda a: a[0].bundle.image.arrived_s)
-        prefix = '_'.join((self.get_name(), *filter(None, (camera.replace('/', '_'),))))
+        prefix = '_'.join(filter(None, (unique_name(self), camera))).replace('/', '_')
         return str(save_snapshot(newest, self._settings.snapshot.folder, prefix))
 
     def _apply(self) -> None:

@@ -6,12 +6,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from metric_depth_ros.estimators.fallback import is_by_fallback
 from metric_depth_ros.ros.tally import Tally
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
 
 Problem = tuple[bytes, str]  # level and sentence
 
@@ -206,6 +210,11 @@ def health_status(
     if counters.is_idle:
         words = 'nobody subscribes: images are checked'
     return problems_status(name, hardware_id, problems, words, {**values, **extra})
+
+
+def unique_name(node: Node) -> str:
+    """Return how a status names a node: whoever gathers them keeps one of each name."""
+    return str(node.get_fully_qualified_name().lstrip('/'))
 
 
 def problems_status(

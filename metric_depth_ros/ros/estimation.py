@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import cv2
 
 from metric_depth_ros.estimators.base import Estimator
@@ -10,6 +12,8 @@ from metric_depth_ros.estimators.fallback import FallbackEstimator
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.ros.parameters import DepthNodeSettings
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def estimator_from(settings: DepthNodeSettings) -> Estimator:
@@ -22,10 +26,17 @@ def estimator_from(settings: DepthNodeSettings) -> Estimator:
     """
     model = settings.model
     options = EstimatorOptions.of(model, device=settings.device)
-    estimator = create_estimator(settings.estimator, options)
-    if settings.fallback_estimator:
+    fallback = settings.fallback_estimator
+    # A robot starts also with what another estimator has left in its parameters.
+    warn = _LOGGER.warning
+    estimator = create_estimator(settings.estimator, options, beside=fallback, unused=warn)
+    if fallback:
         monocular = create_estimator(
-            settings.fallback_estimator, options.for_companion(), 'parameter fallback_estimator'
+            fallback,
+            options.for_companion(),
+            'parameter fallback_estimator',
+            settings.estimator,
+            warn,
         )
         estimator = FallbackEstimator(
             estimator, monocular, settings.prompt.min_points, settings.fallback_policy

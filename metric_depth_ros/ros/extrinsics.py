@@ -51,7 +51,7 @@ class Extrinsics(Protocol):
         """
         ...
 
-    def lookup_moved(
+    def lookup_through_fixed_frame(
         self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
     ) -> Transform | None:
         """Return the same through the fixed frame, None where the motion is not known."""
@@ -75,8 +75,8 @@ class Transforms(Protocol):
     ) -> Transform:
         """Return (4, 4) from one frame to another, both at one stamp.
 
-        It is never that of another stamp, but of a bag that was recorded at another time: that
-        one tells how the robot is built.
+        Never the transform of another stamp, with one exception: a bag recorded at another time,
+        which still tells how the robot is built.
 
         Parameters
         ----------
@@ -93,9 +93,7 @@ class Transforms(Protocol):
         """
         ...
 
-    def lookup_known(
-        self, target_frame: str, source_frame: str, stamp_ns: int
-    ) -> Transform | None:
+    def try_lookup(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform | None:
         """Return the same without waiting, None where it is not known at the stamp (yet).
 
         Raises
@@ -165,8 +163,8 @@ def create_extrinsics(settings: ExtrinsicsSettings, node: Node) -> Extrinsics:
     return _read_or_watched(settings, node)
 
 
-def create_mount(settings: MountSettings, node: Node) -> Transforms:
-    """Return the same for a node that asks for frames by name.
+def create_transforms(settings: MountSettings, node: Node) -> Transforms:
+    """Return the transforms that the parameters ask for, to a node that names its frames.
 
     Raises
     ------

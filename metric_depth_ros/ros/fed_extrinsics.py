@@ -43,11 +43,11 @@ class FedExtrinsics:
                 continue
         return self._others.lookup(*asked)
 
-    def lookup_moved(
+    def lookup_through_fixed_frame(
         self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
     ) -> Transform | None:
         """Return the transform through the fixed frame, as the configured extrinsics know it."""
-        return self._others.lookup_moved(
+        return self._others.lookup_through_fixed_frame(
             camera_frame, camera_stamp_ns, sensor_frame, sensor_stamp_ns
         )
 

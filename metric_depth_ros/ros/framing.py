@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bundle of messages to a `Frame`, and an estimate to what is published. Imports no rclpy.
+"""A bundle of messages to a `Frame`. Imports no rclpy.
 
 A fault of the image or its CameraInfo costs the frame; a fault of a prompt source costs only
 that prompt. Both are reported under the name of the stream.
@@ -7,7 +7,7 @@ that prompt. Both are reported under the name of the stream.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,12 @@ from metric_depth_ros.codecs.compressed import decode_compressed_color
 from metric_depth_ros.codecs.image import decode_color
 from metric_depth_ros.codecs.layout import Message
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.geometry.edges import floating_pixels
 from metric_depth_ros.geometry.rectification import Rectification
 from metric_depth_ros.ros.assembly import Arrival, Bundle
 from metric_depth_ros.ros.extrinsics import Extrinsics
 from metric_depth_ros.ros.parameters import CameraSettings, DepthNodeSettings
 from metric_depth_ros.ros.prompts import Report, View, prompt_from
-from metric_depth_ros.types import CameraModel, DepthEstimate, Frame, SparsePrompt
+from metric_depth_ros.types import CameraModel, Frame, SparsePrompt
 
 # Faults of a CameraInfo that mean that the camera is not known.
 _NO_CAMERA = ('camera_info_missing', 'camera_uncalibrated')
@@ -102,7 +101,7 @@ class CameraReader:
         if arrival is None:
             raise InputError('camera_info_missing', _WITHOUT_INFO[stream])
         info = arrival.message
-        key = (*_values_of(info), rectified)
+        key = (*info_values(info), rectified)
         known = self._cameras.get(stream)
         if known is None or known[0] != key:
             known = (key, camera_from_info(info, rectified=rectified))
@@ -155,6 +154,7 @@ class FrameBuilder:
         self.camera_needed = True
         self._extrinsics = extrinsics
         self._report = report
+        self._told: set[tuple[str, str]] = set()
         self._reader = CameraReader()
 
     def build(self, bundle: Bundle, settings: DepthNodeSettings) -> Frame | None:
@@ -176,6 +176,7 @@ class FrameBuilder:
                 bundle, 'sensor_depth/camera_info', settings.prompt.depth_rectified
             ),
             self._report,
+            self._report_once,
             rectification,
         )
         prompts = [
@@ -184,6 +185,11 @@ class FrameBuilder:
             if (prompt := self._prompt(source, bundle, view, settings)) is not None
         ]
         return replace(frame, prompt=SparsePrompt.merge(prompts) if prompts else None)
+
+    def _report_once(self, stream: str, error: InputError) -> None:
+        if (stream, error.fault) not in self._told:
+            self._told.add((stream, error.fault))
+            self._report(stream, error)
 
     def _prompt(
         self, source: str, bundle: Bundle, view: View, settings: DepthNodeSettings
@@ -194,40 +200,6 @@ class FrameBuilder:
         except InputError as error:
             self._report(source, error)
             return None
-
-
-@dataclass(frozen=True)
-class LimitedDepth:
-    """Depth as the output contract has it, with the camera that it belongs to."""
-
-    depth: NDArray[np.float32]
-    camera: CameraModel | None
-
-
-def limited_depth(
-    estimate: DepthEstimate,
-    max_range_m: float,
-    min_confidence: float,
-    edge_filter: float = 0.0,
-) -> LimitedDepth:
-    """Apply the limits of the output: +Inf beyond range (REP-117), NaN where not trusted.
-
-    Depth is never clipped to the limit. Values that are not positive are unknown. With an
-    `edge_filter`, so is what floats between two surfaces (`geometry.edges`).
-    """
-    depth = estimate.depth
-    beyond = depth > max_range_m
-    with np.errstate(invalid='ignore'):
-        unknown = depth <= 0.0
-    if min_confidence > 0.0 and estimate.confidence is not None:
-        unknown |= estimate.confidence < min_confidence
-    if edge_filter > 0.0:
-        unknown |= floating_pixels(depth, edge_filter)
-    if beyond.any() or unknown.any():
-        depth = depth.copy()
-        depth[beyond] = np.inf
-        depth[unknown] = np.nan
-    return LimitedDepth(depth, estimate.camera)
 
 
 def _measurement(source: str, bundle: Bundle, max_age_s: float) -> Arrival:
@@ -250,7 +222,7 @@ def _measurement(source: str, bundle: Bundle, max_age_s: float) -> Arrival:
     )
 
 
-def _values_of(info: Message) -> tuple[object, ...]:
+def info_values(info: Message) -> tuple[object, ...]:
     """Return the content of a CameraInfo as something that compares fast."""
     roi = info.roi
     return (

@@ -20,7 +20,7 @@ from metric_depth_ros.codecs.cdr import (
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.qos import Warn, subscribe
 
-_READERS: dict[type, Callable[[bytes], WireMessage]] = {
+READERS: dict[type, Callable[[bytes], WireMessage]] = {
     Image: read_image,
     CompressedImage: read_compressed_image,
     PointCloud2: read_cloud,
@@ -50,7 +50,7 @@ def subscribe_in_place(
     InputError
         As there.
     """
-    read = _READERS.get(kind)
+    read = READERS.get(kind)
     if read is None:
         return subscribe(node, kind, topic, callback, profile, warn)
     resolved = node.resolve_topic_name(topic)

@@ -21,6 +21,7 @@ from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.camera_feed import CameraFeed
 from metric_depth_ros.ros.diagnostics import Counters, Problem
 from metric_depth_ros.ros.faults import FaultLog
+from metric_depth_ros.ros.framing import info_values
 from metric_depth_ros.ros.in_place import subscribe_in_place
 from metric_depth_ros.ros.pairing import Pairing
 from metric_depth_ros.ros.parameters import DepthNodeSettings
@@ -95,6 +96,7 @@ def create_assembly(settings: DepthNodeSettings) -> Assembly:
         settings.prompt.max_age_s,
         settings.prompt.max_wait_s,
         settings.max_frame_age_s,
+        info_values,
     )
 
 

@@ -23,7 +23,7 @@ from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.libraries import missing_libraries_named
 from metric_depth_ros.ros.declaration import DeclaredParameters
-from metric_depth_ros.ros.diagnostics import NOT_ACTIVE, Problem, problems_status
+from metric_depth_ros.ros.diagnostics import NOT_ACTIVE, Problem, problems_status, unique_name
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.logs import forward_logs
 from metric_depth_ros.ros.parameter_table import ParameterTable
@@ -139,7 +139,7 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
         problems = self._problems() if self._active else [NOT_ACTIVE]
         shown = {**values, **self._faults.values()}
         return problems_status(
-            f'{self.get_name()}: {self._part}', hardware_id, problems, all_well, shown
+            f'{unique_name(self)}: {self._part}', hardware_id, problems, all_well, shown
         )
 
     def _prepare(self, settings: Own) -> None:
@@ -303,8 +303,9 @@ class ManagedNode(RefusingLifecycleNode, ABC, Generic[Own]):
         level, sentence = NOT_ACTIVE
         if self._refusal:
             level, sentence = DiagnosticStatus.ERROR, f'{sentence} {self._refusal}'
-        device, faults = self.get_fully_qualified_name(), self._faults.values()
+        name, device = unique_name(self), self.get_fully_qualified_name()
+        faults = self._faults.values()
         return [
-            problems_status(f'{self.get_name()}: {part}', device, [(level, sentence)], '', faults)
+            problems_status(f'{name}: {part}', device, [(level, sentence)], '', faults)
             for part in self._parts()
         ]

@@ -54,12 +54,12 @@ class MovingTree:
     ) -> Transform:
         """Return the transform, moved through the fixed frame where the motion is known."""
         stamps = camera_frame, camera_stamp_ns, sensor_frame, sensor_stamp_ns
-        moved = self.lookup_moved(*stamps)
+        moved = self.lookup_through_fixed_frame(*stamps)
         if moved is not None:
             return moved
         return self._tree_at(camera_stamp_ns).lookup(*stamps)
 
-    def lookup_moved(
+    def lookup_through_fixed_frame(
         self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
     ) -> Transform | None:
         """Return the transform through the fixed frame, None where the motion is not known."""
@@ -89,9 +89,7 @@ class MovingTree:
             tree = self._tree_at(stamp_ns)
         return tree.lookup(target_frame, stamp_ns, source_frame, stamp_ns)
 
-    def lookup_known(
-        self, target_frame: str, source_frame: str, stamp_ns: int
-    ) -> Transform | None:
+    def try_lookup(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform | None:
         """Return the same, None where only another time connects the frames."""
         try:
             return self.lookup_at(target_frame, source_frame, stamp_ns)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from metric_depth_ros.codecs.stamps import stamp_ns
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.ros.assembly import Arrival, Bundle
+from metric_depth_ros.ros.assembly import Arrival, Bundle, nearest_arrival
 from metric_depth_ros.ros.diagnostics import Problem
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.framing import CameraReader, decode_image
@@ -22,6 +23,7 @@ from metric_depth_ros.ros.stream_subscriptions import StreamSubscriptions
 from metric_depth_ros.types import Frame
 
 _DEPTH = 2
+_INFOS = 4  # one comes before its image or after it
 
 
 class NewestFrame:
@@ -61,7 +63,8 @@ class NewestFrame:
         self._reader = CameraReader()
         self._on_jump = on_jump
         self._jumps = BackwardJump()
-        self._newest: dict[str, Arrival] = {}
+        self._image: Arrival | None = None
+        self._infos: deque[Arrival] = deque(maxlen=_INFOS)
 
     def open(self) -> None:
         """Subscribe.
@@ -91,21 +94,21 @@ class NewestFrame:
         return problems + (self._subscriptions.silent('camera_info') if camera_needed else [])
 
     def take(self) -> Bundle:
-        """Return the newest messages.
+        """Return the newest image, with the CameraInfo of its stamp, else the newest.
 
         Raises
         ------
         InputError
             ``'image_missing'``: none has come yet.
         """
-        image = self._newest.get('image')
+        image = self._image
         if image is None:
             raise InputError(
                 'image_missing',
                 f'no image has been received on {self.topics["image"]}: check that the camera '
                 'publishes, and remap the topic to where it does.',
             )
-        info = self._newest.get('camera_info')
+        info = nearest_arrival(self._infos, image.stamp_ns, latched=True)
         return Bundle(image, {} if info is None else {'camera_info': info}, 0.0)
 
     def frame(self, bundle: Bundle, *, camera_needed: bool) -> Frame:
@@ -122,6 +125,9 @@ class NewestFrame:
 
     def _store(self, stream: str, message: Any) -> None:
         arrival = Arrival(message, stamp_ns(message.header.stamp), time.monotonic())
-        self._newest[stream] = arrival
-        if stream == 'image' and self._jumps.seen(arrival.stamp_ns):
+        if stream == 'camera_info':
+            self._infos.append(arrival)
+            return
+        self._image = arrival
+        if self._jumps.seen(arrival.stamp_ns):
             self._on_jump()

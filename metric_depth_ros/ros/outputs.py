@@ -19,9 +19,9 @@ from metric_depth_ros.codecs.pointcloud import (
 )
 from metric_depth_ros.geometry.unprojection import depth_to_points
 from metric_depth_ros.geometry.voxels import voxel_means
-from metric_depth_ros.resources import shared_memory_bytes
+from metric_depth_ros.middleware import shared_memory_bytes
 from metric_depth_ros.ros.depth_picture import depth_picture
-from metric_depth_ros.ros.framing import LimitedDepth
+from metric_depth_ros.ros.limits import LimitedDepth
 from metric_depth_ros.ros.messages import (
     MessageBuffer,
     camera_info_message,
@@ -33,6 +33,7 @@ from metric_depth_ros.ros.qos import Warn, advertise
 from metric_depth_ros.types import DepthEstimate, Frame
 
 _MIB = 2.0**20
+_UNDISCOVERED = '_NODE_NAME_UNKNOWN_'  # what rmw calls a node that it has not heard of yet
 OUTPUTS: dict[str, type] = {
     'depth/image': Image,
     'depth/camera_info': CameraInfo,
@@ -88,6 +89,19 @@ class Outputs:
         """Their topics, as remapped."""
         return {self._node.resolve_topic_name(self._prefix + topic) for topic in OUTPUTS}
 
+    def other_publishers(self) -> dict[str, list[str]]:
+        """Return the other nodes that publish on one of the topics, by topic as remapped."""
+        own = self._node.get_fully_qualified_name()
+        found: dict[str, list[str]] = {}
+        for topic in OUTPUTS:
+            # By the name before remapping: rclpy remaps it here, and would do so once more.
+            infos = self._node.get_publishers_info_by_topic(self._prefix + topic)
+            nodes = {f'{i.node_namespace.rstrip("/")}/{i.node_name}' for i in infos}
+            others = sorted(n for n in nodes if n != own and _UNDISCOVERED not in n)
+            if others:
+                found[self._node.resolve_topic_name(self._prefix + topic)] = others
+        return found
+
     @property
     def is_heard(self) -> bool:
         """Whether somebody subscribes to any of them."""
@@ -135,8 +149,8 @@ class Outputs:
             self._warn(
                 self._node.resolve_topic_name(self._prefix + topic),
                 'too_large',
-                f'a message of {size / _MIB:.0f} MiB does not fit into the shared memory of this '
-                f'process ({self._room / _MIB:.0f} MiB) at once, so that it may be lost where '
+                f'a message of {size / _MIB:.1f} MiB does not fit into the shared memory of this '
+                f'process ({self._room / _MIB:.1f} MiB) at once, so that it may be lost where '
                 'readers are slow: choose the Fast DDS profile config/fastdds_large.xml '
                 '(FASTRTPS_DEFAULT_PROFILES_FILE), or smaller images.',
             )

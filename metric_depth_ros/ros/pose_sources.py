@@ -13,11 +13,12 @@ from typing import Any, Protocol
 
 from rclpy.node import Node
 
+from metric_depth_ros.codecs.poses import matrix_from_pose
 from metric_depth_ros.codecs.stamps import NS_PER_S, stamp_ns
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.motion import between
-from metric_depth_ros.geometry.rigid import Transform, transform_from_quaternion
-from metric_depth_ros.ros.extrinsics import Transforms, create_mount
+from metric_depth_ros.geometry.rigid import Transform
+from metric_depth_ros.ros.extrinsics import Transforms, create_transforms
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.qos import sensor_qos, subscribe
 from metric_depth_ros.ros.reconstruct_parameters import ReconstructNodeSettings
@@ -192,7 +193,7 @@ class TopicPoses:
         self._history = PoseHistory()
         self._mount: Transforms | None = None
         if not self._of_camera:
-            self._mount = create_mount(settings.extrinsics, node)
+            self._mount = create_transforms(settings.extrinsics, node)
         self._subscription = subscribe(
             node, kind, settings.pose.source, self._receive, sensor_qos(_QUEUE), faults.report
         )
@@ -207,7 +208,7 @@ class TopicPoses:
         pose = self._history.at(stamp_ns)
         if pose is None or self._mount is None or self._frame == camera_frame != '':
             return pose
-        place = self._mount.lookup_known(self._frame, camera_frame, stamp_ns)
+        place = self._mount.try_lookup(self._frame, camera_frame, stamp_ns)
         return None if place is None else pose @ place
 
     def clear(self) -> None:
@@ -224,11 +225,8 @@ class TopicPoses:
 
     def _receive(self, message: Any) -> None:
         stamped = message.pose.pose if hasattr(message, 'child_frame_id') else message.pose
-        place, turn = stamped.position, stamped.orientation
         try:
-            pose = transform_from_quaternion(
-                (place.x, place.y, place.z), (turn.x, turn.y, turn.z, turn.w)
-            )
+            pose = matrix_from_pose(stamped)
         except (InputError, ValueError) as error:
             self._faults.report(self.topic, 'pose', f'a pose cannot be used: {error}')
             return

@@ -54,6 +54,8 @@ class View:
         Returns the camera of sensor_depth, or refuses.
     report
         Told of faults that do not cost the prompt.
+    report_once
+        Told of those that last, and may be none.
     rectification
         How the image of the frame came about, None for the raw image.
     """
@@ -62,6 +64,7 @@ class View:
     extrinsics: Extrinsics
     depth_camera: Callable[[], CameraModel]
     report: Report
+    report_once: Report
     rectification: Rectification | None = None
 
     @property
@@ -91,7 +94,7 @@ class View:
 
     def transform_moved(self, arrival: Arrival, after_s: float = 0.0) -> Transform | None:
         """Return the same from the sensor some time after its stamp, None with unknown motion."""
-        return self.extrinsics.lookup_moved(
+        return self.extrinsics.lookup_through_fixed_frame(
             self.frame.frame_id,
             self.frame.stamp_ns,
             arrival.message.header.frame_id,
@@ -195,11 +198,24 @@ def _alignment(depth: NDArray[np.float32], arrival: Arrival, view: View) -> str:
 def _from_registered(
     depth: NDArray[np.float32], arrival: Arrival, view: View, settings: PromptSettings
 ) -> SparsePrompt:
+    depth_frame, frame = arrival.message.header.frame_id, view.frame.frame_id
+    if depth_frame and frame and depth_frame != frame:
+        view.report_once('sensor_depth', _of_another_frame(depth_frame, frame))
     return prompt_from_registered_depth(
         _in_image(_without_flying_pixels(depth, settings), view),
         sigma_m_at_1m=settings.depth_sigma_m_at_1m,
         min_depth_m=settings.min_depth_m,
         max_depth_m=settings.max_depth_m,
+    )
+
+
+def _of_another_frame(depth_frame: str, frame: str) -> InputError:
+    return InputError(
+        'depth_frame',
+        f'prompt.depth_alignment is registered, but the depth image is of {depth_frame!r}, the '
+        f'image of {frame!r}. If the driver registers its depth and only misnames its frame, all '
+        'is well; else every depth is at a wrong pixel: remap sensor_depth/image to the '
+        'registered depth, or set prompt.depth_alignment to auto.',
     )
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from metric_depth_ros.errors import InputError
@@ -10,6 +11,8 @@ from metric_depth_ros.estimators.base import Estimator, Speaker
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.ros.query_parameters import DENSE, QueryNodeSettings
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +53,12 @@ def models_from(settings: QueryNodeSettings) -> QueryModels:
         speak.
     """
     options = EstimatorOptions.of(settings.model, device=settings.device)
-    pixels = settings.estimator
-    estimator = None if pixels == DENSE else create_estimator(pixels, options)
+    pixels, words = settings.estimator, settings.language_model
+    # A robot starts also with what another model has left in its parameters.
+    warn = _LOGGER.warning
+    estimator = (
+        None if pixels == DENSE else create_estimator(pixels, options, beside=words, unused=warn)
+    )
     if estimator is not None and estimator.needs_prompt:
         raise InputError(
             'parameter',
@@ -59,17 +66,17 @@ def models_from(settings: QueryNodeSettings) -> QueryModels:
             f'node has images alone: expected {DENSE}, which answers from a depth node with any '
             'estimator, or a monocular one, e.g. compact_student or student_pointmap.',
         )
-    if not settings.language_model:
+    if not words:
         return QueryModels(estimator, estimator if isinstance(estimator, Speaker) else None)
     speaker = (
         estimator
-        if settings.language_model == pixels
-        else create_estimator(settings.language_model, options, 'parameter language_model')
+        if words == pixels
+        else create_estimator(words, options, 'parameter language_model', pixels, warn)
     )
     if not isinstance(speaker, Speaker):
         raise InputError(
             'parameter',
-            f'parameter language_model is {settings.language_model!r}, which answers no '
-            'questions: expected depthvlm, depthvlm_8b or depthlm, or nothing.',
+            f'parameter language_model is {words!r}, which answers no questions: expected '
+            'depthvlm, depthvlm_8b or depthlm, or nothing.',
         )
     return QueryModels(estimator, speaker)

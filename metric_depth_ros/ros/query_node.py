@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `query` node: callbacks put questions into a line, threads answer them, all are told.
+"""The `query` node: callbacks queue questions, threads answer them, all are told.
 
-Pixels that the depth node's estimates answer have a line of their own, so that none of them waits
+Pixels that the depth node's estimates answer have a queue of their own, so that none of them waits
 behind a language model.
 """
 
@@ -22,11 +22,11 @@ from metric_depth_ros.codecs.stamps import stamp_ns
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator, Speaker
 from metric_depth_ros.geometry.rigid import Transform
-from metric_depth_ros.ros.answering import Line, Question
+from metric_depth_ros.ros.answering import Question, QuestionQueue
 from metric_depth_ros.ros.assembly import Arrival
 from metric_depth_ros.ros.dense_depth import DEPTH, decode_dense
 from metric_depth_ros.ros.diagnostics import Problem, lasting_problem
-from metric_depth_ros.ros.extrinsics import Transforms, create_mount
+from metric_depth_ros.ros.extrinsics import Transforms, create_transforms
 from metric_depth_ros.ros.freshness import age_s, check_age
 from metric_depth_ros.ros.managed_node import STOP_S, ManagedNode
 from metric_depth_ros.ros.pixel_point import (
@@ -63,7 +63,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         self._next_models: QueryModels | None = None
         self._models_are_busy = False  # with a question that was abandoned
         self._ends: list[Callable[[], object]] = []  # of what activation has begun
-        self._lines: dict[str, Line] = {}
+        self._queues: dict[str, QuestionQueue] = {}
         self._inputs: QueryInputs | None = None
         self._next_inputs: QueryInputs | None = None
 
@@ -72,7 +72,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         self._models, self._models_are_busy = models_from(settings), False
         self._releases.append(self._forget_models)
         self._extrinsics: Transforms = (
-            create_mount(settings.extrinsics, self)
+            create_transforms(settings.extrinsics, self)
             if settings.target_frame
             else StaticTree({}, 'nothing')
         )
@@ -93,7 +93,10 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
     def _activate(self) -> None:
         if self._models_are_busy:
             self._models, self._models_are_busy = models_from(self._settings), False
-        self._lines = {'pixels': Line('query-pixels'), 'model': Line('query-model')}
+        self._queues = {
+            'pixels': QuestionQueue('query-pixels'),
+            'model': QuestionQueue('query-model'),
+        }
         self._inputs = self._open_inputs(self._settings, self._models)
         self._listen(PointStamped, PIXEL, self._on_pixel)
         for topic in CLICKS:
@@ -124,11 +127,11 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
             self._inputs.close()
         self._inputs = None
         ends_s = time.monotonic() + STOP_S
-        for name, line in self._lines.items():
-            if not line.stop(max(0.0, ends_s - time.monotonic())):
+        for name, queue in self._queues.items():
+            if not queue.stop(max(0.0, ends_s - time.monotonic())):
                 self.get_logger().warning('a question is still being answered; it is abandoned')
                 self._models_are_busy |= name == 'model'
-        self._lines = {}
+        self._queues = {}
 
     def _prepare(self, settings: QueryNodeSettings) -> None:
         """Load what changed parameters ask for, and subscribe to what that sees.
@@ -159,8 +162,8 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         self.get_logger().info(f'changed: {self._words_of_models()}')
         if self._inputs is not None:
             # One of its own: the thread of the other may be in a model that never comes back.
-            self._lines['model'].stop(0.0, 'the model was replaced meanwhile: ask again.')
-            self._lines['model'] = Line('query-model')
+            self._queues['model'].stop(0.0, 'the model was replaced meanwhile: ask again.')
+            self._queues['model'] = QuestionQueue('query-model')
             self._inputs.close()
             self._inputs, self._next_inputs = self._next_inputs, None
 
@@ -179,8 +182,8 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
             take = partial(self._find_in_dense, pixel, stamp)
         else:
             take = partial(self._find_in_image, estimator, pixel)
-        line = 'pixels' if estimator is None else 'model'
-        self._ask(topic, line, take, self._outputs.tell_point, asked)
+        queue = 'pixels' if estimator is None else 'model'
+        self._ask(topic, queue, take, self._outputs.tell_point, asked)
 
     def _on_question(self, message: String) -> None:
         words = message.data.strip()
@@ -191,18 +194,18 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
     def _ask(
         self,
         topic: str,
-        line: str,
+        queue: str,
         take: Callable[[], Callable[[], Any]],
         tell: Callable[[Any, Mapping[str, object]], None],
         asked: Mapping[str, object],
     ) -> None:
-        """Put a question into a line.
+        """Put a question into a queue.
 
         Parameters
         ----------
         topic
             That it came by.
-        line
+        queue
             Where it waits.
         take
             Takes what it is about as that is now, and returns what finds the answer.
@@ -226,7 +229,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
             refuse(error)
             return
         question = Question(find, lambda found: tell(found, values()), refuse)
-        self._lines[line].put(question, self._settings.queue_size)
+        self._queues[queue].put(question, self._settings.queue_size)
 
     def _find_in_dense(self, pixel: Pixel, stamp: int) -> Callable[[], PixelPoint]:
         assert self._inputs is not None
@@ -290,7 +293,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         check_age(what, age_s(stamp, arrived_s, now_ns), self._settings.max_age_s)
 
     def _way_to_target(self, frame_id: str, stamp: int) -> Callable[[], Transform | None]:
-        """Return what gives the transform to target_frame; the line calls it before it answers.
+        """Return what gives the transform to target_frame; the queue calls it before it answers.
 
         It is looked up now where it is known: until a slow model has answered, tf2 may have
         forgotten it.
@@ -312,8 +315,8 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
 
     def _give_up_late(self) -> None:
         if self._settings.timeout_s:
-            for line in self._lines.values():
-                line.give_up(self._settings.timeout_s)
+            for queue in self._queues.values():
+                queue.give_up(self._settings.timeout_s)
 
     def _health(self) -> list[DiagnosticStatus]:
         name = self.get_fully_qualified_name()
@@ -327,7 +330,7 @@ class QueryNode(ManagedNode[QueryNodeSettings]):
         assert self._inputs is not None
         problems = lasting_problem(self._extrinsics.problem)
         problems += self._inputs.problems(silent_after_s(self._settings.diagnostics.period_s))
-        busy_s, timeout_s = self._lines['model'].busy_s(), self._settings.timeout_s
+        busy_s, timeout_s = self._queues['model'].busy_s(), self._settings.timeout_s
         if timeout_s and busy_s > timeout_s:
             problems.append(
                 (DiagnosticStatus.ERROR, f'A model has not answered for {busy_s:.0f} s.')

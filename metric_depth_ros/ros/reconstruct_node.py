@@ -7,6 +7,7 @@ depth node's outputs, and the thread that fuses. open3d and torch load at config
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,12 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.voxels import voxel_firsts
 from metric_depth_ros.resources import ros_home, user_path
 from metric_depth_ros.ros.dense_inputs import DenseInputs
-from metric_depth_ros.ros.diagnostics import Problem, counted_problems, lasting_problem
+from metric_depth_ros.ros.diagnostics import (
+    Problem,
+    counted_problems,
+    lasting_problem,
+    unique_name,
+)
 from metric_depth_ros.ros.fusing import COUNTS, FusionWorker
 from metric_depth_ros.ros.managed_node import STOP_S, ManagedNode
 from metric_depth_ros.ros.messages import MessageBuffer, cloud_message
@@ -34,6 +40,7 @@ from metric_depth_ros.ros.reconstruct_parameters import (
 )
 from metric_depth_ros.ros.silence import silent_after_s
 from metric_depth_ros.ros.tally import Tally
+from metric_depth_ros.ros.writing import WRITING
 
 if TYPE_CHECKING:
     from metric_depth_ros.reconstruction.live_surface import Cloud, LiveSurface
@@ -52,7 +59,6 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
         self._worker: FusionWorker | None = None
         self._inputs: DenseInputs | None = None
         self._counts = Tally(*COUNTS)
-        self._saved = 0
 
     def _configure(self) -> None:
         settings = self._settings
@@ -167,16 +173,17 @@ class ReconstructNode(ManagedNode[ReconstructNodeSettings]):
     def _write(self, surface: LiveSurface | None) -> str:
         if surface is None or not surface.frames:
             raise InputError('save', 'no depth image has been fused yet: there is no surface.')
-        name = f'{self.get_clock().now().nanoseconds}_{self._saved}'
+        # Wall time: that of a simulation is the same for all nodes, and again when it restarts.
+        name = f'{unique_name(self).replace("/", "_")}_{time.time_ns()}'
         mesh, cloud = (self._folder / f'{kind}_{name}.ply' for kind in ('mesh', 'cloud'))
         try:
-            surface.write(mesh, cloud)
+            with WRITING:
+                surface.write(mesh, cloud)
         except OSError as error:
             raise InputError(
                 'save',
                 f'{mesh} cannot be written: {error.strerror or error} (parameter save.folder).',
             ) from error
-        self._saved += 1
         return str(mesh)
 
     def _health(self) -> list[DiagnosticStatus]:

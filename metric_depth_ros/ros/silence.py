@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Topics that send nothing: what is told of them, and why it may be. Imports no rclpy."""
+"""Diagnostics of topics without messages, and their likely cause."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from metric_depth_ros.codecs.cdr import WireMessage
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.resources import ros_home, user_path
 from metric_depth_ros.ros.assembly import Bundle
-from metric_depth_ros.ros.framing import LimitedDepth
+from metric_depth_ros.ros.limits import LimitedDepth
 from metric_depth_ros.ros.parameters import DepthNodeSettings
 from metric_depth_ros.types import Frame
 
@@ -62,7 +62,7 @@ def save_snapshot(answered: Answered, root: str, prefix: str) -> Path:
     """
     # Before there is a folder, which would be half a snapshot where rosbags is not installed.
     from metric_depth_ros.bags.writer import BagWriter
-    from metric_depth_ros.evaluation.snapshots import Snapshot, write_snapshot
+    from metric_depth_ros.framesets.snapshots import Snapshot, write_snapshot
 
     folder = _root(root) / f'{prefix}_{answered.frame.stamp_ns}'
     snapshot = Snapshot(

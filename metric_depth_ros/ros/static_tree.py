@@ -43,7 +43,7 @@ class RigidExtrinsics(ABC):
     ) -> Transform:
         """Return (4, 4) from the sensor to the camera."""
 
-    def lookup_moved(
+    def lookup_through_fixed_frame(
         self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
     ) -> Transform | None:
         """Return None: nothing is known about motion."""
@@ -55,9 +55,7 @@ class RigidExtrinsics(ABC):
         """Return the transform, which is that of any stamp."""
         return self.lookup(target_frame, stamp_ns, source_frame, stamp_ns)
 
-    def lookup_known(
-        self, target_frame: str, source_frame: str, stamp_ns: int
-    ) -> Transform | None:
+    def try_lookup(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform | None:
         """Return the same: it is known at any stamp."""
         return self.lookup_at(target_frame, source_frame, stamp_ns)
 

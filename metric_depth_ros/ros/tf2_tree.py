@@ -9,10 +9,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from metric_depth_ros.codecs.layout import Message
+from metric_depth_ros.codecs.poses import matrix_from_transform
 from metric_depth_ros.codecs.stamps import NS_PER_S
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.geometry.rigid import Transform, transform_from_quaternion
+from metric_depth_ros.geometry.rigid import Transform
 from metric_depth_ros.ros.stamps import BackwardJump
 from metric_depth_ros.ros.static_tree import check_named
 
@@ -75,11 +75,12 @@ class Tf2Tree:
         from rclpy.time import Time
 
         check_named(target_frame, source_frame)
+        target_frame, source_frame = target_frame.lstrip('/'), source_frame.lstrip('/')
         asked = target_frame, source_frame, Time(nanoseconds=stamp_ns)
         if wait:
             self.arrives(lambda: self.buffer.can_transform(*asked))
         try:
-            return matrix_of(self.buffer.lookup_transform(*asked))
+            return matrix_from_transform(self.buffer.lookup_transform(*asked).transform)
         except self.unknown as error:
             raise InputError(
                 'transform_missing',
@@ -87,12 +88,11 @@ class Tf2Tree:
                 f'{stamp_ns / NS_PER_S:.3f} s: {error}. Publish it; tf2 keeps ten seconds.',
             ) from error
 
-    def lookup_known(
-        self, target_frame: str, source_frame: str, stamp_ns: int
-    ) -> Transform | None:
+    def try_lookup(self, target_frame: str, source_frame: str, stamp_ns: int) -> Transform | None:
         """Return the transform at a stamp without waiting, None while that is not known."""
         from rclpy.time import Time
 
+        target_frame, source_frame = target_frame.lstrip('/'), source_frame.lstrip('/')
         try:
             return self.lookup_at(target_frame, source_frame, stamp_ns, wait=False)
         except InputError:
@@ -153,7 +153,7 @@ class Tf2Extrinsics:
 
     def __init__(self, node: Node, fixed_frame: str, max_wait_s: float) -> None:
         self._tree = extrinsics_tree(node, max_wait_s)
-        self._fixed_frame = fixed_frame
+        self._fixed_frame = fixed_frame.lstrip('/')  # tf2 knows no frame that begins with it
         self._jumps = BackwardJump(_JUMP_NS)  # by camera: those of several may differ in clock
         self._judging = threading.Lock()
         self._skipped = self._to_skip = 0  # lookups since one waited in vain
@@ -165,8 +165,9 @@ class Tf2Extrinsics:
         from rclpy.time import Time
 
         check_named(camera_frame, sensor_frame)
+        camera_frame, sensor_frame = camera_frame.lstrip('/'), sensor_frame.lstrip('/')
         stamps = camera_frame, camera_stamp_ns, sensor_frame, sensor_stamp_ns
-        moved = self.lookup_moved(*stamps)
+        moved = self.lookup_through_fixed_frame(*stamps)
         if moved is not None:
             return moved
         try:
@@ -178,9 +179,9 @@ class Tf2Extrinsics:
                 f'{error}. Publish it (static_transform_publisher), or set extrinsics.source to '
                 'file or bag.',
             ) from error
-        return matrix_of(found)
+        return matrix_from_transform(found.transform)
 
-    def lookup_moved(
+    def lookup_through_fixed_frame(
         self, camera_frame: str, camera_stamp_ns: int, sensor_frame: str, sensor_stamp_ns: int
     ) -> Transform | None:
         """Return the transform through the fixed frame, None where the tree does not know it.
@@ -190,6 +191,7 @@ class Tf2Extrinsics:
         """
         from rclpy.time import Time
 
+        camera_frame, sensor_frame = camera_frame.lstrip('/'), sensor_frame.lstrip('/')
         self._forget_if_jumped_back(camera_frame, camera_stamp_ns)
         named = self._fixed_frame and camera_frame and sensor_frame
         if not named or not self._tree.buffer.can_transform(
@@ -201,9 +203,10 @@ class Tf2Extrinsics:
         asked = (camera_frame, camera_time, sensor_frame, sensor_time, self._fixed_frame)
         try:
             self._wait_for(asked)
-            return matrix_of(self._tree.buffer.lookup_transform_full(*asked))
+            found = self._tree.buffer.lookup_transform_full(*asked)
         except self._tree.unknown:
             return None
+        return matrix_from_transform(found.transform)
 
     def close(self) -> None:
         """Stop listening."""
@@ -224,9 +227,3 @@ class Tf2Extrinsics:
         with self._judging:
             if self._jumps.seen(stamp_ns, camera_frame):
                 self._tree.clear()
-
-
-def matrix_of(stamped: Message) -> Transform:
-    """Return a geometry_msgs/TransformStamped as (4, 4)."""
-    move, turn = stamped.transform.translation, stamped.transform.rotation
-    return transform_from_quaternion((move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -10,10 +12,11 @@ from metric_depth_ros.simulation.world import Relief
 
 _NEAREST = 1e-4  # ignores the surface that a ray starts from
 _TINY = 1e-9
-_STEPS = 16
-_REFINEMENTS = 6
+_REFINEMENTS = 3
 _FAR_M = 1e3
-_EVEN_STEPS_M = 2.0  # steps are even up to about here and grow beyond
+# Of the distance: a crest that rises and falls within such a step is lower than a pixel.
+_LEAST_STEP = 0.01
+_LEAST_STEP_M = 0.1
 
 
 def ground_height(ground: Relief, x: Tensor, y: Tensor) -> Tensor:
@@ -44,43 +47,82 @@ def ground_distance(ground: Relief, origins: Tensor, directions: Tensor, limit: 
     if len(b):
         origin = origins[b, r if origins.shape[1] > 1 else 0]
         direction = directions[b, r if directions.shape[1] > 1 else 0]
-        distance[b, r] = _marched(ground, b, origin, direction, start[b, r], end[b, r])
+        rays = _rays(ground, b, origin, direction, end[b, r])
+        distance[b, r] = _marched(rays, start[b, r])
     return distance
 
 
-def _marched(
-    ground: Relief, b: Tensor, origin: Tensor, direction: Tensor, start: Tensor, end: Tensor
-) -> Tensor:
-    """Return where rays (M, 3) pass down through the relief: first in steps, then by secants."""
-    amplitude, phase, wave = ground.amplitude[b], ground.phase[b], ground.wave[b]
+class _Rays(NamedTuple):
+    """M rays, and the K waves of the relief along each of them.
 
-    def clearance(distance: Tensor) -> Tensor:
-        point = origin + direction * distance[..., None]
-        angle = wave[..., 0] * point[..., :1] + wave[..., 1] * point[..., 1:2] + phase
-        return point[..., 2] - (amplitude * angle.sin()).sum(-1)
+    `speed` and `phase` (M, K) are those of the waves by the distance along the ray; `fall` (M,) is
+    the most by which a ray nears the ground per length; `least_step` and `end` are distances.
+    """
 
-    near = _EVEN_STEPS_M / direction.norm(dim=-1)
-    growth = ((end + near) / (start + near)) ** (1.0 / _STEPS)
-    low, high = start, end
-    above, below = clearance(low), torch.full_like(start, -torch.inf)
-    step = start + near
-    for _ in range(_STEPS):
-        step = step * growth
-        here = clearance(step - near)
-        searching = below == -torch.inf
-        ends = searching & (here <= 0.0)
-        passes = searching & (here > 0.0)
-        high, below = torch.where(ends, step - near, high), torch.where(ends, here, below)
-        low, above = torch.where(passes, step - near, low), torch.where(passes, here, above)
-    met = below.isfinite() & (above > 0.0)
-    for i in range(_REFINEMENTS):
-        share = above / (above - below)
-        middle = low + (high - low) * (share if i % 3 < 2 else 0.5)
-        here = clearance(middle)
+    amplitude: Tensor
+    speed: Tensor
+    phase: Tensor
+    height: Tensor
+    slope: Tensor
+    fall: Tensor
+    least_step: Tensor
+    end: Tensor
+
+    def clearance(self, distance: Tensor) -> Tensor:
+        angle = self.phase + self.speed * distance[:, None]
+        ground = (self.amplitude * angle.sin()).sum(-1)
+        return self.height + self.slope * distance - ground
+
+    def chosen(self, which: Tensor) -> _Rays:
+        return _Rays(*(part[which] for part in self))
+
+
+def _rays(ground: Relief, b: Tensor, origin: Tensor, direction: Tensor, end: Tensor) -> _Rays:
+    amplitude, wave = ground.amplitude[b], ground.wave[b]
+    speed = (wave * direction[:, None, :2]).sum(-1)
+    slope = direction[:, 2]
+    return _Rays(
+        amplitude=amplitude,
+        speed=speed,
+        phase=ground.phase[b] + (wave * origin[:, None, :2]).sum(-1),
+        height=origin[:, 2],
+        slope=slope,
+        fall=((amplitude * speed).abs().sum(-1) - slope).clamp(min=_TINY),
+        least_step=_LEAST_STEP_M / direction.norm(dim=-1),
+        end=end,
+    )
+
+
+def _marched(rays: _Rays, start: Tensor) -> Tensor:
+    """Return where rays first pass down through the relief.
+
+    A step is as long as the ground certainly stays below the ray, and no shorter than the least.
+    """
+    passing = torch.full((4, len(start)), torch.inf, device=start.device)
+    under_way, moving = torch.arange(len(start), device=start.device), rays
+    low, above = start, rays.clearance(start)
+    while len(under_way):
+        least = _LEAST_STEP * low + moving.least_step
+        high = torch.minimum(low + torch.maximum(above / moving.fall, least), moving.end)
+        below = moving.clearance(high)
+        passes = below <= 0.0
+        passing[:, under_way[passes]] = torch.stack((low, above, high, below))[:, passes]
+        on = (~passes & (high < moving.end)).nonzero()[:, 0]
+        under_way, moving, low, above = under_way[on], moving.chosen(on), high[on], below[on]
+    met = (passing[0].isfinite() & (passing[1] > 0.0)).nonzero()[:, 0]
+    distance = torch.full_like(start, torch.inf)
+    distance[met] = _refined(rays.chosen(met), *passing[:, met])
+    return torch.where(distance > _NEAREST, distance, torch.inf)
+
+
+def _refined(rays: _Rays, low: Tensor, above: Tensor, high: Tensor, below: Tensor) -> Tensor:
+    """Return where the clearance is zero between a place above and one below, by secants."""
+    for _ in range(_REFINEMENTS):
+        middle = low + (high - low) * (above / (above - below))
+        here = rays.clearance(middle)
         low, above = torch.where(here > 0.0, middle, low), torch.where(here > 0.0, here, above)
         high, below = torch.where(here > 0.0, high, middle), torch.where(here > 0.0, below, here)
-    distance = low + (high - low) * (above / (above - below))
-    return torch.where(met & (distance > _NEAREST), distance, torch.inf)
+    return low + (high - low) * (above / (above - below))
 
 
 def ground_normal(ground: Relief, b: Tensor, point: Tensor) -> Tensor:

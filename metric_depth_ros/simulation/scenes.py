@@ -19,6 +19,8 @@ from metric_depth_ros.simulation.things.stage import Stage
 from metric_depth_ros.simulation.world import Vector, WorldBuilder, rotation
 from metric_depth_ros.simulation.worlds import room, street, tabletop
 
+# Two images are made at a time, each in about a kilobyte of memory a pixel.
+MAX_PIXELS = 4 * 1024 * 1024
 _STREET_FOV_DEG = 81.0  # KITTI's
 _SPEED_M_S = 7.0
 _ROAD_M = 5.6
@@ -54,13 +56,20 @@ def make_scene(name: str, size: tuple[int, int] | None = None, seed: int = 0) ->
     Raises
     ------
     InputError
-        There is no such scene.
+        There is no such scene, or the image is larger than `MAX_PIXELS`.
     """
     if name not in _MAKERS:
         raise InputError(
             'scene', f'there is no scene {name!r}: choose one of {", ".join(SCENE_NAMES)}.'
         )
-    return _MAKERS[name](size or default_size(name), np.random.default_rng(seed))
+    width, height = size or default_size(name)
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            'scene_size',
+            f'an image of {width}x{height} has {width * height} pixels, expected at most '
+            f'{MAX_PIXELS}: choose a smaller --size (simulate) or --scale (demo).',
+        )
+    return _MAKERS[name]((width, height), np.random.default_rng(seed))
 
 
 def _to_and_fro(seconds: float, until_s: float) -> float:

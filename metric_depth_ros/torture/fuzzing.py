@@ -17,6 +17,7 @@ from pathlib import Path
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.torture.fault import Outcome
 from metric_depth_ros.torture.fuzz.kinds import Kind
+from metric_depth_ros.whole_files import write_whole
 
 
 @dataclass
@@ -72,10 +73,8 @@ class FuzzJournal:
 
     def write(self) -> None:
         """Write all of it, so that an interruption leaves the old file or the new one."""
-        new = self._path.with_suffix('.new')
         content = {name: asdict(progress) for name, progress in self._kinds.items()}
-        new.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
-        new.replace(self._path)
+        write_whole(self._path, json.dumps(content, indent=2) + '\n')
 
 
 def fuzz_outcome(

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
-from metric_depth_ros.evaluation.machine import describe_machine, describe_versions
 from metric_depth_ros.evaluation.report import Section, Table, write_report
+from metric_depth_ros.machine import describe_machine, describe_versions
 from metric_depth_ros.torture.fault import Outcome
 
 TITLE = 'Faults against the depth node'

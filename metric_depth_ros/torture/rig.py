@@ -27,6 +27,7 @@ from sensor_msgs.msg import Image
 
 from metric_depth_ros.codecs.stamps import stamp_ns
 from metric_depth_ros.replay.node_process import NodeProcess
+from metric_depth_ros.replay.service_calls import response_to
 from metric_depth_ros.replay.spinning_node import (
     environment,
     local_environment,
@@ -36,6 +37,9 @@ from metric_depth_ros.replay.spinning_node import (
 from metric_depth_ros.torture.good_stream import CALIBRATION, Messages, frame
 from metric_depth_ros.torture.holdings import Holdings, holdings_of
 
+_STATE = 'get_state'
+# In this order: who answers the client that was made last has discovered the others.
+_SERVICES = {'set_parameters': SetParameters, 'change_state': ChangeState, _STATE: GetState}
 SUBJECT = 'metric_depth_ros.torture.subject'
 PERIOD_S = 0.1
 DISCOVERY_S = 30.0
@@ -100,7 +104,6 @@ class Rig:
         self._sent: dict[int, float] = {}
         self._answered: dict[int, tuple[float, Image]] = {}
         self._publishers: dict[str, Publisher] = {}
-        self._clients: dict[str, Any] = {}
         self._streaming = threading.Event()
         self._ended = threading.Event()
         self._last_ns = 0
@@ -112,6 +115,10 @@ class Rig:
         with ExitStack() as started:  # what is started last ends first
             started.enter_context(environment(self.environment))
             self.ros = started.enter_context(spinning_node('torture', self.domain))
+            self._clients = {
+                service: self.ros.create_client(kind, f'/{self.name}/{service}')
+                for service, kind in _SERVICES.items()
+            }
             self.node = self.start_node()
             started.callback(lambda: self.node.stop())  # which a fault may have replaced
             self.ros.create_subscription(Image, 'depth/image', self._receive, 10)
@@ -250,16 +257,18 @@ class Rig:
 
     # What the node is asked for.
 
-    def call(self, kind: Any, service: str, request: Any, timeout_s: float = 20.0) -> Any:
-        """Call a service of the node and return its response."""
-        name = f'/{self.name}/{service}'
-        if name not in self._clients:
-            self._clients[name] = self.ros.create_client(kind, name)
-        client = self._clients[name]
-        self.until(client.service_is_ready, f'service {name}', DISCOVERY_S)
-        future = client.call_async(request)
-        self.until(future.done, f'response of {name}', timeout_s)
-        return future.result()
+    def call(self, service: str, request: Any, timeout_s: float = 20.0) -> Any:
+        """Call a service of the node and return its response.
+
+        What changes something is asked for once, by a client that the node knows by then.
+        """
+        changes = service != _STATE
+        if changes:
+            self.state()
+        client = self._clients[service]
+        self.until(client.service_is_ready, f'service {service}', DISCOVERY_S)
+        response = response_to(client, request, repeats=not changes)
+        return self.until(response, f'response of {service}', timeout_s)
 
     def set_parameter(self, name: str, value: object) -> SetParametersResult:
         """Set a parameter of the node."""
@@ -267,17 +276,17 @@ class Rig:
 
         message: Parameter = Named(name, value=value).to_parameter_msg()
         request = SetParameters.Request(parameters=[message])
-        return self.call(SetParameters, 'set_parameters', request).results[0]
+        return self.call('set_parameters', request).results[0]
 
     def change_state(self, transition: int) -> bool:
         """Ask for a lifecycle transition; tell whether it was made."""
         request = ChangeState.Request()
         request.transition.id = transition
-        return bool(self.call(ChangeState, 'change_state', request).success)
+        return bool(self.call('change_state', request).success)
 
     def state(self) -> int:
         """Return the lifecycle state of the node."""
-        return int(self.call(GetState, 'get_state', GetState.Request()).current_state.id)
+        return int(self.call(_STATE, GetState.Request()).current_state.id)
 
     def is_active(self) -> bool:
         """Tell whether the node answers frames."""

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ _VIEW_STREAM, _ITEM_STREAM, _VALIDATION_STREAM = range(3)
 
 # A worker that is forked once OpenCV or torch have used their threads here waits for ever.
 _START_METHOD = 'forkserver'
+_STOPS = (signal.SIGINT, signal.SIGTERM)  # the training ends its step, and then its workers
 
 
 class Request(NamedTuple):
@@ -260,20 +262,31 @@ def _begin_worker(worker: int) -> None:
     cv2.setNumThreads(1)
 
 
+@atexit.register
+def _end_workers() -> None:
+    """End the workers that an error has left: SIGTERM, which would be tried, does not reach them.
+
+    What is left here is not waited for; this process would never end.
+    """
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
+
+
 def _loader(workers: int) -> dict[str, Any]:
     """Return the arguments of a loader that say how its workers run.
 
-    A terminal interrupts them too, but the training still waits for the batches of its last step:
-    their server, and so they, start with interrupts ignored.
+    Terminals and schedulers signal them too, but the training still waits for the batches of its
+    last step: their server, and so they, start with these signals blocked.
     """
     if not workers:
         return {}
-    if threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.signal(signal.SIGINT, before)
+    resource_tracker.ensure_running()  # first: its start lets through what was blocked
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return {
         'num_workers': workers,
         'worker_init_fn': _begin_worker,

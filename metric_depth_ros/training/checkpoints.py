@@ -20,6 +20,7 @@ from torch import Tensor
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks.checkpoints import read_checkpoint
+from metric_depth_ros.whole_files import whole_file
 
 FOLDER = 'checkpoints'
 STATE_NAME = 'state.json'
@@ -52,14 +53,18 @@ def write_checkpoint(
     """
     folder = checkpoint_folder(out, step)
     partial = folder.with_name(folder.name + _PARTIAL)
-    shutil.rmtree(partial, ignore_errors=True)
+    for left in folder.parent.glob(f'*{_PARTIAL}'):  # of a training that was killed
+        shutil.rmtree(left, ignore_errors=True)
     partial.mkdir(parents=True)
-    for stem, named in tensors.items():
-        _write_tensors(partial / f'{stem}.safetensors', named)
-    state = {'step': step, 'config': config}
-    (partial / STATE_NAME).write_text(json.dumps(state, indent=1), 'utf-8')
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)
+    try:
+        for stem, named in tensors.items():
+            _write_tensors(partial / f'{stem}.safetensors', named)
+        state = {'step': step, 'config': config}
+        (partial / STATE_NAME).write_text(json.dumps(state, indent=1), 'utf-8')
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
@@ -162,13 +167,9 @@ def write_weights(path: Path, state: Mapping[str, Tensor], about: Mapping[str, A
     about
         ``model_config`` and what else is to be known; stored as JSON in the metadata.
     """
-    partial = path.with_suffix(path.suffix + _PARTIAL)
     metadata = {key: json.dumps(value) for key, value in about.items()}
-    try:
-        _write_tensors(partial, state, metadata)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as part:
+        _write_tensors(part, state, metadata)
 
 
 def _write_tensors(
@@ -178,12 +179,23 @@ def _write_tensors(
 
     Safetensors gives its files to their owner alone: what root trains in a container would be
     closed to the user of the robot.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written: the library's own error says so of a full disk, too.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    path.unlink(missing_ok=True)
     path.touch()  # has the rights that umask and folder give to new files
     rights = stat.S_IMODE(path.stat().st_mode)
-    save_file(ready, path, None if metadata is None else dict(metadata))
+    try:
+        save_file(ready, path, None if metadata is None else dict(metadata))
+    except SafetensorError as error:
+        raise InputError(
+            'training_out',
+            f'{path} cannot be written ({error}): free space there, or choose another --out.',
+        ) from error
     path.chmod(rights)

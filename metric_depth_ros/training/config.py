@@ -7,19 +7,30 @@ A key that is unknown, missing or of a wrong type is named with its file. Standa
 from __future__ import annotations
 
 import math
-import types
-import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.plain_values import PlainValues
 
+# Modules of `recipes`; here, so that the help of the command loads none of them.
+RECIPES = (
+    'teacher',
+    'student',
+    'pointmap',
+    'radar',
+    'masked',
+    'compact',
+    'compact_student',
+    'depth_tokens',
+)
 PRECISIONS = ('fp32', 'bf16')
 SCHEDULES = ('cosine', 'constant', 'halving')
 SOURCES = ('shards', 'frames', 'kitti')
 _LARGEST_RATE = 10.0
+_VALUES = PlainValues('training_config', text_numbers=True)
 
 Section = TypeVar('Section')
 
@@ -118,9 +129,9 @@ class EveryConfig:
     ----------
     log, validate, checkpoint, pictures
         Steps between lines of metrics.jsonl, figures of the validation set, checkpoints and
-        picture sheets; 0 is never, which lines cannot be.
+        picture sheets; 0 is only at the end, which lines cannot be.
     keep
-        Checkpoints that are kept, newest first.
+        Checkpoints that are kept, newest first; 0 keeps all.
     """
 
     log: int = 20
@@ -259,24 +270,7 @@ def section_from(kind: type[Section], content: Any, where: str) -> Section:
     InputError
         A key that is missing, unknown, or has a value of another type or out of range.
     """
-    if not isinstance(content, Mapping):
-        raise InputError('training_config', f'{where}: expected keys and values, got {content!r}.')
-    hints = typing.get_type_hints(kind)
-    known = {item.name: item for item in fields(typing.cast(Any, kind))}
-    unknown = [str(key) for key in content if key not in known]
-    missing = [name for name, item in known.items() if name not in content and _required(item)]
-    if unknown or missing:
-        faults = [f'unknown {", ".join(unknown)}'] if unknown else []
-        faults += [f'missing {", ".join(missing)}'] if missing else []
-        raise InputError(
-            'training_config', f'{where}: {"; ".join(faults)}; known are {", ".join(known)}.'
-        )
-    values = {key: _value(hints[key], value, f'{where}: {key}') for key, value in content.items()}
-    try:
-        return kind(**values)
-    except ValueError as error:
-        fault = error.fault if isinstance(error, InputError) else 'training_config'
-        raise InputError(fault, f'{where}: {error}') from error
+    return _VALUES.read(kind, content, where)
 
 
 def one_of(name: str, value: object, choices: tuple[object, ...]) -> None:
@@ -303,53 +297,3 @@ def multiples_of(name: str, sizes: Sequence[tuple[int, int]], px: int) -> None:
     odd = [size for size in sizes if any(side < 1 or side % px for side in size)]
     if odd or not sizes:
         raise ValueError(f'{name}: {odd or "none"} given, expected positive multiples of {px}.')
-
-
-def _described(kinds: list[Any], value: Any) -> Any:
-    """Return the first of several kinds whose fields the value's keys are."""
-    for kind in kinds:
-        described = is_dataclass(kind) and isinstance(value, Mapping)
-        if described and value.keys() <= {item.name for item in fields(kind)}:
-            return kind
-    return kinds[0]
-
-
-def _required(item: Any) -> bool:
-    return item.default is MISSING and item.default_factory is MISSING
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    origin, items = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in items:
-            return None
-        kinds = [kind for kind in items if kind is not type(None)]
-        return _value(_described(kinds, value), value, where)
-    if is_dataclass(hint) and isinstance(hint, type):
-        return section_from(hint, value, where)
-    if origin is tuple and isinstance(value, list | tuple):
-        kinds = [items[0]] * len(value) if items[1:] == (Ellipsis,) else list(items)
-        if len(kinds) == len(value):
-            return tuple(
-                _value(kind, item, f'{where}[{i}]')
-                for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
-            )
-    if origin is Mapping or hint is Mapping:
-        if isinstance(value, Mapping):
-            return dict(value)
-    elif hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
-        # YAML 1.1 reads 1e-6 as text.
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    elif isinstance(hint, type) and type(value) is hint:
-        return value
-    name = getattr(hint, '__name__', None) if origin is None else None
-    raise InputError(
-        'training_config', f'{where} is {value!r}, expected {name or _plain_name(hint)}.'
-    )
-
-
-def _plain_name(hint: Any) -> str:
-    return 'a list' if typing.get_origin(hint) is tuple else 'keys and values'

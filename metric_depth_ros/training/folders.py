@@ -13,15 +13,18 @@ import numpy as np
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.framesets import RecordedFrame, find_frame_sets
+from metric_depth_ros.framesets.kitti_calibration import kitti_entries
 from metric_depth_ros.framesets.stored_arrays import load_color_image, load_depth_map
 from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.prompting.depth_image import prompt_from_registered_depth
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.types import CameraModel, Source, SparsePrompt
+from metric_depth_ros.untrusted_files import read_text
 
 KITTI_SCALE = 1.0 / 256.0
 _TRUTH = 'proj_depth/groundtruth'
 _SCAN = 'proj_depth/velodyne_raw'
+_SPLITS = ('train', 'val')
 _ANNOTATED, _VELODYNE = 'data_depth_annotated', 'data_depth_velodyne'
 _SIGMA_M, _SIGMA_SHARE = 0.02, 0.005  # one standard deviation of a scan
 
@@ -67,20 +70,26 @@ class FrameSetSource:
 
 
 class KittiSource:
-    """KITTI depth completion: annotated depth, projected scans and raw images in one folder.
+    """A split of KITTI depth completion: annotated depth, projected scans and raw images.
 
     The archives may be unpacked side by side (``data_depth_annotated``, ``data_depth_velodyne``,
     ``raw``) or all into one tree: an image is looked for by drive, camera and number. The scan of
     a frame is the sensor ``lidar``.
 
+    Parameters
+    ----------
+    folder
+        Of a split, ``.../data_depth_annotated/train``, whose images are looked for beside
+        ``data_depth_annotated`` too; or one that holds all archives of one split alone.
+
     Raises
     ------
     InputError
-        No annotated depth there.
+        No annotated depth there, or that of both splits.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder = _root(folder)
         self._truths = sorted(folder.glob(f'**/{_TRUTH}/image_0[23]/*.png'))
         if not self._truths:
             raise InputError(
@@ -88,9 +97,15 @@ class KittiSource:
                 f'{folder} holds no */{_TRUTH}/image_02/*.png: unpack the annotated depth maps '
                 'of KITTI depth completion there.',
             )
+        if {path.parents[4].name for path in self._truths} >= set(_SPLITS):
+            raise InputError(
+                'training_data',
+                f'{folder} holds both splits of KITTI, but what learns from one is measured on '
+                f'the other: name the folder of one, {self._truths[0].parents[4]}.',
+            )
         self._drives = {
             drive.name: drive
-            for drive in folder.glob('**/*_sync')
+            for drive in self._folder.glob('**/*_sync')
             if any((drive / f'image_0{side}/data').is_dir() for side in (2, 3))
         }
         drives = [path.parents[3].name for path in self._truths]
@@ -131,17 +146,24 @@ class KittiSource:
 
     def _camera(self, drive: str, side: str, width: int, height: int) -> CameraModel:
         path = self._drives[drive].parent / 'calib_cam_to_cam.txt'
-        key = f'P_rect_{side.removeprefix("image_")}:'
+        key = f'P_rect_{side.removeprefix("image_")}'
         try:
-            line = next(row for row in path.read_text('utf-8').splitlines() if row.startswith(key))
-            P = np.array([float(value) for value in line.split()[1:]]).reshape(3, 4)
-        except (OSError, ValueError, StopIteration) as error:
+            P = kitti_entries(read_text(path, 'training_data'))[key].reshape(3, 4)
+        except (InputError, KeyError, ValueError) as error:
             raise InputError(
                 'training_data',
-                f'{path} cannot be read or lacks {key}: it is the calibration of the drive '
-                f'{drive}, from the same archive of raw data.',
+                f'{path} cannot be read or lacks 12 numbers of {key}: it is the calibration of '
+                f'the drive {drive}, from the same archive of raw data.',
             ) from error
         return CameraModel(width, height, P[:, :3], Distortion())
+
+
+def _root(folder: Path) -> Path:
+    """Return the folder that the archives of a split lie in."""
+    above = folder.absolute().parent
+    if folder.name not in _SPLITS:
+        return folder
+    return above.parent if above.name == _ANNOTATED else above
 
 
 def _scan_points(path: Path) -> SparsePrompt:

@@ -24,7 +24,7 @@ _SCHARR = ((-3.0, 0.0, 3.0), (-10.0, 0.0, 10.0), (-3.0, 0.0, 3.0))
 
 
 class Spread(NamedTuple):
-    """Middle and width of the counted values of each image, (B,) each."""
+    """Middle and width of the valid values of each image, (B,) each."""
 
     median: Tensor
     deviation: Tensor
@@ -46,7 +46,7 @@ class ScaleErrors(NamedTuple):
 
 
 def median(values: Tensor, mask: Tensor, *, lower: bool = False) -> Tensor:
-    """Return the median of each image's counted values, (B,).
+    """Return the median of each image's valid values, (B,).
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def median(values: Tensor, mask: Tensor, *, lower: bool = False) -> Tensor:
 def spread(
     values: Tensor, mask: Tensor, *, median_deviation: bool = False, lower: bool = False
 ) -> Spread:
-    """Return median and absolute deviation from it of each image's counted values.
+    """Return median and absolute deviation from it of each image's valid values.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def spread(
 
 
 def normalized(values: Tensor, mask: Tensor, of: Spread) -> Tensor:
-    """Return values in deviations from the median, 0 where not counted."""
+    """Return values in deviations from the median, 0 where not valid."""
     width = of.deviation.clamp(min=_SMALLEST_DEVIATION)
     return ((values - of.median[:, None, None]) / width[:, None, None]).where(mask, 0.0)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One counted pixel for each cell of a grid: maps thinned without losing sparse depth. Torch.
+"""One valid pixel for each cell of a grid: maps thinned without losing sparse depth. Torch.
 
-May import `evaluation`, whose figures of MoGe thin maps in the same way.
+The figures of MoGe (`evaluation.moge_protocol`) thin maps in the same way.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from metric_depth_ros.evaluation.moge_protocol import cell_windows
+from metric_depth_ros.geometry.grid_cells import cell_windows
 
 
 class GridSamples(NamedTuple):
@@ -22,8 +22,8 @@ class GridSamples(NamedTuple):
     pixel
         (B, cells * cells) int64, in the flattened map.
     found
-        (B, cells * cells) bool, false where a cell has no counted pixel; what is told of it then
-        means nothing.
+        (B, cells * cells) bool, false where a cell has no valid pixel; its index is then
+        arbitrary.
     """
 
     pixel: Tensor
@@ -36,7 +36,7 @@ class GridSamples(NamedTuple):
 
 
 def grid_samples(mask: Tensor, cells: int) -> GridSamples:
-    """Return, for each of cells x cells cells, the counted pixel nearest to its center.
+    """Return, for each of cells x cells cells, the valid pixel nearest to its center.
 
     Parameters
     ----------
@@ -53,16 +53,13 @@ def grid_samples(mask: Tensor, cells: int) -> GridSamples:
     ).flatten(2)
     pixel = (rows[:, None, :, None] * width + columns[None, :, None, :]).flatten(2)
     # What lies beyond the border is infinitely far from the center.
-    counted = mask.flatten(1)[:, pixel] & distance.isfinite()
-    nearest = torch.where(counted, distance, torch.inf).argmin(-1, keepdim=True)
+    valid = mask.flatten(1)[:, pixel] & distance.isfinite()
+    nearest = torch.where(valid, distance, torch.inf).argmin(-1, keepdim=True)
     chosen = pixel.expand(len(mask), -1, -1, -1).gather(-1, nearest)
-    return GridSamples(chosen.flatten(1), counted.any(-1).flatten(1))
+    return GridSamples(chosen.flatten(1), valid.any(-1).flatten(1))
 
 
 def _windows(side: int, cells: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the pixels (cells, n) of every cell along one axis, and how far from its center."""
-    pixels, offsets = cell_windows(side, cells)
-    inside = (pixels >= 0) & (pixels < side)
-    offsets[~inside] = float('inf')
-    kept = torch.from_numpy(pixels.clip(0, side - 1)).to(device)
-    return kept, torch.from_numpy(offsets).float().to(device)
+    pixels, offsets = map(torch.from_numpy, cell_windows(side, cells))
+    return pixels.to(device), offsets.float().to(device)

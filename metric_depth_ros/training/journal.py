@@ -9,13 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from metric_depth_ros.whole_files import write_whole
+
 JOURNAL_NAME = 'metrics.jsonl'
 _BEST_BY = ('ratio', 'abs_rel')  # the first that there is; less is better
 
 Figures = dict[str, float]
 
 
-def write_line(path: Path, step: int, what: str, figures: Mapping[str, float | str]) -> None:
+def write_line(path: Path, step: int, what: str, figures: Mapping[str, Any]) -> None:
     """Add a line."""
     with path.open('a', encoding='utf-8') as journal:
         journal.write(json.dumps({'step': step, 'what': what, **figures}) + '\n')
@@ -24,9 +26,7 @@ def write_line(path: Path, step: int, what: str, figures: Mapping[str, float | s
 def cut_after(path: Path, step: int) -> None:
     """Drop the lines after a step, which will be made again."""
     kept = _lines_until(path, step)
-    partial = path.with_suffix(path.suffix + '.partial')
-    partial.write_text(''.join(json.dumps(line) + '\n' for line in kept), 'utf-8')
-    partial.replace(path)
+    write_whole(path, ''.join(json.dumps(line) + '\n' for line in kept))
 
 
 def score_of(figures: Mapping[str, Any]) -> float | None:
@@ -34,11 +34,25 @@ def score_of(figures: Mapping[str, Any]) -> float | None:
     return next((figures[name] for name in _BEST_BY if name in figures), None)
 
 
-def best_score(path: Path, step: int) -> float:
-    """Return the best score of the validations up to a step; infinite without one."""
-    lines = (line for line in _lines_until(path, step) if line['what'] == 'validation')
-    scores = (score_of(line) for line in lines)
-    return min((score for score in scores if score is not None), default=float('inf'))
+def best_score(path: Path, step: int, validated: Mapping[str, Any]) -> float:
+    """Return the best score of the validations up to a step; infinite without one.
+
+    Parameters
+    ----------
+    validated
+        Examples that the next scores are of, as lines of a start tell them; scores of others do
+        not count.
+    """
+    best, before = float('inf'), None
+    for line in [*_lines_until(path, step), {'what': 'start', 'validated': validated}]:
+        if line['what'] == 'validation':
+            score = score_of(line)
+            best = best if score is None else min(best, score)
+        elif 'validated' in line:
+            if before not in (None, line['validated']):
+                best = float('inf')
+            before = line['validated']
+    return best
 
 
 def _lines_until(path: Path, step: int) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The losses of teacher and student, per image. Torch only.
 
-Every function takes (B, H, W) maps and a (B, H, W) bool mask of the pixels that count, and returns
+Every function takes (B, H, W) maps and a (B, H, W) bool mask of the valid pixels, and returns
 (B,) values; an image without such a pixel is NaN and gets no gradient.
 
 Source: MetricAnything, sections 3.2, 3.3 and 7.6; choices where the paper is silent are said.
@@ -28,14 +28,14 @@ STUDENT_WEIGHTS = (10.0, 2.0)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean of each image's counted pixels, (B,); NaN where there is none."""
+    """Return the mean of each image's valid pixels, (B,); NaN where there is none."""
     count = mask.flatten(1).sum(1)
     total = torch.where(mask, values, torch.zeros_like(values)).flatten(1).sum(1)
     return torch.where(count > 0, total / count.clamp(min=1), torch.nan)
 
 
 def root_mean_square(values: Tensor, mask: Tensor) -> Tensor:
-    """Return the root of the mean square of each image's counted pixels, (B,); NaN as above."""
+    """Return the root of the mean square of each image's valid pixels, (B,); NaN as above."""
     # The root is steep beyond measure at zero.
     return masked_mean(values.square(), mask).clamp(min=_LEAST_SQUARE).sqrt()
 
@@ -154,7 +154,7 @@ def laplace_likelihood(
     log_depth, log_width
         Center and logarithm of the mean absolute deviation.
     log_truth
-        Anything where not counted.
+        Anything where not valid.
     """
     error = _difference(log_depth, log_truth, mask)
     return masked_mean(error * torch.exp(-log_width) + log_width, mask)
@@ -176,6 +176,6 @@ def relative_difference(log_depth: Tensor, log_truth: Tensor) -> Tensor:
 
 
 def _difference(predicted: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """Return |predicted - truth|, 0 where not counted, whatever stands there."""
+    """Return |predicted - truth|, 0 where not valid, whatever stands there."""
     zero = torch.zeros_like(predicted)
     return (torch.where(mask, predicted, zero) - torch.where(mask, truth, zero)).abs()

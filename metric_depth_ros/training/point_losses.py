@@ -2,8 +2,8 @@
 """The losses of point maps that are known up to scale and a shift of z. Torch only.
 
 Functions take points (B, H, W, 3), x right, y down, z forward, the true ones finite also where
-they do not count, and a (B, H, W) bool mask of the pixels that count; they return (B,) values. An
-image of which nothing counts has the loss 0.
+they are not valid, and a (B, H, W) bool mask of the valid pixels; they return (B,) values. An
+image without a valid pixel has the loss 0.
 
 Source: Wang et al., "MoGe" (CVPR 2025), section 3.2, and "MoGe-2"; constants that the papers leave
 out are those of the reference code of MoGe-2.

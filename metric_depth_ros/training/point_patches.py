@@ -39,7 +39,7 @@ class Patches(NamedTuple):
     pixel
         (N, P, P) their pixels in the flattened map.
     mask
-        (N, P, P) bool: counted, inside of the image, and near the anchor.
+        (N, P, P) bool: valid, inside of the image, and near the anchor.
     radius
         (N,) of the ball, in the unit of the points.
     """
@@ -129,7 +129,7 @@ def patches_around(
     Parameters
     ----------
     anchors
-        Pixels that count.
+        Valid pixels.
     truth, mask, extent, level
         As in `anchor_weights`; `truth` finite everywhere.
     """
@@ -144,9 +144,9 @@ def patches_around(
     radius = ball_radius(center[:, 2], extent[anchors.image], level)
     whole = Patches(anchors.image, pixel, inside, radius)
     away = (whole.of(truth) - center[:, None, None]).norm(dim=-1)
-    counted = inside & whole.of(mask[..., None])[..., 0] & (away <= radius[:, None, None])
-    enough = counted.flatten(1).sum(1) >= _LEAST_POINTS
-    return Patches(anchors.image[enough], pixel[enough], counted[enough], radius[enough])
+    valid = inside & whole.of(mask[..., None])[..., 0] & (away <= radius[:, None, None])
+    enough = valid.flatten(1).sum(1) >= _LEAST_POINTS
+    return Patches(anchors.image[enough], pixel[enough], valid[enough], radius[enough])
 
 
 def _window_radius(height: int, width: int, level: int) -> int:

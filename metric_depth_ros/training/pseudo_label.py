@@ -30,7 +30,7 @@ from metric_depth_ros.training.sources import ExampleSource
 from metric_depth_ros.types import Frame, SparsePrompt
 
 SETTINGS_NAME = 'labeled.json'
-RULES = 1  # one more whenever the same settings give other labels
+RULES = 2  # one more whenever the same settings give other labels
 FARTHEST_M = 400.0
 _HELD_OUT_SHARE = 0.1  # of the points
 _KEPT_SHARE = 0.8  # of the held-out errors: sensors are wrong here and there
@@ -45,8 +45,8 @@ class LabelSettings:
     points
         Least and most points of a prompt on the papers' canvas.
     worst_abs_rel
-        Examples whose held-out points the teacher misses by more, robustly, are left out; +Inf
-        switches this off.
+        Examples whose held-out points the teacher misses by more, robustly, are left out, and
+        those too small to hold any out; +Inf switches this off.
     farthest_m
         Label beyond is endless.
     per_shard
@@ -135,11 +135,13 @@ def label(
 
     What a rendered example knows to be endless stays so; recorded depth is endless beyond the
     sensor's range, too, where only the teacher knows what there is.
-    The error is the mean absolute relative one over the better four fifths; NaN without a
-    held-out point.
+    The error is the mean absolute relative one over the better four fifths; of two points and
+    more one is held out at least, and without it the error is infinite.
     """
     drawn = masked_prompt(example, rng, settings.points)
     held_out = rng.random(len(drawn)) < _HELD_OUT_SHARE
+    if len(drawn) > 1 and not held_out.any():
+        held_out[rng.integers(len(drawn))] = True
     frame = Frame(0, '', example.image, example.camera, drawn.subset(~held_out))
     depth = teacher.estimate(frame).depth
     error = _robust_error(depth, drawn.subset(held_out))
@@ -175,7 +177,7 @@ def _labeled(
 
 def _robust_error(depth: NDArray[np.float32], points: SparsePrompt) -> float:
     if not len(points):
-        return float('nan')
+        return float('inf')
     column, row = np.rint(points.uv).astype(np.intp).T
     found = depth[row, column]
     errors = np.abs(found - points.depth) / points.depth

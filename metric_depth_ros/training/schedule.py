@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
+from torch.optim import Optimizer
 
 from metric_depth_ros.training.config import OptimizerConfig
 
@@ -64,6 +66,18 @@ def set_rates(
     """Give every group its rate for a step."""
     for group in groups:
         group['lr'] = group['peak'] * rate_share(config, step, steps, group['warmup_steps'])
+
+
+@contextmanager
+def kept_settings(optimizer: Optimizer) -> Iterator[None]:
+    """Keep what groups say of rates and decay while an engine loads its own state of them."""
+    kept = [
+        {key: value for key, value in group.items() if key != 'params'}
+        for group in optimizer.param_groups
+    ]
+    yield
+    for group, settings in zip(optimizer.param_groups, kept, strict=True):
+        group.update(settings)
 
 
 def _peak(config: OptimizerConfig, of_backbone: bool) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.training.shards import (
+    INDEX_NAME,
     SUFFIX,
     existing_counts,
     keep_settings,
@@ -96,6 +97,8 @@ def make_shards(
     counts = {n: count for n, count in existing.items() if count == len(_views(settings, n))}
     progress(sum(counts.values()))
     missing = [number for number in numbers if number not in counts]
+    if missing:  # a shard of before is replaced by a larger one, of which the index hid the rest
+        (folder / INDEX_NAME).unlink(missing_ok=True)
     for number, count in _made(folder, settings, missing, workers, device):
         counts[number] = count
         progress(sum(counts.values()))

@@ -23,13 +23,13 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.training.example_files import decode_example, encode_example
 from metric_depth_ros.untrusted_files import read_json
+from metric_depth_ros.whole_files import whole_file, write_whole
 
 SUFFIX = '.tar'
 INDEX_NAME = 'shards.json'
 # Of each process, whatever its number of sources. Where an example lies is known only once its
 # whole shard has been looked through, which costs more than to read it.
 _MOST_OPEN = 256
-_PARTIAL = '.partial'
 
 
 class _Member(NamedTuple):
@@ -63,24 +63,20 @@ def write_shard(path: Path, examples: Iterable[tuple[str, Example]]) -> int:
     int
         How many.
     """
-    partial = path.with_suffix(SUFFIX + _PARTIAL)
     count = 0
-    with tarfile.open(partial, 'w', format=tarfile.USTAR_FORMAT) as tar:
+    with whole_file(path) as part, tarfile.open(part, 'w', format=tarfile.USTAR_FORMAT) as tar:
         for name, example in examples:
             for suffix, content in encode_example(example).items():
                 member = tarfile.TarInfo(f'{name}.{suffix}')
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
             count += 1
-    partial.replace(path)
     return count
 
 
 def write_index(folder: Path, counts: dict[str, int]) -> None:
     """Write down how many examples each shard has, so that opening reads no shard."""
-    partial = folder / (INDEX_NAME + _PARTIAL)
-    partial.write_text(json.dumps(counts, indent=1), 'utf-8')
-    partial.replace(folder / INDEX_NAME)
+    write_whole(folder / INDEX_NAME, json.dumps(counts, indent=1))
 
 
 def keep_settings(path: Path, settings: Mapping[str, Any]) -> None:
@@ -96,11 +92,17 @@ def keep_settings(path: Path, settings: Mapping[str, Any]) -> None:
     Raises
     ------
     InputError
-        The folder was made with others.
+        The folder was made with others, or holds shards that nothing is known of.
     """
     content = json.dumps(settings, indent=1)
     if not path.is_file():
-        path.write_text(content, 'utf-8')
+        if any(path.parent.glob(f'*{SUFFIX}')):
+            raise InputError(
+                'training_data',
+                f'{path.parent} holds shards, but no {path.name} that tells what they were made '
+                'with: choose another folder, or delete its shards.',
+            )
+        write_whole(path, content)
         return
     kept = read_json(path, 'training_data')
     known = kept if isinstance(kept, dict) else {}

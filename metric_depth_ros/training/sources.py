@@ -42,7 +42,10 @@ def open_source(path: Path, kind: str) -> ExampleSource:
         Nothing of the kind there.
     """
     if not path.exists():
-        raise InputError('training_data', f'there is no {path} to take examples from.')
+        remedy = ', or make some there with `metric-depth make-shards`' if kind == 'shards' else ''
+        raise InputError(
+            'training_data', f'there is no {path} to take examples from: name another{remedy}.'
+        )
     if kind == 'shards':
         return ShardSource(path)
     return FrameSetSource(path) if kind == 'frames' else KittiSource(path)

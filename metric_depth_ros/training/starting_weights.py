@@ -7,13 +7,14 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.networks.checkpoint_files import listed
 from metric_depth_ros.networks.checkpoints import read_checkpoint
+from metric_depth_ros.networks.key_names import State
 
 _LOGGER = logging.getLogger(__name__)
-_NAMED_AT_MOST = 5
 
 
 def start_from(
@@ -46,36 +47,47 @@ def start_from(
         A checkpoint that cannot be read, has what the network has not, or lacks what may not be
         missing.
     """
-    state = {
-        name: tensor
-        for name, tensor in read_checkpoint(path).state.items()
-        if not name.startswith(tuple(unused_prefixes))
-    }
+    state = _without(read_checkpoint(path).state, unused_prefixes)
     own = network.state_dict()
-    allowed = tuple(new_prefixes)
-    parts = {name.partition('.')[0] for name in own}
-    if backbone_prefixes and not any(name.partition('.')[0] in parts for name in state):
-        state = {backbone_prefixes[0] + name: tensor for name, tensor in state.items()}
-        allowed = tuple(name for name in own if not name.startswith(backbone_prefixes[0]))
+    may_be_missing = tuple(new_prefixes)
+    if backbone_prefixes and not _name_parts(state) & _name_parts(own):
+        backbone = backbone_prefixes[0]
+        state = {backbone + name: tensor for name, tensor in state.items()}
+        may_be_missing = tuple(name for name in own if not name.startswith(backbone))
     translate = getattr(network, 'from_official', None)
     if translate is not None:
         state = translate(state)
-    unexpected = [name for name in state if name not in own]
-    missing = [name for name in own if name not in state]
-    misfits = [n for n in own if n in state and own[n].shape != state[n].shape]
-    lacking = [name for name in missing if not (allowed and name.startswith(allowed))]
-    faults = {'unexpected': unexpected, 'missing': lacking, 'of another shape': misfits}
-    found = [
-        f'{len(names)} {fault} ({", ".join(names[:_NAMED_AT_MOST])})'
-        for fault, names in faults.items()
-        if names
-    ]
-    if found:
+    if found := _misfits(state, own, may_be_missing):
         raise InputError(
             'training_start',
             f'{path} does not fit {type(network).__name__}: {"; ".join(found)}. start_from takes '
             'weights of the same architecture: check network.',
         )
-    if missing:
+    if missing := own.keys() - state.keys():
         _LOGGER.info('%s: %d tensors begin at random', path, len(missing))
     network.load_state_dict(state, strict=False)
+
+
+def _without(state: State, prefixes: Sequence[str]) -> dict[str, Tensor]:
+    """Return the weights whose names have none of these beginnings."""
+    left_out = tuple(prefixes)
+    return {name: tensor for name, tensor in state.items() if not name.startswith(left_out)}
+
+
+def _name_parts(state: State) -> set[str]:
+    """Return the parts of a network that weights are of."""
+    return {name.partition('.')[0] for name in state}
+
+
+def _misfits(state: State, own: State, may_be_missing: tuple[str, ...]) -> list[str]:
+    """Return what of a state does not fit the network's own."""
+    faults = {
+        'unexpected': [name for name in state if name not in own],
+        'missing': [
+            name for name in own if name not in state and not name.startswith(may_be_missing)
+        ],
+        'of another shape': [
+            name for name in own if name in state and own[name].shape != state[name].shape
+        ],
+    }
+    return [f'{len(names)} {fault} ({listed(names)})' for fault, names in faults.items() if names]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -53,7 +54,7 @@ from metric_depth_ros.training.journal import (
 )
 from metric_depth_ros.training.recipes import Recipe, create_recipe
 from metric_depth_ros.training.running_mean import RunningMean
-from metric_depth_ros.training.schedule import parameter_groups, set_rates
+from metric_depth_ros.training.schedule import kept_settings, parameter_groups, set_rates
 from metric_depth_ros.training.starting_weights import start_from
 from metric_depth_ros.training.validation import figures_of, means, picture_sheet
 
@@ -80,9 +81,19 @@ class Training:
         Folder for everything that it writes.
     device
         ``'auto'``, ``'cpu'`` or ``'cuda'``.
+    resumed
+        Whether `resume` is called next, which needs no weights to start from.
     """
 
-    def __init__(self, config: TrainingConfig, recipe: Recipe, out: Path, device: str) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        recipe: Recipe,
+        out: Path,
+        device: str,
+        *,
+        resumed: bool = False,
+    ) -> None:
         self.config = config
         self.out = out
         self.step = 0
@@ -93,7 +104,7 @@ class Training:
         self._validation = Sources(config.validation)
         torch.manual_seed(config.seed)
         network = recipe.build()
-        if config.start_from is not None:
+        if config.start_from is not None and not resumed:
             start_from(
                 network,
                 Path(config.start_from),
@@ -127,14 +138,15 @@ class Training:
         _refuse_another_training(folder, _spelled_out(state['config'], folder), self._identity())
         self.step = state['step']
         if splits_optimizer(self._engine):
-            self._engine.load_state(str(folder / _ENGINE))
+            with kept_settings(self._bare_optimizer()):
+                self._engine.load_state(str(folder / _ENGINE))
         else:
             names = self._bare.state_dict().keys()
             self._bare.load_state_dict(checkpoints.read_tensors(folder, 'network', names))
             checkpoints.load_optimizer(self._bare_optimizer(), folder, 'optimizer')
         if self._mean is not None:
             self._mean.load(checkpoints.read_tensors(folder, 'mean', self._mean.weights))
-        self._best = best_score(self.out / JOURNAL_NAME, self.step)
+        self._best = best_score(self.out / JOURNAL_NAME, self.step, self._validated())
         self._engine.wait_for_everyone()
         if self.is_main:
             cut_after(self.out / JOURNAL_NAME, self.step)
@@ -149,6 +161,14 @@ class Training:
             'options': self._recipe.plain_options,
             'network': self._recipe.model_config(),
             'examples': self._sources.sizes,
+        }
+
+    def _validated(self) -> dict[str, Any]:
+        """Return which examples the scores are of, as JSON has it."""
+        return {
+            'sources': [asdict(source) for source in self.config.validation],
+            'examples': self._validation.sizes,
+            'count': self.config.validation_count,
         }
 
     def run(
@@ -177,24 +197,22 @@ class Training:
         told, told_step = time.monotonic(), self.step
         self._write(
             'start',
-            {'processes': self._engine.num_processes, 'device': self._engine.device.type},
+            {
+                'processes': self._engine.num_processes,
+                'device': self._engine.device.type,
+                'validated': self._validated(),
+            },
         )
         with stop_requests() as stop:
             batches = self._batches()
             recent: list[dict[str, Tensor]] = []  # since the last line of the journal
             while True:
-                try:
-                    recent.append(self._train_step(batches))
-                except RuntimeError:
-                    # A scheduler that stops us stops the data workers too: the step is lost.
-                    if not stop.is_set() or self._engine.num_processes > 1:
-                        raise
-                    self._save()
-                    return False
+                recent.append(self._train_step(batches))
                 self.step += 1
                 done = self.step == self.config.steps
                 stopping = self._agreed(stop.is_set()) or self.step == last
-                if self._due(every.log) or stopping:
+                saving = self._due(every.checkpoint) or stopping
+                if self._due(every.log) or saving:
                     figures = self._means(recent)
                     recent.clear()
                     figures['seconds'] = time.monotonic() - told
@@ -202,14 +220,14 @@ class Training:
                     told, told_step = time.monotonic(), self.step
                     figures['rate'] = self._bare_optimizer().param_groups[0]['lr']
                     self._write('train', figures)
-                    _refuse_divergence(figures['loss'], self.step)
+                    _refuse_divergence(figures, self.step)
                     if self.is_main:
                         progress(self.step, figures)
                 if self._due(every.validate) or done:
                     self._validate()
                 if self._due(every.pictures) or done:
                     self._draw()
-                if self._due(every.checkpoint) or stopping:
+                if saving:
                     self._save()
                 if stopping:
                     return done
@@ -337,7 +355,7 @@ class Training:
             self.out / name, state if translate is None else translate(state), about
         )
 
-    def _write(self, what: str, figures: Mapping[str, float | str]) -> None:
+    def _write(self, what: str, figures: Mapping[str, Any]) -> None:
         if self.is_main:
             write_line(self.out / JOURNAL_NAME, self.step, what, figures)
 
@@ -427,10 +445,12 @@ def _leaves(values: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, 
             yield prefix + key, value
 
 
-def _refuse_divergence(loss: float, step: int) -> None:
-    if loss != loss or loss in (float('inf'), float('-inf')):
-        raise InputError(
-            'training_diverged',
-            f'the loss is {loss} at step {step}: lower optimizer.rate or raise warmup_steps, and '
-            'resume from the last checkpoint.',
-        )
+def _refuse_divergence(figures: Figures, step: int) -> None:
+    """Refuse a loss and a gradient that are no numbers: such a gradient spoils all weights."""
+    for name in ('loss', 'gradient_norm'):
+        if not math.isfinite(figures[name]):
+            raise InputError(
+                'training_diverged',
+                f'the {name} is {figures[name]} at step {step}: lower optimizer.rate or raise '
+                'warmup_steps, and resume from the last checkpoint.',
+            )

@@ -9,11 +9,11 @@ from contextlib import closing
 import lz4.frame
 import numpy as np
 import pytest
-from rosbags.rosbag2 import StoragePlugin, Writer, reader, storage_mcap
+from rosbags.rosbag2 import StoragePlugin, Writer, reader, storage_mcap, writer
 from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
 
 from metric_depth_ros.bags import bounds
-from metric_depth_ros.bags.bounds import MAX_UNPACKED_BYTES, bound_rosbags
+from metric_depth_ros.bags.bounds import MAX_UNPACKED_BYTES, MAX_YAML_BYTES, bound_rosbags
 from metric_depth_ros.bags.reader import BagReader
 from metric_depth_ros.bags.typestore import typestore
 from metric_depth_ros.errors import InputError
@@ -37,8 +37,8 @@ def make_bag(tmp_path):
         image = store.types['sensor_msgs/msg/Image']
         header = store.types['std_msgs/msg/Header']
         stamp = store.types['builtin_interfaces/msg/Time']
-        with closing_writer(path, plugin, mode) as writer:
-            connection = writer.add_connection('/image', image.__msgtype__, typestore=store)
+        with closing_writer(path, plugin, mode) as bag:
+            connection = bag.add_connection('/image', image.__msgtype__, typestore=store)
             for n in range(1, 4):
                 message = image(
                     header=header(stamp=stamp(sec=n, nanosec=0), frame_id='camera'),
@@ -46,17 +46,17 @@ def make_bag(tmp_path):
                     data=np.zeros(side * side, np.uint8),
                 )  # fmt: skip
                 data = store.serialize_cdr(message, image.__msgtype__)
-                writer.write(connection, n, data)
+                bag.write(connection, n, data)
         return path
 
     return make
 
 
 def closing_writer(path, plugin, mode):
-    writer = Writer(path, version=9, storage_plugin=plugin)
+    bag = Writer(path, version=9, storage_plugin=plugin)
     if mode != CompressionMode.NONE:
-        writer.set_compression(mode, CompressionFormat.ZSTD)
-    return writer
+        bag.set_compression(mode, CompressionFormat.ZSTD)
+    return bag
 
 
 def read_all(path):
@@ -157,3 +157,30 @@ def test_metadata_larger_than_any_is_refused(make_bag):
         metadata.truncate(1 << 33)  # of no blocks on the disk
     with pytest.raises(InputError, match=r'metadata.yaml has 8589934592 bytes'):
         read_all(bag)
+
+
+# Each line of the kind doubles what reading takes: thirty of them, a kilobyte, take hours.
+DOUBLING = 'a0: &a0 {k: 1}\na1: &a1 {<<: [*a0, *a0]}\na2: &a2 {<<: [*a1, *a1]}\n'
+
+
+def test_metadata_with_aliases_is_refused(make_bag):
+    bag = make_bag()
+    with (bag / 'metadata.yaml').open('a') as metadata:
+        metadata.write(DOUBLING)
+    with pytest.raises(InputError, match=r'the alias \*a0 is not taken'):
+        read_all(bag)
+
+
+@pytest.mark.parametrize('plugin', StoragePlugin)
+@pytest.mark.parametrize(
+    ('text', 'fault'),
+    [(DOUBLING, r'the alias \*a0 is not taken'), (' ' * (MAX_YAML_BYTES + 1), 'at most 1048576')],
+    ids=['aliases', 'long'],
+)
+def test_quality_of_service_that_takes_long_to_read_is_refused(
+    make_bag, plugin, text, fault, monkeypatch
+):
+    monkeypatch.setattr(writer, 'dump_qos_v9', lambda profiles: text)
+    bag = make_bag(plugin)
+    with pytest.raises(InputError, match=fault):
+        read_all(next(bag.glob('bag.*')))

@@ -159,8 +159,21 @@ def test_a_file_of_another_kind_is_refused(tmp_path, name):
     assert fault_of(BagReader, tmp_path / name) == 'bag_format'
 
 
+def test_a_bag_folder_may_be_called_as_files_of_ros_1_are(bag):
+    with BagReader(bag.rename(bag.with_name('drive.bag'))) as reader:
+        assert reader.count('/image') == 4
+
+
 def test_a_folder_without_metadata_is_refused(tmp_path):
     assert fault_of(BagReader, tmp_path) == 'bag_format'
+
+
+@pytest.mark.parametrize('at', ['', 'kitti'])
+def test_a_frame_set_in_place_of_a_bag_is_called_one(at, tmp_path):
+    (tmp_path / at).mkdir(exist_ok=True)
+    (tmp_path / at / 'frames.json').write_text('{}')
+    with pytest.raises(InputError, match=r'holds frame sets .*evaluate.*make-bag'):
+        BagReader(tmp_path)
 
 
 @pytest.mark.parametrize('text', ['', 'rosbag2_bagfile_information: 3', '{[', '\x00'])

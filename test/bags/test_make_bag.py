@@ -140,9 +140,10 @@ def test_frames_unrelated_in_time_follow_each_other_at_the_default_rate(
     assert stamps[0] > 0
 
 
-def test_one_camera_of_several_is_chosen_by_name(frame_set_folder, tmp_path):
+@pytest.mark.parametrize('of_one_instant', [True, False])
+def test_one_camera_of_several_is_chosen_by_name(frame_set_folder, tmp_path, of_one_instant):
     def two_cameras(index):
-        index['multi_camera'] = True
+        index['multi_camera'] = of_one_instant
         for frame, name in zip(index['frames'], ('left', 'right', 'left'), strict=True):
             frame['camera'] = name
 
@@ -221,6 +222,29 @@ def test_a_sensor_that_moves_against_the_camera_is_refused(frame_set_folder, tmp
 
     with pytest.raises(InputError, match='frame 2 has another T_camera_sensor'):
         write_frame_set(edited(frame_set_folder, tmp_path, move), tmp_path / 'bag', prompt='lidar')
+
+
+def test_a_camera_that_moves_in_the_vehicle_is_refused(frame_set_folder, tmp_path):
+    def move(index):
+        index['frames'][2]['T_ego_camera'] = np.eye(4).tolist()
+
+    with pytest.raises(InputError, match='frame 2 has another T_ego_camera than frame 0'):
+        write_frame_set(edited(frame_set_folder, tmp_path, move), tmp_path / 'bag', prompt='rgbd')
+    assert not (tmp_path / 'bag').exists()
+
+
+@pytest.mark.parametrize(
+    'change', [{'kind': 'radar'}, {'format': 'depth_map', 'kind': 'lidar', 'path': '1_depth.png'}]
+)
+def test_a_prompt_that_changes_its_sensor_is_refused(frame_set_folder, tmp_path, change):
+    def spoil(index):
+        index['frames'][1]['prompts']['lidar'].update(change)
+
+    with pytest.raises(InputError, match=r"prompt 'lidar' of frame 1 is .* as in frame 0"):
+        write_frame_set(
+            edited(frame_set_folder, tmp_path, spoil), tmp_path / 'bag', prompt='lidar'
+        )
+    assert not (tmp_path / 'bag').exists()
 
 
 def test_the_command_says_what_it_wrote(frame_set_folder, tmp_path, capsys):

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import hashlib
 import json
 import os
 import socket
@@ -10,6 +11,8 @@ from typing import NamedTuple
 
 import benchmark_folders
 import pytest
+import torch
+from tiny_checkpoints import write_checkpoint
 
 from metric_depth_ros.cli.main import main
 
@@ -82,6 +85,26 @@ def test_another_estimator_in_the_same_folder_is_refused(metric_depth, arguments
     done = metric_depth(*arguments, '--limit', 2)
     assert done.returncode == 2
     assert 'limit 1, this one has 2' in done.stderr
+
+
+def test_other_weights_at_the_same_path_are_another_run(metric_depth, arguments, tmp_path) -> None:
+    weights = write_checkpoint('student_pointmap', tmp_path)
+    asked = (*arguments, '--estimator', 'student_pointmap', '--weights', weights)
+    done = metric_depth(*asked, '--device', 'cpu')
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / 'out/result.json').read_text())
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert result['weights'] == {'student_pointmap': digest}
+    assert (result['device'], result['options']['weights']) == ('cpu', str(weights))
+    for page in ('result.md', 'result.html'):
+        assert digest in (tmp_path / 'out' / page).read_text()
+    assert metric_depth(*asked, '--device', 'cpu').returncode == 0
+    content = torch.load(weights, weights_only=True)
+    next(iter(content['model'].values())).add_(0.1)
+    torch.save(content, weights)
+    done = metric_depth(*asked, '--device', 'cpu')
+    assert done.returncode == 2
+    assert f"holds a run with weights {{'student_pointmap': '{digest}'}}" in done.stderr
 
 
 def test_the_layout_is_printed(metric_depth) -> None:

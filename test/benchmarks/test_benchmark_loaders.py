@@ -178,6 +178,14 @@ def test_eigen_scores_within_both_crops(tmp_path: Path) -> None:
     assert figures['Eigen abs_rel'] > figures['Garg abs_rel'] > 0.0
 
 
+def test_eigen_calibration_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    data = opened('kitti_eigen', tmp_path)
+    (path,) = tmp_path.rglob('calib_cam_to_cam.txt')
+    path.write_text('P_rect_02: 180 0 160 45 0 180 48\n')
+    with pytest.raises(InputError, match='has no line P_rect_02: with 12 numbers'):
+        data.load(0)
+
+
 def test_sintel_reads_tagged_files(tmp_path: Path) -> None:
     item = opened('sintel', tmp_path).load(0)
     assert item.depth[0, 0] == 200.0

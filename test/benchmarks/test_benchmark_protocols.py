@@ -6,24 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.nearest import NearestFill
 from metric_depth_ros.evaluation.benchmarks.catalog import benchmark
 from metric_depth_ros.evaluation.benchmarks.families import (
+    BOUNDARIES,
     METRIC,
+    MONOCULAR,
     boundary_score,
     geometry_score,
     geometry_tasks,
     metric_score,
     sampled_tasks,
 )
-from metric_depth_ros.evaluation.benchmarks.moge_view import (
-    lanczos_resized,
-    moge_view,
-    nearest_resized,
-)
+from metric_depth_ros.evaluation.benchmarks.moge_view import moge_view, nearest_resized
 from metric_depth_ros.evaluation.benchmarks.prompts import BLOCK_LEVELS, SAMPLED, masked_blocks
 from metric_depth_ros.evaluation.benchmarks.protocol import Item, Score
 from metric_depth_ros.evaluation.benchmarks.records import (
@@ -94,11 +93,13 @@ def test_nearest_resizing_finds_what_a_cell_has() -> None:
     assert np.isnan(small).sum() == 3
 
 
-def test_lanczos_keeps_a_constant_and_the_mean(rng: np.random.Generator) -> None:
-    flat = np.full((50, 70, 3), 77, np.uint8)
-    np.testing.assert_array_equal(lanczos_resized(flat, (31, 20)), 77)
-    noise = rng.integers(0, 255, (60, 90, 3), np.uint8)
-    assert lanczos_resized(noise, (30, 20)).mean() == pytest.approx(noise.mean(), abs=1.5)
+def test_an_image_shrinks_to_the_levels_that_pillow_gives(rng: np.random.Generator) -> None:
+    """Of black and white pixels: the rounding between the two directions shows."""
+    camera = CameraModel.pinhole(320, 240, 300.0, 300.0, 159.5, 119.5)
+    image = rng.choice(np.array([0, 255], np.uint8), (240, 320, 3))
+    seen = moge_view(160, 120)(Item('edges', image, np.ones((240, 320), np.float32), camera))
+    expected = Image.fromarray(image).resize((160, 120), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(seen.image, np.asarray(expected))
 
 
 @pytest.mark.parametrize('name', SAMPLED)
@@ -156,6 +157,50 @@ def test_a_figure_of_some_images_only_is_said(item: Item) -> None:
     records = {(task.name, i): Record(task.name, i, s, 1.0, 'm') for i, s in scores.items()}
     result = summarize(benchmark('ibims'), [task], records, {'estimator': 'm'})
     assert 'monocular: fov_error_deg of 2 of 3 images; the others have none.' in result['remarks']
+
+
+@pytest.mark.parametrize(
+    ('name', 'task_name'),
+    [
+        ('nuscenes_radar', 'radar'),
+        ('kitti_eigen', 'crops'),
+        ('ibims', BOUNDARIES),
+        ('ibims', MONOCULAR),
+    ],
+)
+def test_images_that_fall_out_of_a_mean_and_failed_pixels_are_said(
+    item: Item, name: str, task_name: str
+) -> None:
+    (task,) = (task for task in benchmark(name).tasks if task.name == task_name)
+    nothing = replace(item, depth=np.full_like(item.depth, np.nan))
+    scores = {
+        'answered': task.score(DepthEstimate(item.depth, camera=item.camera), item),
+        'not answered': task.score(DepthEstimate(nothing.depth, camera=item.camera), item),
+        'without truth': task.score(DepthEstimate(item.depth, camera=item.camera), nothing),
+    }
+    records = {(task.name, i): Record(task.name, i, s, 1.0, 'm') for i, s in scores.items()}
+    result = summarize(benchmark(name), [task], records, {'estimator': 'm'})
+    assert result['remarks'][-2:] == [
+        f'{task.name}: 1 of 3 images have no ground truth to score.',
+        f'{task.name}: 50 % of the pixels have no usable prediction.',
+    ]
+    pooled = result['tasks'][task.name]['pooled']
+    assert (pooled is None) == (task.name != MONOCULAR)
+    assert set(pooled or ()) <= set(scores['answered'].figures)
+
+
+def test_figures_of_one_crop_alone_are_said(item: Item) -> None:
+    task = benchmark('kitti_eigen').tasks[-1]
+    below = item.depth.copy()
+    below[: int(0.95 * len(below))] = np.nan  # of which Eigen's crop has nothing
+    seen = {'whole': item, 'below': replace(item, depth=below)}
+    records = {
+        (task.name, i): Record(task.name, i, task.score(DepthEstimate(item.depth), s), 1.0, 'm')
+        for i, s in seen.items()
+    }
+    said = summarize(benchmark('kitti_eigen'), [task], records, {'estimator': 'm'})['remarks'][-1]
+    assert said.startswith('crops: Eigen abs_rel, Eigen mae_m')
+    assert said.endswith('of 1 of 2 images; the others have none.')
 
 
 @pytest.mark.parametrize('level', BLOCK_LEVELS)

@@ -23,6 +23,8 @@ def test_help_names_every_command():
     result = run('--help')
     assert result.returncode == 0
     assert all(name in result.stdout for name in COMMANDS)
+    assert '  metric-depth complete IMAGE.jpg --camera' in result.stdout
+    assert '`run` is the depth node.' in result.stdout
 
 
 @pytest.mark.parametrize('command', COMMANDS)
@@ -83,6 +85,32 @@ def test_a_parameter_file_that_is_none_is_refused_as_what_it_is(name, found, tmp
     arguments = Namespace(params_file=[tmp_path / name], param=[], remap=[])
     with pytest.raises(InputError, match=f'--params-file .* {found}, expected a YAML file'):
         ros_arguments(arguments)
+
+
+@pytest.mark.parametrize(('option', 'form'), [('param', 'NAME:=VALUE'), ('remap', 'FROM:=TO')])
+def test_an_assignment_that_is_none_is_refused_in_the_words_of_the_help(option, form):
+    arguments = Namespace(**{'params_file': [], 'param': [], 'remap': [], option: ['image=/a']})
+    with pytest.raises(InputError, match=rf"'image=/a' has no \":=\": write -. {form}\."):
+        ros_arguments(arguments)
+
+
+@pytest.mark.parametrize(
+    ('rule', 'said'),
+    [
+        ('images:=/cam', "no topic 'images'; did you mean image?"),
+        ('/point:=/lidar', "no topic 'point'; did you mean points?"),
+        *(
+            (f'{name}:=/a', '')
+            for name in ('image', '/points', 'front/image', 'depth/image_color', 'depth:image')
+        ),
+        *((f'{name}:=/a', '') for name in ('__node', 'sensor_depth/camera_info', 'tf')),
+    ],
+)
+def test_a_misspelled_input_is_told_when_it_is_remapped(rule, said, capsys):
+    assert ros_arguments(Namespace(params_file=[], param=[], remap=[rule]))[-1] == rule
+    told = capsys.readouterr().err
+    assert said in told
+    assert bool(told) == bool(said)
 
 
 def test_a_file_that_the_system_refuses_is_one_sentence(capsys, monkeypatch):

@@ -47,6 +47,12 @@ def test_the_prompt_of_a_frame_set_is_refused_for_a_bag(refused, tmp_path):
     assert '--prompt nope is of a frame set' in said
 
 
+@pytest.mark.parametrize('source', ['sensor', 'published'])
+def test_options_of_networks_are_refused_for_depth_that_is_there(source, refused, tmp_path):
+    said = refused('bag', '-o', tmp_path / 'm.ply', '--estimator', source, '--precision', 'bf16')
+    assert f"estimator {source} does not use precision 'bf16'" in said
+
+
 @pytest.mark.parametrize(
     ('option', 'value'), [('--odometry', '/odometry'), ('--topic', 'image:=/mine')]
 )

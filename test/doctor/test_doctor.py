@@ -12,6 +12,9 @@ from metric_depth_ros import doctor
 from metric_depth_ros.libraries import NEEDED, OPTIONAL, Library
 
 BROKEN = Library('broken_library', 'broken-library', 'tests', 'apt install libfoo1')
+_OF_DDS = (
+    'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE', 'RMW_IMPLEMENTATION',
+)  # fmt: skip
 NOWHERE = Library('no_such_library', 'no-such', 'tests', 'pip install no-such')
 
 
@@ -30,6 +33,23 @@ def test_a_library_that_does_not_import_is_missing_with_its_reason(state, tmp_pa
 def test_a_library_that_is_not_installed_is_as_bad_as_it_is_needed(state):
     finding = doctor._library(NOWHERE, state)
     assert (finding.state, finding.remedy) == (state, 'pip install no-such')
+
+
+@pytest.mark.parametrize(
+    ('version', 'state'), [('1.21.5', 'missing'), ('1.26', 'ok'), ('2.0.0rc1', 'ok'), ('', 'ok')]
+)
+def test_a_library_that_is_older_than_can_be_used_is_missing(
+    version, state, tmp_path, monkeypatch
+):
+    (tmp_path / 'old_library.py').write_text(f"print('hello')\n__version__ = '{version}'")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    library = Library('old_library', 'old-library', 'tests', 'apt install old', '1.26')
+    finding = doctor._library(library, 'absent')
+    assert finding.state == state
+    if state == 'missing':
+        assert '1.21.5 is too old, 1.26 or newer is needed' in finding.detail
+        assert finding.remedy == "pip install 'old-library>=1.26'"
 
 
 def test_a_broken_numpy_is_named_and_the_report_goes_on_to_its_end(tmp_path):
@@ -51,7 +71,7 @@ def test_nothing_is_missing_where_rosdep_has_installed_what_the_package_names(mo
     from_pypi = {library.module for library in OPTIONAL}
     monkeypatch.setattr(doctor, 'find_spec', lambda name: None if name in from_pypi else object())
     monkeypatch.setattr(doctor, '_python', lambda code: ('classical, nearest', ''))
-    monkeypatch.setattr(doctor, 'shared_memory_bytes', lambda: 1)
+    monkeypatch.setattr(doctor, 'shared_memory_bytes', lambda: 1 << 20)
     states = {finding.subject: finding.state for finding in doctor.examine()}
     assert 'missing' not in states.values()
     assert {states[module] for module in from_pypi} == {'absent'}
@@ -60,6 +80,7 @@ def test_nothing_is_missing_where_rosdep_has_installed_what_the_package_names(mo
 def test_every_library_that_the_nodes_and_commands_load_is_looked_for():
     looked_for = {library.module for library in (*NEEDED, *OPTIONAL)}
     assert {'yaml', 'psutil', 'rich', 'transformers', 'safetensors', 'PIL'} <= looked_for
+    assert {'onnx', 'onnxscript', 'hypothesis'} <= looked_for
 
 
 def test_no_ros_at_all_is_missing(monkeypatch):
@@ -108,14 +129,47 @@ def test_a_middleware_beside_rclpy_or_on_the_paths_of_ros_is_found(variable, pre
     assert doctor._middleware().state == 'ok'
 
 
-@pytest.mark.parametrize(
-    'variable', ['FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE']
-)
-def test_a_dds_profile_of_the_user_is_respected_and_named(variable, monkeypatch):
-    monkeypatch.delenv('FASTRTPS_DEFAULT_PROFILES_FILE', raising=False)
-    monkeypatch.delenv('FASTDDS_DEFAULT_PROFILES_FILE', raising=False)
-    monkeypatch.setenv(variable, 'mine.xml')
+@pytest.fixture
+def no_profile_chosen(monkeypatch):
+    for variable in _OF_DDS:
+        monkeypatch.delenv(variable, raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize('variable', _OF_DDS[:2])
+def test_a_dds_profile_of_the_user_is_respected_and_named(variable, tmp_path, no_profile_chosen):
+    profile = tmp_path / 'mine.xml'
+    no_profile_chosen.setenv(variable, str(profile))
+    profile.write_text('<dds/>')
     assert 'mine.xml (chosen by you)' in doctor._dds_profile().detail
+
+
+@pytest.mark.parametrize('text', [None, 'hello', '<?xml version="1.0" encoding="none"?><dds/>'])
+def test_a_dds_profile_that_cannot_be_read_is_missing(text, tmp_path, no_profile_chosen):
+    profile = tmp_path / 'mine.xml'
+    no_profile_chosen.setenv('FASTDDS_DEFAULT_PROFILES_FILE', str(profile))
+    if text is not None:
+        profile.write_text(text)
+    finding = doctor._dds_profile()
+    assert finding.state == 'missing'
+    assert f'the Fast DDS profile {profile} cannot be read' in finding.detail
+    assert 'FASTDDS_DEFAULT_PROFILES_FILE' in finding.remedy
+    no_profile_chosen.setenv('RMW_IMPLEMENTATION', 'rmw_cyclonedds_cpp')
+    assert doctor._dds_profile().state == 'absent'
+
+
+def test_the_shipped_dds_profile_is_told_to_those_who_start_other_nodes(no_profile_chosen):
+    finding = doctor._dds_profile()
+    assert finding.state == 'ok'
+    assert 'for camera drivers and bag players export' in finding.remedy
+
+
+def test_shared_memory_that_is_smaller_than_an_image_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, 'shared_memory_bytes', lambda: 512 * 1024)
+    finding = doctor._shared_memory(str(tmp_path))
+    assert finding.state == 'missing'
+    assert finding.detail.startswith('0.5 MiB a process')
+    assert 'config/fastdds.xml' in finding.remedy
 
 
 def test_shared_memory_that_is_smaller_than_one_segment_is_missing(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from metric_depth_ros.estimators import registry
 from metric_depth_ros.estimators.learned.loading import skeleton
 from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.registry import create_estimator
+from metric_depth_ros.networks.depthvlm import DepthVlm
 from metric_depth_ros.types import CameraModel, Frame
 
 WIDTH, HEIGHT = 64, 48
@@ -86,6 +87,20 @@ def test_markup_in_a_question_is_no_markup(estimator, frame):
 
 def test_warming_up_needs_no_frame(estimator):
     estimator.warm_up(WIDTH, HEIGHT)
+
+
+def test_a_full_memory_is_not_asked_again_for_the_same(options, frame, monkeypatch):
+    passes = []
+
+    def full(self, prompted):
+        passes.append(prompted.pixel_values.shape)
+        raise torch.OutOfMemoryError('CUDA out of memory')
+
+    monkeypatch.setattr(DepthVlm, 'forward', full)
+    estimator = create_estimator('depthvlm', options)
+    with pytest.raises(InputError, match='not even 1x tokens of one image fit'):
+        estimator.estimate(frame)
+    assert len(passes) == 1
 
 
 def test_weights_in_bf16_stay_so_until_a_precision_is_wanted(tmp_path, frame, options):

@@ -218,7 +218,7 @@ def test_names_of_cameras_that_are_made_up_are_forgotten(estimator):
 
 
 class TwoAtOnce(NearestFill):
-    """A prompted method that bears two threads."""
+    """A prompted method that takes two threads."""
 
     frames_at_once = 2
 

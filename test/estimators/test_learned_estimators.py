@@ -18,9 +18,11 @@ from safetensors.torch import load_file, save_file
 from tiny_checkpoints import FOV_DEG, NETWORKS, tiny_network, write_checkpoint
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.estimators import registry
+from metric_depth_ros.estimators.learned.lingbot_depth import LingBotDepthAdapter
 from metric_depth_ros.estimators.learned.loading import network_from, skeleton
+from metric_depth_ros.estimators.learned.student_pointmap import StudentPointMapAdapter
 from metric_depth_ros.estimators.options import EstimatorOptions
-from metric_depth_ros.estimators.registry import create_estimator
 from metric_depth_ros.estimators.runtime.precision import low_precision_of
 from metric_depth_ros.networks.backbones.dinov2 import DinoV2
 from metric_depth_ros.networks.backbones.dinov3 import DinoV3
@@ -36,6 +38,20 @@ def options(tmp_path_factory):
     folder = tmp_path_factory.mktemp('weights')
     weights = ','.join(f'{name}={write_checkpoint(name, folder)}' for name in NETWORKS)
     return EstimatorOptions(device='cpu', precision='fp32', weights=weights)
+
+
+def create_estimator(spec, options):
+    """Make an estimator; of the weights given by name it gets those of its networks."""
+    names = {*spec.split(':'), 'depth_pro' if spec == 'teacher' else ''}
+    own = [w for w in options.weights.split(',') if '=' not in w or w.split('=')[0] in names]
+    return registry.create_estimator(spec, replace(options, weights=','.join(own)))
+
+
+def checkpoint_of(network, model_config, path):
+    """Write a network; return the path as weights are given."""
+    state = network.to_official(network.state_dict())
+    torch.save({'model_config': model_config, 'model': state}, path)
+    return str(path)
 
 
 @pytest.fixture
@@ -93,16 +109,28 @@ def test_depth_is_proportional_to_the_focal_length_even_in_one_batch(name, optio
     assert (near.camera.K[0, 0], far.camera.K[0, 0]) == (50.0, 100.0)
 
 
-@pytest.mark.parametrize('name', ['student_depthmap', 'depth_pro'])
-def test_what_reaches_the_limit_of_a_network_is_beyond_range(name, options, frame, tmp_path):
-    network, model_config = tiny_network(name)
+@pytest.mark.parametrize('spec', ['student_depthmap', 'depth_pro', 'teacher:classical'])
+def test_what_reaches_the_limit_of_a_network_is_beyond_range(spec, options, frame, tmp_path):
+    network, model_config = tiny_network(spec.partition(':')[0])
     with torch.no_grad():
         network.head[-2].bias.fill_(-100.0)  # no inverse depth at all
-    path = tmp_path / 'endless.pt'
-    state = network.to_official(network.state_dict())
-    torch.save({'model_config': model_config, 'model': state}, path)
-    estimator = create_estimator(name, replace(options, weights=str(path)))
+    weights = checkpoint_of(network, model_config, tmp_path / 'endless.pt')
+    estimator = create_estimator(spec, replace(options, weights=weights))
     assert np.isposinf(estimator.estimate(frame).depth).all()
+
+
+@pytest.mark.parametrize('degrees', [-5.0, 0.0, 200.0])
+def test_without_a_focal_length_depth_pro_knows_nothing(degrees, options, frame, tmp_path):
+    network, model_config = tiny_network('depth_pro')
+    with torch.no_grad():
+        network.fov.head[-1].bias.fill_(degrees)
+    weights = checkpoint_of(network, model_config, tmp_path / 'odd.pt')
+    estimator = create_estimator('depth_pro', replace(options, weights=weights))
+    estimate = estimator.estimate(replace(frame, camera=None))
+    assert np.isnan(estimate.depth).all()
+    assert estimate.camera is None
+    assert estimate.method == 'depth_pro (no focal length)'
+    assert np.isfinite(estimator.estimate(frame).depth).all()
 
 
 @pytest.mark.parametrize('name', ['student_pointmap', 'lingbot_depth'])
@@ -187,6 +215,53 @@ def test_the_probability_of_what_is_said_of_a_pixel_is_its_confidence(
     for confidence in confidences:
         assert confidence.shape == (HEIGHT, WIDTH)
         np.testing.assert_allclose(confidence, 1.0 / (1.0 + np.exp(-2.0)), rtol=1e-4)
+
+
+@pytest.mark.parametrize('adapter', [StudentPointMapAdapter(), LingBotDepthAdapter()])
+@pytest.mark.parametrize(
+    ('depth', 'mask', 'said', 'sure'),
+    [
+        (np.nan, 1.0, np.nan, 0.0),
+        (-3.0, 1.0, np.nan, 0.0),
+        (0.0, 1.0, np.nan, 0.0),
+        (2.0, np.nan, np.nan, 0.0),
+        (np.nan, np.nan, np.nan, 0.0),
+        (-3.0, 0.25, np.inf, 0.75),
+        (np.nan, 0.25, np.inf, 0.75),
+        (2.0, 0.75, 2.0, 0.75),
+    ],
+)
+def test_only_what_is_masked_is_beyond_range_and_no_number_is_unknown(
+    adapter, depth, mask, said, sure, frame
+):
+    outputs = {
+        name: np.full((HEIGHT, WIDTH), value, np.float32)
+        for name, value in {'depth': depth, 'mask': mask}.items()
+    }
+    answer = adapter.answer(frame, outputs)
+    np.testing.assert_array_equal(answer.depth, np.float32(said))
+    np.testing.assert_array_equal(answer.confidence, np.float32(sure))
+
+
+@pytest.mark.parametrize('name', ['student_pointmap', 'lingbot_depth', 'compact_student'])
+def test_a_network_that_answers_no_numbers_knows_nothing(name, options, frame, monkeypatch):
+    estimator = create_estimator(name, options)
+    whole = torch.nn.Module.__call__
+
+    def no_numbers(self, *given, **how):
+        answer = whole(self, *given, **how)
+        if self is not network:
+            return answer
+        if isinstance(answer, dict):
+            return {key: torch.full_like(value, torch.nan) for key, value in answer.items()}
+        return tuple(torch.full_like(value, torch.nan) for value in answer)
+
+    with estimator._lanes.taken() as runner:
+        network = runner.network
+    monkeypatch.setattr(torch.nn.Module, '__call__', no_numbers)
+    estimate = estimator.estimate(frame)
+    assert np.isnan(estimate.depth).all()
+    assert not estimate.confidence.any()
 
 
 @pytest.mark.parametrize('name', ['student_depthmap', 'depth_pro'])
@@ -275,6 +350,7 @@ def test_bf16_is_close_to_fp32(name, options, frame):
 
 @pytest.mark.parametrize('name', ['lingbot_depth', 'composed:student_pointmap', 'classical'])
 def test_warming_up_changes_no_answer(name, options, frame):
+    options = EstimatorOptions() if name == 'classical' else options  # which has no use for others
     estimator = create_estimator(name, options)
     cold = estimator.estimate(frame).depth
     estimator.warm_up(WIDTH, HEIGHT)

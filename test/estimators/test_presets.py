@@ -40,6 +40,17 @@ def test_the_estimator_answers_in_real_time_with_the_same_weights(name, frame, t
     assert not np.array_equal(quick, full)
 
 
+def test_its_features_are_those_of_the_full_network(frame, tmp_path):
+    weights = str(write_checkpoint('student_depthmap', tmp_path))
+    full, quick = (
+        create_estimator(
+            'student_depthmap', EstimatorOptions(device='cpu', weights=weights, preset=preset)
+        ).features(frame)
+        for preset in ('full', 'realtime')
+    )
+    np.testing.assert_array_equal(quick, full)
+
+
 @pytest.mark.parametrize('name', ['student_depthmap', 'teacher'])
 def test_it_is_at_most_a_third_of_the_arithmetic_even_of_a_tiny_network(name):
     batch = example_batch(64, 48)

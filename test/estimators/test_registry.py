@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,11 @@ from metric_depth_ros.estimators import registry
 from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.nearest import NearestFill
 from metric_depth_ros.estimators.options import EstimatorOptions
-from metric_depth_ros.estimators.registry import create_estimator, refuse_unknown
+from metric_depth_ros.estimators.registry import (
+    create_estimator,
+    refuse_unknown,
+    unused_options,
+)
 from metric_depth_ros.types import Frame, SparsePrompt
 
 
@@ -40,7 +45,9 @@ def test_quality_is_the_default_of_classical():
 @pytest.mark.parametrize(
     ('spec', 'words'),
     [
-        ('telepathy', 'classical, nearest'),
+        ('telepathy', r"'telepathy': expected one of classical, classical:fast, nearest"),
+        ('clasical:fast', r'did you mean classical\?'),
+        ('composd:compact_student', r'did you mean composed\?.* composed:PRIOR.* hf:ID'),
         ('classical:best', 'quality, fast'),
         ('nearest:2', 'no variant'),
         ('', 'unknown estimator'),
@@ -85,6 +92,27 @@ def test_weights_of_a_network_that_does_not_exist_are_refused_with_those_that_do
     options = EstimatorOptions(weights='compact_techer=/nowhere/mine.safetensors')
     with pytest.raises(InputError, match=r'compact_techer.*compact_teacher, compact_student'):
         create_estimator(spec, options)
+
+
+@pytest.mark.parametrize(
+    ('spec', 'given', 'expected'),
+    [
+        ('compact_student', 'compact_teacher', 'of compact_student '),
+        ('composed:compact_student', 'compact_teacher', 'of compact_student '),
+        ('teacher', 'compact_student', 'of depth_pro, teacher '),
+        ('teacher:composed:compact_student', 'depth_pro', 'of compact_student, teacher '),
+        ('classical', 'compact_teacher', 'of no network, for none is in use '),
+    ],
+)
+def test_weights_of_a_network_that_is_not_in_use_are_refused(spec, given, expected):
+    options = EstimatorOptions(weights=f'{given}=/nowhere/mine.safetensors')
+    with pytest.raises(InputError, match=f"'{given}=/nowhere/mine.*{expected}"):
+        create_estimator(spec, options)
+
+
+def test_weights_of_the_estimator_beside_may_be_named():
+    options = EstimatorOptions(weights='compact_student=/nowhere/mine.safetensors')
+    assert create_estimator('nearest', options, beside='composed:compact_student').name
 
 
 def test_weights_of_an_estimator_of_another_package_may_be_named(monkeypatch):
@@ -160,3 +188,54 @@ def test_a_defect_of_another_package_is_not_taken_for_a_refusal(monkeypatch):
     monkeypatch.setitem(registry._FACTORIES, 'foreign', lambda variant, options: len(3))
     with pytest.raises(TypeError, match='has no len'):
         create_estimator('foreign')
+
+
+GIVEN = {
+    'weights': 'mine.pt',
+    'revision': 'v1',
+    'precision': 'fp16',
+    'compile': True,
+    'resolution_scale': 3.0,
+    'backend': 'onnx',
+    'preset': 'realtime',
+}
+
+
+@pytest.mark.parametrize('spec', ['classical', 'nearest', 'composed:classical:fast'])
+@pytest.mark.parametrize('name', GIVEN)
+def test_an_option_of_networks_is_refused_where_there_is_none(spec, name):
+    words = rf'estimator {spec} does not use {name} .*--{name.replace("_", "-")}\): choose'
+    with pytest.raises(InputError, match=words):
+        create_estimator(spec, EstimatorOptions(**{name: GIVEN[name]}))
+
+
+def test_all_options_that_nothing_uses_are_named_at_once():
+    with pytest.raises(InputError) as refused:
+        create_estimator('classical', EstimatorOptions(**GIVEN))
+    assert all(f'{name} {value!r} (' in str(refused.value) for name, value in GIVEN.items())
+
+
+def test_a_revision_of_weights_that_come_with_the_package_is_refused():
+    with pytest.raises(InputError, match="estimator compact_teacher does not use revision 'v1'"):
+        create_estimator('compact_teacher', EstimatorOptions(revision='v1'))
+    fetched = EstimatorOptions(revision='v1', weights='owner/name')
+    assert not unused_options('compact_teacher', fetched)
+    assert not unused_options('composed:student_pointmap', EstimatorOptions(revision='v1'))
+
+
+@pytest.mark.parametrize(
+    'spec', ['compact_teacher', 'composed:student_depthmap', 'teacher', 'hf:a']
+)
+def test_a_network_is_asked_itself_what_it_uses(spec):
+    assert not unused_options(spec, EstimatorOptions(**GIVEN))
+
+
+def test_a_device_is_of_use_to_every_estimator():
+    assert not unused_options('classical', EstimatorOptions(device='cuda'))
+
+
+def test_an_estimator_beside_uses_what_is_handed_on_to_it():
+    options = EstimatorOptions(weights='compact_student=a.pt', precision='bf16', compile=True)
+    assert not unused_options('classical', options, 'compact_student')
+    said = unused_options('classical', replace(options, preset='realtime'), 'compact_student')
+    assert "estimator classical with compact_student does not use preset 'realtime' (" in said

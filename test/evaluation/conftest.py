@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A miniature frame set, written to disk, and the goldens of the official metric codes."""
+"""A miniature frame set, written to disk."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,15 +10,6 @@ import pytest
 
 WIDTH, HEIGHT = 64, 48
 K = [[50.0, 0.0, 31.5], [0.0, 50.0, 23.5], [0.0, 0.0, 1.0]]
-
-
-@pytest.fixture
-def golden(shared: Path) -> Callable[[str], tuple[dict, dict]]:
-    def load(name: str) -> tuple[dict, dict]:
-        folder = shared / 'goldens' / 'algorithms' / name
-        return dict(np.load(folder / 'inputs.npz')), dict(np.load(folder / 'outputs.npz'))
-
-    return load
 
 
 @pytest.fixture

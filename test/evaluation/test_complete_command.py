@@ -11,14 +11,9 @@ import pytest
 
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.evaluation.frame_files import (
-    read_camera,
-    read_prompt,
-    read_transform,
-    to_millimeters,
-    write_results,
-)
-from metric_depth_ros.evaluation.snapshots import Snapshot, write_snapshot
+from metric_depth_ros.evaluation.result_files import to_millimeters, write_results
+from metric_depth_ros.framesets.loose_files import read_camera, read_prompt, read_transform
+from metric_depth_ros.framesets.snapshots import Snapshot, write_snapshot
 from metric_depth_ros.framesets.stored_arrays import load_color_image
 from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.types import DepthEstimate, Frame
@@ -87,6 +82,11 @@ def test_a_snapshot_of_a_frame_without_depth_is_computed_again(
     }
     cloud = open3d.t.io.read_point_cloud(str(out / 'cloud.ply'))
     assert cloud.point.positions.shape == (0, 3)
+
+
+def test_a_depth_map_is_not_taken_for_the_color_image(mini_set, tmp_path, capsys) -> None:
+    assert main(['complete', str(mini_set / '0_grid.png'), '-o', str(tmp_path / 'out')]) == 2
+    assert '0_grid.png is a 16-bit gray picture' in capsys.readouterr().err
 
 
 def test_a_folder_is_no_image_and_is_referred_to_the_command_for_it(tmp_path, capsys) -> None:

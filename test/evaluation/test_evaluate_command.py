@@ -21,6 +21,8 @@ def test_evaluate_writes_figures_and_a_report(mini_set: Path, tmp_path: Path) ->
     assert 'mini / grid' in done.stderr
     result = json.loads(out.read_text())
     assert (result['estimator'], result['aggregation']) == ('nearest', 'per_image')
+    assert result['weights'] == {}
+    assert result['options']['precision'] == 'auto'
     assert {'processor', 'cores'} <= set(result['machine'])
     assert {'python', 'numpy'} <= set(result['versions'])
     assert [(g['set'], g['prompt']) for g in result['groups']] == [
@@ -36,6 +38,7 @@ def test_evaluate_writes_figures_and_a_report(mini_set: Path, tmp_path: Path) ->
     assert 'box' in group['masks']
     html = page.read_text()
     assert 'mini / lidar' in html
+    assert 'Estimator nearest on auto; options: device auto' in html
     assert 'src="data:image/' in html
 
 
@@ -43,6 +46,14 @@ def test_without_files_to_write_the_table_is_all(mini_set: Path) -> None:
     done = metric_depth('evaluate', mini_set, '--estimator', 'nearest')
     assert done.returncode == 0, done.stderr
     assert 'mini / grid' in done.stderr
+    assert 'estimator nearest' in done.stderr
+
+
+def test_options_of_a_network_without_the_name_of_one_are_refused(mini_set: Path) -> None:
+    done = metric_depth('evaluate', mini_set, '--weights', 'mine.pt', '--backend', 'onnx')
+    assert done.returncode == 2
+    assert "estimator classical does not use weights 'mine.pt'" in done.stderr
+    assert "backend 'onnx'" in done.stderr
 
 
 def test_only_the_named_prompt_is_scored(mini_set: Path, tmp_path: Path) -> None:

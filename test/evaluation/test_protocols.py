@@ -4,24 +4,16 @@ import math
 import numpy as np
 import pytest
 
+from metric_depth_ros.conformance.golden import Golden
+from metric_depth_ros.conformance.run import run_golden
 from metric_depth_ros.evaluation.completion_protocol import completion_metrics
-from metric_depth_ros.evaluation.metrics import aggregate_per_image
 from metric_depth_ros.evaluation.moge_protocol import (
     PointMap,
     fov_x_deg,
     moge_boundary_f1,
     moge_metrics,
 )
-from metric_depth_ros.evaluation.radar_protocol import CAPS_M, radar_metrics
-
-
-@pytest.mark.parametrize(
-    ('case', 'output'), [(f'case{i}', f'case{i}') for i in range(3)] + [('batch', 'batch_pooled')]
-)
-def test_omni_dc_is_reproduced(golden, case: str, output: str) -> None:
-    inputs, outputs = golden('metrics_omnidc')
-    metrics = completion_metrics(inputs[f'{case}_pred'], inputs[f'{case}_gt'])
-    np.testing.assert_allclose(list(metrics.values()), outputs[output], rtol=2e-5)
+from metric_depth_ros.evaluation.radar_protocol import radar_metrics
 
 
 def test_omni_dc_without_ground_truth_is_zero() -> None:
@@ -34,24 +26,6 @@ def test_omni_dc_takes_the_inverse_of_no_depth_as_zero() -> None:
     assert metrics['imae'] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize('case', range(3))
-def test_radar_figures_are_reproduced(golden, case: int) -> None:
-    inputs, outputs = golden('metrics_radar')
-    prediction, ground_truth = inputs[f'case{case}_pred'], inputs[f'case{case}_gt']
-    values = [list(radar_metrics(prediction, ground_truth, cap).values()) for cap in CAPS_M]
-    np.testing.assert_allclose(values, outputs[f'case{case}'], rtol=1e-5)
-
-
-def test_radar_figures_of_a_data_set_are_the_mean_over_its_images(golden) -> None:
-    inputs, outputs = golden('metrics_radar')
-    for k, cap in enumerate(CAPS_M):
-        images = [
-            radar_metrics(inputs[f'case{i}_pred'], inputs[f'case{i}_gt'], cap) for i in range(3)
-        ]
-        mean = list(aggregate_per_image(images).values())
-        np.testing.assert_allclose(mean, outputs['dataset_mean'][k], rtol=1e-5)
-
-
 def test_radar_cap_is_exclusive() -> None:
     metrics = radar_metrics(np.ones((1, 1)), np.full((1, 1), 50.0), 50.0)
     assert all(math.isnan(value) for value in metrics.values())
@@ -62,25 +36,11 @@ def test_radar_prediction_of_zero_is_infinitely_wrong_in_inverse_depth() -> None
     assert (metrics['mae_mm'], metrics['imae_per_km']) == (5000.0, math.inf)
 
 
-@pytest.mark.parametrize('case', range(3))
-def test_moge_is_reproduced(golden, case: int) -> None:
-    inputs, outputs = golden('metrics_moge')
-    prediction, ground_truth = (
-        PointMap(*(inputs[f'case{case}_{side}_{name}'] for name in ('depth', 'points', 'K')))
-        for side in ('pred', 'gt')
-    )
-    metrics = moge_metrics(prediction, ground_truth, inputs[f'case{case}_mask'])
-    figures = {
-        f'{group}.{name}': value
-        for group, values in metrics.items()
-        for name, value in values.items()
-    }
-    expected = {name: float(outputs[f'case{case}_{name}']) for name in figures}
-    assert len(figures) == 19
-    affine = [name for name in figures if name.startswith('points_affine')]
-    for name in affine:  # the reference code stops short of the minimum
-        assert figures.pop(name) == pytest.approx(expected.pop(name), rel=2e-3)
-    assert figures == pytest.approx(expected, rel=1e-5, abs=1e-5)
+def test_moge_figures_are_closer_to_the_authors_than_their_golden_asks(shared) -> None:
+    """To the rounding of float32, but where the reference code stops short of the minimum."""
+    for check in run_golden(Golden.open(shared / 'goldens/algorithms/metrics_moge')):
+        limit = 1e-3 if check.quantity.startswith('points_affine') else 1e-5
+        assert check.error <= limit, check
 
 
 def test_ninety_degrees_is_a_focal_length_of_half_the_width() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth Pro against its authors' code on shared random weights."""
+"""Depth Pro beside what its goldens hold: the released checkpoint, other canvases."""
 
 import json
 
@@ -9,18 +9,8 @@ torch = pytest.importorskip('torch')
 pytest.importorskip('transformers')
 
 from metric_depth_ros.errors import InputError  # noqa: E402
-from metric_depth_ros.evaluation.conformance.golden import Golden  # noqa: E402
-from metric_depth_ros.evaluation.conformance.run import run_golden  # noqa: E402
 from metric_depth_ros.networks.checkpoints import parameter_count, released_keys  # noqa: E402
 from metric_depth_ros.networks.depth_pro import DepthPro, DepthProConfig  # noqa: E402
-
-
-@pytest.mark.parametrize(('folder', 'quantities'), [('tiny', 44), ('tiny_1536', 20)])
-def test_agrees_with_the_authors_code_at_every_step(shared, folder, quantities):
-    golden = Golden.open(shared / 'goldens/depth_pro' / folder)
-    checks = list(run_golden(golden))
-    assert [check for check in checks if not check.ok] == []
-    assert len(checks) == quantities
 
 
 def test_the_released_checkpoint_fits_key_by_key(shared):

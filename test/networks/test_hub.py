@@ -78,6 +78,27 @@ def test_a_file_is_itself_and_a_folder_holds_it(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ('filename', 'said'),
+    [
+        ('model.pt', r'owner/run is a folder without model\.pt: .*\(a\.safetensors, b\.pt\)'),
+        ('', r'owner/run is a folder: name the checkpoint file in it \(a\.safetensors, b\.pt\)'),
+    ],
+)
+def test_a_folder_that_lacks_the_file_is_not_looked_for_on_the_hub(
+    filename, said, tmp_path, monkeypatch
+):
+    folder = tmp_path / 'owner' / 'run'
+    folder.mkdir(parents=True)
+    for name in ('b.pt', 'a.safetensors', 'log.txt'):
+        (folder / name).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr('metric_depth_ros.networks.hub._reach', lambda *_: pytest.fail('asked'))
+    with pytest.raises(InputError, match=said) as refused:
+        resolve_checkpoint('owner/run', filename)
+    assert refused.value.fault == 'checkpoint_missing'
+
+
+@pytest.mark.parametrize(
     'reference',
     [
         'missing.pt',

@@ -9,10 +9,10 @@ pytest.importorskip('transformers')
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from metric_depth_ros.errors import InputError  # noqa: E402
-from metric_depth_ros.evaluation.conformance.pyramid_recording import (  # noqa: E402
+from metric_depth_ros.conformance.pyramid_recording import (  # noqa: E402
     record_intermediates,
 )
+from metric_depth_ros.errors import InputError  # noqa: E402
 from metric_depth_ros.networks.backbones.dinov3 import DinoV3, DinoV3Config  # noqa: E402
 from metric_depth_ros.networks.pyramid import (  # noqa: E402
     CropMerge,

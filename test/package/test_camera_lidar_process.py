@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What launch/camera_lidar.launch.py starts, started as a process: no launch needed."""
 
+import os
 import signal
 import subprocess
 import sys
 
 import depth_contract
 
-from metric_depth_ros.resources import default_environment, share_file
+from metric_depth_ros.middleware import dds_environment
+from metric_depth_ros.resources import share_file
 
 
 def test_depth_camera_info_and_cloud_come_back_and_the_node_ends_cleanly(tmp_path):
@@ -20,7 +22,7 @@ def test_depth_camera_info_and_cloud_come_back_and_the_node_ends_cleanly(tmp_pat
         '-r', '__ns:=/front', '-r', 'image:=camera/image_raw',
         '-r', 'camera_info:=camera/camera_info', '-r', 'points:=/velodyne/points',
     ]  # fmt: skip
-    node = subprocess.Popen(command, env=default_environment())
+    node = subprocess.Popen(command, env={**os.environ, **dds_environment()})
     try:
         answer = depth_contract.ask(
             image='/front/camera/image_raw',

@@ -122,6 +122,20 @@ def test_parameters_given_win_over_the_file():
     }
 
 
+def test_the_sources_of_depth_are_an_argument():
+    command = started('depth.launch.py', radar='/front/radar', prompt_sources='[points, radar]')
+    assert 'radar:=/front/radar' in command
+    (_, given) = parameter_files(command)
+    values = yaml.safe_load(given.read_text())['/**']['ros__parameters']
+    assert values == {'prompt.sources': ['points', 'radar']}
+
+
+@pytest.mark.parametrize('argument', ['radar', 'sensor_depth_image'])
+def test_the_topic_of_a_sensor_that_nothing_listens_to_ends_the_launch(argument):
+    with pytest.raises(AssertionError):  # by `started`: launch ended with 1
+        started('depth.launch.py', **{argument: '/front/sensor'})
+
+
 def test_the_evaluation_hands_its_arguments_to_replay():
     command = started(
         'bag_evaluation.launch.py', bag='b.mcap', out='o', with_points='true', fail_if='mae_m>1'

@@ -183,6 +183,14 @@ def test_arguments_are_those_of_the_included_file(name):
     assert table(ROOT / 'launch' / name, 'ARGUMENTS').keys() <= offered
 
 
+@pytest.mark.parametrize('name', ['depth', 'bag_evaluation'])
+def test_rviz_is_told_the_time_that_the_node_takes(name):
+    (rviz,) = calls(ROOT / f'launch/{name}.launch.py', 'Node')
+    given = {keyword.arg: ast.unparse(keyword.value) for keyword in rviz.keywords}
+    assert given['executable'] == "'rviz2'"
+    assert 'use_sim_time' in given['parameters']
+
+
 def test_default_topics_are_those_of_our_bags():
     of_bags = {
         layout.IMAGE_TOPIC,

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver part: calibration, clocks, filters and devices, against librealsense itself."""
 
+import sys
 import threading
 import time
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import software_camera as soft
+from full_disk import no_room
 from software_camera import rs
 
 from metric_depth_ros.errors import InputError
@@ -25,6 +28,7 @@ from metric_depth_ros.ros.realsense.clock import RosStamps
 from metric_depth_ros.ros.realsense.counts import FrameCounts
 from metric_depth_ros.ros.realsense.device import open_camera
 from metric_depth_ros.ros.realsense.frames import in_millimeters
+from metric_depth_ros.ros.realsense.library import realsense_library
 from metric_depth_ros.ros.realsense.parameters import REALSENSE_NODE
 from metric_depth_ros.ros.realsense.shots import ShotReader
 from metric_depth_ros.ros.static_tree import StaticTree
@@ -121,6 +125,12 @@ def test_the_calibration_file_is_one_of_the_depth_node(tmp_path):
 def test_a_calibration_file_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(InputError, match='parameter calibration_file'):
         write_calibration(tmp_path / 'missing' / 'cam.yaml', {})
+
+
+def test_a_calibration_that_a_full_disk_cut_short_leaves_no_file(tmp_path):
+    with no_room(), pytest.raises(InputError, match='parameter calibration_file'):
+        write_calibration(tmp_path / 'cam.yaml', {('a', f'b{i}'): np.eye(4) for i in range(99)})
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize('domain', ['system_time', 'global_time'])
@@ -521,3 +531,10 @@ def test_a_bag_of_an_older_librealsense_is_played_without_a_loss(request):
     wait_until(lambda: received.capture.has_ended, 'the end')
     # librealsense needs the first pair to find out what belongs together.
     assert received.frames[-11:] == list(range(1, 12))
+
+
+def test_a_librealsense_that_is_too_old_is_refused_though_it_tells_no_version(monkeypatch):
+    old = SimpleNamespace(pipeline=object())  # 2.55.1 has neither set_device nor __version__
+    monkeypatch.setitem(sys.modules, 'pyrealsense2', old)
+    with pytest.raises(InputError, match=r'too old, expected 2\.56 or newer'):
+        realsense_library()

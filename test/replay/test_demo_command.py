@@ -42,6 +42,15 @@ def test_a_parameter_that_the_node_does_not_have_is_refused_before_the_work(tmp_
     assert not out.exists()
 
 
+def test_images_that_are_too_large_are_refused_before_anything_is_written(tmp_path, capsys):
+    out = tmp_path / 'demo'
+    assert main(['demo', '--out', str(out), '--scale', '200']) == 2
+    said = capsys.readouterr().err
+    assert 'an image of 166400x51200 has 8519680000 pixels' in said
+    assert '--scale' in said
+    assert not out.exists()
+
+
 def test_a_file_is_no_folder_for_the_demo(tmp_path, capsys):
     path = tmp_path / 'file'
     path.write_text('')

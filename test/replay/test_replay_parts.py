@@ -23,14 +23,15 @@ from metric_depth_ros.bags.messages import (
 from metric_depth_ros.bags.reader import BagReader, RawMessage
 from metric_depth_ros.bags.typestore import typestore
 from metric_depth_ros.bags.writer import BagWriter
+from metric_depth_ros.codecs.cdr_stamps import read_stamp_ns, with_shifted_stamp
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.replay import scoring
 from metric_depth_ros.replay.answered import answered_frames
-from metric_depth_ros.replay.cdr import read_stamp_ns, with_shifted_stamp
 from metric_depth_ros.replay.figures import failures
-from metric_depth_ros.replay.given_parameters import file_parameters
+from metric_depth_ros.replay.given_parameters import file_parameters, refuse_unheard
+from metric_depth_ros.replay.node_process import NodeProcess
 from metric_depth_ros.replay.player import Timing, looped, read_timing
 from metric_depth_ros.replay.posed_frames import posed_frames
 from metric_depth_ros.replay.scoring import recorded_frames, replayed_frames, score_recording
@@ -73,7 +74,8 @@ def test_moving_a_stamp_changes_nothing_else(stamp_ns, shift_ns, little_endian):
 def test_lost_images_are_told_with_the_rate_that_gives_the_node_more_time(
     node_died, slower, ending
 ):
-    figures = {'lost': 6, 'frames_in': 50, 'frames_out': 44, 'points_out': None, 'rate': 1.0}
+    counts = {'lost': 6, 'failed': 0, 'frames_in': 50, 'frames_out': 44, 'points_out': None}
+    figures = {**counts, 'rate': 1.0}
     run = SimpleNamespace(node_died=node_died, exit_code=0, last_words='')
     told = failures(figures, run, (), slower)[-1]
     assert told.startswith('6 of 50 images were neither answered nor accounted for by the node')
@@ -755,3 +757,62 @@ def test_a_world_that_nothing_connects_with_the_camera_is_refused(tabletop_bag, 
     with pytest.raises(InputError, match=r"to 'earth'.*--world-frame") as refusal:
         next(posed_frames(bag, world_frame='earth'))
     assert 'extrinsics.path' not in str(refusal.value)
+
+
+@pytest.mark.parametrize(('module', 'is_kept'), [('platform', False), ('this', True)])
+def test_the_log_of_a_refusal_stays_only_where_it_says_more(module, is_kept, tmp_path):
+    log = tmp_path / 'node.log'
+
+    def refuse():
+        # One of the modules prints a line, the other more than a refusal tells.
+        with NodeProcess([], log, {}, module) as process:
+            process.wait(60.0)
+            raise InputError('replay_node', f'refused: {process.last_words()}')
+
+    with pytest.raises(InputError, match='refused'):
+        refuse()
+    assert log.exists() is is_kept
+
+
+def test_the_log_stays_after_a_refusal_that_tells_nothing_of_it(tmp_path):
+    def refuse():
+        with NodeProcess([], tmp_path / 'node.log', {}, 'platform') as process:
+            process.wait(60.0)
+            raise InputError('output_path', 'the disk is full')
+
+    with pytest.raises(InputError, match='full'):
+        refuse()
+    assert (tmp_path / 'node.log').exists()
+
+
+RADAR = {'radar': '/front/radar'}
+
+
+@pytest.mark.parametrize(
+    ('topics', 'sources', 'file'),
+    [
+        ({}, '', 'generic'),
+        (RADAR, '[radar]', 'generic'),
+        (RADAR, '[points, radar]', 'rgbd'),
+        ({'sensor_depth': '/depth'}, '', 'rgbd'),
+        (RADAR, '', 'query_of_others'),
+    ],
+)
+def test_a_topic_of_a_sensor_that_is_listened_to_is_taken(topics, sources, file, tmp_path):
+    others = tmp_path / 'query_of_others.yaml'
+    others.write_text('/front/depth: {ros__parameters: {estimator: nearest}}')
+    path = others if file == others.stem else CONFIG / f'{file}.yaml'
+    refuse_unheard(topics, sources, path)
+
+
+@pytest.mark.parametrize(
+    ('sources', 'file', 'said'),
+    [
+        ('', 'generic', r"\[points\] \(.*generic\.yaml\).*prompt_sources:='\[points, radar\]'"),
+        ('', 'rgbd', r"\[sensor_depth\] \(.*rgbd\.yaml\).*'\[sensor_depth, radar\]'"),
+        ('[points]', 'generic', r"\[points\] \(prompt_sources\).*'\[points, radar\]'"),
+    ],
+)
+def test_a_topic_of_a_sensor_that_nothing_listens_to_is_refused(sources, file, said):
+    with pytest.raises(InputError, match=f'/front/radar is given.*{said}'):
+        refuse_unheard(RADAR, sources, CONFIG / f'{file}.yaml')

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metric_depth_ros.replay.service_calls import response_to
+
 DEADLINE_S = 30.0  # discovery takes up to 3 s on an idle machine, and machines are not idle
 SIZE = (64, 48)
 CALIBRATION = """
@@ -230,17 +232,8 @@ class Client:
                 self.call(GetState, asked, GetState.Request())
         caller = self._callers[service]
         self.wait_for(caller.service_is_ready, service)
-        futures = [caller.call_async(request)]
-        sent_s = time.monotonic()
-
-        def answered():
-            nonlocal sent_s
-            if kind is not ChangeState and time.monotonic() - sent_s > 3.0:
-                sent_s = time.monotonic()
-                futures.append(caller.call_async(request))
-            return next((future for future in futures if future.done()), None)
-
-        return self.wait_for(answered, f'response of {service}').result()
+        response = response_to(caller, request, repeats=kind is not ChangeState)
+        return self.wait_for(response, f'response of {service}')
 
 
 @pytest.fixture(scope='module')

@@ -3,10 +3,11 @@
 
 import threading
 import time
+from itertools import count
 
 import pytest
 
-from metric_depth_ros.ros.assembly import Arrival, Assembly
+from metric_depth_ros.ros.assembly import _STEADY, Arrival, Assembly
 
 MS = 1_000_000
 T0 = 1_000_000 * MS
@@ -87,6 +88,50 @@ def test_a_late_image_gets_the_camera_info_of_its_own_stamp():
         meeting.offer('camera_info', number, T0 + number * 33 * MS)
     meeting.offer_image('image', T0 + 33 * MS)
     assert meeting.take().measurements['camera_info'].message == 1
+
+
+@pytest.fixture
+def zooming():
+    """Return a meeting where infos may change, and what an image gets whose own info follows."""
+    meeting = Assembly((), ('camera_info',), 0.15, 60.0, content=lambda message: message)
+    stamps = count(T0, 33 * MS)
+
+    def taken(own):
+        stamp_ns, bundles = next(stamps), []
+        meeting.offer_image('image', stamp_ns)
+        worker = threading.Thread(target=lambda: bundles.append(meeting.take()))
+        worker.start()
+        while meeting._image is not None:
+            time.sleep(0.001)
+        meeting.offer('camera_info', own, stamp_ns)  # the worker waits, or is done
+        worker.join()
+        return bundles[0].measurements['camera_info'].message
+
+    return meeting, taken, stamps
+
+
+def test_while_camera_info_changes_an_image_waits_for_the_one_of_its_stamp(zooming):
+    _, taken, _ = zooming
+    # The first one that differs cannot be foreseen.
+    assert [taken(zoom) for zoom in (0, 1, 2, 3, 3, 4)] == [0, 0, 2, 3, 3, 4]
+
+
+def test_camera_info_that_does_not_change_any_more_is_not_waited_for(zooming):
+    meeting, taken, stamps = zooming
+    assert [taken(zoom) for zoom in (0, 1, *[2] * (_STEADY + 1))][-1] == 2
+    meeting.offer_image('image', next(stamps))
+    assert meeting.take().waited_s < 30.0
+
+
+def test_camera_info_that_comes_before_its_image_is_not_waited_for(zooming):
+    meeting, _, stamps = zooming
+    for zoom in range(5):
+        stamp_ns = next(stamps)
+        meeting.offer('camera_info', zoom, stamp_ns)
+        meeting.offer_image('image', stamp_ns)
+        meeting.take()
+    meeting.offer_image('image', next(stamps))
+    assert meeting.take().waited_s < 30.0
 
 
 def test_a_measurement_that_is_due_is_waited_for():

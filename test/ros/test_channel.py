@@ -3,7 +3,7 @@
 
 import sys
 import time
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 from builtin_interfaces.msg import Time
@@ -24,6 +24,8 @@ SETTINGS = DEPTH_NODE.settings({'prompt.sources': []})
 class Node:
     """A node without a middleware."""
 
+    publishers = MappingProxyType({})  # nodes by topic
+
     def get_name(self):
         return 'depth'
 
@@ -34,7 +36,8 @@ class Node:
         return f'/robot/{name}'
 
     def get_publishers_info_by_topic(self, name):
-        return []
+        split = (node.rpartition('/') for node in self.publishers.get(name, ()))
+        return [SimpleNamespace(node_namespace=ns or '/', node_name=n) for ns, _, n in split]
 
     def get_clock(self):
         now = SimpleNamespace(nanoseconds=time.time_ns())
@@ -159,6 +162,33 @@ def test_a_camera_forgets_at_activation_how_its_frames_were_before(channel, monk
     channel.counters.answered(FrameReport(1, 'nearest', 5.0, 0.0, 1.0, 3.0, 1.0, 0))
     channel.activate(None, SharedStreams())
     assert 'method' not in {v.key for v in channel.health().values}
+
+
+def test_another_publisher_on_an_output_is_told_and_reported_once(channel, monkeypatch, capsys):
+    activate(channel)
+    alone = ('/robot/depth', '/_NODE_NAME_UNKNOWN_')
+    monkeypatch.setattr(Node, 'publishers', {'depth/camera_info': alone})
+    assert 'too' not in channel.health().message
+    monkeypatch.setattr(Node, 'publishers', {'depth/camera_info': (*alone, '/front')})
+    for _ in range(2):
+        status = channel.health()
+        assert '/robot/depth/camera_info is published by /front too' in status.message
+        assert 'parameter cameras' in status.message
+    assert capsys.readouterr().out.count('[shared_topic]') == 1
+    monkeypatch.setattr(Node, 'publishers', {})
+    assert 'too' not in channel.health().message
+
+
+def test_the_status_of_a_camera_names_the_namespace_of_its_node(channel):
+    assert channel.health().name == 'robot/depth: frames'
+
+
+def test_only_what_a_camera_info_says_is_compared():
+    content = create_assembly(SETTINGS)._sources['camera_info'].content
+    first, later, zoomed = CameraInfo(), CameraInfo(), CameraInfo()
+    later.header.stamp = Time(sec=9)
+    zoomed.k[0] = 7.0
+    assert content(first) == content(later) != content(zoomed)
 
 
 def test_every_fault_is_told_with_its_camera_or_with_all():

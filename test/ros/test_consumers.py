@@ -173,6 +173,13 @@ def test_the_documented_parameters_are_those_of_the_node():
         DEPTH_NODE.settings(values)
 
 
+def test_the_documented_cloud_of_the_voxel_layer_is_not_cut_off_before_what_clears():
+    ours = [block['/**']['ros__parameters'] for block in documented() if '/**' in block]
+    (values,) = [values for values in ours if 'depth.voxel_size_m' in values]
+    settings = DEPTH_NODE.settings(values)
+    assert settings.depth.max_range_m == DEPTH_NODE.rows['depth.max_range_m'].default
+
+
 def test_the_documented_topic_of_the_voxel_layer_is_published():
     layer = next(block['voxel_layer'] for block in documented() if 'voxel_layer' in block)
     source = layer[layer['observation_sources']]

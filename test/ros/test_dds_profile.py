@@ -14,7 +14,8 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from metric_depth_ros.resources import share_file, shared_memory_bytes
+from metric_depth_ros.middleware import shared_memory_bytes
+from metric_depth_ros.resources import share_file
 
 # Echoes the header of every image, so that the next one is sent when the last has arrived.
 ECHO = """
@@ -65,10 +66,35 @@ def test_the_size_of_the_segment_is_that_of_the_profile_in_force(monkeypatch, tm
     assert shared_memory_bytes() == 64 << 20
     monkeypatch.setenv(variables[0], str(share_file('config/fastdds_large.xml')))
     assert shared_memory_bytes() == 256 << 20
-    monkeypatch.setenv(variables[0], str(tmp_path / 'missing.xml'))
-    assert shared_memory_bytes() is None
+    monkeypatch.setenv(variables[0], '')
+    monkeypatch.setenv('RMW_IMPLEMENTATION', '')
+    assert shared_memory_bytes() == 64 << 20
     monkeypatch.setenv('RMW_IMPLEMENTATION', 'rmw_cyclonedds_cpp')
     assert shared_memory_bytes() is None
+
+
+UDP_ALONE = '<type>UDPv4</type><useBuiltinTransports> false </useBuiltinTransports>'
+
+
+@pytest.mark.parametrize(
+    ('text', 'size'),
+    [
+        (None, 512 << 10),
+        ('hello', 512 << 10),
+        ('<dds/>', 512 << 10),
+        ('<dds><!-- <segment_size>9</segment_size> --></dds>', 512 << 10),
+        (f'<dds><type>SHM</type>{UDP_ALONE}</dds>', 512 << 10),
+        (f'<dds>{UDP_ALONE}</dds>', None),
+        ('<dds xmlns="x"><segment_size> 99 </segment_size></dds>', 99),
+    ],
+)
+def test_a_profile_that_names_no_size_leaves_that_of_fast_dds(text, size, monkeypatch, tmp_path):
+    profile = tmp_path / 'mine.xml'
+    if text is not None:
+        profile.write_text(text)
+    monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', str(profile))
+    monkeypatch.delenv('RMW_IMPLEMENTATION', raising=False)
+    assert shared_memory_bytes() == size
 
 
 def test_the_large_profile_differs_from_the_default_in_its_segment_only():

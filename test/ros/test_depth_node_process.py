@@ -343,7 +343,7 @@ def test_an_estimator_that_hangs_in_its_first_frame_is_told_and_can_be_replaced(
 
     def told():
         heard = [s for m in client.received['/diagnostics'] for s in m.status]
-        mine = [s for s in heard if s.name == 'never: frames']
+        mine = [s for s in heard if s.name == 'never/never: frames']
         return [s for s in mine if 'No depth: a frame has been computed for' in s.message]
 
     client.repeat(lambda: client.send(client.frame()), told, 'a frame that takes long')
@@ -433,6 +433,54 @@ def test_an_end_that_takes_its_time_is_waited_for():
         'def serve(nodes, stop, noticed):\n'
         "    print('here', flush=True); stop.wait(); noticed.set(); time.sleep(1.0)\n"
         "    print('written', flush=True)\n"
+        'running._started, running._serve = lambda *_: [], serve\n'
+        "running.run_node('node', '', list, [])"
+    )
+    with subprocess.Popen(
+        [sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == 'here\n'
+        process.send_signal(signal.SIGINT)
+        told, log = process.communicate(timeout=30)
+    assert (process.returncode, told, log) == (0, 'written\n', '')
+
+
+WRITES_IN_A_CALLBACK = """
+    with WRITING:
+        print('here', flush=True)
+        stop.wait()
+        time.sleep(0.5)
+        print('written', flush=True)
+        noticed.set()
+"""
+WRITES_IN_A_THREAD_THAT_IS_ABANDONED = """
+    begun = threading.Event()
+    def write():
+        with WRITING:
+            begun.set()
+            noticed.wait()
+            time.sleep(0.5)
+            print('written', flush=True)
+    threading.Thread(target=write, daemon=True).start()
+    begun.wait()
+    print('here', flush=True)
+    stop.wait()
+    noticed.set()
+"""
+
+
+@pytest.mark.parametrize(
+    'serve',
+    [WRITES_IN_A_CALLBACK, WRITES_IN_A_THREAD_THAT_IS_ABANDONED],
+    ids=['callback', 'abandoned'],
+)
+def test_a_file_that_is_being_written_is_written_to_its_end(serve):
+    code = (
+        'import threading, time\n'
+        'from metric_depth_ros.nodes import running\n'
+        'from metric_depth_ros.ros.writing import WRITING\n'
+        'running._PATIENCE_S = 0.02\n'
+        f'def serve(nodes, stop, noticed):{serve}'
         'running._started, running._serve = lambda *_: [], serve\n'
         "running.run_node('node', '', list, [])"
     )

@@ -30,5 +30,5 @@ def test_a_picture_takes_no_memory_of_double_precision():
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # Nearness, level and what is made of them: four bytes a pixel each, never eight.
+    # Normalized inverse depth and what is made of it: four bytes a pixel each, never eight.
     assert peak < 20 * depth.size

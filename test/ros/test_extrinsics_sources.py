@@ -13,7 +13,7 @@ from metric_depth_ros.bags.messages import transforms_message
 from metric_depth_ros.bags.writer import BagWriter
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.motion import PoseTrack
-from metric_depth_ros.ros.extrinsics import create_extrinsics, create_mount
+from metric_depth_ros.ros.extrinsics import create_extrinsics, create_transforms
 from metric_depth_ros.ros.moving_tree import MovingTree
 from metric_depth_ros.ros.parameters import ExtrinsicsSettings, MountSettings
 from metric_depth_ros.ros.static_tree import StaticTree
@@ -179,14 +179,16 @@ def test_a_moving_robot_moves_the_measurement_to_the_time_of_the_image():
 )
 def test_without_known_motion_the_sensors_count_as_mounted(tracks, fixed_frame, stamp_ns):
     tree = MovingTree(MOUNTED, tracks, fixed_frame, 'test')
-    assert tree.lookup_moved('camera', stamp_ns, 'lidar', stamp_ns - S // 10) is None
+    assert tree.lookup_through_fixed_frame('camera', stamp_ns, 'lidar', stamp_ns - S // 10) is None
     assert tree.lookup('camera', stamp_ns, 'lidar', stamp_ns - S // 10)[0, 3] == 2.0
 
 
 def test_a_path_that_has_nothing_to_do_with_it_does_not_hide_the_motion():
     tag = PoseTrack(np.array([S // 4, S // 3]), np.stack((moved(0.0), moved(1.0))))
     tree = MovingTree(MOUNTED, {('odom', 'base'): PATH, ('camera', 'tag'): tag}, 'odom', 'test')
-    assert tree.lookup_moved('camera', S, 'lidar', S - S // 10)[0, 3] == pytest.approx(0.0)
+    assert tree.lookup_through_fixed_frame('camera', S, 'lidar', S - S // 10)[
+        0, 3
+    ] == pytest.approx(0.0)
 
 
 def test_a_transform_of_a_stamp_is_never_that_of_another():
@@ -195,16 +197,16 @@ def test_a_transform_of_a_stamp_is_never_that_of_another():
     assert tree.lookup_at('lidar', 'camera', 2 * S)[0, 3] == -2.0
     with pytest.raises(InputError, match=r"'camera' to 'odom' in test, at 2\.000 s"):
         tree.lookup_at('odom', 'camera', 2 * S)
-    assert tree.lookup_known('odom', 'camera', 2 * S) is None
+    assert tree.try_lookup('odom', 'camera', 2 * S) is None
     with pytest.raises(InputError, match="'camera' to 'earth'"):
-        tree.lookup_known('earth', 'camera', 2 * S)
+        tree.try_lookup('earth', 'camera', 2 * S)
 
 
 @pytest.mark.parametrize(('stamp_ns', 'x'), [(-S, 1.0), (9 * S, 21.0)])
 def test_a_recording_of_another_time_tells_how_the_robot_is_built(stamp_ns, x):
     tree = MovingTree(MOUNTED, {('odom', 'base'): PATH}, '', 'test')
     assert tree.lookup_at('odom', 'camera', stamp_ns)[0, 3] == pytest.approx(x)
-    assert tree.lookup_known('odom', 'camera', stamp_ns)[0, 3] == pytest.approx(x)
+    assert tree.try_lookup('odom', 'camera', stamp_ns)[0, 3] == pytest.approx(x)
 
 
 def test_a_link_that_never_moves_is_known_at_any_time():
@@ -220,8 +222,8 @@ def test_links_on_the_tf_of_a_bag_of_another_time_are_a_mount(tmp_path):
         for stamp_ns in (S, 2 * S):
             link = transforms_message({('mast', 'camera'): moved(2.0)}, stamp_ns)
             bag.write(layout.TF_TOPIC, link, stamp_ns)
-    mount = create_mount(MountSettings('bag', str(tmp_path / 'bag')), node=None)
-    found = mount.lookup_known('base', 'camera', 1_800_000_000 * S)
+    mount = create_transforms(MountSettings('bag', str(tmp_path / 'bag')), node=None)
+    found = mount.try_lookup('base', 'camera', 1_800_000_000 * S)
     assert found[0, 3] == pytest.approx(3.0)
 
 
@@ -289,13 +291,13 @@ def test_a_file_of_kitti_places_no_frames_by_name(tmp_path):
     path = tmp_path / 'calib.txt'
     path.write_text('anything')
     with pytest.raises(InputError, match=r'calib\.txt .*names no frames.*give a YAML file'):
-        create_mount(MountSettings('file', str(path)), node=None)
+        create_transforms(MountSettings('file', str(path)), node=None)
 
 
 def test_frames_of_a_file_are_found_by_name(tmp_path):
     path = tmp_path / 'places.yaml'
     place = {'parent': 'base', 'child': 'camera', 'translation': [1, 2, 3]}
     path.write_text(yaml.safe_dump({'transforms': [{**place, 'rotation': [0, 0, 0, 1]}]}))
-    mount = create_mount(MountSettings('file', str(path)), node=None)
+    mount = create_transforms(MountSettings('file', str(path)), node=None)
     np.testing.assert_allclose(mount.lookup_at('base', 'camera', 0)[:3, 3], [1, 2, 3])
     mount.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bundles to frames, and the limits of the output, without ROS."""
+"""Bundles to frames, without ROS."""
 
 from types import SimpleNamespace
 
@@ -11,9 +11,9 @@ from metric_depth_ros.codecs.image import encode_color, encode_depth
 from metric_depth_ros.codecs.pointcloud import encode_cloud
 from metric_depth_ros.ros.assembly import Arrival, Bundle
 from metric_depth_ros.ros.extrinsics import FixedTransform, StaticTree
-from metric_depth_ros.ros.framing import FrameBuilder, limited_depth
+from metric_depth_ros.ros.framing import FrameBuilder
 from metric_depth_ros.ros.parameters import DEPTH_NODE
-from metric_depth_ros.types import CameraModel, DepthEstimate, Source
+from metric_depth_ros.types import CameraModel, Source
 
 CAMERA = CameraModel.pinhole(8, 6, 10.0, 10.0, 3.5, 2.5)
 DEPTH_CAMERA = CameraModel.pinhole(4, 3, 5.0, 5.0, 1.5, 1.0)
@@ -237,21 +237,3 @@ def test_a_changed_calibration_is_noticed():
     )
     assert first is second
     assert third == other
-
-
-def test_depth_beyond_the_range_is_infinite_and_never_clipped():
-    depth = np.array([[1.0, 20.0, 20.1, np.inf, np.nan, 0.0, -3.0]], np.float32)
-    limited = limited_depth(DepthEstimate(depth), 20.0, 0.0).depth
-    expected = [[1.0, 20.0, np.inf, np.inf, np.nan, np.nan, np.nan]]
-    np.testing.assert_array_equal(limited, np.array(expected, np.float32))
-
-
-def test_depth_of_low_confidence_is_unknown():
-    confidence = np.array([[0.2, 0.8]], np.float32)
-    estimate = DepthEstimate(np.ones((1, 2), np.float32), confidence)
-    np.testing.assert_array_equal(limited_depth(estimate, 9.0, 0.5).depth, [[np.nan, 1.0]])
-
-
-def test_an_estimate_within_the_limits_is_not_copied():
-    depth = np.ones((2, 2), np.float32)
-    assert limited_depth(DepthEstimate(depth), 9.0, 0.0).depth is depth

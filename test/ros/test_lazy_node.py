@@ -10,7 +10,7 @@ class Watcher:
 
     def __init__(self, client, namespace):
         self.client = client
-        self._namespace = namespace
+        self._name = f'{namespace}/{namespace}: frames'
         client.subscribe(DiagnosticArray, '/diagnostics')
 
     def send(self, encoding='rgb8'):
@@ -22,7 +22,7 @@ class Watcher:
     def _status(self):
         arrays = reversed(self.client.received['/diagnostics'])
         statuses = (array.status[0] for array in arrays)
-        return next((s for s in statuses if s.name == f'{self._namespace}: frames'), None)
+        return next((s for s in statuses if s.name == self._name), None)
 
     @property
     def message(self):

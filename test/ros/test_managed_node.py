@@ -10,6 +10,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
 
+from metric_depth_ros.ros import depth_node
 from metric_depth_ros.ros.depth_node import DepthNode
 from metric_depth_ros.ros.query_node import QueryNode
 from metric_depth_ros.ros.realsense.node import RealsenseNode
@@ -100,6 +101,23 @@ def test_a_node_that_cannot_be_configured_says_why_and_before_that_it_is_not_act
     assert f"{INACTIVE} It cannot configure: parameter diagnostics.period_s is 'soon'" in (
         status.message
     )
+
+
+def test_nodes_of_different_namespaces_have_statuses_of_different_names(make, monkeypatch):
+    node = make(QueryNode, remaps=['__ns:=/robot1'])
+    assert [s.name for s in told(node, monkeypatch)] == ['robot1/query: answers']
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert [s.name for s in told(node, monkeypatch)] == ['robot1/query: answers']
+
+
+def test_snapshots_of_robots_in_one_simulation_have_names_of_their_own(make, monkeypatch):
+    node = make(DepthNode, ['prompt.sources:=[]'], ['__ns:=/robot1'])
+    image = SimpleNamespace(arrived_s=1.0)
+    answered = SimpleNamespace(bundle=SimpleNamespace(image=image))
+    node._channels = [SimpleNamespace(newest=answered, camera='arm/left')]
+    monkeypatch.setattr(depth_node, 'save_snapshot', lambda newest, root, prefix: prefix)
+    assert node._save_snapshot() == 'robot1_depth_arm_left'
+    node._channels = []
 
 
 def test_each_camera_is_told_of_where_the_node_cannot_be_configured(make, monkeypatch):

@@ -59,11 +59,11 @@ def odometry(until_s, rate_hz=50.0):
 @pytest.fixture(scope='module')
 def drive():
     """Return the extrinsics, and five clouds with when each of their points was measured."""
+    from moving_lidar import sweep
     from small_worlds import daylight
 
     from metric_depth_ros.simulation.sensors.echoes import EchoModel
     from metric_depth_ros.simulation.sensors.lidar import LidarModel
-    from metric_depth_ros.simulation.sensors.sweep import sweep
     from metric_depth_ros.simulation.world import WorldBuilder
 
     rng = np.random.default_rng(0)
@@ -129,7 +129,7 @@ def prompt_of(columns, start_s, image_s, tree, **settings):
     arrival = Arrival(cloud, START_NS + round(start_s * S), 0.0)
     image = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
     frame = Frame(START_NS + round(image_s * S), 'camera', image, CAMERA)
-    view = View(frame, tree, lambda: CAMERA, refuse)
+    view = View(frame, tree, lambda: CAMERA, refuse, refuse)
     wanted = replace(PromptSettings(remove_occluded=False), **settings)
     return prompt_from('points', arrival, view, wanted)
 

@@ -29,8 +29,8 @@ def image(second=1):
     return message(encode_color(np.full((6, 8, 3), 9, np.uint8)), second)
 
 
-def info():
-    return message(camera_to_fields(CAMERA), binning_x=0, binning_y=0, roi=FULL)
+def info(camera=CAMERA, second=1):
+    return message(camera_to_fields(camera), second, binning_x=0, binning_y=0, roi=FULL)
 
 
 def newest(camera, on_jump=lambda: None):
@@ -63,6 +63,17 @@ def test_an_image_whose_camera_is_not_known_is_refused_only_where_that_is_needed
     assert frames.frame(frames.take(), camera_needed=False).camera is None
     with pytest.raises(InputError, match='no CameraInfo has been received'):
         frames.frame(frames.take(), camera_needed=True)
+
+
+def test_an_image_gets_the_camera_info_of_its_stamp_though_a_newer_one_has_come():
+    zoomed = CameraModel.pinhole(8, 6, 20.0, 20.0, 3.5, 2.5)
+    frames = newest(CameraSettings())
+    frames._store('camera_info', info(CAMERA, 1))
+    frames._store('image', image(1))
+    frames._store('camera_info', info(zoomed, 2))
+    assert frames.frame(frames.take(), camera_needed=True).camera == CAMERA
+    frames._store('image', image(3))
+    assert frames.frame(frames.take(), camera_needed=True).camera == zoomed
 
 
 def test_an_image_of_a_clock_that_went_back_is_told():

@@ -9,7 +9,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
 from metric_depth_ros.ros import outputs as outputs_module
-from metric_depth_ros.ros.framing import limited_depth
+from metric_depth_ros.ros.limits import limited_depth
 from metric_depth_ros.ros.messages import MessageBuffer
 from metric_depth_ros.ros.outputs import Outputs
 from metric_depth_ros.ros.parameters import DepthSettings

@@ -119,9 +119,9 @@ def test_poses_of_another_world_are_not_mixed_with_those_of_the_one_before():
 def odometry(monkeypatch):
     """Poses from odometry of a robot that stands still from 0 to 30 s, and their mount."""
     mount = SimpleNamespace(problem='', cleared=0, inner=None)
-    mount.lookup_known = lambda *asked: mount.inner.lookup_known(*asked)
+    mount.try_lookup = lambda *asked: mount.inner.try_lookup(*asked)
     mount.clear = lambda: setattr(mount, 'cleared', mount.cleared + 1)
-    monkeypatch.setattr(pose_sources, 'create_mount', lambda settings, node: mount)
+    monkeypatch.setattr(pose_sources, 'create_transforms', lambda settings, node: mount)
     monkeypatch.setattr(pose_sources, 'subscribe', lambda *asked: None)
     node = SimpleNamespace(resolve_topic_name=lambda name: f'/{name}')
     settings = RECONSTRUCT_NODE.settings({'pose.source': 'pose', 'pose.frame': 'base'})

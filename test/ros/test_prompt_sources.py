@@ -13,7 +13,8 @@ from metric_depth_ros.codecs.image import encode_color, encode_depth
 from metric_depth_ros.codecs.pointcloud import encode_cloud
 from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.ros.assembly import Arrival, Bundle
-from metric_depth_ros.ros.framing import FrameBuilder, limited_depth
+from metric_depth_ros.ros.framing import FrameBuilder
+from metric_depth_ros.ros.limits import limited_depth
 from metric_depth_ros.ros.parameters import DEPTH_NODE
 from metric_depth_ros.ros.static_tree import StaticTree
 from metric_depth_ros.types import CameraModel, DepthEstimate, Source
@@ -118,6 +119,23 @@ def test_flying_pixels_stay_where_that_is_asked_for():
         prompt__remove_flying_pixels=False,
     )
     assert len(frame.prompt) == WIDTH * HEIGHT
+
+
+@pytest.mark.parametrize(
+    ('frame_id', 'told'), [('depth', [('sensor_depth', 'depth_frame')]), ('camera', []), ('', [])]
+)
+def test_registered_depth_of_another_frame_is_used_and_told_once(frame_id, told):
+    faults = []
+    builder = FrameBuilder(TREE, lambda stream, error: faults.append((stream, error.fault)))
+    settings = DEPTH_NODE.settings(
+        {'prompt.sources': ['sensor_depth'], 'prompt.depth_alignment': 'registered'}
+    )
+    image = received(encode_color(np.zeros((HEIGHT, WIDTH, 3), np.uint8)), 'camera')
+    depth = received(encode_depth(np.ones((HEIGHT, WIDTH), np.float32)), frame_id)
+    bundle = Bundle(image, {'camera_info': info(CAMERA), 'sensor_depth': depth}, 0.0)
+    for _ in range(2):
+        assert len(builder.build(bundle, settings).prompt) == WIDTH * HEIGHT
+    assert faults == told
 
 
 @pytest.mark.parametrize('frame_id', ['camera', 'depth'])

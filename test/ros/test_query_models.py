@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The models of the query node: which are refused before any question."""
 
+from dataclasses import replace
+
 import pytest
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators import registry
 from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.nearest import NearestFill
+from metric_depth_ros.ros.parameters import ModelSettings
 from metric_depth_ros.ros.query_models import models_from
 from metric_depth_ros.ros.query_parameters import QueryNodeSettings
 
@@ -29,6 +32,19 @@ class Monocular(Estimator):
 def test_an_estimator_that_says_nothing_of_prompts_is_taken(monkeypatch):
     monkeypatch.setitem(registry._FACTORIES, 'monocular', lambda variant, options: Monocular())
     assert models_from(QueryNodeSettings(estimator='monocular')).estimator.name == 'monocular'
+
+
+def test_weights_of_the_language_model_may_be_named_beside_an_estimator(monkeypatch):
+    monkeypatch.setitem(registry._FACTORIES, 'depthvlm', lambda variant, options: Monocular())
+    settings = QueryNodeSettings(
+        estimator='hf:a/b', language_model='depthvlm',
+        model=ModelSettings(weights='depthvlm=/nowhere'),
+    )  # fmt: skip
+    monkeypatch.setitem(registry._FACTORIES, 'hf', lambda variant, options: Monocular())
+    with pytest.raises(InputError, match='which answers no questions'):
+        models_from(settings)
+    with pytest.raises(InputError, match=r'depthvlm=/nowhere.*for none is in use'):
+        models_from(replace(settings, language_model=''))
 
 
 def test_networks_and_priors_say_whether_they_need_a_prompt():

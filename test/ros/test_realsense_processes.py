@@ -10,7 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rclpy
 import software_camera as soft
+
+from metric_depth_ros.nodes import realsense_depth
+from metric_depth_ros.ros.outputs import Outputs
+from metric_depth_ros.ros.realsense.publishing import TOPICS
 
 RECORDING = Path(__file__).parents[1] / 'realsense/librealsense_2_55.bag'
 
@@ -65,9 +70,9 @@ def test_several_cameras_feed_one_depth_node(client, start_node):
             'depth:cameras': '[front,rear]',
             'depth:estimator': 'nearest',
             'depth:prompt.sources': '[sensor_depth]',
-            'front:playback.file': RECORDING,
-            'rear:playback.file': RECORDING,
-            'rear:depth.align_to_color': 'true',
+            'front_camera:playback.file': RECORDING,
+            'rear_camera:playback.file': RECORDING,
+            'rear_camera:depth.align_to_color': 'true',
         },
         executable='realsense_depth',
     )
@@ -75,8 +80,40 @@ def test_several_cameras_feed_one_depth_node(client, start_node):
         assert np.nanmedian(depth_m(client, f'/{camera}/depth/image')) == pytest.approx(
             1.5, abs=0.01
         )
-    assert client.node.count_subscribers('/rear/aligned_depth_to_color/image_raw') == 0
+    aligned = '/rear_camera/aligned_depth_to_color/image_raw'
+    client.wait_for(lambda: client.node.count_publishers(aligned), aligned)
+    assert client.node.count_subscribers(aligned) == 0
     assert node.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize(
+    ('cameras', 'names'),
+    [
+        ('[]', ['camera', 'depth']),
+        ('[front, rear]', ['front_camera', 'rear_camera', 'depth']),
+        ('[camera, arm/left]', ['camera_camera', 'arm_left_camera', 'depth']),
+    ],
+)
+def test_no_camera_publishes_on_a_topic_of_the_dense_depth(cameras, names):
+    rclpy.init(args=['--ros-args', '-p', f'depth:cameras:={cameras}'])
+    nodes = realsense_depth._nodes()
+    try:
+        *of_cameras, depth = nodes
+        measured = {
+            node.resolve_topic_name(topic)
+            for node in of_cameras
+            for pair in TOPICS.values()
+            for topic in pair
+        }
+        given = depth.get_parameter('cameras').value or ('',)
+        dense = [Outputs(depth, print, camera).topics for camera in given]
+        assert [node.get_name() for node in nodes] == names
+        assert len(measured) == 6 * len(of_cameras)
+        assert measured.isdisjoint(set().union(*dense))
+    finally:
+        for node in nodes:
+            node.destroy_node()
+        rclpy.try_shutdown()
 
 
 @needs_library
@@ -124,8 +161,8 @@ def test_help_needs_no_library(without_library, executable):
 
 
 @needs_library
-@pytest.mark.parametrize('cameras', ['[depth,rear]', '[a/b,a_b]'])
-def test_cameras_that_would_be_nodes_of_one_name_are_refused(cameras):
+@pytest.mark.parametrize('cameras', ['[front,front_camera]', '[a/b,a_b]'])
+def test_cameras_whose_nodes_would_have_the_name_of_another_are_refused(cameras):
     command = [sys.executable, '-m', 'metric_depth_ros.nodes.realsense_depth']
     done = subprocess.run(
         [*command, '--ros-args', '-p', f'depth:cameras:={cameras}'],

@@ -7,6 +7,7 @@ Nobody spins it: what topics bring is handed to it.
 import importlib.util
 import time
 from array import array
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.ros.reconstruct_node import ReconstructNode
+from metric_depth_ros.ros.writing import WRITING
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec('open3d') is None, reason='open3d is missing'
@@ -73,7 +75,35 @@ def test_an_active_node_goes_on_with_the_surface_that_it_had(node):
 def test_a_surface_is_written_while_its_node_is_not_active(node, tmp_path):
     see(node, 10, 'odom')
     node.trigger_deactivate()
-    assert node._save().startswith(f'{tmp_path}/mesh_')
+    assert node._save().startswith(f'{tmp_path}/mesh_reconstruct_')
+
+
+def test_nodes_whose_clocks_stand_at_one_time_write_files_of_their_own(
+    node, tmp_path, monkeypatch
+):
+    second = ReconstructNode()
+    try:
+        second.trigger_configure()
+        second.trigger_activate()
+        see(node, 10, 'odom')
+        see(second, 10, 'odom')
+        paused = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=7))
+        with monkeypatch.context() as simulated:
+            simulated.setattr(ReconstructNode, 'get_clock', lambda self: paused)
+            assert node._save() != second._save()
+        assert len(list(tmp_path.glob('*.ply'))) == 4
+    finally:
+        second.release()
+        second.destroy_node()
+
+
+def test_a_surface_is_written_where_the_process_waits_for_it(node, monkeypatch):
+    see(node, 10, 'odom')
+    held = []
+    monkeypatch.setattr(node._surface, 'write', lambda *paths: held.append(WRITING.locked()))
+    node._save()
+    assert held == [True]
+    assert not WRITING.locked()
 
 
 def test_a_surface_that_was_abandoned_with_its_thread_is_followed_by_another(node, monkeypatch):

@@ -182,7 +182,7 @@ class Tree:
 def answer_in_map(start, models, monkeypatch, knows):
     """Return how a question in the frame map ends, and what was asked of the tree."""
     tree = Tree(knows)
-    monkeypatch.setattr(query_node, 'create_mount', lambda settings, node: tree)
+    monkeypatch.setattr(query_node, 'create_transforms', lambda settings, node: tree)
     given = {'estimator': 'compact_student', 'max_age_s': 0.0, 'target_frame': 'map'}
     node = start(query_node.QueryNode, **given)
     told = Ends(node)

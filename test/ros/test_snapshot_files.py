@@ -9,9 +9,9 @@ import pytest
 
 from metric_depth_ros.codecs.cdr import WireCompressedImage, WireHeader, WireStamp
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.evaluation.snapshots import read_snapshot
+from metric_depth_ros.framesets.snapshots import read_snapshot
 from metric_depth_ros.ros.assembly import Arrival, Bundle
-from metric_depth_ros.ros.framing import LimitedDepth
+from metric_depth_ros.ros.limits import LimitedDepth
 from metric_depth_ros.ros.parameters import DEPTH_NODE
 from metric_depth_ros.ros.snapshot import Answered, save_snapshot
 from metric_depth_ros.types import CameraModel, Frame

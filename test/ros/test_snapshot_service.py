@@ -10,7 +10,7 @@ from std_srvs.srv import Trigger
 from metric_depth_ros.bags.reader import BagReader
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.evaluation.snapshots import read_snapshot
+from metric_depth_ros.framesets.snapshots import read_snapshot
 
 DEFECTIVE = """
 import sys

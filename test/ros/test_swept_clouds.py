@@ -52,7 +52,11 @@ def prompt_of(xyz, extrinsics, times, settings=SETTINGS):
     )
     frame = Frame(STAMP_NS, 'camera', np.zeros((320, 320, 3), np.uint8), CAMERA)
     faults = []
-    view = View(frame, extrinsics, lambda: CAMERA, lambda *fault: faults.append(fault))
+
+    def report(*fault):
+        faults.append(fault)
+
+    view = View(frame, extrinsics, lambda: CAMERA, report, report)
     prompt = prompt_from('points', arrival, view, settings)
     return prompt, [(stream, error.fault) for stream, error in faults]
 

@@ -2,6 +2,7 @@
 """Extrinsics from tf2, with the real listener and real transforms on /tf and /tf_static."""
 
 import importlib.util
+import os
 import signal
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from geometry_msgs.msg import TransformStamped
 from stubbed_tf2 import stub_tf2
 
 from metric_depth_ros.errors import InputError
+from metric_depth_ros.middleware import dds_environment
 from metric_depth_ros.replay.spinning_node import idle_node
-from metric_depth_ros.resources import default_environment, share_file
+from metric_depth_ros.resources import share_file
 from metric_depth_ros.ros.tf2_tree import Tf2Extrinsics, extrinsics_tree
 
 INSTALLED = importlib.util.find_spec('tf2_ros') is not None
@@ -135,12 +137,14 @@ def test_motion_is_known_only_where_odometry_covers_both_stamps(ros):
         [transform('base_link', 'camera', x=1.0), transform('base_link', 'lidar', x=3.0)]
     )
     wait_until(executor, lambda: known(extrinsics, 'camera', S, 'lidar', S))
-    assert extrinsics.lookup_moved('camera', 100 * S, 'lidar', 100 * S) is None
+    assert extrinsics.lookup_through_fixed_frame('camera', 100 * S, 'lidar', 100 * S) is None
     drive = [transform('odom', 'base_link', 100.0 + t, x=10.0 * t) for t in (0.0, 0.1, 0.2)]
     send_until_matched(node, executor, TransformBroadcaster(node), drive)
 
     def moved(lidar_s):
-        return extrinsics.lookup_moved('camera', round(100.1 * S), 'lidar', round(lidar_s * S))
+        return extrinsics.lookup_through_fixed_frame(
+            'camera', round(100.1 * S), 'lidar', round(lidar_s * S)
+        )
 
     wait_until(executor, lambda: moved(100.05) is not None)
     assert moved(100.05)[0, 3] == pytest.approx(1.5)
@@ -162,9 +166,11 @@ def test_odometry_that_is_about_to_arrive_is_waited_for(ros):
     send_until_matched(node, executor, moving, [transform('odom', 'base_link', 100.0)])
     wait_until(executor, lambda: known(extrinsics, 'camera', 100 * S, 'lidar', 100 * S))
     stamps = 'camera', round(100.1 * S), 'lidar', 100 * S
-    assert Tf2Extrinsics(node, 'odom', max_wait_s=0.0).lookup_moved(*stamps) is None
+    assert Tf2Extrinsics(node, 'odom', max_wait_s=0.0).lookup_through_fixed_frame(*stamps) is None
     found = []
-    asking = threading.Thread(target=lambda: found.append(extrinsics.lookup_moved(*stamps)))
+    asking = threading.Thread(
+        target=lambda: found.append(extrinsics.lookup_through_fixed_frame(*stamps))
+    )
     asking.start()
     moving.sendTransform(transform('odom', 'base_link', 100.2, x=2.0))
     wait_until(executor, lambda: not asking.is_alive())
@@ -190,7 +196,9 @@ def test_after_one_wait_in_vain_odometry_is_waited_for_again(ros, monkeypatch):
 
     def waits_at(camera_s):
         waits.clear()
-        assert extrinsics.lookup_moved('camera', camera_s * S, 'lidar', 100 * S) is None
+        assert (
+            extrinsics.lookup_through_fixed_frame('camera', camera_s * S, 'lidar', 100 * S) is None
+        )
         return bool(waits)
 
     waited = [waits_at(second) for second in range(101, 109)]
@@ -212,10 +220,10 @@ def test_a_transform_of_a_stamp_is_never_the_latest(ros):
     for second in (50, 102):
         with pytest.raises(InputError, match='at ' + str(second)):
             tree.lookup_at('odom', 'camera', second * S)
-    assert tree.lookup_known('odom', 'camera', round(100.5 * S))[0, 3] == pytest.approx(100.5)
-    assert tree.lookup_known('odom', 'camera', 102 * S) is None
+    assert tree.try_lookup('odom', 'camera', round(100.5 * S))[0, 3] == pytest.approx(100.5)
+    assert tree.try_lookup('odom', 'camera', 102 * S) is None
     with pytest.raises(InputError, match="'lidar' to 'odom'"):
-        tree.lookup_known('odom', 'lidar', 102 * S)
+        tree.try_lookup('odom', 'lidar', 102 * S)
 
 
 @needs_tf2
@@ -256,8 +264,12 @@ class RememberingBuffer:
 
     cleared = waits = 0
 
-    def can_transform(self, *asked):
+    def __init__(self):
+        self.frames = set()
+
+    def can_transform(self, target, source, *when):
         self.waits += 1
+        self.frames |= {target, source}
         return False
 
     def lookup_transform(self, *asked):
@@ -278,27 +290,42 @@ def stubbed(monkeypatch):
 def test_a_camera_that_goes_back_against_its_own_stamps_clears_the_tree_once(stubbed):
     extrinsics, buffer = stubbed
     for camera in ('left', 'right'):
-        extrinsics.lookup_moved(camera, 100 * S, 'lidar', 100 * S)
+        extrinsics.lookup_through_fixed_frame(camera, 100 * S, 'lidar', 100 * S)
     assert buffer.cleared == 0
     for second in (20, 21):
         for camera in ('left', 'right'):
-            extrinsics.lookup_moved(camera, second * S, 'lidar', second * S)
+            extrinsics.lookup_through_fixed_frame(camera, second * S, 'lidar', second * S)
     assert buffer.cleared == 1
 
 
 def test_cameras_of_different_clocks_leave_the_tree_alone(stubbed):
     extrinsics, buffer = stubbed
     for second in range(100, 110):
-        extrinsics.lookup_moved('good', second * S, 'lidar', second * S)
-        extrinsics.lookup_moved('without_a_clock', (second - 100) * S, 'lidar', second * S)
+        extrinsics.lookup_through_fixed_frame('good', second * S, 'lidar', second * S)
+        extrinsics.lookup_through_fixed_frame(
+            'without_a_clock', (second - 100) * S, 'lidar', second * S
+        )
     assert buffer.cleared == 0
+
+
+def test_frames_that_begin_with_a_slash_are_those_without(stubbed):
+    _, buffer = stubbed
+    extrinsics, tree = Tf2Extrinsics(None, '/odom', 0.0), extrinsics_tree(None, 0.0)
+    for ask in (
+        lambda: extrinsics.lookup('/camera', S, '/lidar', S),
+        lambda: tree.lookup_at('/odom', '/camera', S),
+        lambda: tree.try_lookup('/odom', '/camera', S),
+    ):
+        with pytest.raises(InputError):
+            ask()
+    assert buffer.frames == {'odom', 'camera'}
 
 
 @pytest.mark.parametrize('frames', [('', ''), ('camera', ''), ('', 'lidar')])
 def test_a_frame_without_a_name_is_refused_before_the_tree_is_asked(stubbed, frames):
     extrinsics, buffer = stubbed
     camera, sensor = frames
-    assert extrinsics.lookup_moved(camera, S, sensor, S) is None
+    assert extrinsics.lookup_through_fixed_frame(camera, S, sensor, S) is None
     for ask in (
         lambda: extrinsics.lookup(camera, S, sensor, S),
         lambda: extrinsics_tree(None, 0.0).lookup_at(camera, sensor, S),
@@ -384,7 +411,7 @@ def test_node_answers_with_the_place_of_the_lidar_from_tf(ros):
             sys.executable, '-m', 'metric_depth_ros.nodes.depth', '--ros-args',
             '--params-file', str(share_file('config/generic.yaml')), '-p', 'estimator:=nearest',
         ],
-        env=default_environment(),
+        env={**os.environ, **dds_environment()},
     )  # fmt: skip
     try:
         depth_contract.check(depth_contract.ask())
@@ -405,7 +432,7 @@ def test_a_transform_that_comes_late_is_reported_as_missing_until_it_is_there(ro
                 sys.executable, '-m', 'metric_depth_ros.nodes.depth', '--ros-args',
                 '-p', 'estimator:=nearest', '-p', 'extrinsics.source:=tf2',
             ],
-            env=default_environment(), stdout=output, stderr=subprocess.STDOUT,
+            env={**os.environ, **dds_environment()}, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     broadcaster = StaticTransformBroadcaster(ros[0])
 

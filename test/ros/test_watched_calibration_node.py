@@ -20,7 +20,7 @@ def test_diagnostics_warn_for_as_long_as_the_calibration_file_is_gone(
             status
             for message in client.received['/diagnostics']
             for status in message.status
-            if status.name == 'unplaced: frames'
+            if status.name == 'unplaced/unplaced: frames'
         ]
         return told and ('rig.yaml does not exist' in told[-1].message) == gone and told[-1]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The worker has as many frames at hand as the estimator bears, and keeps their order."""
+"""The worker has as many frames at hand as the estimator can process, and keeps their order."""
 
 import math
 import queue
@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from metric_depth_ros.ros import processing
+from metric_depth_ros.ros import worker as worker_module
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.diagnostics import Counters
 from metric_depth_ros.ros.faults import FaultLog
 from metric_depth_ros.ros.parameters import DepthNodeSettings
-from metric_depth_ros.ros.processing import Worker
+from metric_depth_ros.ros.worker import Worker
 
 _DEADLINE_S = 10.0
 
@@ -147,7 +147,7 @@ def test_the_first_frame_of_an_estimator_may_take_any_time(camera):
 
 def test_the_time_in_which_an_estimator_compiles_is_left_out(camera, monkeypatch):
     clock = SimpleNamespace(now_s=100.0)
-    monkeypatch.setattr(processing, 'time', SimpleNamespace(monotonic=lambda: clock.now_s))
+    monkeypatch.setattr(worker_module, 'time', SimpleNamespace(monotonic=lambda: clock.now_s))
     worker = camera.start(1)
     _offer(camera, 0)
     camera.processor.finish(0)

@@ -90,6 +90,44 @@ def test_an_exported_estimator_answers_frames_like_the_one_it_was_made_from(name
     assert answer.method == right.method
 
 
+@pytest.mark.parametrize('name', ['compact_teacher', 'student_pointmap', 'teacher:nearest'])
+@pytest.mark.parametrize(
+    'given', [{'precision': 'bf16'}, {'precision': 'fp16'}, {'compile': True}], ids=str
+)
+def test_an_exported_file_has_no_precision_and_no_code_to_choose(name, given):
+    options = EstimatorOptions(device='cpu', backend='onnx', weights='some.onnx', **given)
+    with pytest.raises(InputError, match=f'{next(iter(given))} is .* which an exported file'):
+        create_estimator(name, options)
+
+
+@needs_onnx
+def test_the_options_of_a_companion_that_is_exported_alone_may_be_those_of_torch(exported, frame):
+    weights, _, _ = exported('student_depthmap')
+    _, prior, _ = exported('student_pointmap')
+    options = EstimatorOptions(
+        device='cpu', precision='bf16',
+        weights=f'student_depthmap={weights},student_pointmap={prior}',
+    )  # fmt: skip
+    first = create_estimator('student_depthmap', options, beside='student_pointmap')
+    companion = create_estimator(
+        'student_pointmap', options.for_companion(), beside='student_depthmap'
+    )
+    assert np.isfinite(first.estimate(frame).depth).all()
+    assert np.isfinite(companion.estimate(frame).depth).all()
+
+
+@needs_onnx
+def test_the_gpu_of_an_exported_compact_teacher_is_that_of_onnx_runtime(exported, monkeypatch):
+    _, file, _ = exported('compact_teacher')
+
+    def no_cuda(device):
+        raise AssertionError('torch was asked for the device of a file that it does not run')
+
+    module = 'metric_depth_ros.estimators.learned.compact_teacher'
+    monkeypatch.setattr(f'{module}.torch_device', no_cuda)
+    assert estimator('compact_teacher', file, backend='onnx').frames_at_once == 1
+
+
 @needs_onnx
 def test_several_cameras_go_through_a_file_that_takes_one_image(exported, frame):
     weights, file, _ = exported('student_pointmap')
@@ -169,6 +207,7 @@ def test_the_realtime_preset_is_exported_and_asked_for_by_name(exported, frame):
         (['classical', '-o', 'x.onnx'], "export got 'classical', expected one of"),
         (['lingbot_depth', '-o', 'x.pt'], r'expected a file name *.onnx'),
         (['teacher', '-o', 'x.onnx'], 'unreleased'),
+        (['compact_teacher:other', '-o', 'x.onnx'], "no variant 'other'"),
         (['lingbot_depth', '-o', 'x.onnx', '--weights', 'no.pt'], 'no.pt'),
     ],
 )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +10,10 @@ from tiny_checkpoints import NETWORKS, tiny_network
 from torch import nn
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.estimators.learned.architecture import config_from
 from metric_depth_ros.estimators.learned.depth_pro import DepthProAdapter
 from metric_depth_ros.estimators.learned.estimator import LearnedEstimator
 from metric_depth_ros.estimators.learned.lingbot_depth import LingBotDepthAdapter
+from metric_depth_ros.estimators.learned.loading import config_from
 from metric_depth_ros.estimators.learned.student_depthmap import StudentDepthMapAdapter
 from metric_depth_ros.estimators.learned.student_pointmap import StudentPointMapAdapter
 from metric_depth_ros.estimators.options import EstimatorOptions
@@ -34,6 +35,9 @@ onnxruntime = pytest.importorskip(
 pytest.importorskip('onnxscript', reason='needs the extra onnx: pip install .[onnx]')
 
 from metric_depth_ros.estimators.runtime.onnx_export import (  # noqa: E402
+    LARGEST_ERROR,
+    ForwardCall,
+    _largest_error,
     export_network,
     recorded_call,
 )
@@ -263,9 +267,50 @@ def test_an_export_that_computes_something_else_is_not_kept(tmp_path, monkeypatc
         'metric_depth_ros.estimators.runtime.onnx_export._largest_error', lambda *_: np.nan
     )
     path = tmp_path / 'wrong.onnx'
-    with pytest.raises(InputError, match='nothing was kept'):
+    path.write_bytes(b'an earlier one')
+    with pytest.raises(InputError, match=r'wrong\.onnx was not written'):
         export_network('lingbot_depth', network, call, model_config, path)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b'an earlier one'
+
+
+class Doubled(nn.Module):
+    def forward(self, image):
+        return {'once': image, 'twice': 2.0 * image}
+
+
+def test_an_export_that_cannot_be_opened_leaves_nothing(tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError('cannot be opened')
+
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', broken)
+    call = ForwardCall({'image': torch.ones(1, 3, 4, 4)}, {})
+    with pytest.raises(RuntimeError, match='cannot be opened'):
+        export_network('doubled', Doubled(), call, None, tmp_path / 'doubled.onnx')
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_beside_an_export_are_found_under_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr('metric_depth_ros.estimators.runtime.onnx_export._LARGEST_INSIDE_BYTES', 0)
+    call = ForwardCall({'image': torch.ones(1, 3, 4, 4)}, {})
+    network = nn.Sequential(nn.Conv2d(3, 2, 1))
+    network.forward = lambda image: network[0](image)
+    path = tmp_path / 'large.onnx'
+    assert export_network('large', network, call, None, path) < 1e-5
+    assert {file.name for file in tmp_path.iterdir()} == {'large.onnx', 'large.onnx.data'}
+    assert onnxruntime.InferenceSession(path).run(None, {'image': np.ones((1, 3, 4, 4), 'f4')})
+
+
+@pytest.mark.parametrize('odd', [0, 1])
+@pytest.mark.parametrize('value', [np.nan, 2.0])
+def test_the_error_of_an_export_is_that_of_its_worst_output(odd, value, monkeypatch):
+    answers = [np.ones(3, np.float32), np.zeros(3, np.float32)]
+    expected = [torch.from_numpy(answer.copy()) for answer in answers]
+    session = SimpleNamespace(run=lambda *_: answers)
+    monkeypatch.setattr(onnxruntime, 'InferenceSession', lambda *_, **__: session)
+    assert _largest_error('x.onnx', {}, expected) == 0.0
+    answers[odd][1] = value
+    assert not _largest_error('x.onnx', {}, expected) <= LARGEST_ERROR
 
 
 def test_recording_a_call_leaves_the_network_as_it_was():

@@ -45,7 +45,7 @@ def test_figures_are_measured_anew_where_they_were_measured_before(tmp_path, mon
     monkeypatch.setattr(figures, 'run', run)
     for _ in range(2):
         figures.measure(tmp_path / 'data')
-    assert replayed == 2 * ['replay', 'replay_with_points']
+    assert replayed == 2 * list(figures.REPLAYS)
 
 
 def test_recordings_whose_surfaces_share_nothing_are_no_part_of_the_mean():
@@ -58,3 +58,26 @@ def test_recordings_whose_surfaces_share_nothing_are_no_part_of_the_mean():
         '| indoor 2 | 0.500 | 0.400 | 1.000 | nothing to compare |'
         in reconstruction_figures.markdown(rows)
     )
+
+
+def test_a_mean_without_a_figure_or_not_above_the_measured_one_is_not_better():
+    better = reconstruction_figures.better
+    assert better({'f_score': 0.5, 'f_score_measured': 0.4})
+    assert not better({'f_score': 0.4, 'f_score_measured': 0.4})
+    assert not better({'f_score': None, 'f_score_measured': 0.4})
+
+
+def test_prompts_of_the_truth_stand_below_and_every_set_has_one_vote_in_its_mean():
+    names = figures.ESTIMATORS
+
+    def row(frames, prompt, of_truth, ratio):
+        return figures.GroupScores(
+            frames, prompt, 2, of_truth, 0.1, dict.fromkeys(names, ratio / 10)
+        )
+
+    rows = [row('a', 'x', True, 0.25), row('a', 'y', True, 1.0), row('b', 'lidar', False, 2.0)]
+    lines = figures.accuracy_by_set_table(rows).splitlines()[2:]
+    assert lines[0].startswith('| b | 2 | lidar | 2.00 |')
+    assert lines[1].startswith('| a | 2 | 2, made of the truth | 0.50 |')
+    assert lines[2].startswith('| **geometric mean of the 2 sets** | 4 | | **1.000** |')
+    assert '**0.794**' in lines[3]

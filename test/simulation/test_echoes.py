@@ -58,6 +58,12 @@ def test_the_share_of_lost_returns_is_the_dropout():
     assert share_lost(shots_at(5.0), replace(PERFECT, dropout=0.2)) == pytest.approx(0.2, abs=0.03)
 
 
+def test_echoes_weaker_than_that_of_a_white_wall_at_full_range_get_lost():
+    assert share_lost(shots_at(99.9, brightness=1.0)) < 0.01
+    # The wall is white to a share of 0.19, and at half the range four times as bright.
+    assert share_lost(shots_at(50.0, brightness=0.1)) == pytest.approx(1.0 - 4 * 0.19, abs=0.03)
+
+
 @pytest.mark.parametrize(
     ('easy', 'hard'),
     [

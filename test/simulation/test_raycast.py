@@ -105,6 +105,25 @@ def test_rays_end_on_the_relief():
     torch.testing.assert_close(point[..., 2], height, atol=2e-3, rtol=0.0)
 
 
+def test_rays_pass_through_no_crest_on_their_way():
+    build = WorldBuilder()
+    waves = [(0.5, 12.0, 1e9, 0.0), (0.4, 20.0, 21.0, 2.0), (1.5, 1e9, 75.0, 1.0)]
+    build.ground(build.material((0.5, 0.5, 0.5)), waves)
+    world = build.build(light())
+    yaw = torch.linspace(0.0, 6.2, 60).repeat(6)
+    pitch = torch.tensor([-0.02, 0.0, 0.02, 0.04, 0.08, 0.16]).repeat_interleave(60)
+    rays = torch.stack((yaw.cos(), yaw.sin(), -pitch), -1)[None]
+    origin = at(0, 0, 3.5)
+    distance = cast(world, origin, rays).distance[0].clamp(max=250.0)
+    assert (distance < 250.0).sum() > 200
+    # A fine march, up to where each ray ends.
+    along = torch.linspace(0.0, 1.0, 8000) * distance[:, None]
+    point = origin[0] + rays[0, :, None] * along[..., None]
+    clearance = point[..., 2] - ground_height(world.ground, point[..., 0], point[..., 1])
+    passed_through = (-clearance).clamp(min=0.0) / along.clamp(min=1.0)
+    assert passed_through.max() < 1e-3  # a pixel is more
+
+
 def test_only_what_lies_before_the_limit_blocks():
     build = builder()
     build.box((5.0, 0.0, 1.0), (0.1, 4.0, 4.0), 0)

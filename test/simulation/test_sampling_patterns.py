@@ -1,32 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sampling patterns over dense depth, against the published sampler where it can be had."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metric_depth_ros.conformance.golden import Golden
 from metric_depth_ros.simulation.sensors import patterns
 from metric_depth_ros.types import Source
 
 
 @pytest.fixture
-def golden(shared):
-    """Return what reads a case of the published sampler: depth, flat pixels, their depths."""
-    folder = shared / 'goldens' / 'algorithms' / 'sparse_sampler'
-    cases = {c['name']: c for c in json.loads((folder / 'config.json').read_text())['cases']}
+def published(shared):
+    """Return what reads a case of the published sampler: depth, and what it made of it."""
+    golden = Golden.open(shared / 'goldens/algorithms/sparse_sampler')
+    truths = {case['name']: case.get('gt') for case in golden.config['cases']}
 
     def read(name):
-        with np.load(folder / 'inputs.npz') as inputs, np.load(folder / 'outputs.npz') as outputs:
-            depth = inputs['gt_' + cases[name]['gt']]
-            values = outputs.get(f'{name}_depth')
-            return (
-                np.where(depth > 1e-4, depth, np.float32(np.nan)),
-                outputs[f'{name}_idx'],
-                values,
-            )
+        depth = golden.inputs[f'gt_{truths[name]}']
+        return np.where(depth > 1e-4, depth, np.float32(np.nan)), golden.expected(name)
 
     return read
 
@@ -114,16 +107,16 @@ def test_blocks_cover_their_share(share, seed):
 
 
 @pytest.mark.parametrize('name', ['lidar8_full', 'lidar8_holes', 'lidar16_holes'])
-def test_scan_lines_are_the_published_ones(golden, name):
-    depth, index, _ = golden(name)
+def test_scan_lines_are_the_published_ones(published, name):
+    depth, expected = published(name)
     prompt = patterns.scan_lines(depth, int(name[5:].split('_')[0]))
     row, column = pixels(prompt)
-    assert set(row * depth.shape[1] + column) == set(index)
+    assert set(row * depth.shape[1] + column) == set(expected['idx'])
 
 
-def test_the_grid_is_the_published_one(golden):
-    depth, index, values = golden('down8_full')
+def test_the_grid_is_the_published_one(published):
+    depth, expected = published('down8_full')
     prompt = patterns.grid(depth, 8)
     row, column = pixels(prompt)
-    np.testing.assert_array_equal(row * depth.shape[1] + column, index)
-    np.testing.assert_allclose(prompt.depth, values, rtol=1e-5)
+    np.testing.assert_array_equal(row * depth.shape[1] + column, expected['idx'])
+    np.testing.assert_allclose(prompt.depth, expected['depth'], rtol=1e-5)

@@ -109,6 +109,16 @@ def test_wrong_arguments_are_refused(tmp_path, wrong):
     assert caught.value.code == 2
 
 
+def test_images_that_are_too_large_are_refused_before_there_is_a_bag(tmp_path, capsys):
+    path = tmp_path / 'bag'
+    command = ['simulate', str(path), '--scene', 'street', *ARGUMENTS, '--size', '2049x2048']
+    assert main(command) == 2
+    said = ' '.join(capsys.readouterr().err.split())
+    assert 'an image of 2049x2048 has 4196352 pixels, expected at most 4194304' in said
+    assert '--size' in said
+    assert not path.exists()
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason='the device is there')
 def test_a_device_that_is_missing_leaves_no_bag_behind(tmp_path, capsys):
     command = ['simulate', str(tmp_path / 'bag'), '--scene', 'indoor', *ARGUMENTS]

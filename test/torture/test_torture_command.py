@@ -24,6 +24,7 @@ def test_words_that_no_fault_holds_are_refused_and_leave_the_report(tmp_path, ca
     said = capsys.readouterr().err
     assert "--only 'nothinglikethis': no fault holds these words" in said
     assert '--list' in said
+    assert 'leave' not in said
     assert not (tmp_path / 'out').exists()
 
 
@@ -48,3 +49,19 @@ def test_an_interrupted_campaign_leaves_the_report_of_what_was_done(
     for name in ('torture.txt', 'torture.html'):
         assert 'interrupted after 2 faults' in (tmp_path / name).read_text()
     assert 'interrupted after 2 faults' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'told'),
+    [
+        (('--only', 'endurance', '--frames', '0'), '--frames 0 leaves'),
+        (('--only', 'fuzz', '--fuzz', '0'), '--fuzz 0 leaves'),
+        (('--frames', '999'), '--frames 999: fewer do not show'),
+    ],
+)
+def test_a_campaign_that_proves_nothing_is_refused_and_leaves_the_report(
+    arguments, told, tmp_path, capsys
+):
+    assert main(['torture', *arguments, '--out', str(tmp_path / 'out')]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()

@@ -10,7 +10,7 @@ import torch
 from tiny_training import example, write_config
 
 from metric_depth_ros.cli.main import main
-from metric_depth_ros.geometry.relative_depth import depth_of, nearness
+from metric_depth_ros.geometry.relative_depth import depth_of, normalized_inverse_depth
 from metric_depth_ros.networks.depth_vqvae import DepthVqVae, DepthVqVaeConfig
 from metric_depth_ros.training.recipes import create_recipe
 
@@ -30,9 +30,9 @@ def network():
     return DepthVqVae(DepthVqVaeConfig(**TINY))
 
 
-def test_nearness_is_one_at_the_near_and_zero_at_the_far_percentile(rng):
+def test_inverse_depth_is_one_at_the_near_and_zero_at_the_far_percentile(rng):
     depth = rng.uniform(1.0, 9.0, (40, 50)).astype(np.float32)
-    image, low, high = nearness(depth)
+    image, low, high = normalized_inverse_depth(depth)
     assert (low, high) == pytest.approx(tuple(np.percentile(1.0 / depth, (5.0, 95.0))), rel=1e-5)
     assert (image.min(), image.max()) == (0.0, 1.0)
     inside = (image > 0.0) & (image < 1.0)
@@ -42,12 +42,12 @@ def test_nearness_is_one_at_the_near_and_zero_at_the_far_percentile(rng):
 
 def test_unknown_and_endless_depth_are_far():
     depth = np.array([[1.0, 2.0], [np.nan, np.inf]], np.float32)
-    assert nearness(depth).image[1].tolist() == [0.0, 0.0]
+    assert normalized_inverse_depth(depth).image[1].tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize('value', [np.nan, 3.0])
 def test_depth_without_a_range_is_a_constant_image(value):
-    assert not nearness(np.full((4, 4), value, np.float32)).image.any()
+    assert not normalized_inverse_depth(np.full((4, 4), value, np.float32)).image.any()
 
 
 def test_the_released_shape_has_a_hundred_tokens_of_128():

@@ -1,22 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Losses and sampler reproduce their goldens; what the goldens leave out."""
+"""What the goldens of the losses leave out."""
 
 import pytest
 import torch
 
-from metric_depth_ros.evaluation.conformance.golden import Golden
-from metric_depth_ros.evaluation.conformance.run import find_kind, run_golden
 from metric_depth_ros.training import losses
 from metric_depth_ros.training.gradient_loss import multiscale_gradient_error, ssi_mage
-
-
-@pytest.mark.parametrize(('name', 'quantities'), [('losses', 54), ('sparse_sampler', 21)])
-def test_goldens_pass_with_every_quantity(shared, name, quantities):
-    golden = Golden.open(shared / 'goldens/algorithms' / name)
-    checks = list(run_golden(golden))
-    assert find_kind(golden) == name
-    assert [check for check in checks if not check.ok] == []
-    assert len(checks) >= quantities
 
 
 def maps(batch=2, size=24):

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from metric_depth_ros.training import option_document
+from metric_depth_ros.training.config import RECIPES
 from metric_depth_ros.training.option_document import KEYS, RecipeKeys, markdown
-from metric_depth_ros.training.recipes import RECIPES, create_recipe
+from metric_depth_ros.training.recipes import create_recipe
 from metric_depth_ros.training.recipes.radar import FARTHEST_M
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from tiny_training import example, write_shards
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.estimators.base import Estimator
 from metric_depth_ros.estimators.registry import create_estimator
-from metric_depth_ros.training.pseudo_label import LabelSettings, label
+from metric_depth_ros.training.pseudo_label import LabelSettings, label, write_labels
 from metric_depth_ros.training.shards import ShardSource
 from metric_depth_ros.types import DepthEstimate
 
@@ -61,6 +61,34 @@ def test_wrong_answer_has_a_large_error():
     teacher = Teacher(2 * np.nan_to_num(whole.depth, nan=1.0, posinf=1.0))
     _, error = label(whole, teacher, MANY, np.random.default_rng(0))
     assert error == pytest.approx(1.0, abs=1e-3)
+
+
+def test_an_answer_is_checked_however_few_points_there_are():
+    two = LabelSettings(points=(800, 800))  # of a tiny image
+    teacher = Teacher(np.full((64, 96), 77.0, np.float32))
+    for seed in range(20):
+        _, error = label(sparse(2), teacher, two, np.random.default_rng(seed))
+        assert error > 5.0
+
+
+class OneExample:
+    """A source."""
+
+    groups = (1,)
+
+    def __len__(self):
+        return 1
+
+    def load(self, index):
+        return sparse(2)
+
+
+@pytest.mark.parametrize(('worst', 'labeled'), [(1e9, 0), (np.inf, 1)])
+def test_a_label_that_no_point_checks_is_left_out(tmp_path, worst, labeled):
+    settings = LabelSettings(points=(1, 1), worst_abs_rel=worst)  # one point
+    teacher = Teacher(np.full((64, 96), 3.0, np.float32))
+    counts = write_labels(OneExample(), teacher, tmp_path, settings, {})
+    assert (counts.labeled, counts.refused) == (labeled, 1 - labeled)
 
 
 def test_label_beyond_the_limit_is_endless_and_unknown_stays_unknown():
@@ -129,6 +157,15 @@ def test_labels_by_other_rules_are_not_mixed(tmp_path, capsys, rules, said):
     path.write_text(json.dumps({**kept, **rules}))
     assert main(command) == 2
     assert said in ' '.join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize('beside', ['simulated.json', 'shards.json'])
+def test_shards_of_others_are_not_taken_for_labels(tmp_path, capsys, beside):
+    data, out = (write_shards(tmp_path / name, count=1) for name in ('data', 'out'))
+    (out / beside).write_text('{"000000.tar": 1}')
+    assert main(['pseudo-label', str(data), str(out), '--teacher', 'nearest']) == 2
+    assert 'no labeled.json that tells' in ' '.join(capsys.readouterr().err.split())
+    assert not (out / 'labeled.json').exists()
 
 
 def test_command_leaves_out_what_the_teacher_gets_wrong(tmp_path, capsys):

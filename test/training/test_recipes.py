@@ -16,9 +16,9 @@ from metric_depth_ros.networks.checkpoints import read_checkpoint
 from metric_depth_ros.networks.lingbot_depth import LingBotDepthConfig
 from metric_depth_ros.networks.student_depthmap import StudentDepthMap
 from metric_depth_ros.training.checkpoints import write_weights
-from metric_depth_ros.training.config import OptimizerConfig
+from metric_depth_ros.training.config import RECIPES, OptimizerConfig
 from metric_depth_ros.training.losses import QUANTITIES, absolute_error
-from metric_depth_ros.training.recipes import RECIPES, create_recipe
+from metric_depth_ros.training.recipes import create_recipe
 from metric_depth_ros.training.schedule import parameter_groups
 from metric_depth_ros.types import Source, SparsePrompt
 
@@ -200,9 +200,9 @@ def test_real_depth_has_no_loss_of_gradients_without_the_robust_loss_either():
     recipe = tiny_recipe('teacher', robust=False)
     truth = torch.rand(2, 16, 16) + 0.5
     answer, mask = truth + torch.rand(2, 16, 16), torch.rand(2, 16, 16) < 0.9
-    loss = recipe._loss(answer, truth, mask, real=True)
+    loss = recipe.loss_of(answer, truth, mask, real=True)
     torch.testing.assert_close(loss, 15.0 * absolute_error(answer, truth, mask))
-    assert (recipe._loss(answer, truth, mask, real=False) > loss).all()
+    assert (recipe.loss_of(answer, truth, mask, real=False) > loss).all()
 
 
 def test_captured_example_costs_less_than_the_same_rendered_for_lack_of_gradients():
@@ -223,7 +223,7 @@ def test_untrained_teacher_is_open_everywhere(seed):
     recipe = tiny_recipe('teacher')
     _, batch = batch_of(recipe, count=1)
     with torch.no_grad():
-        answers, _ = recipe._answers(recipe.build(), batch)
+        answers, _ = recipe.answers(recipe.build(), batch)
     assert answers.min() > 0.5
 
 
@@ -238,7 +238,7 @@ def test_teacher_without_image_sees_gray_and_the_same_prompt():
 def test_part_of_the_prompt_is_blank_when_off(option, channel):
     recipe = tiny_recipe('teacher', masked_share=1.0, **{option: False})
     _, batch = batch_of(recipe, count=1)
-    (prompt,), _ = recipe._prompts(batch, torch.device('cpu'))
+    (prompt,), _ = recipe.prompts(batch, torch.device('cpu'))
     blank = [bool((part == 0).all()) for part in prompt[0]]
     assert blank == [number == channel for number in range(3)]
 
@@ -250,7 +250,7 @@ def test_a_prompt_is_made_as_the_configuration_says():
         recipe = create_recipe('teacher', network, options, 'test')
         _, batch = batch_of(recipe, count=1)
         bent = {**batch, 'prior': [prior**2 for prior in batch['prior']]}
-        (prompt,), unit_m = recipe._prompts(bent, torch.device('cpu'))
+        (prompt,), unit_m = recipe.prompts(bent, torch.device('cpu'))
         return prompt, unit_m
 
     usual, unit_m = prompts_of()
@@ -300,8 +300,8 @@ def test_an_image_sees_its_prompt_alike_alone_and_among_images_of_other_sizes():
         for seed, size in enumerate([(96, 64), (80, 112)])
     ]
     with torch.no_grad():
-        alone = [recipe._answers(network, recipe.collate([one]))[0] for one in prepared]
-        together, _ = recipe._answers(network, recipe.collate(prepared))
+        alone = [recipe.answers(network, recipe.collate([one]))[0] for one in prepared]
+        together, _ = recipe.answers(network, recipe.collate(prepared))
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)
 
 
@@ -313,7 +313,7 @@ def test_spread_of_the_gradients_loss_is_the_mean_unless_the_median_is_asked_for
     for options in ({}, {'median_deviation': False}, {'median_deviation': True}):
         recipe = tiny_recipe(name, **options)
         given = {'real': False} if name == 'teacher' else {}
-        losses.append(recipe._loss(answer, truth, mask, **given).item())
+        losses.append(recipe.loss_of(answer, truth, mask, **given).item())
     assert losses[0] == losses[1] != losses[2]
 
 
@@ -337,7 +337,7 @@ def test_student_depth_beyond_the_farthest_still_learns():
     recipe = tiny_recipe('student')
     inverse = torch.full((1, 4, 4), 1e-4, requires_grad=True)
     truth = torch.full((1, 4, 4), 5.0)
-    recipe._loss(recipe._depth(inverse), truth, truth > 0).sum().backward()
+    recipe.loss_of(recipe.depth_of(inverse), truth, truth > 0).sum().backward()
     assert (inverse.grad < 0).all()
 
 
@@ -483,7 +483,7 @@ def test_prompt_free_teacher_uses_the_focal_length():
     _, batch = batch_of(recipe)
     frames = [replace(frame, prompt=SparsePrompt.empty()) for frame in batch['frame']]
     with torch.no_grad():
-        _, units = recipe._prompts({**batch, 'frame': frames}, torch.device('cpu'))
+        _, units = recipe.prompts({**batch, 'frame': frames}, torch.device('cpu'))
     np.testing.assert_allclose(units.numpy(), 80.0 / 96.0, rtol=1e-6)
 
 

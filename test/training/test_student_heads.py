@@ -106,9 +106,15 @@ def test_a_head_of_dlog_learns_where_it_answers_its_farthest_everywhere():
 
 def test_network_and_loss_with_constants_of_their_own_are_refused():
     message = r'farthest_m of the network is 200 and that of the options 400.*set both'
+    given = {'farthest_m': 400.0}
     with pytest.raises(InputError, match=message):
-        create_recipe('student', {**SHAPE, **DLOG, 'farthest_m': 200.0}, {}, 'test')
-    create_recipe('student', {**SHAPE, 'farthest_m': 200.0}, {}, 'test')  # nothing uses it
+        create_recipe('student', {**SHAPE, **DLOG, 'farthest_m': 200.0}, given, 'test')
+    create_recipe('student', {**SHAPE, 'farthest_m': 200.0}, given, 'test')  # nothing uses it
+
+
+def test_the_loss_has_the_constant_of_its_network_where_it_is_given_none():
+    recipe = create_recipe('student', {**SHAPE, **DLOG, 'farthest_m': 200.0}, {}, 'test')
+    assert recipe.plain_options['farthest_m'] == 200.0
 
 
 def show_relief(recipe, network, batch):
@@ -176,3 +182,20 @@ def test_weights_of_a_training_tell_the_estimator_how_to_read_them(tmp_path, cha
     depth = estimate(out / 'weights.safetensors', example(0))
     assert np.isfinite(depth).all()
     assert 0.2 < np.median(depth) < 5.0  # it began with about a meter
+
+
+def test_a_training_with_another_constant_is_resumed(tmp_path):
+    pytest.importorskip(
+        'accelerate', reason="training needs accelerate: pip install '.[training]'"
+    )
+    config = write_config(
+        tmp_path,
+        recipe='student',
+        network={**SHAPE, **DLOG, 'farthest_m': 200.0},
+        options={'farthest_m': 200.0},
+        steps=2,
+        batch_size=1,
+    )
+    arguments = ['train', 'student', '--config', str(config), '--out', str(tmp_path / 'out')]
+    assert main([*arguments, '--device', 'cpu', '--until', '1']) == 0
+    assert main([*arguments, '--device', 'cpu', '--resume']) == 0

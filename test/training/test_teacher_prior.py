@@ -35,7 +35,7 @@ def test_points_where_the_prior_is_unknown_do_not_move_where_it_is_known(monkeyp
     rng = np.random.default_rng(5)
     prepared = recipe.prepare(seen, None, rng, real=False, augment=False)
     batch = recipe.collate([prepared])
-    (channels,), units = recipe._prompts(batch, torch.device('cpu'))
+    (channels,), units = recipe.prompts(batch, torch.device('cpu'))
     expected = float(units[0]) / seen.depth
     for aligned in channels[0, :2].numpy():
         right = known[:, half:]

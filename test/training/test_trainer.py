@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The training loop: exact resume, processes, interrupts, files that are not to be trusted."""
 
+import itertools
 import json
+import math
 import os
 import shutil
 import signal
@@ -17,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from tiny_training import write_config, write_shards
 
 from metric_depth_ros.cli.main import main
+from metric_depth_ros.training.recipes.compact import CompactRecipe
 
 accelerate = pytest.importorskip(
     'accelerate', reason="training needs accelerate: pip install '.[training]'"
@@ -194,6 +197,42 @@ def test_accumulated_passes_make_the_same_step(finished, tmp_path):
         assert b['loss'] == pytest.approx(a['loss'], abs=1e-4)
 
 
+class _NoGradient(torch.autograd.Function):
+    """Passes a loss on, and NaN back."""
+
+    @staticmethod
+    def forward(ctx, loss):
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * math.nan
+
+
+DIVERGED = {'loss': lambda loss: loss * math.inf, 'gradient_norm': _NoGradient.apply}
+
+
+@pytest.mark.parametrize('name', DIVERGED)
+def test_a_divergence_leaves_the_last_good_checkpoint(capsys, monkeypatch, tmp_path, name):
+    every = {'log': 10, 'validate': 0, 'checkpoint': 2, 'pictures': 0, 'keep': 2}
+    config = write_config(tmp_path, every=every)
+    losses, calls = CompactRecipe.losses, itertools.count(1)
+
+    def diverging(*given):
+        found = losses(*given)
+        return {**found, 'loss': DIVERGED[name](found['loss'])} if next(calls) == 4 else found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CompactRecipe, 'losses', diverging)
+        assert train(config, tmp_path / 'out') == 2
+    assert f'the {name} is ' in capsys.readouterr().err
+    (kept,) = (tmp_path / 'out/checkpoints').iterdir()
+    assert kept.name == 'step_00000002'
+    shipped = load_file(tmp_path / 'out/weights.safetensors')
+    assert all(tensor.isfinite().all() for tensor in shipped.values())
+    assert train(config, tmp_path / 'out', '--resume') == 0
+
+
 def test_bf16_keeps_losses_and_weights_in_float32(finished, tmp_path):
     config, whole = finished
     changed = tmp_path / 'bf16.yaml'
@@ -205,11 +244,16 @@ def test_bf16_keeps_losses_and_weights_in_float32(finished, tmp_path):
     assert second == pytest.approx(first, rel=0.05)
 
 
+def launch(config, out, *extra):
+    """Return the command that trains in two processes."""
+    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node', '2']
+    command += ['--master_port', str(free_port()), '-m', 'metric_depth_ros.cli.main']
+    return command + arguments(config, out, '--device', 'cpu', *extra)
+
+
 def launched(config, out, *extra):
     """Train in two processes."""
-    launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node', '2']
-    launch += ['--master_port', str(free_port()), '-m', 'metric_depth_ros.cli.main']
-    command = launch + arguments(config, out, '--device', 'cpu', *extra)
+    command = launch(config, out, *extra)
     subprocess.run(command, check=True, timeout=LAUNCH_TIMEOUT_S, env=ENVIRONMENT)
 
 
@@ -237,30 +281,49 @@ def test_two_processes_go_on_from_the_checkpoint_of_one(finished, tmp_path):
         assert b['loss'] == pytest.approx(a['loss'], abs=1e-4)
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_leaves_a_checkpoint_and_is_no_error(tmp_path, number):
-    """As a terminal or a scheduler sends it: to the data workers as well."""
+def endless(folder, workers):
+    """Write the configuration of a training that ends by a signal alone."""
     every = {'log': 1, 'validate': 0, 'checkpoint': 0, 'pictures': 0}
-    config = write_config(tmp_path, steps=100_000, every=every, workers=2)
-    out = tmp_path / 'out'
+    return write_config(folder, steps=100_000, every=every, workers=workers)
+
+
+def stopped(command, out, stop):
+    """Train, stop the process once it has made a step, and return its exit code and words."""
+    said = out.with_name('said')
     process = subprocess.Popen(
-        [sys.executable, '-m', 'metric_depth_ros.cli.main', *arguments(config, out)],
-        env=ENVIRONMENT,
-        start_new_session=True,
-        stderr=(tmp_path / 'said').open('w'),
+        command, env=ENVIRONMENT, start_new_session=True, stderr=said.open('w')
     )
     try:
         deadline = time.monotonic() + LAUNCH_TIMEOUT_S
         while not journal(out) and time.monotonic() < deadline:
             assert process.poll() is None
             time.sleep(0.05)
-        os.killpg(process.pid, number)
-        assert process.wait(LAUNCH_TIMEOUT_S) == 0
+        stop(process)
+        return process.wait(LAUNCH_TIMEOUT_S), said.read_text()
     finally:
         process.kill()
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_leaves_a_checkpoint_and_is_no_error(tmp_path, number):
+    """As a terminal or a scheduler sends it: to the data workers as well."""
+    config, out = endless(tmp_path, workers=2), tmp_path / 'out'
+    command = [sys.executable, '-m', 'metric_depth_ros.cli.main', *arguments(config, out)]
+    code, said = stopped(command, out, lambda process: os.killpg(process.pid, number))
     (checkpoint,) = (out / 'checkpoints').iterdir()
+    assert code == 0
     assert checkpoint.name == f'step_{journal(out)[-1]["step"]:08d}'
-    assert 'Traceback' not in (tmp_path / 'said').read_text()
+    assert 'Traceback' not in said
+
+
+def test_processes_whose_launcher_is_stopped_leave_a_checkpoint(tmp_path):
+    """It signals the data workers of all of them."""
+    config, out = endless(tmp_path, workers=1), tmp_path / 'out'
+    code, said = stopped(launch(config, out), out, lambda process: process.terminate())
+    (checkpoint,) = (out / 'checkpoints').iterdir()
+    assert code == 1  # which says no more than that it was stopped
+    assert checkpoint.name == f'step_{journal(out)[-1]["step"]:08d}'
+    assert 'DataLoader worker' not in said
 
 
 def test_journal_pictures_figures_and_weights_are_written(tmp_path):
@@ -291,6 +354,23 @@ def test_missing_accelerate_is_one_sentence(finished, capsys, monkeypatch, tmp_p
     monkeypatch.setitem(sys.modules, 'accelerate', None)
     assert train(config, tmp_path / 'out') == 2
     assert 'the package accelerate: pip install accelerate.' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('other', [False, True], ids=['same', 'others'])
+def test_weights_are_best_of_one_set_of_examples(tmp_path, other):
+    seen = [write_shards(tmp_path / name, count=1, first=n) for name, n in (('a', 100), ('b', 9))]
+    every = {'log': 1, 'validate': 1, 'checkpoint': 1, 'pictures': 0}
+    out, journaled = tmp_path / 'out', tmp_path / 'out/metrics.jsonl'
+    for steps, folder in ((1, seen[0]), (2, seen[other])):
+        sources = [{'path': str(folder)}]
+        config = write_config(tmp_path, steps=steps, every=every, validation=sources)
+        train(config, out, *(['--resume'] if steps == 2 else []))
+        if steps == 1:
+            before = (out / 'best.safetensors').read_bytes()
+            lines = [json.loads(line) for line in journaled.read_text().splitlines()]
+            best = [{**line, 'ratio': -1.0} if 'ratio' in line else line for line in lines]
+            journaled.write_text(''.join(json.dumps(line) + '\n' for line in best))
+    assert ((out / 'best.safetensors').read_bytes() != before) is other
 
 
 def test_another_training_is_not_resumed(finished, capsys, tmp_path):
@@ -427,3 +507,12 @@ def test_training_starts_from_given_weights(finished, tmp_path):
         load_file(folder / 'weights.safetensors') for folder in (whole, tmp_path / 'out')
     )
     assert all(torch.equal(start[name], end[name]) for name in start)
+
+
+def test_a_resumed_training_needs_no_weights_to_start_from(finished, tmp_path):
+    _, whole = finished
+    given = shutil.copy(whole / 'weights.safetensors', tmp_path / 'given.safetensors')
+    config = write_config(tmp_path, start_from=str(given), steps=2)
+    train(config, tmp_path / 'out', '--until', '1')
+    given.unlink()
+    assert train(config, tmp_path / 'out', '--resume') == 0

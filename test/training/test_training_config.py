@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 import torch
 from tiny_training import write_config
+from torch.distributed.checkpoint.state_dict import (
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
 
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.errors import InputError
@@ -18,9 +22,20 @@ from metric_depth_ros.networks.student_pointmap import StudentPointMapConfig
 from metric_depth_ros.training.config import OptimizerConfig, read_config
 from metric_depth_ros.training.config_files import find_config
 from metric_depth_ros.training.recipes import create_recipe
-from metric_depth_ros.training.schedule import rate_share
+from metric_depth_ros.training.schedule import (
+    kept_settings,
+    parameter_groups,
+    rate_share,
+    set_rates,
+)
+from metric_depth_ros.training.sources import open_source
 
 SHIPPED = sorted((Path(__file__).parents[2] / 'config/training').glob('*.yaml'))
+
+
+POINTMAP, LINGBOT = (
+    kind.released().as_model_config() for kind in (StudentPointMapConfig, LingBotDepthConfig)
+)
 
 
 def recipe_of(path):
@@ -110,6 +125,30 @@ def test_large_networks_begin_with_a_pretrained_transformer(name):
         (
             {'recipe': 'pointmap', 'network': {}, 'options': {'patches': [[4, 0, 6]]}},
             'count of patches[0] is 0',
+        ),
+        (
+            {
+                'recipe': 'pointmap',
+                'network': {**POINTMAP, 'num_tokens_rang': [12, 24]},
+                'options': {},
+            },
+            'network: unknown num_tokens_rang; known are encoder',
+        ),
+        (
+            {'recipe': 'masked', 'network': {**LINGBOT, 'remap_depth': 'linear'}},
+            'network: unknown remap_depth; known are encoder',
+        ),
+        (
+            {'recipe': 'masked', 'network': {**LINGBOT, 'neck': {**LINGBOT['neck'], 'norm': 1}}},
+            'network: neck: unknown norm; known are dim_in',
+        ),
+        (
+            {'recipe': 'masked', 'network': {**LINGBOT, 'encoder': None}},
+            'network: encoder of the model_config is None',
+        ),
+        (
+            {'recipe': 'pointmap', 'network': {**POINTMAP, 'encoder': None}, 'options': {}},
+            'network: encoder of the model_config is None',
         ),
     ],
 )
@@ -275,3 +314,42 @@ def test_rate_rises_and_falls():
 def test_rate_halves():
     config = OptimizerConfig(rate=1.0, schedule='halving', halving_steps=25)
     assert [rate_share(config, s, 100, 0) for s in (0, 24, 25, 50)] == [1.0, 1.0, 0.5, 0.25]
+
+
+def optimized(config):
+    network = torch.nn.Linear(3, 2)
+    groups = parameter_groups(network, config, ())
+    return network, torch.optim.AdamW(groups, betas=config.betas)
+
+
+def test_the_configuration_decides_rates_and_decay_whatever_an_engine_loads():
+    """With what FSDP stores and loads an optimizer by."""
+    before = optimized(OptimizerConfig(rate=1e-3, weight_decay=0.01, warmup_steps=9))
+    before[0](torch.ones(1, 3)).sum().backward()
+    before[1].step()
+    config = OptimizerConfig(rate=5e-5, weight_decay=0.2, betas=(0.8, 0.9))
+    network, optimizer = optimized(config)
+    with kept_settings(optimizer):
+        set_optimizer_state_dict(network, optimizer, get_optimizer_state_dict(*before))
+    set_rates(optimizer.param_groups, config, 0, 100)
+    weight, bias = optimizer.param_groups
+    assert [group['lr'] for group in (weight, bias)] == [5e-5, 5e-5]
+    assert (weight['weight_decay'], bias['weight_decay']) == (0.2, 0.0)
+    assert weight['betas'] == (0.8, 0.9)
+    assert torch.any(optimizer.state[network.weight]['exp_avg'] != 0.0)
+
+
+def test_every_configuration_for_users_says_how_its_examples_are_made():
+    folder = Path(__file__).resolve().parents[2] / 'config' / 'training'
+    for path in set(folder.glob('*.yaml')) - set(folder.glob('ablation_*.yaml')):
+        config = read_config(path)
+        for source in (*config.data, *config.validation):
+            if source.path.startswith('out/shards/'):
+                assert f'metric-depth make-shards {source.path} --views' in path.read_text()
+
+
+def test_a_missing_source_of_examples_names_what_makes_one():
+    with pytest.raises(InputError, match=r'no out/nowhere to .*`metric-depth make-shards`'):
+        open_source(Path('out/nowhere'), 'shards')
+    with pytest.raises(InputError, match=r'no out/nowhere to take examples from: name another\.'):
+        open_source(Path('out/nowhere'), 'kitti')

@@ -4,13 +4,14 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,10 +20,12 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from full_disk import no_room
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_training import example, write_shards
 
+from metric_depth_ros import untrusted_files
 from metric_depth_ros.cli.main import EXIT_INTERRUPTED, main
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.training import log_steps, shards
@@ -32,8 +35,10 @@ from metric_depth_ros.training.example_files import decode_example, encode_examp
 from metric_depth_ros.training.folders import FrameSetSource, KittiSource
 from metric_depth_ros.training.order import EpochOrder, Share
 from metric_depth_ros.training.prompts import masked_prompt
+from metric_depth_ros.training.shard_maker import RULES, ShardSettings
 from metric_depth_ros.training.shards import ShardSource, write_shard
 from metric_depth_ros.training.views import mirrored, random_view, resized
+from metric_depth_ros.whole_files import whole_file
 
 ENDING_S = 240.0  # it used to last for ever
 
@@ -259,11 +264,33 @@ def test_kitti_folders_are_examples(kitti):
     assert len(loaded.sensors['lidar']) == finite[:, ::8].sum()
 
 
+def test_a_split_of_kitti_has_its_images_beside_it(kitti):
+    folder, seen = kitti
+    source = KittiSource(folder / 'data_depth_annotated/train')
+    assert np.array_equal(source.load(0).image, seen.image)
+
+
+def test_both_splits_of_kitti_at_once_are_refused(kitti):
+    folder, _ = kitti
+    annotated = folder / 'data_depth_annotated'
+    shutil.copytree(annotated / 'train', annotated / 'val')
+    with pytest.raises(InputError, match=r'both splits.*data_depth_annotated/train'):
+        KittiSource(folder)
+    assert len(KittiSource(annotated / 'val')) == 1
+
+
 def test_kitti_image_that_is_missing_is_named(kitti):
     folder, _ = kitti
     next(folder.glob('raw/**/0000000005.png')).unlink()
     with pytest.raises(InputError, match=r'0000000005\.png of the drive'):
         KittiSource(folder).load(0)
+
+
+def test_a_kitti_calibration_that_is_too_large_is_not_read(kitti, monkeypatch):
+    monkeypatch.setattr(untrusted_files, 'MAX_TEXT_BYTES', 10)
+    with pytest.raises(InputError, match=r'calib_cam_to_cam\.txt cannot be read') as refused:
+        KittiSource(kitti[0]).load(0)
+    assert 'expected at most 10' in str(refused.value.__cause__)
 
 
 def test_folder_of_nothing_is_refused(tmp_path):
@@ -325,7 +352,7 @@ def test_a_signal_ends_the_workers_too(tmp_path):
     workers = []
     try:
         deadline = time.monotonic() + ENDING_S
-        while not list(out.glob('*.partial')):  # a worker has begun
+        while not list(out.glob('.*.part')):  # a worker has begun
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -340,7 +367,36 @@ def test_a_signal_ends_the_workers_too(tmp_path):
                 left.kill()
 
 
+def keep_settings_of(folder, per_shard):
+    """Let a folder say that its shards are of `make-shards`."""
+    settings = asdict(ShardSettings(views=1, kinds=('room',), per_shard=per_shard))
+    del settings['views']
+    shards.keep_settings(folder / 'simulated.json', {'rules': RULES, **settings})
+
+
+def test_shards_of_others_are_not_added_to(tmp_path, capsys):
+    write_shards(tmp_path, count=1)
+    assert main(['make-shards', str(tmp_path), '--views', '2']) == 2
+    assert 'no simulated.json that tells' in ' '.join(capsys.readouterr().err.split())
+    assert not (tmp_path / 'simulated.json').exists()
+
+
+def test_an_enlargement_that_was_interrupted_hides_no_example(tmp_path, monkeypatch):
+    keep_settings_of(tmp_path, 2)
+    write_shards(tmp_path, count=1)
+    (tmp_path / 'shards.json').write_text('{"000000.tar": 1}')
+
+    def interrupted(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('metric_depth_ros.training.shard_maker.write_index', interrupted)
+    command = ['make-shards', str(tmp_path), '--per-shard', '2', '--workers', '1']
+    assert main([*command, '--kinds', 'room', '--views', '2']) == EXIT_INTERRUPTED
+    assert len(ShardSource(tmp_path)) == 2
+
+
 def test_last_shard_is_made_again_for_more_views(tmp_path):
+    keep_settings_of(tmp_path, 2)
     write_shards(tmp_path, count=1)
     command = ['make-shards', str(tmp_path), '--per-shard', '2', '--workers', '1']
     assert main([*command, '--kinds', 'room', '--views', '2']) == 0
@@ -354,9 +410,11 @@ def test_fewer_views_than_there_are_shards_for_are_refused(tmp_path, capsys):
 
 
 def test_fewer_views_than_there_are_examples_are_refused_and_leave_the_shard(tmp_path, capsys):
+    keep_settings_of(tmp_path, 2)
     write_shards(tmp_path, count=2, per_shard=2)
     whole = (tmp_path / '000000.tar').read_bytes()
-    assert main(['make-shards', str(tmp_path), '--per-shard', '2', '--views', '1']) == 2
+    command = ['make-shards', str(tmp_path), '--per-shard', '2', '--kinds', 'room']
+    assert main([*command, '--views', '1']) == 2
     said = capsys.readouterr().err
     assert '000000.tar with 2 examples, of which 1 views reach 1: ask for 2 or more' in said
     assert (tmp_path / '000000.tar').read_bytes() == whole
@@ -396,10 +454,29 @@ def test_unknown_kind_of_world_is_refused(tmp_path, capsys):
     assert 'moon' in capsys.readouterr().err
 
 
+def test_a_shard_that_fails_leaves_nothing(tmp_path):
+    def examples():
+        yield 'first', example(1)
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        write_shard(tmp_path / '000000.tar', examples())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_that_a_full_disk_cut_short_do_not_close_the_folder(tmp_path):
+    path, settings = tmp_path / 'simulated.json', {'kinds': ['room'] * 999}
+    with no_room(), pytest.raises(OSError, match='File too large'):
+        shards.keep_settings(path, settings)
+    assert list(tmp_path.iterdir()) == []
+    shards.keep_settings(path, settings)
+
+
 def test_unfinished_shard_does_not_count(tmp_path):
     write_shards(tmp_path, count=5)
-    (tmp_path / '000001.tar.partial').write_bytes(b'half')
-    assert len(ShardSource(tmp_path)) == 5
+    with whole_file(tmp_path / '000001.tar') as part:
+        part.write_bytes(b'half')
+        assert len(ShardSource(tmp_path)) == 5
 
 
 def test_index_that_is_too_long_is_named(tmp_path):

@@ -11,9 +11,9 @@ from tiny_training import example, write_config
 
 from metric_depth_ros.cli.main import main
 from metric_depth_ros.training.batches import UNSCALED_MEDIAN, Sources
-from metric_depth_ros.training.config import SourceConfig
+from metric_depth_ros.training.config import RECIPES, SourceConfig
 from metric_depth_ros.training.gradient_loss import ssi_mage
-from metric_depth_ros.training.recipes import RECIPES, create_recipe
+from metric_depth_ros.training.recipes import create_recipe
 from metric_depth_ros.training.shards import write_shard
 
 
@@ -58,9 +58,9 @@ def test_the_teacher_learns_nothing_but_gradients_from_depth_without_a_scale():
     truth = torch.rand(1, 32, 32) + 0.5
     answer, mask = truth + 0.3 * torch.rand(1, 32, 32), torch.rand(1, 32, 32) < 0.9
     recipe = teacher()
-    loss = recipe._loss(answer, truth, mask, real=False, metric=False)
+    loss = recipe.loss_of(answer, truth, mask, real=False, metric=False)
     torch.testing.assert_close(loss, 5.0 * ssi_mage(answer, truth, mask))
-    moved = recipe._loss(3.0 * answer + 0.2, truth, mask, real=False, metric=False)
+    moved = recipe.loss_of(3.0 * answer + 0.2, truth, mask, real=False, metric=False)
     torch.testing.assert_close(moved, loss, rtol=1e-4, atol=1e-6)
 
 
@@ -72,7 +72,7 @@ def test_each_example_of_a_batch_has_the_loss_of_its_source():
     views = [example(0), replace(example(1), metric=False)]
     ready = [recipe.prepare(view, None, rng, real=False, augment=False) for view in views]
     parts = []
-    recipe._loss = lambda answer, truth, mask, **how: parts.append(how) or answer.mean()[None]
+    recipe.loss_of = lambda answer, truth, mask, **how: parts.append(how) or answer.mean()[None]
     recipe.losses(network, recipe.collate(ready))
     assert [part['metric'] for part in parts] == [True, False]
 

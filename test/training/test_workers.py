@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Worker processes that load examples."""
 
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 from tiny_training import write_config
+from torch.utils.data import DataLoader
+
+from metric_depth_ros.training.batches import _loader
 
 pytest.importorskip('accelerate', reason="training needs accelerate: pip install '.[training]'")
 
@@ -24,3 +30,30 @@ def test_workers_start_after_this_process_has_used_threads(tmp_path):
     )
 
     assert finished.returncode == 0
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_workers_outlive_what_stops_a_training(number):
+    """Its last step, and a validation after it, need them still."""
+    others = multiprocessing.active_children()
+    answers = iter(DataLoader(list(range(100)), batch_size=None, **_loader(1)))
+    assert next(answers) == 0
+    (worker,) = set(multiprocessing.active_children()) - set(others)
+    for pid in (psutil.Process(worker.pid).ppid(), worker.pid):
+        os.kill(pid, number)
+    assert list(answers) == list(range(1, 100))
+
+
+FAILING = """
+from torch.utils.data import DataLoader
+from metric_depth_ros.training.batches import _loader
+
+answers = iter(DataLoader(list(range(100)), batch_size=None, **_loader(1)))
+next(answers)
+raise RuntimeError('of a device')
+"""
+
+
+def test_a_training_that_fails_ends_with_its_workers():
+    failed = subprocess.run([sys.executable, '-c', FAILING], timeout=TIMEOUT_S)
+    assert failed.returncode == 1

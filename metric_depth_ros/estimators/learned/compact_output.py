@@ -82,7 +82,8 @@ def confidence_of(
         (H, W) of the image.
     """
     seen = 1.0 / (1.0 + np.exp(sky))
-    return enlarged(seen / (1.0 + np.exp(log_width) / np.float32(_HALF_TRUST)), shape)
+    trust = seen / (1.0 + np.exp(log_width) / np.float32(_HALF_TRUST))
+    return enlarged(np.nan_to_num(trust), shape)
 
 
 def _trust(

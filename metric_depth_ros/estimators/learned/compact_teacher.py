@@ -67,12 +67,11 @@ def create(options: EstimatorOptions) -> LearnedEstimator:
     adapter = CompactTeacherAdapter(
         size_of_image if exported else partial(size_of_points, in_halves=options.compile)
     )
-    on_cpu = torch_device(options.device).type == 'cpu'
+    on_cpu = not exported and torch_device(options.device).type == 'cpu'
     if options.precision == 'auto' and on_cpu and cpu_has_bf16():
         options = replace(options, precision='bf16')
     # The guess and the answer keep one core busy: a second frame has use for the other one.
-    shared = on_cpu and not options.compile and not exported
-    lanes = min(2, CORES) if shared else 1
+    lanes = min(2, CORES) if on_cpu and not options.compile else 1
     return LearnedEstimator(
         NAME,
         network,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+import numpy as np
 from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
@@ -63,9 +64,13 @@ class DepthProAdapter(Adapter):
         )
 
     def answer(self, frame: Frame, outputs: Arrays) -> Answer:
-        """Return depth and camera; what reaches the limit of the network is beyond range."""
+        """Return depth and camera; what reaches the limit of the network is beyond range.
+
+        Without a focal length, known or recovered, it is all NaN: nothing tells the scale.
+        """
         height, width = frame.image.shape[:2]
-        return Answer(
-            beyond_limit(outputs['depth'], 1.0 / INVERSE_DEPTH_LIMITS[0]),
-            centered_pinhole(width, height, float(outputs['focallength_px'])),
-        )
+        depth = outputs['depth']
+        camera = centered_pinhole(width, height, float(outputs['focallength_px']))
+        if camera is None:
+            return Answer(np.full_like(depth, np.nan), note='no focal length')
+        return Answer(beyond_limit(depth, 1.0 / INVERSE_DEPTH_LIMITS[0]), camera)

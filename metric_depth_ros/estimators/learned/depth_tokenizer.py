@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.devices import torch_device
-from metric_depth_ros.geometry.relative_depth import nearness
+from metric_depth_ros.geometry.relative_depth import normalized_inverse_depth
 from metric_depth_ros.networks.checkpoints import Checkpoint, load_strict
 from metric_depth_ros.networks.depth_vqvae import DepthVqVae, DepthVqVaeConfig
 from metric_depth_ros.networks.model_config import required_model_config
@@ -69,7 +69,7 @@ class DepthTokenizer:
     @torch.inference_mode()
     def tokenize(self, depth: NDArray[np.float32]) -> DepthTokens:
         """Return the tokens of a depth image (H, W) in meters, NaN unknown, +Inf beyond range."""
-        image, low, high = nearness(depth)
+        image, low, high = normalized_inverse_depth(depth)
         side = self.config.side
         small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
         given = torch.from_numpy(small)[None, None].to(self._device)

@@ -33,6 +33,7 @@ from metric_depth_ros.estimators.learned.language import (
     refuse_options,
 )
 from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.provenance import note_device, note_weights
 from metric_depth_ros.estimators.runtime.precision import DTYPES, chosen_precision
 from metric_depth_ros.estimators.runtime.settings import is_out_of_memory
 from metric_depth_ros.networks.checkpoint_files import first_line, refuse_not_finite
@@ -108,6 +109,8 @@ def create(options: EstimatorOptions, variant: str = '') -> DepthLmEstimator:
     folder = resolve_folder(
         options.weights_of(NAME) or MODELS[NAME].repository, options.revision or None
     )
+    note_weights(NAME, lambda: folder.name)
+    note_device(torch_device(options.device).type)
     return DepthLmEstimator(folder, options, _queries(variant))
 
 

@@ -97,7 +97,7 @@ class DepthVlmEstimator(Estimator):
                 f'the tokenizer has {IMAGE_TOKEN} at {_only_token(tokenizer, IMAGE_TOKEN)}, the '
                 f'network at {network.image_token}: they are of different models.',
             )
-        self._runner = Runner(network, self._infer, options)
+        self._runner = Runner(network, self._infer, options, one_resolution=True)
 
     def warm_up(self, width: int, height: int) -> None:
         """Run on a blank image of a size, seen at an ordinary focal length."""

@@ -248,6 +248,20 @@ def centered_pinhole(width: int, height: int, focal_px: float) -> CameraModel | 
     return CameraModel.pinhole(width, height, float(focal_px), float(focal_px), *center)
 
 
+def masked_depth(depth: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return depth with +Inf where a network sees no surface, NaN where its answer is no number.
+
+    Parameters
+    ----------
+    depth
+        (H, W) m, NaN where it is not positive: what is that near must not be taken for far.
+    mask
+        (H, W) probability that there is a surface.
+    """
+    nothing = np.where(np.isnan(mask), np.float32(np.nan), np.float32(np.inf))
+    return np.where(mask > 0.5, depth, nothing)
+
+
 def mask_confidence(depth: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return how sure a network is of what it says of each pixel: a surface, or none (+Inf).
 
@@ -261,7 +275,7 @@ def mask_confidence(depth: NDArray[np.float32], mask: NDArray[np.float32]) -> ND
         (H, W) probability that there is one.
     """
     sure = np.where(np.isposinf(depth), 1.0 - mask, mask)
-    return np.where(np.isnan(depth), np.float32(0.0), sure).astype(np.float32)
+    return np.where(np.isnan(depth + mask), np.float32(0.0), sure).astype(np.float32)
 
 
 def beyond_limit(depth: NDArray[np.float32], limit_m: float) -> NDArray[np.float32]:

@@ -31,6 +31,7 @@ from metric_depth_ros.estimators.learned.estimator import (
 )
 from metric_depth_ros.estimators.nearest import NearestFill
 from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.provenance import note_weights
 from metric_depth_ros.estimators.runtime import Batch
 from metric_depth_ros.networks.checkpoint_files import first_line, refuse_not_finite
 from metric_depth_ros.networks.config_limits import refuse_large_images
@@ -203,6 +204,7 @@ def coarse_depth(frame: Frame) -> NDArray[np.float32]:
 def _load(model_id: str, revision: str | None) -> tuple[Any, Any]:
     """Return model and processor, from this machine if they are here."""
     folder = resolve_folder(model_id, revision)
+    note_weights('hf', lambda: folder.name)
     _refuse_pickles(model_id, folder)
     weight_files(folder)
     read_config(folder)

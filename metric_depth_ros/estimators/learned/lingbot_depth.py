@@ -17,6 +17,7 @@ from metric_depth_ros.estimators.learned.estimator import (
     has_prompt,
     image_tensor,
     mask_confidence,
+    masked_depth,
     prompt_maps,
 )
 from metric_depth_ros.estimators.learned.loading import load_network
@@ -24,7 +25,6 @@ from metric_depth_ros.estimators.options import EstimatorOptions
 from metric_depth_ros.estimators.runtime import Batch
 from metric_depth_ros.networks.images import unit_range
 from metric_depth_ros.networks.lingbot_depth import LingBotDepth
-from metric_depth_ros.networks.moge import mask_out
 from metric_depth_ros.types import Frame
 
 NAME = 'lingbot_depth'
@@ -55,12 +55,14 @@ class LingBotDepthAdapter(Adapter):
             batch.prompts['depth'],
             model.token_grid(width, height, num_tokens=tokens),
         )
-        return mask_out(maps, maps['mask'] > 0.5) if 'mask' in maps else maps
+        return maps
 
     def answer(self, frame: Frame, outputs: Arrays) -> Answer:
         """Return the depth, +Inf where the network masks; without a prompt it is monocular."""
         depth = np.where(outputs['depth'] > 0.0, outputs['depth'], np.float32(np.nan))
         mask = outputs.get('mask')
+        if mask is not None:
+            depth = masked_depth(depth, mask)
         return Answer(
             depth,
             note='' if has_prompt(frame) else 'no prompt',

@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import nn
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.catalog import MODELS
-from metric_depth_ros.estimators.learned.architecture import config_from
 from metric_depth_ros.estimators.learned.presets import with_preset
 from metric_depth_ros.estimators.learned.shipped import manifest, shipped_checkpoint
 from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.provenance import note_weights
 from metric_depth_ros.estimators.runtime.onnx_session import open_exported
 from metric_depth_ros.networks.checkpoint_files import first_line
 from metric_depth_ros.networks.checkpoints import (
@@ -26,11 +26,16 @@ from metric_depth_ros.networks.checkpoints import (
     Network,
     load_strict,
     read_checkpoint,
+    sha256_of,
 )
 from metric_depth_ros.networks.hub import resolve_checkpoint
 from metric_depth_ros.networks.model_folder import read_folder, resolve_folder
+from metric_depth_ros.plain_values import PlainValues
+from metric_depth_ros.resources import user_path
 
 _LOGGER = logging.getLogger(__name__)
+_DESCRIPTION = PlainValues('checkpoint_config', least_int=0)
+Config = TypeVar('Config')
 
 
 class _Architecture(NamedTuple):
@@ -85,13 +90,16 @@ def read_weights(name: str, options: EstimatorOptions, variant: str = '') -> Che
     Raises
     ------
     InputError
-        Weights that are not on this machine and cannot be fetched, or cannot be read.
+        A variant that the network does not have; weights that are not on this machine and cannot
+        be fetched, or cannot be read.
     """
     model = MODELS[name]
+    repository = model.repository_of(variant)
     given = options.weights_of(name)
     if name in manifest() and not given:
-        return shipped_checkpoint(name)
-    repository = model.repository_of(variant)
+        checkpoint = shipped_checkpoint(name)
+        note_weights(name, lambda: checkpoint.sha256)
+        return checkpoint
     reference = given or repository
     if not reference:
         raise InputError(
@@ -106,6 +114,7 @@ def read_weights(name: str, options: EstimatorOptions, variant: str = '') -> Che
         checkpoint = read_checkpoint(
             resolve_checkpoint(repository, filename, options.revision or None)
         )
+    note_weights(name, lambda: checkpoint.sha256)
     _LOGGER.info('%s: weights %s, sha256 %s', name, checkpoint.path, checkpoint.sha256)
     return checkpoint
 
@@ -133,14 +142,34 @@ def load_network(name: str, options: EstimatorOptions, variant: str = '') -> nn.
     Raises
     ------
     InputError
-        Weights that are not to be had, or that do not fit, or a preset of other networks.
+        Weights that are not to be had, or that do not fit, a preset of other networks, or options
+        of torch for an exported file.
     """
+    if options.backend == 'onnx':
+        _refuse_options_of_torch(options)
     if options.backend_of(name) == 'onnx':
         exported, build = options.weights_of(name), partial(skeleton, name)
         network = open_exported(name, exported, options.device, build, options.preset)
+        note_weights(name, lambda: sha256_of(user_path(exported)))
     else:
         network = network_from(name, read_weights(name, options, variant))
     return with_preset(name, network, options.preset)
+
+
+def _refuse_options_of_torch(options: EstimatorOptions) -> None:
+    """Refuse what an exported file does not have: it is in float32, and compiled by its runtime.
+
+    Only with the backend: where a file is given by its name alone, they may be for a companion.
+    """
+    for option, value in {'precision': ('auto', 'fp32'), 'compile': (False,)}.items():
+        given = getattr(options, option)
+        if given not in value:
+            raise InputError(
+                'estimator_option',
+                f'{option} is {given!r}, which an exported file does not have: set it to '
+                f'{value[0]!r}, or backend to torch (parameters model.{option}, model.backend; '
+                f'options --{option}, --backend).',
+            )
 
 
 def network_from(name: str, checkpoint: Checkpoint) -> nn.Module:
@@ -152,6 +181,17 @@ def network_from(name: str, checkpoint: Checkpoint) -> nn.Module:
         Weights that do not fit.
     """
     return _ARCHITECTURES[name]().loaded(checkpoint).eval()
+
+
+def config_from(kind: type[Config], model_config: Mapping[str, Any]) -> Config:
+    """Return the configuration of a network of the plain values that a checkpoint carries.
+
+    Raises
+    ------
+    InputError
+        A field that is missing, unknown, or of another type.
+    """
+    return _DESCRIPTION.read(kind, model_config, 'the model_config')
 
 
 def _fixed(name: str, class_name: str) -> _Architecture:

@@ -19,6 +19,7 @@ from metric_depth_ros.estimators.learned.estimator import (
     focal_tensor,
     image_tensor,
     mask_confidence,
+    masked_depth,
 )
 from metric_depth_ros.estimators.learned.loading import load_network
 from metric_depth_ros.estimators.options import EstimatorOptions
@@ -91,8 +92,8 @@ class StudentPointMapAdapter(Adapter):
         depth = np.where(outputs['depth'] > 0.0, outputs['depth'], np.float32(np.nan))
         points, mask = outputs.get('points'), outputs.get('mask')
         surface = None if mask is None else (mask > 0.5) & (depth > 0.0)
-        if self._masks and surface is not None:
-            depth = np.where(surface, depth, np.float32(np.inf))
+        if self._masks and mask is not None:
+            depth = masked_depth(depth, mask)
         return Answer(
             depth,
             None if points is None else recover_camera(points, surface),

@@ -20,6 +20,7 @@ from metric_depth_ros.estimators.learned.estimator import (
     Answer,
     Arrays,
     LearnedEstimator,
+    beyond_limit,
     centered_pinhole,
     has_prompt,
     image_tensor,
@@ -123,16 +124,18 @@ class TeacherAdapter(Adapter):
             canvas=canvas_side(teacher, scale),
             max_crops_per_batch=batch.crops,
         )
-        return {'depth': maps['depth'], 'focal_px': batch.focal_px}
+        return {name: maps[name] for name in ('depth', 'farthest_m')} | {
+            'focal_px': batch.focal_px
+        }
 
     def answer(self, frame: Frame, outputs: Arrays) -> Answer:
-        """Return the depth; without a prompt its scale rests on the focal length alone.
+        """Return the depth; what reaches the limit of the network is beyond range.
 
-        Without either it is all NaN.
+        Without a prompt its scale rests on the focal length alone. Without either it is all NaN.
         """
         height, width = frame.image.shape[:2]
         return Answer(
-            outputs['depth'],
+            beyond_limit(outputs['depth'], float(outputs['farthest_m'])),
             centered_pinhole(width, height, float(outputs['focal_px'])),
             '' if has_prompt(frame) else 'no prompt',
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from metric_depth_ros.estimators.runtime.runner import Infer
 LARGEST_ERROR = 1e-3
 # A protocol buffer ends at 2 GiB; weights of larger networks go into FILE.data beside it.
 _LARGEST_INSIDE_BYTES = 1_500_000_000
+_TINY = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +73,7 @@ def export_network(
     path: Path,
     preset: str = 'full',
 ) -> float:
-    """Write the file and compare it with the network.
+    """Write the file, compare it with the network, and give it its name: all of it or nothing.
 
     Parameters
     ----------
@@ -110,17 +112,20 @@ def export_network(
     told = dict(zip(TOLD, (name, model_config, preset, built_in, keys), strict=True))
     program.model.metadata_props[METADATA_KEY] = json.dumps(told)
     size = sum(p.numel() * p.element_size() for p in network.parameters())
-    program.save(path, external_data=size > _LARGEST_INSIDE_BYTES)
-    error = _largest_error(path, call.tensors, _flat(expected))
-    if not error <= LARGEST_ERROR:
-        for written in (path, path.with_name(f'{path.name}.data')):
-            written.unlink(missing_ok=True)
-        raise InputError(
-            'onnx_parity',
-            f'the exported {name} is off by {error:.1e} of the largest value, more than '
-            f'{LARGEST_ERROR:g}: nothing was kept. Another version of onnxscript or onnxruntime '
-            'may translate it rightly.',
-        )
+    with tempfile.TemporaryDirectory(prefix='.unfinished-', dir=path.parent) as unfinished:
+        # Under its own name, which a file tells of the weights that lie beside it.
+        written = Path(unfinished, path.name)
+        program.save(written, external_data=size > _LARGEST_INSIDE_BYTES)
+        error = _largest_error(written, call.tensors, _flat(expected))
+        if not error <= LARGEST_ERROR:
+            raise InputError(
+                'onnx_parity',
+                f'the exported {name} is off by {error:.1e} of the largest value, more than '
+                f'{LARGEST_ERROR:g}: {path} was not written. Another version of onnxscript or '
+                'onnxruntime may translate it rightly.',
+            )
+        for part in Path(unfinished).iterdir():
+            part.replace(path.with_name(part.name))
     return error
 
 
@@ -176,10 +181,11 @@ def _largest_error(path: Path, tensors: Mapping[str, Tensor], expected: list[Ten
 
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     answers = session.run(None, {name: tensor.numpy() for name, tensor in tensors.items()})
-    return max(
-        float((torch.from_numpy(answer) - right).abs().max() / right.abs().max())
+    errors = [
+        (torch.from_numpy(answer) - right).abs().max() / right.abs().max().clamp(min=_TINY)
         for answer, right in zip(answers, expected, strict=True)
-    )
+    ]
+    return float(torch.stack(errors).max())  # keeps a NaN, which the max of Python may not
 
 
 def _flat(outputs: Any) -> list[Tensor]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.estimators.devices import torch_device
 from metric_depth_ros.estimators.options import EstimatorOptions
+from metric_depth_ros.estimators.provenance import note_device
 from metric_depth_ros.estimators.runtime.batch import Batch
 from metric_depth_ros.estimators.runtime.entry_points import install
 from metric_depth_ros.estimators.runtime.onnx_session import ExportedForward
@@ -117,6 +118,7 @@ class Runner:
         forward = network.forward
         exported = forward if isinstance(forward, ExportedForward) else None
         device = exported.device if exported else torch_device(options.device)
+        note_device(device.type)
         on_cuda = device.type == 'cuda'
         low = low_precision_of(network)
         precision = 'fp32' if exported else chosen_precision(options.precision, device, low)

@@ -3,5 +3,5 @@
 
 A `Benchmark` (`protocol`) reads a data set (one module each), gives every image to the estimator
 once a `Task`, and stands beside the rows of the papers' tables (`published`). May import
-`evaluation`, `framesets`, `simulation.sensors`, `training.sampler` and what is below them.
+`evaluation`, `framesets`, `simulation.sensors` and what is below them.
 """

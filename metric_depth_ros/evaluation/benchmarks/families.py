@@ -27,6 +27,7 @@ from metric_depth_ros.evaluation.benchmarks.protocol import (
     depth_score,
 )
 from metric_depth_ros.evaluation.boundary import boundary_f1
+from metric_depth_ros.evaluation.metrics import error_sums
 from metric_depth_ros.types import DepthEstimate
 
 MONOCULAR = 'monocular'
@@ -198,4 +199,4 @@ def boundary_score(estimate: DepthEstimate, item: Item) -> Score:
     """Score the boundaries; pairs that touch a pixel without ground truth do not count."""
     known = np.isfinite(item.depth)
     f1 = boundary_f1(estimate.depth, item.depth, known).f1 if known.any() else float('nan')
-    return Score({'boundary_f1': f1})
+    return Score({'boundary_f1': f1}, error_sums(estimate.depth, item.depth))

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.benchmarks.families import geometry_tables, geometry_tasks
 from metric_depth_ros.evaluation.benchmarks.layout import Folder, cropped, within
 from metric_depth_ros.evaluation.benchmarks.moge_view import MOGE_CHOICES
@@ -18,6 +17,7 @@ from metric_depth_ros.evaluation.benchmarks.protocol import (
     Task,
 )
 from metric_depth_ros.evaluation.metrics import error_sums
+from metric_depth_ros.framesets.kitti_calibration import kitti_entries
 from metric_depth_ros.framesets.stored_arrays import load_depth_map
 from metric_depth_ros.types import CameraModel, DepthEstimate
 from metric_depth_ros.untrusted_files import inside, read_text
@@ -75,17 +75,10 @@ class _Images:
         return Item(self.ids[index], image, depth, camera)
 
     def _camera(self, path: Path, size: tuple[int, int]) -> CameraModel:
-        key = 'P_rect_02:'
-        lines = read_text(path, 'benchmark_layout').splitlines()
-        try:
-            P = [float(v) for line in lines if line.startswith(key) for v in line.split()[1:]]
-            K = P[0], P[5], P[2], P[6]
-        except (ValueError, IndexError) as error:
-            raise self._fault(path, key) from error
-        return self._folder.camera(path, size, K)
-
-    def _fault(self, path: Path, key: str) -> InputError:
-        return self._folder.fault(path, f'has no line {key} with 12 numbers')
+        P = kitti_entries(read_text(path, 'benchmark_layout')).get('P_rect_02')
+        if P is None or P.size != 12:
+            raise self._folder.fault(path, 'has no line P_rect_02: with 12 numbers')
+        return self._folder.camera(path, size, P[[0, 5, 2, 6]].tolist())
 
 
 def _score(estimate: DepthEstimate, item: Item) -> Score:
@@ -98,7 +91,9 @@ def _score(estimate: DepthEstimate, item: Item) -> Score:
         part = cropped(depth, (int(top * height), int(bottom * height)), columns)
         for key, value in error_sums(estimate.depth, part).metrics().items():
             figures[f'{name} {key}'] = value
-    return Score(figures)
+    tops, bottoms = zip(*_CROPS.values(), strict=True)
+    either = cropped(depth, (int(min(tops) * height), int(max(bottoms) * height)), columns)
+    return Score(figures, error_sums(estimate.depth, either))
 
 
 def _columns() -> tuple[Column, ...]:

@@ -3,7 +3,7 @@
 
 The image is turned by a homography so that its middle looks along the optical axis, and cut to
 the largest view of the wanted aspect inside of it. Source: Wang et al., "MoGe" (CVPR 2025), its
-evaluation. NumPy, SciPy and OpenCV.
+evaluation. NumPy, SciPy, OpenCV and Pillow.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from itertools import pairwise
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 from scipy.spatial.transform import Rotation
 
 from metric_depth_ros.evaluation.benchmarks.protocol import Item, View
+from metric_depth_ros.geometry.grid_cells import cell_windows
 from metric_depth_ros.types import CameraModel
 
 FARTHEST_RATIO = 1000.0  # of the first percentile of depth; what is beyond does not count
-_LANCZOS_LOBES = 3
 
 MOGE_CHOICES = (
     'Images are seen as by the evaluation of MoGe (centered principal point, fixed size, depth up '
@@ -50,7 +49,7 @@ def _seen(item: Item, width: int, height: int) -> Item:
     )
     # Resized to about the wanted resolution first, smoothly; the homography only interpolates.
     size = (max(1, int(width / (across * K[0, 0]))), max(1, int(width / (across * K[1, 1]))))
-    image = lanczos_resized(item.image, size)
+    image = _smoothly_resized(item.image, size)
     depth = nearest_resized(item.depth, size)
     rays = _rays(K, size)
     distance = (depth * np.linalg.norm(rays, axis=-1)).astype(np.float32)
@@ -130,37 +129,17 @@ def _without_far(depth: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.where(depth <= limit, depth, np.float32(np.nan))
 
 
-def lanczos_resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize (H, W, 3) to (width, height) by Lanczos, over wider windows where it shrinks."""
-    height, width = image.shape[:2]
-    if (width, height) == size:
-        return image
-    columns, rows = _lanczos(width, size[0]), _lanczos(height, size[1])
-    channels = [rows @ (columns @ image[..., c].T.astype(np.float64)).T for c in range(3)]
-    return np.clip(np.rint(np.stack(channels, axis=-1)), 0, 255).astype(np.uint8)
+def _smoothly_resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize (H, W, 3) to (width, height) with Pillow, whose levels that evaluation sees."""
+    from PIL import Image
 
-
-def _lanczos(old: int, new: int) -> csr_matrix:
-    """Return the (new, old) weights of one axis."""
-    step = old / new
-    stretch = max(step, 1.0)
-    center = (np.arange(new) + 0.5) * step
-    taps = int(np.ceil(2 * _LANCZOS_LOBES * stretch)) + 1
-    first = np.floor(center - _LANCZOS_LOBES * stretch).astype(np.intp)
-    pixel = first[:, None] + np.arange(taps)
-    x = (pixel + 0.5 - center[:, None]) / stretch
-    weight = np.where(np.abs(x) < _LANCZOS_LOBES, np.sinc(x) * np.sinc(x / _LANCZOS_LOBES), 0.0)
-    weight[(pixel < 0) | (pixel >= old)] = 0.0
-    weight /= weight.sum(axis=1, keepdims=True)
-    row = np.repeat(np.arange(new), taps)
-    column = np.clip(pixel, 0, old - 1).reshape(-1)
-    return csr_matrix((weight.reshape(-1), (row, column)), shape=(new, old))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
 
 
 def nearest_resized(depth: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Resize to (width, height): of each cell the known pixel nearest to its center, or NaN."""
     (columns, from_x), (rows, from_y) = (
-        _cells(old, new) for old, new in zip(depth.shape[::-1], size, strict=True)
+        cell_windows(old, new) for old, new in zip(depth.shape[::-1], size, strict=True)
     )
     best = np.full(size[::-1], np.inf)
     resized = np.full(size[::-1], np.nan, np.float32)
@@ -172,15 +151,3 @@ def nearest_resized(depth: NDArray[np.float32], size: tuple[int, int]) -> NDArra
             best = np.where(nearer, distance, best)
             resized = np.where(nearer, value, resized)
     return resized
-
-
-def _cells(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return (new, n) pixels of every cell along an axis, and their distances to its center."""
-    step = old / new
-    extent = max(1.0, step)
-    center = (np.arange(new) + 0.5) * step
-    first = np.rint(center - 0.5 * extent).astype(np.intp)
-    pixel = first[:, None] + np.arange(int(np.ceil(extent)))
-    distance = pixel + 0.5 - center[:, None]
-    distance[(pixel < 0) | (pixel >= old)] = np.inf
-    return np.clip(pixel, 0, old - 1), distance

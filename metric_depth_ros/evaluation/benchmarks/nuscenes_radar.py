@@ -18,7 +18,7 @@ from metric_depth_ros.evaluation.benchmarks.protocol import (
     Table,
     Task,
 )
-from metric_depth_ros.evaluation.metrics import FAILED_DEPTH_M
+from metric_depth_ros.evaluation.metrics import FAILED_DEPTH_M, error_sums
 from metric_depth_ros.evaluation.radar_protocol import CAPS_M, radar_metrics
 from metric_depth_ros.types import DepthEstimate
 
@@ -47,7 +47,7 @@ def _score(estimate: DepthEstimate, item: Item) -> Score:
         for cap in CAPS_M
         for key, value in radar_metrics(prediction, truth, cap).items()
     }
-    return Score(figures)
+    return Score(figures, error_sums(depth, item.depth, item.depth < max(CAPS_M)))
 
 
 def _columns() -> tuple[Column, ...]:

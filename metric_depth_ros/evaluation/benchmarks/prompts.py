@@ -41,7 +41,7 @@ BLOCK_CHOICES = (
 
 def samplable(item: Item) -> Item:
     """Return an image without ground truth where that is less than the published sampler needs."""
-    from metric_depth_ros.training import sampler
+    from metric_depth_ros.evaluation.benchmarks import published_sampler as sampler
 
     if len(sampler.valid_pixels(item.depth)) >= sampler.NEIGHBORS:
         return item
@@ -54,7 +54,7 @@ def random_points(count: int) -> Prompt:
     def prompt(item: Item, seed: int) -> SparsePrompt:
         import torch
 
-        from metric_depth_ros.training import sampler
+        from metric_depth_ros.evaluation.benchmarks import published_sampler as sampler
 
         generator = torch.Generator().manual_seed(seed)
         pixel = sampler.random_pixels(sampler.valid_pixels(item.depth), count, generator)
@@ -67,7 +67,7 @@ def downscaled(factor: int) -> Prompt:
     """Return the prompt of a depth map that many times smaller."""
 
     def prompt(item: Item, seed: int) -> SparsePrompt:
-        from metric_depth_ros.training import sampler
+        from metric_depth_ros.evaluation.benchmarks import published_sampler as sampler
 
         samples = sampler.downscaled(np.nan_to_num(item.depth, nan=0.0), factor)
         small = np.full(item.depth.shape, np.nan, np.float32)

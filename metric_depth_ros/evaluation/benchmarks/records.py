@@ -13,16 +13,16 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
-from uuid import uuid4
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.evaluation.benchmarks.protocol import Score
 from metric_depth_ros.evaluation.metrics import ErrorSums
+from metric_depth_ros.whole_files import write_whole
 
 _SETTINGS = 'run.json'
 # To be raised with every change that gives the same answer of an estimator another figure, or an
 # image another prompt, view or ground truth: old and new figures must not share a mean.
-SCORING_RULES = 1
+SCORING_RULES = 2
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,7 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     path = folder / _SETTINGS
     wanted = json.loads(json.dumps({**settings, 'scoring_rules': SCORING_RULES}))
     if not path.exists():
-        part = path.with_suffix(f'.{uuid4().hex}')
-        part.write_text(json.dumps(wanted, indent=2) + '\n', encoding='utf-8')
-        part.replace(path)
+        write_whole(path, json.dumps(wanted, indent=2) + '\n')
         return
     begun = _begun(path)
     for key in {**begun, **wanted}:

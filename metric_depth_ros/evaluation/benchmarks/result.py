@@ -8,15 +8,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
 from metric_depth_ros.evaluation.benchmarks.protocol import Benchmark, Column, Table, Task
 from metric_depth_ros.evaluation.benchmarks.records import Record
+from metric_depth_ros.evaluation.made_with import estimator_sentence
 from metric_depth_ros.evaluation.metrics import Aggregation, ErrorSums, aggregate
 from metric_depth_ros.evaluation.report import Section, format_number, write_report
 from metric_depth_ros.evaluation.report import Table as ReportTable
+from metric_depth_ros.whole_files import whole_file, write_whole
 
 _METHOD = 'method'
 
@@ -68,6 +69,8 @@ def _remarks(
             'figures are not comparable with them.'
         )
     for name, summary in summaries.items():
+        if without := summary['images_without_ground_truth']:
+            yield f'{name}: {without} of {summary["images"]} images have no ground truth to score.'
         if summary['failures']:
             share = 100.0 * summary['failures']
             yield f'{name}: {share:.3g} % of the pixels have no usable prediction.'
@@ -76,10 +79,26 @@ def _remarks(
 def _partial_figures(by_task: Mapping[str, Sequence[Record]]) -> Iterator[str]:
     """Say which figures are of some images only, for want of an answer to the others."""
     for name, records in by_task.items():
-        for key in dict.fromkeys(key for r in records for key in r.score.figures):
-            having = sum(key in r.score.figures for r in records)
-            if having < len(records):
-                yield f'{name}: {key} of {having} of {len(records)} images; the others have none.'
+        # Those without ground truth are told of as such.
+        images = [r.score.figures for r in records if r.score.sums is None or r.score.sums.pixels]
+        lacking: dict[int, list[str]] = {}
+        for key in dict.fromkeys(key for figures in images for key in figures):
+            having = sum(not math.isnan(figures.get(key, math.nan)) for figures in images)
+            if having < len(images):
+                lacking.setdefault(having, []).append(key)
+        for having, keys in lacking.items():
+            yield (
+                f'{name}: {", ".join(keys)} of {having} of {len(images)} images; the others have '
+                'none.'
+            )
+
+
+def _pooled(sums: Sequence[ErrorSums], keys: Sequence[str]) -> dict[str, float | None] | None:
+    """Return those figures of a task that can be taken over the pixels of all images."""
+    if not sums:
+        return None
+    pooled = aggregate(sums, Aggregation.POOLED)
+    return {key: _known(pooled[key]) for key in keys if key in pooled} or None
 
 
 def _task_summary(records: Sequence[Record]) -> dict[str, Any]:
@@ -92,11 +111,7 @@ def _task_summary(records: Sequence[Record]) -> dict[str, Any]:
         'images_without_ground_truth': sum(not s.pixels for s in sums),
         'failures': failures / pixels if pixels else None,
         'per_image': {key: _known(_statistic(records, key, 'per_image')) for key in keys},
-        'pooled': (
-            {k: _known(v) for k, v in aggregate(sums, Aggregation.POOLED).items()}
-            if sums
-            else None
-        ),
+        'pooled': _pooled(sums, keys),
         'ms_p50': float(np.median([r.elapsed_ms for r in records])) if records else None,
         'methods': sorted({r.method for r in records}),
     }
@@ -150,22 +165,16 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     Two processes that end at the same time both write them, and the same.
     """
     text = json.dumps(result, indent=2, allow_nan=False, ensure_ascii=False) + '\n'
-    for name, content in (('result.json', text), ('result.md', markdown(result))):
-        part = _part(folder)
-        part.write_text(content, encoding='utf-8')
-        part.replace(folder / name)
-    page = _part(folder)
-    write_report(page, f'{result["title"]}: {result["estimator"]}', _sections(result))
-    page.replace(folder / 'result.html')
-
-
-def _part(folder: Path) -> Path:
-    return folder / f'{uuid4().hex}.part'
+    write_whole(folder / 'result.json', text)
+    write_whole(folder / 'result.md', markdown(result))
+    with whole_file(folder / 'result.html') as page:
+        write_report(page, f'{result["title"]}: {result["estimator"]}', _sections(result))
 
 
 def markdown(result: Mapping[str, Any]) -> str:
     """Return a result as Markdown."""
-    lines = [f'# {result["title"]}: {result["estimator"]}', '', f'{result["images"]} images.', '']
+    lines = [f'# {result["title"]}: {result["estimator"]}', '']
+    lines += [f'{result["images"]} images. {estimator_sentence(result)}', '']
     for table in result['tables']:
         rows = _rows(table)
         lines += [f'## {table["title"]}', '']
@@ -202,4 +211,5 @@ def _sections(result: Mapping[str, Any]) -> list[Section]:
         for table in result['tables']
     ]
     remarks = [Section('Remarks', list(result['remarks']))] if result['remarks'] else []
-    return [*remarks, *tables, Section('Choices', list(result['choices']))]
+    made_with = Section('Estimator', [estimator_sentence(result)])
+    return [*remarks, *tables, made_with, Section('Choices', list(result['choices']))]

@@ -7,7 +7,6 @@ Frames are those that users of RealSense cameras know: ``<prefix>_link`` and its
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from metric_depth_ros.errors import InputError
 from metric_depth_ros.geometry.camera import CameraModel
 from metric_depth_ros.geometry.distortion import Distortion
 from metric_depth_ros.geometry.rigid import Transform, inverse
+from metric_depth_ros.whole_files import write_whole
 
 # Optical axes (x right, y down, z forward) seen from body axes (x forward, y left, z up): REP-103.
 BODY_OPTICAL: Transform = np.array(
@@ -113,10 +113,8 @@ def write_calibration(path: Path, transforms: Mapping[tuple[str, str], Transform
         {'parent': parent, 'child': child, 'matrix': T.tolist()}
         for (parent, child), T in transforms.items()
     ]
-    unfinished = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        unfinished.write_text(yaml.safe_dump({'transforms': entries}), encoding='utf-8')
-        unfinished.replace(path)  # who reads it meanwhile sees the old one or the new one
+    try:  # who reads it meanwhile sees the old one or the new one
+        write_whole(path, yaml.safe_dump({'transforms': entries}))
     except OSError as error:
         raise InputError(
             'calibration_file',

@@ -26,9 +26,10 @@ def realsense_library() -> Any:
             'librealsense with BUILD_PYTHON_BINDINGS.',
         ) from error
     if not hasattr(pyrealsense2.pipeline, 'set_device'):
+        found = getattr(pyrealsense2, '__version__', '(older ones do not tell their version)')
         raise InputError(
             'realsense_library',
-            f'pyrealsense2 {pyrealsense2.__version__} is too old, expected 2.56 or newer: '
-            'pip install --upgrade pyrealsense2.',
+            f'pyrealsense2 {found} is too old, expected 2.56 or newer: pip install --upgrade '
+            'pyrealsense2.',
         )
     return pyrealsense2

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.simulation.sensors.shots import Shots
 
-# Below this share of the light that a white wall at full range sends back, echoes get lost.
-_WEAK = 0.25
 _EDGE_M = 0.3
 _EDGE_RELATIVE = 0.04
 _SAME_EDGE_DEG = 5.0  # shots further apart than this do not tell of one edge
@@ -70,7 +68,8 @@ def _loss(shots: Shots, model: EchoModel) -> NDArray[np.float32]:
     """Return the chance that an echo is lost: far, dark, grazing and mirror-like surfaces."""
     reach = np.minimum(shots.range_m / model.max_range_m, 1.0)
     reflected = (0.1 + 0.9 * shots.brightness) * (0.1 + 0.9 * shots.incidence)
-    weak = np.clip(1.0 - reflected / (_WEAK * np.maximum(reach, 0.02) ** 2 * 4.0), 0.0, 1.0)
+    # Echoes get lost that are weaker than that of a white wall at full range.
+    weak = np.clip(1.0 - reflected / np.maximum(reach, 0.02) ** 2, 0.0, 1.0)
     grazing = 0.5 * np.clip(1.0 - shots.incidence / 0.06, 0.0, 1.0)
     # A mirror sends the light away, unless it is met head-on.
     mirrored = 0.7 * shots.gloss**3 * np.clip((0.98 - shots.incidence) / 0.1, 0.0, 1.0)

@@ -68,32 +68,25 @@ def shoot(
     """
     place = torch.from_numpy(T_world_sensor[:3].astype(np.float32)).to(world.device)
     along = torch.from_numpy(directions).to(world.device) @ place[:, :3].T
-    return _follow(world, place[:, 3], along, start_m)
+    return follow(world, place[:, 3], along, start_m)
 
 
-def shoot_while_moving(
-    world: World, T_world_sensor: NDArray[np.float64], directions: NDArray[np.float32]
+def follow(
+    world: World, origins: Tensor, along: Tensor, start_m: NDArray[np.float32] | float
 ) -> Shots:
-    """Follow rays from a sensor that is elsewhere at each of them.
+    """Follow rays of the world, from one place or from as many.
 
     Parameters
     ----------
     world
-        One world (a batch of one), on any device.
-    T_world_sensor
-        (R, 4, 4) place of the sensor at each ray.
-    directions
-        (R, 3) unit vectors in the sensor frame at that ray.
+        One world (a batch of one).
+    origins
+        (3,) or (R, 3) meters, on its device.
+    along
+        (R, 3) unit vectors.
+    start_m
+        As of `shoot`.
     """
-    places = torch.from_numpy(T_world_sensor[:, :3].astype(np.float32)).to(world.device)
-    along = (places[..., :3] @ torch.from_numpy(directions).to(world.device)[..., None])[..., 0]
-    return _follow(world, places[..., 3], along, 0.0)
-
-
-def _follow(
-    world: World, origins: Tensor, along: Tensor, start_m: NDArray[np.float32] | float
-) -> Shots:
-    """Follow rays (R, 3) of the world, from one place or from as many."""
     start = torch.as_tensor(start_m, dtype=torch.float32, device=world.device).expand(len(along))
     order = _tile_order(along)
     origins = (origins + along * start[:, None])[order]

@@ -24,14 +24,14 @@ _DRAWN = 6  # replaced fields of an example
 
 
 @dataclass(frozen=True)
-class Tally:
+class RoundResult:
     """How many messages were tried, and how many of them were answered with depth."""
 
     tried: int = 0
     answered: int = 0
 
 
-def fuzz_round(kind: Kind, number: int) -> Tally:
+def fuzz_round(kind: Kind, number: int) -> RoundResult:
     """Try some thousand messages.
 
     Parameters
@@ -67,7 +67,7 @@ def fuzz_round(kind: Kind, number: int) -> Tally:
 
     with np.errstate(all='ignore'):  # what is infinite is meant to be
         attempt()
-    return Tally(tried, answered)
+    return RoundResult(tried, answered)
 
 
 def companies(drawn: Sequence[Replacement]) -> Iterator[tuple[Replacement, ...]]:

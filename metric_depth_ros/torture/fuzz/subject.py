@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sensor_msgs.msg import CompressedImage, Image, PointCloud2
+import sensor_msgs.msg
 
 from metric_depth_ros.codecs.camera_info import camera_to_fields
-from metric_depth_ros.codecs.cdr import read_cloud, read_compressed_image, read_image
 from metric_depth_ros.codecs.image import encode_depth, encode_mono
 from metric_depth_ros.codecs.pointcloud import encode_cloud, encode_organized
 from metric_depth_ros.codecs.stamps import stamp_ns
@@ -26,7 +25,9 @@ from metric_depth_ros.geometry.unprojection import depth_to_points
 from metric_depth_ros.geometry.voxels import voxel_means
 from metric_depth_ros.ros.assembly import Assembly
 from metric_depth_ros.ros.depth_picture import depth_picture
-from metric_depth_ros.ros.framing import FrameBuilder, LimitedDepth, limited_depth
+from metric_depth_ros.ros.framing import FrameBuilder
+from metric_depth_ros.ros.in_place import READERS
+from metric_depth_ros.ros.limits import LimitedDepth, limited_depth
 from metric_depth_ros.ros.moving_tree import MovingTree
 from metric_depth_ros.ros.parameters import DEPTH_NODE
 from metric_depth_ros.ros.stamps import StampGate
@@ -38,11 +39,6 @@ from metric_depth_ros.types import DepthEstimate, Frame
 _MAX_RANGE_M = 250.0
 _EDGE_FILTER = 0.03
 _VOXEL_M = 0.05
-_READ_IN_PLACE: dict[str, tuple[type, Callable[[bytes], Any]]] = {
-    'sensor_msgs/msg/Image': (Image, read_image),
-    'sensor_msgs/msg/CompressedImage': (CompressedImage, read_compressed_image),
-    'sensor_msgs/msg/PointCloud2': (PointCloud2, read_cloud),
-}
 # Most frames are answered by the method that costs least, and become a depth image only. Each so
 # many-th is answered by the classical one, or becomes all outputs.
 _CLASSICAL_EVERY = 61
@@ -127,7 +123,8 @@ def _fuzzed_by(kind: Kind, good: Any) -> Callable[[tuple[Replacement, ...]], Any
     """Return what spoils a good message, and gives it as the callbacks of the node get it."""
     if not kind.as_bytes:
         return lambda replacements: replaced(good, replacements)
-    message_class, read = _READ_IN_PLACE[kind.message_type]
+    message_class = getattr(sensor_msgs.msg, kind.message_type.rpartition('/')[2])
+    read = READERS[message_class]
     whole = serialized(good, message_class)
     return lambda replacements: read(overwritten(whole, replacements))
 

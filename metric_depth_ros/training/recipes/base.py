@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.simulation.examples import Example
-from metric_depth_ros.training.config import section_from, within
+from metric_depth_ros.training.config import RECIPES, section_from, within
 from metric_depth_ros.types import SparsePrompt
 
 if TYPE_CHECKING:
@@ -22,20 +22,10 @@ if TYPE_CHECKING:
 
     from metric_depth_ros.networks.pyramid_network import PyramidConfig
 
-# name -> module here, with `create(network, options, where)`.
-RECIPES = (
-    'teacher',
-    'student',
-    'pointmap',
-    'radar',
-    'masked',
-    'compact',
-    'compact_student',
-    'depth_tokens',
-)
 _MOST_CHANNELS = 1 << 14
 
 Pyramid = TypeVar('Pyramid', bound='PyramidConfig')
+Described = TypeVar('Described', bound='DescribedConfig')
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +51,14 @@ class Options(Protocol):
     """A dataclass, which is all that the options of the recipes have in common."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+class DescribedConfig(Protocol):
+    """Architecture of a network whose checkpoints hold a ``model_config``."""
+
+    def as_model_config(self) -> dict[str, Any]:
+        """Return every value of it, as a ``model_config`` has them."""
+        ...
 
 
 class Recipe(ABC):
@@ -161,7 +159,7 @@ def create_recipe(
     Parameters
     ----------
     name
-        One of `RECIPES`.
+        One of `config.RECIPES`: a module here, with `create(network, options, where)`.
     network, options
         Plain values of the configuration.
     where
@@ -206,6 +204,51 @@ def pyramid_from(kind: type[Pyramid], network: Mapping[str, Any], where: str) ->
     except ValueError as error:
         raise InputError('training_config', f'{where}: {error}') from error
     return shape
+
+
+def described_from(
+    read: Callable[[Mapping[str, Any]], Described],
+    network: Mapping[str, Any],
+    known: Collection[str],
+    where: str,
+) -> Described:
+    """Return the architecture that a ``model_config`` in a configuration tells.
+
+    Parameters
+    ----------
+    read
+        Reads one of a checkpoint, in which it ignores what its authors added.
+    network
+        Plain values of the configuration.
+    known
+        Its keys.
+    where
+        Names them in errors.
+
+    Raises
+    ------
+    InputError
+        A key that is unknown or missing, or a value that the network cannot have.
+    """
+    _refuse_unknown(network, known, where)
+    try:
+        shape = read(network)
+    except InputError as error:
+        raise InputError(error.fault, f'{where}: {error}') from error
+    for name, part in shape.as_model_config().items():
+        # Those of encoders that decide anything have no defaults, or one value.
+        if name in network and name != 'encoder' and isinstance(part, Mapping):
+            _refuse_unknown(network[name], part, f'{where}: {name}')
+    return shape
+
+
+def _refuse_unknown(values: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    unknown = [str(key) for key in values if key not in known]
+    if unknown:
+        raise InputError(
+            'training_config',
+            f'{where}: unknown {", ".join(unknown)}; known are {", ".join(known)}.',
+        )
 
 
 def freeze(network: nn.Module, *parts: str) -> None:

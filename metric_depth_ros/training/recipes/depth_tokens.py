@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from metric_depth_ros.geometry.relative_depth import depth_of, nearness
+from metric_depth_ros.geometry.relative_depth import depth_of, normalized_inverse_depth
 from metric_depth_ros.networks.depth_vqvae import DepthVqVae, DepthVqVaeConfig
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.training.config import section_from, within
@@ -70,7 +70,7 @@ class DepthTokenRecipe(Recipe):
         """Normalize the depth and stretch it; mirrored at random."""
         if np.isfinite(example.depth).mean() < _LEAST_SHARE:
             return None
-        image, low, high = nearness(example.depth)
+        image, low, high = normalized_inverse_depth(example.depth)
         if augment and rng.random() < 0.5:
             image = image[:, ::-1]
         side = self._config.side

@@ -17,7 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from metric_depth_ros.networks.lingbot_depth import LingBotDepth, LingBotDepthConfig
+from metric_depth_ros.networks.lingbot_depth import (
+    MODEL_CONFIG_KEYS,
+    LingBotDepth,
+    LingBotDepthConfig,
+)
 from metric_depth_ros.networks.moge import token_grid
 from metric_depth_ros.simulation.examples import Example
 from metric_depth_ros.simulation.photography import random_noise, spoil
@@ -25,7 +29,7 @@ from metric_depth_ros.simulation.sensors.policy import draw_prompt
 from metric_depth_ros.training.config import multiples_of, positive, section_from, within
 from metric_depth_ros.training.losses import absolute_error
 from metric_depth_ros.training.patch_masks import draw_patch_mask, enlarged
-from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze
+from metric_depth_ros.training.recipes.base import Prepared, Recipe, described_from, freeze
 from metric_depth_ros.training.views import random_view, recolored
 from metric_depth_ros.types import SparsePrompt
 
@@ -79,15 +83,18 @@ class MaskedRecipe(Recipe):
         Its ``model_config``; empty for the released architecture.
     options
         Choices.
+    where
+        Names the configuration in errors.
     """
 
     # The authors' backbone holds the embedding of depth patches; its weights learn at one rate.
     backbone_prefixes: tuple[str, ...] = ('encoder.backbone.', 'encoder.depth_patch_embed.')
 
-    def __init__(self, described: Mapping[str, Any], options: MaskedOptions) -> None:
+    def __init__(self, described: Mapping[str, Any], options: MaskedOptions, where: str) -> None:
         super().__init__(options)
+        read = LingBotDepthConfig.from_model_config
         self._config = (
-            LingBotDepthConfig.from_model_config(described)
+            described_from(read, described, MODEL_CONFIG_KEYS, f'{where}: network')
             if described
             else LingBotDepthConfig.released()
         )
@@ -224,4 +231,5 @@ def _points(seen: NDArray[np.float32], width: int, height: int) -> SparsePrompt:
 
 def create(network: Mapping[str, Any], options: Mapping[str, Any], where: str) -> MaskedRecipe:
     """Make the recipe of plain values."""
-    return MaskedRecipe(network, section_from(MaskedOptions, options, f'{where}: options'))
+    chosen = section_from(MaskedOptions, options, f'{where}: options')
+    return MaskedRecipe(network, chosen, where)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from metric_depth_ros.errors import InputError
 from metric_depth_ros.networks.moge import token_grid
 from metric_depth_ros.networks.student_pointmap import (
+    MODEL_CONFIG_KEYS,
     StudentPointMap,
     StudentPointMapConfig,
     metric_maps,
@@ -41,7 +42,7 @@ from metric_depth_ros.training.point_losses import (
     surface_loss,
 )
 from metric_depth_ros.training.point_patches import anchor_weights, draw_anchors
-from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze
+from metric_depth_ros.training.recipes.base import Prepared, Recipe, described_from, freeze
 from metric_depth_ros.training.turned_views import turned_view
 from metric_depth_ros.training.views import recolored
 from metric_depth_ros.types import SparsePrompt
@@ -117,8 +118,9 @@ class PointMapRecipe(Recipe):
 
     def __init__(self, described: Mapping[str, Any], options: PointMapOptions, where: str) -> None:
         super().__init__(options)
+        read = StudentPointMapConfig.from_model_config
         self._config = (
-            StudentPointMapConfig.from_model_config(described)
+            described_from(read, described, MODEL_CONFIG_KEYS, f'{where}: network')
             if described
             else StudentPointMapConfig.released()
         )

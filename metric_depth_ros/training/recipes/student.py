@@ -36,7 +36,7 @@ from metric_depth_ros.training.losses import (
     student_loss,
 )
 from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze, pyramid_from
-from metric_depth_ros.training.recipes.unlike_sizes import (
+from metric_depth_ros.training.recipes.square_canvas import (
     at_truth,
     canvases,
     drawn_view,
@@ -175,7 +175,7 @@ class StudentRecipe(Recipe):
                 truth = truth / share
             else:
                 answer = answer / share
-            losses.append(self._loss(self._depth(answer), truth, ~truth.isnan()))
+            losses.append(self.loss_of(self.depth_of(answer), truth, ~truth.isnan()))
         return {'loss': torch.cat(losses).nanmean()}
 
     def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
@@ -186,14 +186,15 @@ class StudentRecipe(Recipe):
             for (answer, _), frame in zip(at_truth(answers, batch), batch['frame'], strict=True)
         ]
 
-    def _depth(self, inverse: Tensor) -> Tensor:
+    def depth_of(self, inverse: Tensor) -> Tensor:
         """Return depth up to the farthest; what is taken for farther can still come nearer."""
         low, high = (1.0 + _ROUNDING) / self._options.farthest_m, (1.0 - _ROUNDING) / NEAREST_M
         return _limited(inverse, low, high).reciprocal()
 
-    def _loss(self, depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    def loss_of(self, depth: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+        """Return the loss of depth, in the chosen quantity."""
         # Limited as the answer is: sky that is taken for endless has no error.
-        known = self._depth(inverse_depth(truth))
+        known = self.depth_of(inverse_depth(truth))
         farthest, median = self._options.farthest_m, self._options.median_deviation
         if self._options.quantity == 'distance_balanced':
             return student_loss(depth, known, mask, farthest, median_deviation=median)
@@ -209,6 +210,8 @@ class StudentRecipe(Recipe):
 def create(network: Mapping[str, Any], options: Mapping[str, Any], where: str) -> StudentRecipe:
     """Make the recipe of plain values."""
     config = pyramid_from(StudentDepthMapConfig, network, f'{where}: network')
+    if config.head_param == DLOG:
+        options = {'farthest_m': config.farthest_m, **options}
     chosen = section_from(StudentOptions, options, f'{where}: options')
     if config.head_param == DLOG and config.farthest_m != chosen.farthest_m:
         raise InputError(

@@ -39,7 +39,7 @@ from metric_depth_ros.training.gradient_loss import ssi_mage
 from metric_depth_ros.training.losses import TEACHER_WEIGHTS, absolute_error, teacher_loss
 from metric_depth_ros.training.prompts import MASKED_POINTS, masked_prompt
 from metric_depth_ros.training.recipes.base import Prepared, Recipe, freeze, pyramid_from
-from metric_depth_ros.training.recipes.unlike_sizes import (
+from metric_depth_ros.training.recipes.square_canvas import (
     at_truth,
     canvases,
     drawn_view,
@@ -180,7 +180,7 @@ class TeacherRecipe(Recipe):
 
     def losses(self, network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the error of inverse depth, robust where real, of gradients where unscaled."""
-        answers, units = self._answers(network, batch)
+        answers, units = self.answers(network, batch)
         losses = []
         for (answer, truth), unit, real, metric in zip(
             at_truth(answers, batch), units, batch['real'], batch['metric'], strict=True
@@ -193,18 +193,18 @@ class TeacherRecipe(Recipe):
                 answer = answer / unit
             else:
                 compared = compared * unit
-            losses.append(self._loss(answer, compared, mask, real=real, metric=metric))
+            losses.append(self.loss_of(answer, compared, mask, real=real, metric=metric))
         return {'loss': torch.cat(losses).nanmean()}
 
     def predict(self, network: nn.Module, batch: Mapping[str, Any]) -> list[NDArray[np.float32]]:
         """Return depth in the sizes of the images."""
-        answers, units = self._answers(network, batch)
+        answers, units = self.answers(network, batch)
         return [
             (unit / answer.clamp(*INVERSE_DEPTH_LIMITS))[0].cpu().numpy()
             for (answer, _), unit in zip(at_truth(answers, batch), units, strict=True)
         ]
 
-    def _loss(
+    def loss_of(
         self, answer: Tensor, truth: Tensor, mask: Tensor, *, real: bool, metric: bool = True
     ) -> Tensor:
         """Return the loss of inverse depth.
@@ -219,22 +219,14 @@ class TeacherRecipe(Recipe):
             return error_weight * absolute_error(answer, truth, mask)
         return teacher_loss(answer, truth, mask, real=real, median_deviation=median)
 
-    def _draw_prompt(self, view: Example, rng: np.random.Generator) -> SparsePrompt | None:
-        if self._options.prompts == 'radar':
-            prompt = view.sensors.get('radar')  # as it measured, in training and validation
-            return prompt if prompt is not None and len(prompt) else None
-        if rng.random() < self._options.masked_share:
-            return masked_prompt(view, rng, self._options.points)
-        return draw_prompt(view, rng)
-
-    def _answers(self, network: nn.Module, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    def answers(self, network: nn.Module, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """Return (B, 1, S, S) relative inverse depth, and the (B,) units in meters."""
         canvas = canvases(network, batch['frame'])
         with torch.no_grad():
-            prompts, units = self._prompts(batch, canvas.device)
+            prompts, units = self.prompts(batch, canvas.device)
         return network(canvas, prompts), units
 
-    def _prompts(
+    def prompts(
         self, batch: Mapping[str, Any], device: torch.device
     ) -> tuple[list[Tensor], Tensor]:
         """Return an aligned prompt (1, 3, H, W) an image, in its size as at run time, and units.
@@ -261,6 +253,14 @@ class TeacherRecipe(Recipe):
                     aligned.channels[:, channel] = 0.0
             channels.append(aligned.channels)
         return channels, torch.cat(units)
+
+    def _draw_prompt(self, view: Example, rng: np.random.Generator) -> SparsePrompt | None:
+        if self._options.prompts == 'radar':
+            prompt = view.sensors.get('radar')  # as it measured, in training and validation
+            return prompt if prompt is not None and len(prompt) else None
+        if rng.random() < self._options.masked_share:
+            return masked_prompt(view, rng, self._options.points)
+        return draw_prompt(view, rng)
 
     def _prior_of(self, frame: Frame) -> NDArray[np.float32]:
         """Return the prior's inverse depth (H, W), up to scale and shift; NaN = unknown."""
