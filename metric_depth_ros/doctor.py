@@ -118,7 +118,7 @@ def _is_installed(module: str) -> bool:
 
 
 def _library(library: Library, state_without: str) -> Finding:
-    """Look for a package and load it; `state_without` is the state where there is none."""
+    """Look for a package and load it; `state_without` is the state without one that will do."""
     if not _is_installed(library.module):
         return Finding(library.module, state_without, library.purpose, library.remedy)
     of_module = f"getattr({library.module}, '__version__', '')"
@@ -129,9 +129,11 @@ def _library(library: Library, state_without: str) -> Finding:
     # A module may have come from a distribution of another name, as OpenCV's from Debian.
     found = printed.rpartition('\n')[2] or _version(library.distribution)
     if _numbers(found) and _numbers(found) < _numbers(library.least):
-        detail = f'{found} is too old, {library.least} or newer is needed: {library.purpose}'
+        detail = (
+            f'{found} is too old, {library.least} or newer is needed for all of: {library.purpose}'
+        )
         remedy = f"pip install '{library.distribution}>={library.least}'"
-        return Finding(library.module, 'missing', detail, remedy)
+        return Finding(library.module, state_without, detail, remedy)
     return Finding(library.module, 'ok', f'{found}: {library.purpose}')
 
 

@@ -16,6 +16,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 
 from metric_depth_ros.middleware import dds_environment
 from metric_depth_ros.replay.given_parameters import refuse_unheard
@@ -86,11 +87,14 @@ class NodeLaunch:
 
     def _node(self, context: LaunchContext) -> list[LaunchDescriptionEntity]:
         if self.sources:
+            pushed = context.launch_configurations.get('ros_namespace')  # by a group around this
+            own = LaunchConfiguration('namespace').perform(context)
             topics = {a: LaunchConfiguration(a).perform(context) for a in self.sources}
             refuse_unheard(
                 {self.sources[a]: t for a, t in topics.items() if t != self.topics[a][0]},
                 LaunchConfiguration('prompt_sources').perform(context),
                 Path(LaunchConfiguration('params_file').perform(context)),
+                make_namespace_absolute(prefix_namespace(pushed, own)),
             )
         given = {
             name: ParameterValue(LaunchConfiguration(argument), value_type=_VALUES.get(kind, kind))

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files that get their name when they have been written to their end."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,30 @@ def test_what_is_no_file_is_written_itself():
     with whole_file(Path('/dev/null')) as path:
         assert path == Path('/dev/null')
     assert not path.is_file()
+
+
+def test_what_fails_leaves_what_a_link_names_as_it_was(tmp_path):
+    link, target = tmp_path / 'latest.json', tmp_path / 'elsewhere' / 'figures.json'
+    target.parent.mkdir()
+    target.write_text('old')
+    link.symlink_to(target)
+    with pytest.raises(KeyboardInterrupt):
+        write_half(link)
+    assert link.is_symlink()
+    assert target.read_text() == 'old'
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_what_the_process_prints_to_stays_the_same_file(tmp_path):
+    code = (
+        'from pathlib import Path; from metric_depth_ros.whole_files import write_whole; '
+        "write_whole(Path('/dev/stdout'), 'whole')"
+    )
+    out = tmp_path / 'out.txt'
+    with out.open('w') as stream:
+        subprocess.run([sys.executable, '-c', code], stdout=stream, check=True)
+        assert out.stat().st_ino == os.fstat(stream.fileno()).st_ino
+    assert out.read_text() == 'whole'
 
 
 def test_what_a_link_names_is_written_and_the_link_stays(tmp_path):

@@ -116,14 +116,18 @@ def _end_where_unnoticed(name: str, noticed: threading.Event) -> None:
 
     def wait() -> None:
         os.read(heard, 1)
-        while not noticed.wait(_PATIENCE_S):
-            if WRITING.locked():
-                continue
-            sys.stderr.write(
-                f'{name}: still at work {_PATIENCE_S:g} s after the signal, ended as it is:\n'
-            )
-            faulthandler.dump_traceback()
-            _end_process(0)
+        is_writing = True
+        while is_writing:
+            with WRITING:  # who has written has the whole patience to look for signals
+                pass
+            if noticed.wait(_PATIENCE_S):
+                return
+            is_writing = WRITING.locked()
+        sys.stderr.write(
+            f'{name}: still at work {_PATIENCE_S:g} s or more after the signal, ended as it is:\n'
+        )
+        faulthandler.dump_traceback()
+        _end_process(0)
 
     threading.Thread(target=wait, name='end', daemon=True).start()
 

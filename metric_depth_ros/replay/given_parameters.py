@@ -37,8 +37,15 @@ def single_parameters(texts: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def file_parameters(path: Path) -> dict[str, object]:
+def file_parameters(path: Path, node: str = _NODE) -> dict[str, object]:
     """Return what a parameter file gives the node, by full name; later sections win.
+
+    Parameters
+    ----------
+    path
+        The file.
+    node
+        Full name of the node.
 
     Raises
     ------
@@ -47,20 +54,22 @@ def file_parameters(path: Path) -> dict[str, object]:
         it gives one that the node does not have.
     """
     sections = list(_sections(read_yaml(path, 'params_file')))
-    own = [values for name, values in sections if _is_of_node(name)]
+    own = [values for name, values in sections if _is_of_node(name, node)]
     if not own:
         found = ', '.join(dict.fromkeys(name for name, _ in sections))
         raise InputError(
             'params_file',
-            f'--params-file {path} gives the node {_NODE} nothing: expected its {_VALUES} in a '
-            f'section /** or {_NODE}, found {f"those of {found}" if found else "no section"}.',
+            f'--params-file {path} gives the node {node} nothing: expected its {_VALUES} in a '
+            f'section /** or {node}, found {f"those of {found}" if found else "no section"}.',
         )
     values = {name: value for section in own for name, value in _flat(section)}
     _refuse_unknown(values, f'--params-file {path}')
     return values
 
 
-def refuse_unheard(topics: Mapping[str, str], sources: str, params_file: Path) -> None:
+def refuse_unheard(
+    topics: Mapping[str, str], sources: str, params_file: Path, namespace: str = '/'
+) -> None:
     """Refuse the topic of a sensor that the node would not subscribe to.
 
     Parameters
@@ -70,19 +79,27 @@ def refuse_unheard(topics: Mapping[str, str], sources: str, params_file: Path) -
     sources
         ``prompt.sources`` as given beside the file, ``[points, radar]``; empty where it was not.
     params_file
-        Says what is not given. One without a section of a node /depth is taken at its word.
+        Says what is not given. One that gives the node nothing, or no list, is taken at its word:
+        the node refuses it itself.
+    namespace
+        Of the node, absolute.
 
     Raises
     ------
     InputError
-        ``'usage'``: such a topic.
+        ``'usage'``: such a topic, or `sources` that are no list.
     """
-    try:
-        of_file = file_parameters(params_file).get('prompt.sources')
-    except InputError:
-        return
-    default = DEPTH_NODE.rows['prompt.sources'].default
-    used: Any = yaml.safe_load(sources) if sources else of_file or default
+    if sources:
+        used = _given_sources(sources)
+    else:
+        default = DEPTH_NODE.rows['prompt.sources'].default
+        try:
+            of_file = file_parameters(params_file, f'{namespace.rstrip("/")}{_NODE}')
+        except InputError:
+            return
+        used = of_file.get('prompt.sources', default)
+        if not _are_names(used):
+            return
     for source, topic in topics.items():
         if source not in used:
             wanted = ', '.join((*used, source))
@@ -93,6 +110,22 @@ def refuse_unheard(topics: Mapping[str, str], sources: str, params_file: Path) -
                 f"nothing would listen to it: give prompt_sources:='[{wanted}]', or those that "
                 'the robot has.',
             )
+
+
+def _given_sources(text: str) -> Any:
+    try:
+        used = yaml.safe_load(text)
+    except yaml.YAMLError:
+        used = None
+    if not _are_names(used):
+        raise InputError(
+            'usage', f"prompt_sources is {text!r}, expected a list, e.g. '[points, radar]'."
+        )
+    return used
+
+
+def _are_names(used: object) -> bool:
+    return isinstance(used, list | tuple) and all(isinstance(name, str) for name in used)
 
 
 def _refuse_unknown(names: Iterable[str], where: str) -> None:
@@ -114,9 +147,9 @@ def _sections(block: object, name: str = '') -> Iterator[tuple[str, object]]:
             yield from _sections(inner, f'{name}/{str(key).strip("/")}'.rstrip('/'))
 
 
-def _is_of_node(section: str) -> bool:
+def _is_of_node(section: str, node: str) -> bool:
     parts = (_WILDCARDS.get(part, f'/{re.escape(part)}') for part in section.split('/')[1:])
-    return re.fullmatch(''.join(parts), _NODE) is not None
+    return re.fullmatch(''.join(parts), node) is not None
 
 
 def _flat(values: object, prefix: str = '') -> Iterator[tuple[str, object]]:

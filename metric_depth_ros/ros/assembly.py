@@ -27,7 +27,9 @@ _RHYTHM = 2  # messages that tell the rhythm of a source
 # only by the first frames: a sensor that is not there must not slow the camera.
 FIRST_WAIT_S = 0.25
 FIRST_WAITS = 3
-_STEADY = 30  # messages of a latched source that say the same, after which none is waited for
+# Messages of a latched source that say the same, or that come before their image, after which
+# none is waited for.
+_STEADY = 30
 _RHYTHM_S = 1.0  # a second message that has not come by then is not waited for
 
 
@@ -101,13 +103,13 @@ class _Source:
 
     The last message of a latched source (CameraInfo) holds for every image that has none of its
     own stamp. It is waited for until one has come, and while its messages differ (a lens that
-    zooms) and each comes right after the image of its stamp, as most drivers publish.
+    zooms) and some come right after the image of their stamp, as most drivers publish.
     """
 
     max_age_s: float
     latched: bool
     content: Callable[[Any], object]
-    follows: bool = False  # the last message came after the image of its stamp
+    led: int = _STEADY  # messages since one that came after the image of its stamp
     steady: int = _STEADY  # messages since one that differed from the one before
     recent: deque[Arrival] = field(default_factory=lambda: deque(maxlen=MOST_KEPT))
     last_arrived_s: float | None = None
@@ -117,7 +119,7 @@ class _Source:
         newest_ns = self.recent[-1].stamp_ns if self.recent else arrival.stamp_ns
         if (newest_ns - arrival.stamp_ns) / NS_PER_S > self.max_age_s:
             self.recent.clear()  # its clock went back: a bag began anew
-        if self.follows and self.recent:
+        if self.latched and self.recent:
             differs = self.content(self.recent[-1].message) != self.content(arrival.message)
             self.steady = 0 if differs else self.steady + 1
         self.recent.append(arrival)
@@ -165,7 +167,7 @@ class _Source:
         if behind_ns <= 0:
             return 0.0
         if self.latched:
-            is_due = self.follows and self.steady < _STEADY
+            is_due = max(self.led, self.steady) < _STEADY
             return image.arrived_s + max_wait_s if is_due else 0.0
         if len(self.recent) == 1:  # no rhythm yet, or the only one that ever comes
             fresh = image.arrived_s - last.arrived_s < _RHYTHM_S
@@ -266,7 +268,7 @@ class Assembly:
         """Store a measurement."""
         with self._changed:
             held = self._sources[source]
-            held.follows = held.latched and stamp_ns == self._newest_ns
+            held.led = 0 if stamp_ns == self._newest_ns else held.led + 1
             held.add(Arrival(message, stamp_ns, time.monotonic()))
             self._forget_needless(held)
             self._changed.notify()

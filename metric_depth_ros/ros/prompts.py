@@ -191,15 +191,20 @@ def _alignment(depth: NDArray[np.float32], arrival: Arrival, view: View) -> str:
             'drivers (mostly their parameter frame_id), or prompt.depth_alignment to registered '
             'where the depth has the pixels of the image.',
         )
-    same_pixels = depth_frame == frame and depth.shape == view.frame.image.shape[:2]
+    same_pixels = _is_one(depth_frame, frame) and depth.shape == view.frame.image.shape[:2]
     return 'registered' if same_pixels else 'unregistered'
+
+
+def _is_one(frame: str, other: str) -> bool:
+    """Return whether two names are of one frame: tf2 knows none that begins with a slash."""
+    return frame.lstrip('/') == other.lstrip('/')
 
 
 def _from_registered(
     depth: NDArray[np.float32], arrival: Arrival, view: View, settings: PromptSettings
 ) -> SparsePrompt:
     depth_frame, frame = arrival.message.header.frame_id, view.frame.frame_id
-    if depth_frame and frame and depth_frame != frame:
+    if depth_frame and frame and not _is_one(depth_frame, frame):
         view.report_once('sensor_depth', _of_another_frame(depth_frame, frame))
     return prompt_from_registered_depth(
         _in_image(_without_flying_pixels(depth, settings), view),

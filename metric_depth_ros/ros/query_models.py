@@ -54,8 +54,9 @@ def models_from(settings: QueryNodeSettings) -> QueryModels:
     """
     options = EstimatorOptions.of(settings.model, device=settings.device)
     pixels, words = settings.estimator, settings.language_model
-    # A robot starts also with what another model has left in its parameters.
-    warn = _LOGGER.warning
+    # A robot starts also with what another model has left in its parameters. A language model,
+    # which is made with the same options, has a use for every one.
+    warn = (lambda sentence: None) if words else _LOGGER.warning
     estimator = (
         None if pixels == DENSE else create_estimator(pixels, options, beside=words, unused=warn)
     )

@@ -2,6 +2,7 @@
 """The launch files load, and say what each of their arguments is for."""
 
 import importlib.util
+import logging
 from itertools import pairwise
 from pathlib import Path
 
@@ -131,9 +132,24 @@ def test_the_sources_of_depth_are_an_argument():
 
 
 @pytest.mark.parametrize('argument', ['radar', 'sensor_depth_image'])
-def test_the_topic_of_a_sensor_that_nothing_listens_to_ends_the_launch(argument):
+def test_the_topic_of_a_sensor_that_nothing_listens_to_ends_the_launch(
+    argument, caplog, monkeypatch
+):
+    monkeypatch.setattr(logging.getLogger('launch'), 'propagate', True)
     with pytest.raises(AssertionError):  # by `started`: launch ended with 1
         started('depth.launch.py', **{argument: '/front/sensor'})
+    assert '/front/sensor is given for the source' in caplog.text
+    assert 'nothing would listen' in caplog.text
+
+
+def test_what_a_robot_listens_to_is_asked_of_the_section_of_its_namespace(tmp_path):
+    path = tmp_path / 'robots.yaml'
+    path.write_text(
+        '/**: {ros__parameters: {estimator: classical}}\n'
+        '/robot1/depth: {ros__parameters: {prompt.sources: [points, radar]}}\n'
+    )
+    command = started('depth.launch.py', namespace='robot1', radar='/radar', params_file=str(path))
+    assert 'radar:=/radar' in command
 
 
 def test_the_evaluation_hands_its_arguments_to_replay():

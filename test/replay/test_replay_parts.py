@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a replay is made of, without a node."""
 
+import re
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -816,3 +817,33 @@ def test_a_topic_of_a_sensor_that_is_listened_to_is_taken(topics, sources, file,
 def test_a_topic_of_a_sensor_that_nothing_listens_to_is_refused(sources, file, said):
     with pytest.raises(InputError, match=f'/front/radar is given.*{said}'):
         refuse_unheard(RADAR, sources, CONFIG / f'{file}.yaml')
+
+
+TWO_ROBOTS = """
+/**: {ros__parameters: {estimator: classical}}
+/robot1/depth: {ros__parameters: {prompt.sources: [points, radar]}}
+/robot2/depth: {ros__parameters: {prompt.sources: [points]}}
+"""
+
+
+def test_what_is_listened_to_is_asked_of_the_section_of_the_robot(tmp_path):
+    path = tmp_path / 'robots.yaml'
+    path.write_text(TWO_ROBOTS)
+    refuse_unheard(RADAR, '', path, '/robot1')
+    for namespace in ('/robot2', '/'):
+        with pytest.raises(InputError, match=r'prompt\.sources is \[points\] \(.*robots\.yaml\)'):
+            refuse_unheard(RADAR, '', path, namespace)
+
+
+@pytest.mark.parametrize('sources', ['points', 'points,radar', '5', '[points', '[5]'])
+def test_sources_that_are_no_list_are_refused_with_an_example(sources):
+    said = re.escape(f"prompt_sources is {sources!r}, expected a list, e.g. '[points, radar]'")
+    with pytest.raises(InputError, match=said):
+        refuse_unheard(RADAR, sources, CONFIG / 'generic.yaml')
+
+
+@pytest.mark.parametrize('sources', ['5', 'radar', '[5]', 'null'])
+def test_sources_of_a_file_that_are_no_list_are_left_to_the_node(sources, tmp_path):
+    path = tmp_path / 'wrong.yaml'
+    path.write_text(f'/**: {{ros__parameters: {{prompt.sources: {sources}}}}}')
+    refuse_unheard(RADAR, '', path)

@@ -92,18 +92,24 @@ def test_a_late_image_gets_the_camera_info_of_its_own_stamp():
 
 @pytest.fixture
 def zooming():
-    """Return a meeting where infos may change, and what an image gets whose own info follows."""
+    """Return a meeting where infos may change, and what an image gets whose own info follows.
+
+    Told so, its own info comes first.
+    """
     meeting = Assembly((), ('camera_info',), 0.15, 60.0, content=lambda message: message)
     stamps = count(T0, 33 * MS)
 
-    def taken(own):
+    def taken(own, *, first=False):
         stamp_ns, bundles = next(stamps), []
+        if first:
+            meeting.offer('camera_info', own, stamp_ns)
         meeting.offer_image('image', stamp_ns)
         worker = threading.Thread(target=lambda: bundles.append(meeting.take()))
         worker.start()
         while meeting._image is not None:
             time.sleep(0.001)
-        meeting.offer('camera_info', own, stamp_ns)  # the worker waits, or is done
+        if not first:
+            meeting.offer('camera_info', own, stamp_ns)  # the worker waits, or is done
         worker.join()
         return bundles[0].measurements['camera_info'].message
 
@@ -114,6 +120,13 @@ def test_while_camera_info_changes_an_image_waits_for_the_one_of_its_stamp(zoomi
     _, taken, _ = zooming
     # The first one that differs cannot be foreseen.
     assert [taken(zoom) for zoom in (0, 1, 2, 3, 3, 4)] == [0, 0, 2, 3, 3, 4]
+
+
+@pytest.mark.parametrize('nth', [2, 3])
+def test_camera_info_that_comes_now_before_and_now_after_its_image_is_waited_for(zooming, nth):
+    _, taken, _ = zooming
+    got = [taken(zoom, first=zoom % nth == 0) for zoom in range(8)]
+    assert got == [0, 0, 2, 3, 4, 5, 6, 7]
 
 
 def test_camera_info_that_does_not_change_any_more_is_not_waited_for(zooming):

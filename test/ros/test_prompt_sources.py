@@ -122,7 +122,8 @@ def test_flying_pixels_stay_where_that_is_asked_for():
 
 
 @pytest.mark.parametrize(
-    ('frame_id', 'told'), [('depth', [('sensor_depth', 'depth_frame')]), ('camera', []), ('', [])]
+    ('frame_id', 'told'),
+    [('depth', [('sensor_depth', 'depth_frame')]), ('camera', []), ('/camera', []), ('', [])],
 )
 def test_registered_depth_of_another_frame_is_used_and_told_once(frame_id, told):
     faults = []
@@ -136,6 +137,14 @@ def test_registered_depth_of_another_frame_is_used_and_told_once(frame_id, told)
     for _ in range(2):
         assert len(builder.build(bundle, settings).prompt) == WIDTH * HEIGHT
     assert faults == told
+
+
+def test_depth_of_the_frame_of_the_image_is_registered_with_and_without_its_slash():
+    depth = received(encode_depth(np.ones((HEIGHT, WIDTH), np.float32)), '/camera')
+    # As unregistered it would need a CameraInfo of its own.
+    frame, faults = built({'sensor_depth': depth}, prompt__sources=['sensor_depth'])
+    assert faults == []
+    assert len(frame.prompt) == WIDTH * HEIGHT
 
 
 @pytest.mark.parametrize('frame_id', ['camera', 'depth'])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The models of the query node: which are refused before any question."""
 
+import logging
 from dataclasses import replace
 
 import pytest
@@ -45,6 +46,33 @@ def test_weights_of_the_language_model_may_be_named_beside_an_estimator(monkeypa
         models_from(settings)
     with pytest.raises(InputError, match=r'depthvlm=/nowhere.*for none is in use'):
         models_from(replace(settings, language_model=''))
+
+
+class Speaking(Monocular):
+    def answer(self, image, question):
+        raise AssertionError('nobody asks it')
+
+
+@pytest.mark.parametrize('said', [False, True])
+def test_an_option_is_told_as_unused_only_where_no_language_model_uses_it(
+    said, monkeypatch, caplog
+):
+    revisions = []
+
+    def make(variant, options):
+        revisions.append(options.revision)
+        return Speaking()
+
+    for name in ('compact_student', 'depthlm'):
+        monkeypatch.setitem(registry._FACTORIES, name, make)
+    settings = QueryNodeSettings(
+        estimator='compact_student', language_model='' if said else 'depthlm',
+        model=ModelSettings(revision='v2'),
+    )  # fmt: skip
+    with caplog.at_level(logging.WARNING):
+        models_from(settings)
+    assert set(revisions) == {'v2'}
+    assert ("does not use revision 'v2'" in caplog.text) is said
 
 
 def test_networks_and_priors_say_whether_they_need_a_prompt():
