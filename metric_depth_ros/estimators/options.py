@@ -104,6 +104,11 @@ class EstimatorOptions:
         named, unnamed = self._split_weights()
         return named.get(network, unnamed)
 
+    def weights_of_others(self, networks: Collection[str]) -> list[str]:
+        """Return the checkpoints, as ``name=checkpoint``, of other networks than these."""
+        named, _ = self._split_weights()
+        return [f'{name}={path}' for name, path in named.items() if name not in networks]
+
     def refuse_weights_of_others(self, networks: Collection[str]) -> None:
         """Refuse checkpoints of networks that do not exist, or that are not in use.
 
@@ -112,11 +117,8 @@ class EstimatorOptions:
         InputError
             A name of no such network, whose checkpoint nobody would read.
         """
-        named, _ = self._split_weights()
-        for name, path in named.items():
-            if name not in networks:
-                known = ', '.join(networks) or 'no network, for none is in use'
-                raise _refused('weights', f'{name}={path}', f'NAME=CHECKPOINT of {known}')
+        for entry in self.weights_of_others(networks):
+            raise _refused('weights', entry, f'NAME=CHECKPOINT of {", ".join(networks)}')
 
     def backend_of(self, network: str) -> str:
         """Return what runs a network: an exported file given by its name runs on ONNX always."""

@@ -20,7 +20,8 @@ class Provenance:
     Parameters
     ----------
     weights
-        What the weights of each of its networks are, by name: the SHA-256 of their files; of
+        What the weights of each of its networks are, by name: the SHA-256 of their files,
+        of an exported network with that of its ``.data`` after a plus sign; of
         `depthlm` and ``hf`` the name of the folder, for those of the Hub their commit.
     devices
         Kinds of the devices that its networks run on.

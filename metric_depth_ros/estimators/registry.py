@@ -212,17 +212,12 @@ def create_estimator(
     Raises
     ------
     InputError
-        Unknown name or variant, also among the weights; weights of a network that neither has, or
-        that are not to be had; other options that nothing uses; libraries that are missing; a
-        factory of another package that returns no `Estimator`, one without a name, or whose class
-        does not estimate.
+        Unknown name or variant, also among the weights; weights that are not to be had; options
+        that nothing uses, unless told `unused`; libraries that are missing; a factory of another
+        package that returns no `Estimator`, one without a name, or whose class does not estimate.
     """
     refuse_unknown(spec, named)
-    foreign = _foreign()
-    options.refuse_weights_of_others((*MODELS, *foreign))
-    used = _names_in(spec) | _names_in(beside)
-    if not used & foreign:  # which networks those have is not known here
-        options.refuse_weights_of_others([name for name in MODELS if name in used])
+    options.refuse_weights_of_others((*MODELS, *_foreign()))
     if sentence := unused_options(spec, options, beside):
         unused(sentence)
     return _made(spec, options)
@@ -245,17 +240,20 @@ def unused_options(spec: str, options: EstimatorOptions, beside: str = '') -> st
     users = [_with_repository(networks, options)] if networks else []
     users += [options.for_companion()] if others else []
     unused = [
-        f'{option.name} {value!r} ({names_of(option.name)})'
+        (option.name, value)
         for option in fields(options)
         if option.name != 'device'
         and (value := getattr(options, option.name)) != getattr(_DEFAULT_OPTIONS, option.name)
         and all(getattr(user, option.name) != value for user in users)
     ]
+    if users:
+        unused += [('weights', entry) for entry in options.weights_of_others(networks | others)]
     if not unused:
         return ''
+    told = ', '.join(f'{name} {value!r} ({names_of(name)})' for name, value in unused)
     return (
         f'estimator {" with ".join(filter(None, (spec, beside)))} does not use '
-        f'{", ".join(unused)}: choose one that does (`metric-depth models` lists the learned '
+        f'{told}: choose one that does (`metric-depth models` lists the learned '
         'ones), or leave this out.'
     )
 

@@ -105,13 +105,17 @@ def refuse_not_finite(source: Path | str, state: State) -> None:
     InputError
         `checkpoint_not_finite`.
     """
-    bad = [key for key, tensor in state.items() if not _is_finite(tensor)]
-    if bad:
+    if bad := not_finite(state):
         raise InputError(
             'checkpoint_not_finite',
             f'the checkpoint {source} has NaN or infinite weights: {len(bad)} ({listed(bad)}). '
             'It is damaged or comes from a training that diverged; fetch it again.',
         )
+
+
+def not_finite(state: State) -> list[str]:
+    """Return the names of weights that are NaN or infinite."""
+    return [key for key, tensor in state.items() if not _is_finite(tensor)]
 
 
 def _refuse_unreadable(path: Path) -> None:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from metric_depth_ros.errors import InputError
-from metric_depth_ros.networks.checkpoint_files import listed, read_file, refuse_not_finite
+from metric_depth_ros.networks.checkpoint_files import listed, not_finite, read_file
 from metric_depth_ros.networks.key_names import State
 
 _BLOCK_BYTES = 1 << 20
@@ -132,7 +132,13 @@ def load_strict(network: Network, state: State) -> None:
     narrowed = {
         name: tensor for name, tensor in tensors.items() if _is_narrower(tensor, given[name])
     }
-    refuse_not_finite(f'of {type(network).__name__}, as numbers of its precision,', narrowed)
+    if beyond := not_finite(narrowed):
+        raise InputError(
+            'checkpoint_not_finite',
+            f'weights of the checkpoint are too large for {type(network).__name__}, which keeps '
+            f'them as {own[beyond[0]].dtype}: {len(beyond)} ({listed(beyond)}). Give '
+            'another checkpoint with the option weights (--weights, parameter model.weights).',
+        )
     on_meta = any(tensor.is_meta for tensor in own.values())
     module.load_state_dict(tensors, strict=True, assign=on_meta)
     _check_materialized(module)

@@ -54,9 +54,10 @@ def models_from(settings: QueryNodeSettings) -> QueryModels:
     """
     options = EstimatorOptions.of(settings.model, device=settings.device)
     pixels, words = settings.estimator, settings.language_model
-    # A robot starts also with what another model has left in its parameters. A language model,
-    # which is made with the same options, has a use for every one.
-    warn = (lambda sentence: None) if words else _LOGGER.warning
+    # A robot starts also with what another model has left in its parameters. A language model is
+    # made with the same options: what it does not use either is told when it is made.
+    tell = _LOGGER.warning
+    warn = (lambda sentence: None) if words not in ('', pixels) else tell
     estimator = (
         None if pixels == DENSE else create_estimator(pixels, options, beside=words, unused=warn)
     )
@@ -72,7 +73,7 @@ def models_from(settings: QueryNodeSettings) -> QueryModels:
     speaker = (
         estimator
         if words == pixels
-        else create_estimator(words, options, 'parameter language_model', pixels, warn)
+        else create_estimator(words, options, 'parameter language_model', pixels, tell)
     )
     if not isinstance(speaker, Speaker):
         raise InputError(

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -260,6 +262,15 @@ def _begin_worker(worker: int) -> None:
     """Workers are many and each is busy: threads of one only take from another."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_the_training, daemon=True).start()
+
+
+def _end_with_the_training() -> None:
+    """End a worker whose training was killed: their server, which it keeps alive, hides that."""
+    training = multiprocessing.parent_process()
+    assert training is not None  # of a worker
+    training.join()
+    os._exit(1)
 
 
 @atexit.register

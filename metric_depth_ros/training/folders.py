@@ -89,6 +89,7 @@ class KittiSource:
     """
 
     def __init__(self, folder: Path) -> None:
+        folder = folder.absolute()
         self._folder = _root(folder)
         self._truths = sorted(folder.glob(f'**/{_TRUTH}/image_0[23]/*.png'))
         if not self._truths:
@@ -160,8 +161,8 @@ class KittiSource:
 
 def _root(folder: Path) -> Path:
     """Return the folder that the archives of a split lie in."""
-    above = folder.absolute().parent
-    if folder.name not in _SPLITS:
+    above = folder.parent
+    if folder.name not in _SPLITS or not any(folder.glob(f'*/{_TRUTH}')):
         return folder
     return above.parent if above.name == _ANNOTATED else above
 

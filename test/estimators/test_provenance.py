@@ -2,6 +2,7 @@
 import hashlib
 from pathlib import Path
 
+import pytest
 from tiny_checkpoints import write_checkpoint
 
 from metric_depth_ros.estimators.learned import loading
@@ -32,11 +33,17 @@ def test_an_estimator_without_a_network_has_no_weights() -> None:
     assert noted == Provenance()
 
 
-def test_an_exported_network_is_told_by_its_file(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize('beside', [b'', b'weights'])
+def test_an_exported_network_is_told_by_all_its_files(
+    tmp_path: Path, monkeypatch, beside: bytes
+) -> None:
     exported = tmp_path / 'teacher.onnx'
     exported.write_bytes(b'a network')
+    if beside:
+        (tmp_path / 'teacher.onnx.data').write_bytes(beside)
     monkeypatch.setattr(loading, 'open_exported', lambda *given: None)
     monkeypatch.setattr(loading, 'with_preset', lambda *given: None)
     with noted_provenance() as noted:
         loading.load_network('teacher', EstimatorOptions(weights=str(exported), backend='onnx'))
-    assert noted.weights == {'teacher': hashlib.sha256(b'a network').hexdigest()}
+    digests = [hashlib.sha256(part).hexdigest() for part in (b'a network', beside) if part]
+    assert noted.weights == {'teacher': '+'.join(digests)}

@@ -35,20 +35,21 @@ def test_without_a_fallback_there_is_no_policy_to_change():
 def test_weights_by_name_are_of_the_estimator_or_of_the_fallback():
     pytest.importorskip('torch')
     parameters = {**BOTH, 'model.weights': 'compact_student=/nowhere/mine.pt'}
-    with pytest.raises(InputError, match=r'compact_student=/nowhere.*for none is in use'):
-        estimator_from(DEPTH_NODE.settings(parameters))
     for changed in ({'estimator': 'compact_student'}, {'fallback_estimator': 'compact_student'}):
         with pytest.raises(InputError, match=r'mine\.pt.* is neither a checkpoint file'):
             estimator_from(DEPTH_NODE.settings({**parameters, **changed}))
 
 
 @pytest.mark.parametrize('fallback', ['', 'classical'])
-def test_options_left_over_from_another_estimator_are_told_and_stop_no_robot(fallback, caplog):
-    left = {'model.weights': 'mine.pt', 'model.precision': 'bf16', 'fallback_estimator': fallback}
+@pytest.mark.parametrize('weights', ['mine.pt', 'compact_teacher=mine.pt'])
+def test_options_left_over_from_another_estimator_are_told_and_stop_no_robot(
+    fallback, weights, caplog
+):
+    left = {'model.weights': weights, 'model.precision': 'bf16', 'fallback_estimator': fallback}
     estimator = estimator_from(DEPTH_NODE.settings({**BOTH, **left}))
     assert estimator.name.startswith('nearest')
     told = caplog.messages[0]
-    assert "does not use weights 'mine.pt'" in told
+    assert f'does not use weights {weights!r}' in told
     assert "precision 'bf16'" in told
     assert 'parameter model.precision' in told
 

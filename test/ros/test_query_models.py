@@ -35,7 +35,7 @@ def test_an_estimator_that_says_nothing_of_prompts_is_taken(monkeypatch):
     assert models_from(QueryNodeSettings(estimator='monocular')).estimator.name == 'monocular'
 
 
-def test_weights_of_the_language_model_may_be_named_beside_an_estimator(monkeypatch):
+def test_weights_of_the_language_model_may_be_named_beside_an_estimator(monkeypatch, caplog):
     monkeypatch.setitem(registry._FACTORIES, 'depthvlm', lambda variant, options: Monocular())
     settings = QueryNodeSettings(
         estimator='hf:a/b', language_model='depthvlm',
@@ -44,8 +44,19 @@ def test_weights_of_the_language_model_may_be_named_beside_an_estimator(monkeypa
     monkeypatch.setitem(registry._FACTORIES, 'hf', lambda variant, options: Monocular())
     with pytest.raises(InputError, match='which answers no questions'):
         models_from(settings)
-    with pytest.raises(InputError, match=r'depthvlm=/nowhere.*for none is in use'):
-        models_from(replace(settings, language_model=''))
+    assert not caplog.messages
+    assert models_from(replace(settings, language_model='')).estimator is not None
+    assert "does not use weights 'depthvlm=/nowhere'" in caplog.text
+
+
+@pytest.mark.parametrize('pixels', ['compact_student', 'depthlm'])
+def test_weights_that_are_left_of_another_model_are_told_once(pixels, monkeypatch, caplog):
+    for name in ('compact_student', 'depthlm'):
+        monkeypatch.setitem(registry._FACTORIES, name, lambda variant, options: Speaking())
+    model = ModelSettings(weights='depth_pro=/nowhere')
+    models_from(QueryNodeSettings(estimator=pixels, language_model='depthlm', model=model))
+    (told,) = caplog.messages
+    assert "does not use weights 'depth_pro=/nowhere'" in told
 
 
 class Speaking(Monocular):

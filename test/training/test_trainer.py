@@ -244,16 +244,11 @@ def test_bf16_keeps_losses_and_weights_in_float32(finished, tmp_path):
     assert second == pytest.approx(first, rel=0.05)
 
 
-def launch(config, out, *extra):
-    """Return the command that trains in two processes."""
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node', '2']
-    command += ['--master_port', str(free_port()), '-m', 'metric_depth_ros.cli.main']
-    return command + arguments(config, out, '--device', 'cpu', *extra)
-
-
 def launched(config, out, *extra):
     """Train in two processes."""
-    command = launch(config, out, *extra)
+    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node', '2']
+    command += ['--master_port', str(free_port()), '-m', 'metric_depth_ros.cli.main']
+    command += arguments(config, out, '--device', 'cpu', *extra)
     subprocess.run(command, check=True, timeout=LAUNCH_TIMEOUT_S, env=ENVIRONMENT)
 
 
@@ -314,16 +309,6 @@ def test_interrupt_leaves_a_checkpoint_and_is_no_error(tmp_path, number):
     assert code == 0
     assert checkpoint.name == f'step_{journal(out)[-1]["step"]:08d}'
     assert 'Traceback' not in said
-
-
-def test_processes_whose_launcher_is_stopped_leave_a_checkpoint(tmp_path):
-    """It signals the data workers of all of them."""
-    config, out = endless(tmp_path, workers=1), tmp_path / 'out'
-    code, said = stopped(launch(config, out), out, lambda process: process.terminate())
-    (checkpoint,) = (out / 'checkpoints').iterdir()
-    assert code == 1  # which says no more than that it was stopped
-    assert checkpoint.name == f'step_{journal(out)[-1]["step"]:08d}'
-    assert 'DataLoader worker' not in said
 
 
 def test_journal_pictures_figures_and_weights_are_written(tmp_path):

@@ -279,6 +279,25 @@ def test_both_splits_of_kitti_at_once_are_refused(kitti):
     assert len(KittiSource(annotated / 'val')) == 1
 
 
+@pytest.mark.parametrize('name', ['train', 'val'])
+def test_a_folder_of_ones_own_that_is_named_as_a_split_has_its_images_in_it(kitti, name):
+    folder, seen = kitti
+    own = folder / name
+    own.mkdir()
+    for archive in ('data_depth_annotated', 'data_depth_velodyne', 'raw'):
+        (folder / archive).rename(own / archive)
+    shutil.copytree(own / 'raw', folder / 'zz_resized')
+    for path in (folder / 'zz_resized').glob('**/*.png'):
+        cv2.imwrite(str(path), np.zeros_like(seen.image))
+    assert np.array_equal(KittiSource(own).load(0).image, seen.image)
+
+
+def test_a_relative_folder_inside_a_split_of_kitti_is_read(kitti, monkeypatch):
+    folder, _ = kitti
+    monkeypatch.chdir(next(folder.glob('data_depth_annotated/train/*_sync')))
+    assert len(KittiSource(Path())) == 1
+
+
 def test_kitti_image_that_is_missing_is_named(kitti):
     folder, _ = kitti
     next(folder.glob('raw/**/0000000005.png')).unlink()
@@ -352,7 +371,7 @@ def test_a_signal_ends_the_workers_too(tmp_path):
     workers = []
     try:
         deadline = time.monotonic() + ENDING_S
-        while not list(out.glob('.*.part')):  # a worker has begun
+        while not list(out.glob('.*.tar.*.part')):  # a worker has begun
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -379,6 +398,15 @@ def test_shards_of_others_are_not_added_to(tmp_path, capsys):
     assert main(['make-shards', str(tmp_path), '--views', '2']) == 2
     assert 'no simulated.json that tells' in ' '.join(capsys.readouterr().err.split())
     assert not (tmp_path / 'simulated.json').exists()
+
+
+def test_shards_by_the_rules_of_before_are_not_added_to(tmp_path, capsys):
+    keep_settings_of(tmp_path, 2)
+    path = tmp_path / 'simulated.json'
+    path.write_text(json.dumps({**json.loads(path.read_text()), 'rules': 1}))
+    command = ['make-shards', str(tmp_path), '--per-shard', '2', '--kinds', 'room']
+    assert main([*command, '--views', '2']) == 2
+    assert 'rules 1 instead of 2' in ' '.join(capsys.readouterr().err.split())
 
 
 def test_an_enlargement_that_was_interrupted_hides_no_example(tmp_path, monkeypatch):

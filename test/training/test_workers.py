@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -57,3 +58,30 @@ raise RuntimeError('of a device')
 def test_a_training_that_fails_ends_with_its_workers():
     failed = subprocess.run([sys.executable, '-c', FAILING], timeout=TIMEOUT_S)
     assert failed.returncode == 1
+
+
+ENDLESS = """
+import signal
+from torch.utils.data import DataLoader
+from metric_depth_ros.training.batches import _loader
+
+answers = iter(DataLoader(list(range(100)), batch_size=None, **_loader(1)))
+print(next(answers), flush=True)
+signal.pause()
+"""
+
+
+def test_workers_end_with_a_training_that_is_killed():
+    """As when memory runs out: they would keep theirs."""
+    training = psutil.Popen([sys.executable, '-c', ENDLESS], stdout=subprocess.PIPE)
+    started = []
+    try:
+        assert training.stdout.readline() == b'0\n'
+        started = training.children(recursive=True)
+        assert len(started) > 1  # their server and a worker
+        training.kill()
+        training.communicate(timeout=TIMEOUT_S)  # the output closes with the last that has it
+    finally:
+        for process in (training, *started):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()

@@ -150,10 +150,16 @@ def load_network(name: str, options: EstimatorOptions, variant: str = '') -> nn.
     if options.backend_of(name) == 'onnx':
         exported, build = options.weights_of(name), partial(skeleton, name)
         network = open_exported(name, exported, options.device, build, options.preset)
-        note_weights(name, lambda: sha256_of(user_path(exported)))
+        note_weights(name, lambda: _identity(user_path(exported)))
     else:
         network = network_from(name, read_weights(name, options, variant))
     return with_preset(name, network, options.preset)
+
+
+def _identity(exported: Path) -> str:
+    """Return the digests of an exported file and of its weights, where they lie beside it."""
+    files = (exported, exported.with_name(f'{exported.name}.data'))
+    return '+'.join(sha256_of(file) for file in files if file.is_file())
 
 
 def _refuse_options_of_torch(options: EstimatorOptions) -> None:
