@@ -10,7 +10,7 @@ help:
 	@echo 'make bench   measure speed; figures go to out/bench/'
 	@echo 'make torture faults against a live node; the report goes to out/torture/'
 	@echo 'make audit   look the pinned dependencies up among known vulnerabilities (needs a network)'
-	@echo 'make figures DATA=DIR  measure the tables of README.md and docs/BENCHMARKS.md on the evaluation'
+	@echo 'make figures DATA=DIR  measure tables of README.md, BENCHMARKS.md and CLASSICAL.md on the evaluation'
 	@echo '             frames in DIR (CONTRIBUTING.md), and write them in'
 	@echo 'make format  format the code'
 	@echo 'make clean   remove .venv and everything that was made'
