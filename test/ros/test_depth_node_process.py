@@ -429,6 +429,17 @@ def test_work_that_hangs_does_not_keep_the_process(tmp_path):
     assert 'in run_node' in log
 
 
+def interrupted(code):
+    """Return exit code, stdout and stderr of a program that gets SIGINT when it says `here`."""
+    with subprocess.Popen(
+        [sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == 'here\n'
+        process.send_signal(signal.SIGINT)
+        told, log = process.communicate(timeout=30)
+    return process.returncode, told, log
+
+
 def test_an_end_that_takes_its_time_is_waited_for():
     code = (
         'import threading, time; from metric_depth_ros.nodes import running\n'
@@ -439,13 +450,7 @@ def test_an_end_that_takes_its_time_is_waited_for():
         'running._started, running._serve = lambda *_: [], serve\n'
         "running.run_node('node', '', list, [])"
     )
-    with subprocess.Popen(
-        [sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout.readline() == 'here\n'
-        process.send_signal(signal.SIGINT)
-        told, log = process.communicate(timeout=30)
-    assert (process.returncode, told, log) == (0, 'written\n', '')
+    assert interrupted(code) == (0, 'written\n', '')
 
 
 WRITES_IN_A_CALLBACK = """
@@ -487,13 +492,7 @@ def test_a_file_that_is_being_written_is_written_to_its_end(serve):
         'running._started, running._serve = lambda *_: [], serve\n'
         "running.run_node('node', '', list, [])"
     )
-    with subprocess.Popen(
-        [sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout.readline() == 'here\n'
-        process.send_signal(signal.SIGINT)
-        told, log = process.communicate(timeout=30)
-    assert (process.returncode, told, log) == (0, 'written\n', '')
+    assert interrupted(code) == (0, 'written\n', '')
 
 
 def test_who_has_written_a_file_is_given_the_whole_patience_again(monkeypatch):
