@@ -354,7 +354,7 @@ FILE_FAULTS: tuple[FileFault, ...] = (
               _complete('bomb.npy', _array_claiming(1 << 31), '--prompt'),
               'claims shape (2147483648, 3)'),
     FileFault('cloud that claims 2^31 points', _complete('bomb.ply', _PLY, '--prompt'),
-              'claims 2147483648 elements'),
+              'claims points of 2147483648 numbers'),
     FileFault('camera file of aliases', _complete('bomb.yaml', _ALIASES, '--camera'),
               'the alias *a is not taken'),
     FileFault('camera file nested a million deep',
