@@ -7,6 +7,7 @@ from metric_depth_ros.torture.files import FILE_FAULTS, FileFault, run_file_faul
 
 QUICK = (
     'bag whose records claim 2^60 bytes',
+    'cloud that claims 2^31 points',
     'disk full while recording',
     'weights that run code',
     'model that asks for a million layers',
